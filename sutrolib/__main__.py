@@ -1,0 +1,174 @@
+"""The command line: python -m sutrolib run | list | doctor | reproduce."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sutrolib import batch
+from sutrolib.batch import Job, Outcome
+from sutrolib.parameters import ParameterError
+
+FAILED, REFUSED = 1, 2
+
+
+class ProgressReporter:
+    """A progress bar on a terminal, a line for each notebook elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("cell {task.completed:.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=1)
+        self.position = ""
+
+    def job_started(self, number: int, total: int, job: Job) -> None:
+        self.position = f"notebook {number} of {total}"
+        description = escape(f"{self.position}: {job.label}")
+        self.bar.reset(self.task, total=job.notebook.cells, completed=0, description=description)
+
+    def cell_started(self, cell: int) -> None:
+        self.bar.update(self.task, completed=cell)
+
+    def job_ended(self, outcome: Outcome) -> None:
+        state = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
+        label = escape(outcome.job.label)
+        self.console.print(f"{self.position}: {label}  {state} in {outcome.seconds:.1f} s", highlight=False)
+        if not outcome.passed:
+            self.console.print(outcome.error, style="red", markup=False, highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    try:
+        status: int = options.command(options, console)
+    except (ParameterError, ValueError) as error:
+        print(f"sutrolib: {error}", file=sys.stderr)
+        return REFUSED
+    return status
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Walk the notebooks; 1 if any failed."""
+    notebooks = batch.select(batch.find_notebooks(), options.notebooks)
+    jobs = batch.plan(notebooks, dict(options.parameter), dict(options.grid))
+    folder = Path(options.output) if options.output else batch.new_run_folder()
+    reporter = ProgressReporter(console)
+    with reporter.bar:
+        outcomes = batch.run(jobs, folder, reporter, keep_figures=options.keep_figures)
+    console.print(_summary(outcomes))
+    console.print(f"Executed copies, figures and findings.csv are in {folder}", markup=False, highlight=False)
+    return FAILED if any(not outcome.passed for outcome in outcomes) else 0
+
+
+def _summary(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("notebook", "seconds", "finding", "result", title="The walk")
+    for outcome in outcomes:
+        result = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
+        finding = escape(outcome.finding if outcome.passed else outcome.error)
+        table.add_row(escape(outcome.job.label), f"{outcome.seconds:.1f}", finding, result)
+    total = sum(outcome.seconds for outcome in outcomes)
+    table.add_section()
+    passed = sum(outcome.passed for outcome in outcomes)
+    table.add_row("all", f"{total:.1f}", "", f"{passed} of {len(outcomes)} passed")
+    return table
+
+
+def list_notebooks(options: argparse.Namespace, console: Console) -> int:
+    """Show the notebooks with their axis, step and parameters."""
+    for notebook in batch.find_notebooks():
+        console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}", highlight=False)
+        console.print(f"  axis: {notebook.axis}; step: {notebook.step}", markup=False, highlight=False)
+        for parameter in notebook.parameters.values():
+            console.print(f"  -p {parameter}", markup=False, highlight=False)
+    return 0
+
+
+def doctor(options: argparse.Namespace, console: Console) -> int:
+    """Show what this machine can measure."""
+    from sutrolib.doctor import examine
+
+    table = Table("topic", "", "what")
+    for check in examine():
+        table.add_row(check.topic, "[green]yes[/]" if check.ok else "[red]no[/]", escape(check.what))
+    console.print(table)
+    return 0
+
+
+def reproduce(options: argparse.Namespace, console: Console) -> int:
+    """Compute every published figure that is claimed; 1 if any differs."""
+    from sutrolib.reproduce import reproduce
+
+    found = reproduce()
+    if options.json:
+        rows = [
+            {
+                "what": r.claim.what,
+                "source": r.claim.source,
+                "published": r.claim.published,
+                "ours": r.ours,
+                "difference": r.difference,
+                "tolerance": r.claim.tolerance,
+                "passed": r.passed,
+            }
+            for r in found
+        ]
+        print(json.dumps(rows, indent=1))
+    else:
+        table = Table("what", "published", "ours", "difference", "result", "source")
+        for r in found:
+            numbers = (f"{r.claim.published:,g}", f"{r.ours:,.6g}", f"{r.difference:+.3g}")
+            result = "[green]pass[/]" if r.passed else "[red]fail[/]"
+            table.add_row(r.claim.what, *numbers, result, escape(r.claim.source))
+        console.print(table)
+    return FAILED if any(not r.passed for r in found) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sutrolib", description="Walk the Sutro cube from corner A to corner B.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    walk = commands.add_parser("run", help="run notebooks through papermill, with the quick profile unless told otherwise")
+    walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all when none is given")
+    walk.add_argument(
+        "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
+    )
+    walk.add_argument(
+        "--grid", type=_grid_axis, action="append", default=[], metavar="NAME=V1,V2,...", help="run once for each value"
+    )
+    walk.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
+    walk.add_argument("-o", "--output", help="folder for the run, instead of a new one under data/runs/")
+    walk.set_defaults(command=run)
+    commands.add_parser("list", help="show notebooks, axes, steps and parameters").set_defaults(command=list_notebooks)
+    commands.add_parser("doctor", help="show what this machine can measure").set_defaults(command=doctor)
+    published = commands.add_parser("reproduce", help="compute every published figure that is claimed")
+    published.add_argument("--json", action="store_true", help="print JSON")
+    published.set_defaults(command=reproduce)
+    return parser
+
+
+def _grid_axis(text: str) -> tuple[str, list[str]]:
+    name, separator, values = text.partition("=")
+    if not (name and separator and all(values.split(","))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=V1,V2,...")
+    return name, values.split(",")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The cube: three axes, the rungs on each, positions, single-axis steps, and the path from A to B.
+
+A *position* is one rung on each axis. A *step* moves one axis by one rung and holds the other two.
+Corner A is the lowest rung everywhere, corner B the highest everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Axis(StrEnum):
+    """The three directions in which research can move."""
+
+    PROCESS = "process"
+    METRIC = "metric"
+    PROBLEM = "problem"
+
+
+# Okabe and Ito's colours (jfly.uni-koeln.de/color), which stay apart for colour-blind readers.
+COLOURS = {Axis.PROCESS: "#E69F00", Axis.METRIC: "#009E73", Axis.PROBLEM: "#0072B2"}
+
+QUESTIONS = {
+    Axis.PROCESS: "How is the algorithm found?",
+    Axis.METRIC: "By what cost is it judged?",
+    Axis.PROBLEM: "What does it learn?",
+}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung of an axis: a short ``key`` for code and files, a ``title`` for people."""
+
+    key: str
+    title: str
+
+
+RUNGS: dict[Axis, tuple[Rung, ...]] = {
+    Axis.PROCESS: (
+        Rung("by-hand", "by hand, one change at a time"),
+        Rung("search", "grid and random search"),
+        Rung("model-based", "model-based search"),
+        Rung("multi-fidelity", "multi-fidelity search"),
+        Rung("blank-slate", "evolution of algorithms"),
+        Rung("agent", "an outside agent"),
+    ),
+    Axis.METRIC: (
+        Rung("ard", "average reuse distance (memory proxy)"),
+        Rung("dmd", "data movement distance"),
+        Rung("cache-energy", "cache-hierarchy energy, modelled"),
+        Rung("codecarbon", "CodeCarbon joules, estimated"),
+        Rung("joules", "joules, measured"),
+    ),
+    Axis.PROBLEM: (
+        Rung("parity", "sparse parity"),
+        Rung("parity-hard", "harder and noisy parity"),
+        Rung("digits", "handwritten digits"),
+        Rung("letters", "next letter of 27"),
+        Rung("shakespeare", "nanoGPT on Shakespeare"),
+    ),
+}
+
+
+def rung_index(axis: Axis, key: str) -> int:
+    """Where ``key`` stands on ``axis``, 0 for the lowest. ValueError lists the rungs there are."""
+    keys = [rung.key for rung in RUNGS[axis]]
+    if key not in keys:
+        raise ValueError(f"{axis} axis: no rung {key!r}; the rungs are {', '.join(keys)}")
+    return keys.index(key)
+
+
+@dataclass(frozen=True)
+class Position:
+    """One rung on each axis, by key. ValueError for a rung that the axis does not have."""
+
+    process: str
+    metric: str
+    problem: str
+
+    def __post_init__(self) -> None:
+        self.indices()
+
+    def indices(self) -> tuple[int, int, int]:
+        """The rung numbers (process, metric, problem)."""
+        process, metric, problem = (rung_index(axis, getattr(self, axis)) for axis in Axis)
+        return process, metric, problem
+
+    def moved(self, axis: Axis, by: int = 1) -> Position | None:
+        """The position ``by`` rungs along ``axis``, or None where the axis ends before that."""
+        index = rung_index(axis, getattr(self, axis)) + by
+        if not 0 <= index < len(RUNGS[axis]):
+            return None
+        return replace(self, **{axis.value: RUNGS[axis][index].key})
+
+
+@dataclass(frozen=True)
+class Step:
+    """A move between two positions that differ in exactly one axis. ValueError otherwise."""
+
+    start: Position
+    end: Position
+
+    def __post_init__(self) -> None:
+        self.axis  # noqa: B018 - computing it is the check
+
+    @property
+    def axis(self) -> Axis:
+        """The axis along which this step moves."""
+        moved = [axis for axis in Axis if getattr(self.start, axis) != getattr(self.end, axis)]
+        if len(moved) != 1:
+            names = ", ".join(moved) or "none"
+            raise ValueError(f"a step moves one axis and holds the other two; this one moves: {names}")
+        return moved[0]
+
+    def __str__(self) -> str:
+        return f"{self.axis}: {getattr(self.start, self.axis)} -> {getattr(self.end, self.axis)}"
+
+
+A = Position(*(RUNGS[axis][0].key for axis in Axis))
+B = Position(*(RUNGS[axis][-1].key for axis in Axis))
+
+
+def next_steps(position: Position) -> list[Step]:
+    """The single-axis steps that lead one rung up from ``position``; none at B."""
+    moves = [position.moved(axis) for axis in Axis]
+    return [Step(position, end) for end in moves if end is not None]
+
+
+def path_to_b() -> list[Step]:
+    """The path from A to B: one rung at a time, metric, problem and process in turn.
+
+    Taking turns keeps every step small on every axis: no axis runs far ahead of what the others have tested.
+    """
+    steps: list[Step] = []
+    here = A
+    while here != B:
+        for axis in (Axis.METRIC, Axis.PROBLEM, Axis.PROCESS):
+            there = here.moved(axis)
+            if there is not None:
+                steps.append(Step(here, there))
+                here = there
+    return steps
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One of the four mistakes that are watched for, and the notebook that guards against it."""
+
+    title: str
+    meaning: str
+    guard: str
+
+
+MISTAKES = (
+    Mistake(
+        "Too simple an objective",
+        "a proxy that stops tracking the real cost",
+        "24_is_the_proxy_safe",
+    ),
+    Mistake(
+        "Suboptimization",
+        "parts tuned apart get stuck, or make the whole worse",
+        "33_parts_and_whole",
+    ),
+    Mistake(
+        "Risk mismanagement",
+        "going far without a sign of life",
+        "11_one_change_at_a_time",
+    ),
+    Mistake(
+        "Building for the wrong future",
+        "an algorithm that wins only on today's hardware",
+        "25_other_hardware",
+    ),
+)

@@ -1,0 +1,207 @@
+"""House style of the figures, and the pictures that more than one notebook draws.
+
+7 x 4 inches at 150 dpi, 11 pt text, Okabe and Ito's colours; orange, green and blue belong to the three axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from sutrolib.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, path_to_b
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from sutrolib.verdict import Interval
+
+SIZE = (7, 4)
+BLACK, GREY, RED, PURPLE = "#000000", "#666666", "#D55E00", "#CC79A7"  # Okabe and Ito, and a neutral grey
+
+# Where one unit along each axis goes on paper: process right, metric up, problem back into the page.
+_DIRECTIONS = {Axis.PROCESS: (1.0, 0.0), Axis.METRIC: (0.0, 1.0), Axis.PROBLEM: (0.52, 0.36)}
+
+
+def use_style() -> None:
+    """Make matplotlib draw in the house style."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": SIZE,
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 150,
+            "font.size": 11,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": mpl.cycler(color=[BLACK, RED, PURPLE, GREY]),
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "legend.frameon": False,
+            "svg.hashsalt": "sutro",  # equal figures give equal files
+            "svg.fonttype": "none",
+        }
+    )
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Save a figure as <stem>.png and <stem>.svg. Raises OSError where the folder cannot be written."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(stem.with_suffix(".png"))
+    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+
+
+def place(position: Position) -> tuple[float, float]:
+    """Where a position lies on the picture of the cube."""
+    x = y = 0.0
+    for axis, index in zip(Axis, position.indices(), strict=True):
+        share = index / (len(RUNGS[axis]) - 1)
+        x += share * _DIRECTIONS[axis][0]
+        y += share * _DIRECTIONS[axis][1]
+    return x, y
+
+
+def draw_cube(points: Mapping[Position, int], here: Position | None = None, title: str = "") -> Figure:
+    """The cube with its rungs, the path from A to B, and the positions that hold measurements.
+
+    ``points`` maps a position to its number of measurements, written beside its dot; ``here`` is circled.
+    """
+    figure, ax = plt.subplots(figsize=(7, 5.6))
+    ax.set_axis_off()
+    ax.set_aspect("equal")
+    _draw_edges(ax)
+    _draw_rungs(ax)
+    for number, step in enumerate(path_to_b()):
+        label = "path from A to B, one axis at a time" if number == 0 else None
+        ends = zip(place(step.start), place(step.end), strict=True)
+        ax.plot(*ends, color=COLOURS[step.axis], lw=1.8, ls=":", label=label, zorder=1)
+    for number, (position, count) in enumerate(points.items()):
+        x, y = place(position)
+        label = "measured (number of runs)" if number == 0 else None
+        ax.plot(x, y, "o", color=BLACK, ms=7, label=label, zorder=3)
+        ax.annotate(f"{count}", (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9)
+    if here is not None:
+        ax.plot(*place(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
+    for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
+        ax.annotate(
+            name, place(corner), xytext=offset, textcoords="offset points", fontsize=16, fontweight="bold"
+        )
+    ax.set_title(title, loc="left")
+    ax.set(xlim=(-0.48, 1.95), ylim=(-0.45, 1.5))
+    ax.legend(loc="upper left", fontsize=9)
+    return figure
+
+
+def _draw_edges(ax: Axes) -> None:
+    corners = [RUNGS[axis][0].key for axis in Axis], [RUNGS[axis][-1].key for axis in Axis]
+    for number, axis in enumerate(Axis):
+        others = [i for i in range(3) if i != number]
+        for bits in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            keys = [corners[0][i] for i in range(3)]
+            for other, bit in zip(others, bits, strict=True):
+                keys[other] = corners[bit][other]
+            start, end = list(keys), list(keys)
+            end[number] = corners[1][number]
+            ends = [place(Position(*start)), place(Position(*end))]
+            main = bits == (0, 0)
+            ax.plot(
+                *zip(*ends, strict=True),
+                color=COLOURS[axis],
+                lw=3 if main else 1,
+                alpha=1 if main else 0.45,
+                zorder=2 if main else 0,
+            )
+
+
+def _draw_rungs(ax: Axes) -> None:
+    style = {
+        Axis.PROCESS: {"xytext": (-4, -8), "ha": "right", "va": "top", "rotation": 30},
+        Axis.METRIC: {"xytext": (-8, 0), "ha": "right", "va": "center"},
+        Axis.PROBLEM: {"xytext": (7, -3), "ha": "left", "va": "top"},
+    }
+    for axis in Axis:
+        # The problem axis is labelled along the edge at the right, where there is room.
+        base = A if axis is not Axis.PROBLEM else A.moved(Axis.PROCESS, len(RUNGS[Axis.PROCESS]) - 1)
+        assert base is not None
+        for index, rung in enumerate(RUNGS[axis]):
+            position = base.moved(axis, index)
+            assert position is not None
+            x, y = place(position)
+            ax.plot(x, y, "|" if axis is Axis.PROCESS else "_", color=COLOURS[axis], ms=9, mew=2)
+            ax.annotate(rung.key, (x, y), textcoords="offset points", fontsize=9, color=BLACK, **style[axis])  # type: ignore[arg-type]
+    middle = {Axis.PROCESS: (0.5, -0.36), Axis.METRIC: (-0.42, 0.5), Axis.PROBLEM: (1.5, -0.12)}
+    for axis in Axis:
+        ax.text(
+            *middle[axis],
+            f"{axis.value.upper()}\n{QUESTIONS[axis]}",
+            color=COLOURS[axis],
+            ha="center",
+            va="center",
+            fontsize=10,
+            fontweight="bold",
+            rotation=90 if axis is Axis.METRIC else 0,
+        )
+
+
+def bars_with_spread(
+    ax: Axes, labels: Sequence[str], values: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str
+) -> None:
+    """Horizontal bars with error bars from ``low`` to ``high``; the first label is at the top."""
+    rows = range(len(labels))
+    errors = [[v - lo for v, lo in zip(values, low, strict=True)], [h - v for v, h in zip(values, high, strict=True)]]
+    ax.barh(rows, values, xerr=errors, color=colour, height=0.6, error_kw={"capsize": 3})
+    ax.set_yticks(rows, labels)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+
+
+def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | None]], title: str) -> Figure:
+    """Candidate over best-so-far, one row a change, one marker a quantity, with intervals; none where nothing was weighed."""
+    figure, ax = plt.subplots()
+    markers = zip("osD^", (BLACK, RED, PURPLE, GREY), strict=True)
+    for number, ((name, intervals), (marker, colour)) in enumerate(zip(ratios.items(), markers, strict=False)):
+        offset = 0.22 * (number - (len(ratios) - 1) / 2)
+        there = [(row + offset, i) for row, i in enumerate(intervals) if i is not None]
+        ax.errorbar(
+            [i.value for _, i in there],
+            [row for row, _ in there],
+            xerr=[[i.value - i.low for _, i in there], [i.high - i.value for _, i in there]],
+            fmt=marker,
+            color=colour,
+            capsize=3,
+            label=name,
+        )
+    for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
+        if not any(intervals):
+            ax.annotate("not weighed: incorrect", (1, row), xytext=(6, -4), textcoords="offset points", fontsize=9, color=GREY)
+    ax.axvline(1, color=GREY, ls="--", lw=1)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("{x:.1g}")
+    ax.tick_params(axis="x", which="minor", labelsize=8)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.set(xlabel="ratio to the best before it, below 1 is better (95 % interval)", title=title)
+    ax.legend(loc="best", fontsize=9)
+    return figure
+
+
+def draw_agreement(taus: DataFrame, title: str) -> Figure:
+    """A table of Kendall's tau, shaded from -1 (dark red) through 0 (white) to 1 (dark blue), with the numbers in it."""
+    figure, ax = plt.subplots()
+    ax.imshow(taus.to_numpy(), cmap="RdBu", vmin=-1.4, vmax=1.4, aspect="auto")
+    for row, values in enumerate(taus.to_numpy()):
+        for column, tau in enumerate(values):
+            ax.text(column, row, f"{tau:.2f}", ha="center", va="center")
+    ax.set_xticks(range(len(taus)), taus.columns)
+    ax.set_yticks(range(len(taus)), taus.index)
+    ax.grid(visible=False)
+    ax.set(xlabel="Kendall's tau between rankings", title=title)
+    return figure

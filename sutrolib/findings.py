@@ -1,0 +1,29 @@
+"""How a notebook hands its finding to whoever runs it, and the Markdown table that both write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+FINDING_TYPE = "application/vnd.sutro.finding+json"
+
+
+def finding_in(path: Path) -> dict[str, Any]:
+    """The last finding among the outputs of an executed notebook: finding, sign, results. Empty where there is none."""
+    if not path.exists():
+        return {}
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    findings = [data[FINDING_TYPE] for data in outputs if FINDING_TYPE in data]
+    return findings[-1] if findings else {}
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; a pipe or a line break in a cell stays inside it."""
+
+    def line(cells: Iterable[object]) -> str:
+        return "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+
+    return "\n".join([line(header), line("---" for _ in header), *(line(row) for row in rows)])

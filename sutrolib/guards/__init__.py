@@ -1,0 +1,1 @@
+"""The four mistakes as checks on what processes and runs have done."""

@@ -1,0 +1,25 @@
+"""GREEN axis: what a run costs. Meters import no model and no process: the scale is out of the search's reach."""
+
+from sutrolib.meters.base import Availability, Kind, Meter, NoReading, Reading
+from sutrolib.meters.carbon import CodeCarbon
+from sutrolib.meters.clock import WallTime
+from sutrolib.meters.operations import OperationCount
+from sutrolib.meters.reuse import PeakMemory, ReuseDistance
+from sutrolib.meters.trace import TorchTrace
+
+__all__ = [
+    "METERS",
+    "Availability",
+    "CodeCarbon",
+    "Kind",
+    "Meter",
+    "NoReading",
+    "OperationCount",
+    "PeakMemory",
+    "Reading",
+    "ReuseDistance",
+    "TorchTrace",
+    "WallTime",
+]
+
+METERS: tuple[type[Meter], ...] = (WallTime, OperationCount, ReuseDistance, PeakMemory, CodeCarbon)

@@ -1,0 +1,129 @@
+"""What every meter has in common: a reading with its kind, availability, and the context-manager protocol."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+if TYPE_CHECKING:
+    from sutrolib.meters.trace import TorchTrace
+
+T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """How a number came about. It travels with the number into every table and figure."""
+
+    COUNTED = "counted"  # operations, accesses: exact, the same on every machine
+    MODELLED = "modelled"  # computed from counts by a stated model
+    ESTIMATED = "estimated"  # a power model times measured seconds
+    MEASURED = "measured"  # a clock, a hardware counter, a thermometer
+
+
+class NoReading(RuntimeError):
+    """The meter has no number to give; the message says why. Never replaced by 0 or a guess."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number with its unit and kind. ValueError unless the value is finite and above 0.
+
+    No run that was really metered costs nothing, so a 0 is a meter that saw nothing.
+    """
+
+    name: str
+    value: float
+    unit: str
+    kind: Kind
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise ValueError(f"reading {self.name}={self.value!r} {self.unit}, accepted are finite numbers above 0")
+        object.__setattr__(self, "kind", Kind(self.kind))
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a meter can work on this machine, and why (not)."""
+
+    ok: bool
+    why: str
+
+
+class Meter(ABC):
+    """A context manager with a ``reading`` after a clean exit.
+
+    ``name`` and ``unit`` are those of its reading. ``exclusive`` meters read this machine (seconds, joules), so two
+    of them must never overlap on one host.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    unit: ClassVar[str]
+    kind: ClassVar[Kind]
+    exclusive: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._reading: Reading | None = None
+
+    @classmethod
+    def available(cls) -> Availability:
+        """Whether this meter works here. Meters that need a device or a counter say what is missing."""
+        return Availability(True, "always")
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def repeat(self, work: Callable[[], T]) -> T:
+        """Run ``work`` as often as this meter's window needs, and return the last result."""
+        return work()
+
+    @property
+    def reading(self) -> Reading:
+        """The number read. Raises NoReading before a clean exit, and after one that saw nothing."""
+        if self._reading is None:
+            raise NoReading(f"{self.name}: no reading, as the metered block has not ended or ended in an error")
+        return self._reading
+
+    def _make(self, value: float, detail: Mapping[str, Any]) -> Reading:
+        return Reading(self.name, value, self.unit, self.kind, detail)
+
+
+class TracedMeter(Meter):
+    """A meter whose number is read off the access trace; several of them can share one trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trace: TorchTrace | None = None
+
+    @abstractmethod
+    def read(self, trace: TorchTrace) -> Reading:
+        """The reading of a finished trace. Raises NoReading where the trace holds nothing to read."""
+
+    def __enter__(self) -> Self:
+        from sutrolib.meters.trace import TorchTrace
+
+        self._reading = None
+        self._trace = TorchTrace()
+        self._trace.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._trace is not None
+        done, self._trace = self._trace, None
+        done.__exit__(kind, error, trace)
+        if kind is None:
+            self._reading = self.read(done)

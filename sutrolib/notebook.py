@@ -1,0 +1,189 @@
+"""What a notebook needs from its set-up cell on: checked parameters, expectations, measurements, figures, conclusion.
+
+    nb = start("10_baseline")
+
+``start`` reads the parameters that the notebook declares from the cells that have run, so it works in JupyterLab, under
+papermill and in a copied or renamed notebook. An unknown or ill-typed parameter stops the run there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from sutrolib import places
+from sutrolib.findings import FINDING_TYPE, markdown_table
+from sutrolib.ledger import Ledger
+from sutrolib.measure import BY_HAND, Measurement, measure
+from sutrolib.meters.base import Meter
+from sutrolib.nouns import Model, Problem
+from sutrolib.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A prediction written before the run: a quantity, and the range that it is expected in."""
+
+    quantity: str
+    low: float
+    high: float
+    because: str
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` lies in the expected range."""
+        return self.low <= value <= self.high
+
+
+@dataclass
+class Session:
+    """One run of one notebook."""
+
+    name: str
+    parameters: SimpleNamespace
+    ledger: Ledger
+    figures: Path
+    expectations: list[Expectation] = field(default_factory=list)
+
+    @property
+    def quick(self) -> bool:
+        """Whether the quick profile was asked for."""
+        return bool(getattr(self.parameters, "profile", "quick") == "quick")
+
+    def expect(self, quantity: str, low: float, high: float, because: str) -> None:
+        """State a prediction, before the run. Raises ValueError when its range is empty."""
+        if not low <= high:
+            raise ValueError(f"expectation of {quantity!r}: low={low!r} is above high={high!r}")
+        self.expectations.append(Expectation(quantity, low, high, because))
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Display a table."""
+        show_markdown(markdown_table(header, rows))
+
+    def show_expectations(self) -> None:
+        """Display what was predicted so far."""
+        rows = [(e.quantity, f"{e.low:g} to {e.high:g}", e.because) for e in self.expectations]
+        self.table(("quantity", "expected", "because"), rows)
+
+    def measure(
+        self, problem: Problem, model: Model, meters: Sequence[Meter], seeds: Iterable[int], process: str = BY_HAND
+    ) -> list[Measurement]:
+        """Measure one run for each seed and keep each in the ledger as soon as it is there."""
+        runs = []
+        for seed in seeds:
+            runs.append(measure(problem, model, meters, seed, process=process))
+            self.keep(runs[-1])
+        return runs
+
+    def keep(self, measurement: Measurement) -> None:
+        """Add a measurement to the ledger."""
+        self.ledger.add(measurement)
+
+    def show(self, figure: Figure, label: str, alt: str) -> None:
+        """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""
+        from IPython.display import display
+        from matplotlib import pyplot as plt
+
+        from sutrolib.figures import save
+
+        try:
+            save(figure, self.figures / f"{self.name}_{label}")
+        except OSError as error:
+            print(f"The figure is shown and not saved: {error}")
+        display(figure, metadata={"image/png": {"alt": alt}})
+        plt.close(figure)
+
+    def conclude(self, finding: str, results: Mapping[str, float], then: str) -> None:
+        """Show expectation against result, the sign of life, and the next step; hand the finding to the batch runner.
+
+        Raises ValueError when a stated expectation has no result.
+        """
+        unanswered = [e.quantity for e in self.expectations if e.quantity not in results]
+        if unanswered:
+            raise ValueError(f"expected and not reported: {', '.join(unanswered)}; results hold {', '.join(results)}")
+        held = [e.holds(results[e.quantity]) for e in self.expectations]
+        sign = sign_of_life(held)
+        expected = {e.quantity: e for e in self.expectations}
+        rows = [
+            (
+                quantity,
+                f"{expected[quantity].low:g} to {expected[quantity].high:g}" if quantity in expected else "",
+                f"{value:.4g}",
+                ("yes" if expected[quantity].holds(value) else "no") if quantity in expected else "",
+            )
+            for quantity, value in results.items()
+        ]
+        text = "\n\n".join(
+            (
+                f"**{finding}**",
+                markdown_table(("quantity", "expected", "saw", "held"), rows),
+                f"Sign of life: **{sign}** ({sum(held)} of {len(held)} expectations held). {then}",
+            )
+        )
+        from IPython.display import display
+
+        payload = {"finding": finding, "sign": sign, "results": dict(results)}
+        display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload))}, raw=True)
+
+
+def sign_of_life(held: Sequence[bool]) -> str:
+    """What the expectations say: all held, continue; some, turn back a step and look again; none, stop."""
+    if all(held):
+        return "continue"
+    return "turn back" if any(held) else "stop"
+
+
+def start(name: str) -> Session:
+    """Check the parameters of the notebook that calls this, and return its session.
+
+    Raises ParameterError for a parameter that the notebook does not declare, or a value outside what it declares.
+    """
+    from IPython import get_ipython
+
+    from sutrolib.figures import use_style
+
+    shell = get_ipython()
+    if shell is None:
+        raise RuntimeError("start() belongs in a notebook's set-up cell; no notebook is running")
+    declared, passed = _cells(shell.user_ns["In"])
+    check_names(passed, declared, name)
+    try:
+        values = {p.name: p.check(shell.user_ns[p.name]) for p in declared.values()}
+    except ParameterError as error:
+        raise ParameterError(f"{name}: {error}.\n{listing(declared)}") from None
+    use_style()
+    _draw_inline_once(shell)
+    return Session(name, SimpleNamespace(**values), Ledger(), places.figures())
+
+
+def _cells(sources: Sequence[str]) -> tuple[dict[str, Parameter], tuple[str, ...]]:
+    """The parameters last declared by a cell, and the names that papermill passed after that."""
+    declared: dict[str, Parameter] = {}
+    passed: tuple[str, ...] = ()
+    for source in sources:
+        if source.startswith(INJECTED):
+            passed = assigned_in(source)
+        elif found := declared_in(source):
+            declared, passed = found, ()
+    return declared, passed
+
+
+def _draw_inline_once(shell: Any) -> None:
+    """Figures appear where :meth:`Session.show` puts them, with their alt text, and not a second time."""
+    shell.run_line_magic("matplotlib", "agg")
+
+
+def show_markdown(text: str) -> None:
+    """Display Markdown text."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(text))
+

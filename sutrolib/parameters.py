@@ -1,0 +1,139 @@
+"""A notebook's parameters: read from its source, checked before anything runs.
+
+A parameter is an annotated literal with a comment that gives its unit and range, the form from which papermill
+reads type and help too:
+
+    n_bits: int = 20  # bits, 3 to 200
+    profile: str = "quick"  # quick or full
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+
+_RANGE = re.compile(r"(-?\d[\d_.e+-]*) to (-?\d[\d_.e+-]*)\s*$")
+_CHOICES = re.compile(r"^[\w-]+(?:, [\w-]+)* or [\w-]+$")
+
+
+class ParameterError(ValueError):
+    """A parameter that the notebook does not have, or a value that it does not accept. The message lists the valid ones."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its type, default, the comment as help, and the range or the choices that the comment states."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        note = f"  # {self.help}" if self.help else ""
+        return f"{self.name}: {self.type.__name__} = {self.default!r}{note}"
+
+    def check(self, value: Any) -> Any:
+        """The value, an int widened to float where a float is due. Raises ParameterError for any other type or range."""
+        if self.type is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.type:
+            raise ParameterError(
+                f"{self.name}={value!r} is of type {type(value).__name__}, accepted is {self.type.__name__}"
+            )
+        if self.choices and value not in self.choices:
+            raise ParameterError(f"{self.name}={value!r}, accepted are {', '.join(self.choices)}")
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+            raise ParameterError(f"{self.name}={value!r}, accepted are {self.low:g} to {self.high:g}")
+        return value
+
+    def parse(self, text: str) -> Any:
+        """The value that ``text`` from a command line stands for. It is read as a literal and never evaluated."""
+        try:
+            if self.type is bool:
+                return self.check({"true": True, "false": False}[text.lower()])
+            return self.check(self.type(text))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, ParameterError):
+                raise
+            raise ParameterError(f"{self.name}={text!r} is not of type {self.type.__name__}") from None
+
+
+def declared_in(source: str) -> dict[str, Parameter]:
+    """The parameters that a cell declares, by name; empty unless all it holds are annotated literals."""
+    try:
+        statements = ast.parse(source).body
+        comments = _comments(source)
+    except (SyntaxError, tokenize.TokenError):
+        return {}
+    found: dict[str, Parameter] = {}
+    for statement in statements:
+        parameter = _parameter(statement, comments)
+        if parameter is None:
+            return {}
+        found[parameter.name] = parameter
+    return found
+
+
+def assigned_in(source: str) -> tuple[str, ...]:
+    """The names that a cell assigns at its top level, as the one does in which papermill passes parameters."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return ()
+    targets = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
+    return tuple(target.id for target in targets if isinstance(target, ast.Name))
+
+
+def check_names(given: Iterable[str], declared: Mapping[str, Parameter], where: str) -> None:
+    """Raise ParameterError, listing the valid ones, when ``given`` holds a name that ``where`` does not declare."""
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise ParameterError(f"{where} has no parameter {', '.join(map(repr, unknown))}.\n{listing(declared)}")
+
+
+def listing(declared: Mapping[str, Parameter]) -> str:
+    """The declared parameters, one a line, as their notebook writes them."""
+    lines = "\n".join(f"  {parameter}" for parameter in declared.values())
+    return f"Its parameters are:\n{lines}" if lines else "It has no parameters."
+
+
+def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter | None:
+    if not (
+        isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(statement.annotation, ast.Name)
+        and statement.annotation.id in TYPES
+        and statement.value is not None
+    ):
+        return None
+    try:
+        default = ast.literal_eval(statement.value)
+    except ValueError:
+        return None
+    text = comments.get(statement.end_lineno or statement.lineno, "")
+    span = _RANGE.search(text)
+    return Parameter(
+        name=statement.target.id,
+        type=TYPES[statement.annotation.id],
+        default=default,
+        help=text,
+        low=float(span[1]) if span else None,
+        high=float(span[2]) if span else None,
+        choices=tuple(re.split(", | or ", text)) if _CHOICES.match(text) else (),
+    )
+
+
+def _comments(source: str) -> dict[int, str]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}

@@ -1,0 +1,1 @@
+"""BLUE axis: what is learned. Problems hand out data and import nothing of the other wings."""

@@ -1,0 +1,129 @@
+"""Sparse parity and its two siblings, challenge #1 of the Sutro group.
+
+Inputs are uniform on {-1, +1}^n. A secret set S of k indices, drawn from the seed, makes the label:
+
+* sparse parity   y = product of x_i over S           (Kearns 1998; Barak et al., arXiv 2207.08799)
+* sparse sum      y = sum of x_i over S
+* sparse AND      y = +1 where every x_i over S is +1, else -1
+
+The other n - k bits are noise. No proper subset of S says anything about a parity, which makes it the
+fruit fly of feature learning: small, and hopeless for whatever looks at one bit at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sutrolib.nouns import Score, Split, Task, check_fields
+
+MAX_BITS = 10_000
+MAX_SAMPLES = 10_000_000
+
+
+def sign_accuracy(predictions: Tensor, labels: Tensor) -> float:
+    """The share of predictions with the sign of their label; 0 and NaN have no sign and count as wrong."""
+    return (predictions.sign() == labels).double().mean().item()
+
+
+def nearest_accuracy(predictions: Tensor, labels: Tensor) -> float:
+    """The share of predictions nearest to their label among the values of a sparse sum, which lie 2 apart."""
+    return ((predictions - labels).abs() < 1).double().mean().item()
+
+
+@dataclass(frozen=True)
+class _SparseSubset:
+    """Labels that depend on ``k`` secret bits of ``n``.
+
+    ``noise`` is the probability with which a *training* label is corrupted; test labels are clean, so
+    that the score says what was learned. Fields out of range raise ValueError.
+    """
+
+    n: int = 20
+    k: int = 3
+    noise: float = 0.0
+    n_train: int = 1000
+    n_test: int = 1000
+
+    name: ClassVar[str] = ""
+    score: ClassVar[Score]
+    target: ClassVar[float] = 0.99
+    label: ClassVar[Callable[[Tensor], Tensor]]
+
+    def __post_init__(self) -> None:
+        for field in ("n", "k", "n_train", "n_test"):
+            if type(getattr(self, field)) is not int:
+                raise ValueError(f"{type(self).__name__}: {field}={getattr(self, field)!r}, accepted are integers")
+        check_fields(
+            self,
+            {"n": (1, MAX_BITS), "n_train": (1, MAX_SAMPLES), "n_test": (1, MAX_SAMPLES), "noise": (0, 0.5)},
+        )
+        if not 1 <= self.k <= self.n:
+            raise ValueError(f"{type(self).__name__}: k={self.k}, accepted are 1 to n={self.n}")
+        if self.noise == 0.5:
+            raise ValueError(f"{type(self).__name__}: noise=0.5 leaves nothing to learn, accepted are 0 to below 0.5")
+
+    @property
+    def rung(self) -> str:
+        """``parity`` up to n=20 and k=3 without noise, ``parity-hard`` beyond."""
+        return "parity" if self.n <= 20 and self.k <= 3 and self.noise == 0 else "parity-hard"
+
+    def secret(self, seed: int) -> tuple[int, ...]:
+        """The k secret indices of this seed, ascending. For checking an answer; a model never sees it."""
+        return tuple(sorted(self._secret(self._generator(seed)).tolist()))
+
+    def sample(self, seed: int) -> Task:
+        """The task of this seed: x of shape (samples, n) and y of shape (samples, 1), both float32."""
+        generator = self._generator(seed)
+        secret = self._secret(generator)
+        rows = self.n_train + self.n_test
+        x = torch.randint(0, 2, (rows, self.n), generator=generator).mul_(2).sub_(1).float()
+        y = type(self).label(x[:, secret])
+        corrupted = torch.rand((self.n_train, 1), generator=generator) < self.noise
+        train_y = torch.where(corrupted, -y[: self.n_train], y[: self.n_train])
+        return Task(
+            train=Split(x[: self.n_train], train_y),
+            test=Split(x[self.n_train :], y[self.n_train :]),
+            score=type(self).score,
+            score_name="accuracy",
+            target=self.target,
+        )
+
+    def _generator(self, seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    def _secret(self, generator: torch.Generator) -> Tensor:
+        return torch.randperm(self.n, generator=generator)[: self.k]
+
+
+@dataclass(frozen=True)
+class SparseParity(_SparseSubset):
+    """y = product of the secret bits. The standard setting is n=20, k=3; the small one n=3, k=3."""
+
+    name: ClassVar[str] = "sparse parity"
+    score: ClassVar[Score] = staticmethod(sign_accuracy)
+    label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(lambda bits: bits.prod(1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class SparseSum(_SparseSubset):
+    """y = sum of the secret bits; a corrupted label has its sign flipped. Learned by regression."""
+
+    name: ClassVar[str] = "sparse sum"
+    score: ClassVar[Score] = staticmethod(nearest_accuracy)
+    label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(lambda bits: bits.sum(1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class SparseAnd(_SparseSubset):
+    """y = +1 where all secret bits are +1, else -1. Saying -1 always is right in 1 - 2^-k of cases."""
+
+    name: ClassVar[str] = "sparse AND"
+    score: ClassVar[Score] = staticmethod(sign_accuracy)
+    label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(
+        lambda bits: bits.amin(1, keepdim=True),
+    )

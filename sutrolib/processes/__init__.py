@@ -1,0 +1,1 @@
+"""ORANGE axis: how an algorithm is found, for a given metric and problem."""
