@@ -132,19 +132,26 @@ def reproduce(options: argparse.Namespace, console: Console) -> int:
         ]
         print(json.dumps(rows, indent=1))
     else:
-        table = Table("what", "published", "ours", "difference", "result", "source")
+        sources = list(dict.fromkeys(r.claim.source for r in found))
+        table = Table("what", "source", "published", "ours", "difference", "result")
         for r in found:
             numbers = (f"{r.claim.published:,g}", f"{r.ours:,.6g}", f"{r.difference:+.3g}")
             result = "[green]pass[/]" if r.passed else "[red]fail[/]"
-            table.add_row(r.claim.what, *numbers, result, escape(r.claim.source))
+            table.add_row(r.claim.what, f"({sources.index(r.claim.source) + 1})", *numbers, result)
         console.print(table)
+        for number, source in enumerate(sources, 1):
+            console.print(f"({number}) {source}", markup=False, highlight=False)
     return FAILED if any(not r.passed for r in found) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sutrolib", description="Walk the Sutro cube from corner A to corner B.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sutrolib", description="Walk the Sutro cube from corner A to corner B."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
-    walk = commands.add_parser("run", help="run notebooks through papermill, with the quick profile unless told otherwise")
+    walk = commands.add_parser(
+        "run", help="run notebooks through papermill, with the quick profile unless told otherwise"
+    )
     walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all when none is given")
     walk.add_argument(
         "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"

@@ -69,7 +69,7 @@ class Outcome:
     output: Path
     finding: str = ""
     sign: str = ""
-    results: Mapping[str, float] = field(default_factory=dict)
+    results: Mapping[str, float | None] = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -123,9 +123,7 @@ def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Noteboo
     return [n for n in notebooks if not wanted or {n.number, n.name, n.path.name} & set(wanted)]
 
 
-def plan(
-    notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[str, Sequence[str]]
-) -> list[Job]:
+def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[str, Sequence[str]]) -> list[Job]:
     """A job for each notebook and each point of the grid, every value checked against every notebook.
 
     Raises ParameterError for an unknown name or a value that a notebook does not accept, before anything runs.
@@ -248,7 +246,7 @@ def write_table(outcomes: Sequence[Outcome], folder: Path) -> None:
             "passed" if o.passed else "failed",
             o.sign,
             o.finding,
-            *(f"{o.results[name]:.6g}" if name in o.results else "" for name in results),
+            *("" if o.results.get(name) is None else f"{o.results[name]:.6g}" for name in results),
             o.error,
         ]
         for o in outcomes

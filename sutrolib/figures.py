@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib import pyplot as plt
 
 from sutrolib.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, path_to_b
@@ -41,7 +43,7 @@ def use_style() -> None:
             "axes.titlelocation": "left",
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=[BLACK, RED, PURPLE, GREY]),
+            "axes.prop_cycle": cycler(color=[BLACK, RED, PURPLE, GREY]),
             "axes.grid": True,
             "grid.alpha": 0.25,
             "legend.frameon": False,
@@ -56,6 +58,12 @@ def save(figure: Figure, stem: Path) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(stem.with_suffix(".png"))
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+
+
+def wrap_titles(figure: Figure, width: int = 76) -> None:
+    """Break titles that are wider than the figure."""
+    for ax in figure.axes:
+        ax.set_title(textwrap.fill(ax.get_title("left"), width), loc="left")
 
 
 def place(position: Position) -> tuple[float, float]:
@@ -90,9 +98,7 @@ def draw_cube(points: Mapping[Position, int], here: Position | None = None, titl
     if here is not None:
         ax.plot(*place(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
-        ax.annotate(
-            name, place(corner), xytext=offset, textcoords="offset points", fontsize=16, fontweight="bold"
-        )
+        ax.annotate(name, place(corner), xytext=offset, textcoords="offset points", fontsize=16, fontweight="bold")
     ax.set_title(title, loc="left")
     ax.set(xlim=(-0.48, 1.95), ylim=(-0.45, 1.5))
     ax.legend(loc="upper left", fontsize=9)
@@ -150,20 +156,8 @@ def _draw_rungs(ax: Axes) -> None:
         )
 
 
-def bars_with_spread(
-    ax: Axes, labels: Sequence[str], values: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str
-) -> None:
-    """Horizontal bars with error bars from ``low`` to ``high``; the first label is at the top."""
-    rows = range(len(labels))
-    errors = [[v - lo for v, lo in zip(values, low, strict=True)], [h - v for v, h in zip(values, high, strict=True)]]
-    ax.barh(rows, values, xerr=errors, color=colour, height=0.6, error_kw={"capsize": 3})
-    ax.set_yticks(rows, labels)
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
-
-
 def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | None]], title: str) -> Figure:
-    """Candidate over best-so-far, one row a change, one marker a quantity, with intervals; none where nothing was weighed."""
+    """Candidate over best-so-far: a row for each change, a marker with interval for each quantity that was weighed."""
     figure, ax = plt.subplots()
     markers = zip("osD^", (BLACK, RED, PURPLE, GREY), strict=True)
     for number, ((name, intervals), (marker, colour)) in enumerate(zip(ratios.items(), markers, strict=False)):
@@ -180,11 +174,11 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
         )
     for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
         if not any(intervals):
-            ax.annotate("not weighed: incorrect", (1, row), xytext=(6, -4), textcoords="offset points", fontsize=9, color=GREY)
+            ax.text(0.5, row, "incorrect, so not weighed", transform=ax.get_yaxis_transform(), ha="center", va="center")
     ax.axvline(1, color=GREY, ls="--", lw=1)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("{x:.1g}")
+    ax.xaxis.set_minor_formatter("{x:.2g}")
     ax.tick_params(axis="x", which="minor", labelsize=8)
     ax.set_yticks(range(len(labels)), labels)
     ax.invert_yaxis()
@@ -194,7 +188,7 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
 
 
 def draw_agreement(taus: DataFrame, title: str) -> Figure:
-    """A table of Kendall's tau, shaded from -1 (dark red) through 0 (white) to 1 (dark blue), with the numbers in it."""
+    """A table of Kendall's tau, shaded from -1 (dark red) through 0 (white) to 1 (dark blue), numbers in it."""
     figure, ax = plt.subplots()
     ax.imshow(taus.to_numpy(), cmap="RdBu", vmin=-1.4, vmax=1.4, aspect="auto")
     for row, values in enumerate(taus.to_numpy()):

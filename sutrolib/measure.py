@@ -32,7 +32,7 @@ BY_HAND = RUNGS[Axis.PROCESS][0].key
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of one model on one task, and every reading taken of it. ``missing`` says which meters had none, and why."""
+    """One run of one model on one task with every reading taken of it; ``missing`` holds why a meter had none."""
 
     problem: Mapping[str, Any]
     model: Mapping[str, Any]
@@ -99,7 +99,7 @@ def measure(
         if traced:
             trace = _trace(fit)
             for meter in traced:
-                _keep(meter, lambda meter=meter: meter.read(trace), readings, missing)  # type: ignore[misc]
+                _keep(meter, functools.partial(meter.read, trace), readings, missing)
         for window in windows:
             if window.available().ok:
                 _read_window(window, fit, readings, missing)
@@ -138,7 +138,8 @@ def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     from sutrolib.meters.trace import TorchTrace
 
     buffers, step = model.one_step(problem.sample(seed).for_training(), seed)
-    with TorchTrace() as trace:
+    trace = TorchTrace()
+    with trace:
         trace.place(buffers)
         step()
     return trace
@@ -147,7 +148,8 @@ def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
 def _trace(fit: Any) -> TorchTrace:
     from sutrolib.meters.trace import TorchTrace
 
-    with TorchTrace() as trace:
+    trace = TorchTrace()
+    with trace:
         fit()
     return trace
 

@@ -38,9 +38,9 @@ class Expectation:
     high: float
     because: str
 
-    def holds(self, value: float) -> bool:
-        """Whether ``value`` lies in the expected range."""
-        return self.low <= value <= self.high
+    def holds(self, value: float | None) -> bool:
+        """Whether ``value`` lies in the expected range; what was not measured does not."""
+        return value is not None and self.low <= value <= self.high
 
 
 @dataclass
@@ -92,8 +92,9 @@ class Session:
         from IPython.display import display
         from matplotlib import pyplot as plt
 
-        from sutrolib.figures import save
+        from sutrolib.figures import save, wrap_titles
 
+        wrap_titles(figure)
         try:
             save(figure, self.figures / f"{self.name}_{label}")
         except OSError as error:
@@ -101,10 +102,10 @@ class Session:
         display(figure, metadata={"image/png": {"alt": alt}})
         plt.close(figure)
 
-    def conclude(self, finding: str, results: Mapping[str, float], then: str) -> None:
+    def conclude(self, finding: str, results: Mapping[str, float | None], then: str) -> None:
         """Show expectation against result, the sign of life, and the next step; hand the finding to the batch runner.
 
-        Raises ValueError when a stated expectation has no result.
+        A result of None was not measured. Raises ValueError when a stated expectation has no result.
         """
         unanswered = [e.quantity for e in self.expectations if e.quantity not in results]
         if unanswered:
@@ -116,7 +117,7 @@ class Session:
             (
                 quantity,
                 f"{expected[quantity].low:g} to {expected[quantity].high:g}" if quantity in expected else "",
-                f"{value:.4g}",
+                "not measured" if value is None else f"{value:.4g}",
                 ("yes" if expected[quantity].holds(value) else "no") if quantity in expected else "",
             )
             for quantity, value in results.items()
@@ -131,7 +132,7 @@ class Session:
         from IPython.display import display
 
         payload = {"finding": finding, "sign": sign, "results": dict(results)}
-        display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload))}, raw=True)
+        display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload, allow_nan=False))}, raw=True)
 
 
 def sign_of_life(held: Sequence[bool]) -> str:
@@ -186,4 +187,3 @@ def show_markdown(text: str) -> None:
     from IPython.display import Markdown, display
 
     display(Markdown(text))
-

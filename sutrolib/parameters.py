@@ -24,7 +24,7 @@ _CHOICES = re.compile(r"^[\w-]+(?:, [\w-]+)* or [\w-]+$")
 
 
 class ParameterError(ValueError):
-    """A parameter that the notebook does not have, or a value that it does not accept. The message lists the valid ones."""
+    """A parameter that a notebook does not have, or a value that it does not accept; its message lists what is."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,12 @@ class Parameter:
         return f"{self.name}: {self.type.__name__} = {self.default!r}{note}"
 
     def check(self, value: Any) -> Any:
-        """The value, an int widened to float where a float is due. Raises ParameterError for any other type or range."""
+        """The value, an int widened to float where one is due. Raises ParameterError for any other type or range."""
         if self.type is float and type(value) is int:
             value = float(value)
-        if type(value) is not self.type:
-            raise ParameterError(
-                f"{self.name}={value!r} is of type {type(value).__name__}, accepted is {self.type.__name__}"
-            )
+        given = type(value)
+        if given is not self.type:
+            raise ParameterError(f"{self.name}={value!r} is of type {given.__name__}, accepted is {self.type.__name__}")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name}={value!r}, accepted are {', '.join(self.choices)}")
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:

@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Candidate against baseline over ``pairs`` seeds: ratios of cost and time, difference of score, and what follows."""
+    """Candidate against baseline over ``pairs`` seeds: ratios of cost and time, difference of score, what follows."""
 
     cost_name: str
     cost: Interval
@@ -55,9 +55,14 @@ class Verdict:
         return self.time.high < 1 - self.time_margin
 
     @property
-    def not_costlier(self) -> bool:
-        """The cost ratio is not shown to be above 1."""
-        return self.cost.low <= 1
+    def costlier(self) -> bool:
+        """The cost ratio's lower bound is above 1."""
+        return self.cost.low > 1
+
+    @property
+    def slower(self) -> bool:
+        """The time ratio's lower bound is above 1."""
+        return self.time.low > 1
 
     @property
     def time_held(self) -> bool:
@@ -119,7 +124,7 @@ def compare(
 def paired_ratio(
     candidate: Sequence[Measurement], baseline: Sequence[Measurement], name: str, confidence: float = 0.95
 ) -> Interval:
-    """The geometric mean, over seeds, of candidate / baseline in the reading ``name``. Raises as :func:`compare` does."""
+    """The geometric mean, over seeds, of candidate / baseline in the reading ``name``; raises as :func:`compare`."""
     pairs = _paired(candidate, baseline)
     kinds = {(m.reading(name).kind, m.reading(name).unit) for pair in pairs for m in pair}
     if len(kinds) > 1:
@@ -129,9 +134,7 @@ def paired_ratio(
     return _interval(logs, confidence, np.exp)
 
 
-def _paired(
-    candidate: Sequence[Measurement], baseline: Sequence[Measurement]
-) -> list[tuple[Measurement, Measurement]]:
+def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
     by_seed: list[dict[int, Measurement]] = []
     for name, runs in (("candidate", candidate), ("baseline", baseline)):
         seeds = [run.seed for run in runs]

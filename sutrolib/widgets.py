@@ -1,4 +1,4 @@
-"""Live controls for JupyterLab. Each has a static figure beside it in its notebook, for everyone who reads it headless."""
+"""Live controls for JupyterLab. Each has a static figure beside it in its notebook, for whoever reads it headless."""
 
 from __future__ import annotations
 
@@ -11,7 +11,21 @@ from sutrolib.findings import markdown_table
 from sutrolib.measure import Measurement
 
 if TYPE_CHECKING:
-    from ipywidgets import VBox
+    from ipywidgets import DOMWidget, VBox
+
+
+PANEL = "sutro-panel"
+
+# JupyterLab takes arrow keys for itself while a list or a slider has the focus. It leaves those alone that carry this
+# attribute, which no property of ipywidgets can set.
+_LEAVE_KEYS = f"""
+if (!window.sutroKeys) {{
+  window.sutroKeys = true;
+  document.addEventListener("focusin", (event) => {{
+    if (event.target.closest(".{PANEL}")) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+  }});
+}}
+"""
 
 
 def positions_of(measurement: Measurement) -> list[Position]:
@@ -88,4 +102,15 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
     for selector in selectors.values():
         selector.observe(redraw, names="value")
     redraw()
-    return widgets.VBox([*selectors.values(), output])
+    return _panel([*selectors.values(), output])
+
+
+def _panel(children: Sequence[DOMWidget]) -> VBox:
+    """The children in a column whose controls can be worked from the keyboard in JupyterLab."""
+    import ipywidgets as widgets
+    from IPython.display import display
+
+    display({"application/javascript": _LEAVE_KEYS}, raw=True)
+    panel = widgets.VBox(children)
+    panel.add_class(PANEL)
+    return panel

@@ -69,9 +69,7 @@ class CodeCarbon(Meter):
                 tracking_mode="machine",
                 log_level="critical",
                 allow_multiple_runs=True,
-                save_to_file=False,
-                save_to_api=False,
-                save_to_logger=False,
+                output_methods=[],  # nothing is saved or sent
             )
             self._tracker.start()
         self._began = time.perf_counter()

@@ -24,7 +24,7 @@ _KERNELS: dict[str, Callable[[tuple[Any, ...]], int]] = {
     "sutro::hinge_grad": lambda a: 4 * a[0].numel(),  # y*out, < 1, * y, * -1/samples
     "sutro::square_grad": lambda a: 2 * a[0].numel(),
     "sutro::linear_grad": lambda a: 2 * a[0].numel() * a[1].shape[1] + a[0].numel(),
-    "sutro::sgd_": lambda a: 3 * a[0].numel() + (a[1].numel() if a[1].numel() > a[0].numel() else 0),
+    "sutro::sgd_": lambda a: 2 * a[0].numel() + (a[1].numel() if a[1].numel() > a[0].numel() else 0),
 }
 
 _MATRIX_PRODUCTS: dict[str, Callable[[tuple[Any, ...]], int]] = {
@@ -57,14 +57,14 @@ def operations(func: Any, args: tuple[Any, ...], written: Sequence[Tensor]) -> i
     """Arithmetic operations of one call of an operator that has written ``written``.
 
     ATen operators that are neither known by name nor tagged by PyTorch count one operation for each element
-    written. Raises TypeError for a kernel from elsewhere that has no entry in this module.
+    written. Raises ValueError for a kernel from elsewhere that has no entry in this module.
     """
     full_name = func._schema.name
     namespace, _, name = full_name.partition("::")
     if full_name in _KERNELS:
         return _KERNELS[full_name](args)
     if namespace not in ("aten", "prims"):
-        raise TypeError(f"{full_name}: not an ATen operator, and its cost is not listed in sutrolib.meters.operations")
+        raise ValueError(f"{full_name}: not an ATen operator, and its cost is not listed in sutrolib.meters.operations")
     base = name.rstrip("_") if not name.startswith("_") else name
     if base in _MATRIX_PRODUCTS:
         return _MATRIX_PRODUCTS[base](args)

@@ -35,7 +35,7 @@ _ALLOCATES = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_st
 
 @dataclass
 class Buffer:
-    """One storage: a label (its given name, or the operator that first wrote it), its size, and whether it still lives."""
+    """One storage: its label (a given name, or the operator that first wrote it), its size, and whether it lives."""
 
     label: str
     nbytes: int
@@ -58,7 +58,7 @@ class Accesses:
 class TorchTrace(TorchDispatchMode):
     """Records the accesses, the operation count and the peak of live bytes of what runs inside it.
 
-    Raises TypeError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta).
+    Raises ValueError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta).
     """
 
     def __init__(self) -> None:
@@ -155,9 +155,7 @@ class _Rules:
     keyword_overwrites: tuple[str, ...]
     keyword_updates: tuple[str, ...]
 
-    def sort(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def sort(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """The tensors that are read, read and then written, and only written."""
         inputs: list[Tensor] = []
         updated: list[Tensor] = []
@@ -167,11 +165,7 @@ class _Rules:
             kind.extend(_tensors(value))
         for name, value in kwargs.items():
             kind = (
-                overwritten
-                if name in self.keyword_overwrites
-                else updated
-                if name in self.keyword_updates
-                else inputs
+                overwritten if name in self.keyword_overwrites else updated if name in self.keyword_updates else inputs
             )
             kind.extend(_tensors(value))
         return inputs, updated, overwritten
@@ -211,4 +205,4 @@ def _tensors(value: Any) -> list[Tensor]:
 def _refuse_unusual(func: Any, tensor: Tensor) -> None:
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         what = "quantised" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout)
-        raise TypeError(f"{func.name()}: a {what} tensor cannot be traced, accepted are strided tensors")
+        raise ValueError(f"{func.name()}: a {what} tensor cannot be traced, accepted are strided tensors")

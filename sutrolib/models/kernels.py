@@ -42,7 +42,7 @@ def square_grad(out: Tensor, y: Tensor) -> Tensor:
 
 @_kernel("linear_grad(Tensor dout, Tensor h) -> (Tensor, Tensor)")
 def linear_grad(dout: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias gradient of ``out = h W^T + b`` from one pass over dout (samples, outputs) and h (samples, inputs).
+    """Gradients of ``out = h W^T + b`` in W and b, from one pass over dout (samples, outputs) and h (samples, inputs).
 
     Returns dW of shape (outputs, inputs) and db of shape (outputs,).
     """
@@ -51,5 +51,5 @@ def linear_grad(dout: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 
 @_kernel("sgd_(Tensor(a!) p, Tensor grad, float lr, float weight_decay) -> ()")
 def sgd_(p: Tensor, grad: Tensor, lr: float, weight_decay: float) -> None:
-    """p <- (1 - lr*weight_decay) p - lr*grad, in place; a leading sample axis that ``grad`` has and p lacks is summed."""
+    """p <- (1 - lr*weight_decay) p - lr*grad, in place; a sample axis that ``grad`` has and p lacks is summed."""
     p.mul_(1 - lr * weight_decay).sub_(grad.sum_to_size(p.shape), alpha=lr)

@@ -131,7 +131,7 @@ class TwoLayerNetwork:
         ops.sgd_(p.b2, db2, self.lr, self.weight_decay)
 
     def one_step(self, task: Task, seed: int) -> tuple[dict[str, Tensor], Callable[[], None]]:
-        """The first SGD step on the first batch: its buffers by name, in the order they are loaded, and the step itself."""
+        """The first SGD step on the first batch: its buffers by name, in loading order, and the step itself."""
         x, y = self._cast(task.train.x[: self.batch]), self._cast(task.train.y[: self.batch])
         with torch.inference_mode():
             p = self.initial(x.shape[1], seed)

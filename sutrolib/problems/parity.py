@@ -86,8 +86,9 @@ class _SparseSubset:
         corrupted = torch.rand((self.n_train, 1), generator=generator) < self.noise
         train_y = torch.where(corrupted, -y[: self.n_train], y[: self.n_train])
         return Task(
-            train=Split(x[: self.n_train], train_y),
-            test=Split(x[self.n_train :], y[self.n_train :]),
+            # Clones: were they views of one storage, a model could reach the test rows through the training rows.
+            train=Split(x[: self.n_train].clone(), train_y),
+            test=Split(x[self.n_train :].clone(), y[self.n_train :].clone()),
             score=type(self).score,
             score_name="accuracy",
             target=self.target,

@@ -1,8 +1,8 @@
 """The process by hand: one change at a time, each kept only if it passes.
 
 The group's order of judging is: correct first, then wall-clock time, then cost. A change must solve the problem on at
-least 9 of 10 seeds; it must then be better in time or in cost, and worse in neither. Candidate and best-so-far are
-timed in alternation, seed by seed, so that a machine that slows down slows both.
+least 9 of 10 seeds; it must then be shown to be better in time or in cost, and worse in neither. Candidate and
+best-so-far are timed in alternation, seed by seed, so that a machine that slows down slows both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sutrolib.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.nouns import Budget, Model, Problem
 from sutrolib.processes.study import Study, Trial
-from sutrolib.verdict import MIN_PAIRS, compare
+from sutrolib.verdict import MIN_PAIRS, Verdict, compare
 
 M = TypeVar("M", bound=Model)
 
@@ -38,8 +38,8 @@ class ByHand:
     """A scripted list of changes, tried in order on ``pairs`` seeds each.
 
     ``on_trial`` is told of every trial as it ends, ``on_measurement`` of every measurement: what was computed is
-    reported before the next step can fail. Time may be worse by ``time_margin`` (clocks are noisy), the score by
-    ``score_margin``.
+    reported before the next step can fail. Time must be better by ``time_margin`` to count (clocks are noisy), and the
+    score may be worse by ``score_margin``.
     """
 
     changes: Sequence[Change]
@@ -62,10 +62,9 @@ class ByHand:
         """
         self._check(space)
         began = time.perf_counter()
-        seeds = range(seed, seed + self.pairs)
-        start = tuple(self._measured(problem, space, meters, s, budget) for s in seeds)
+        start = tuple(self._measured(problem, space, meters, s, budget) for s in range(seed, seed + self.pairs))
         best, known = space, start
-        trials = [Trial("start", "", space, True, _share(start)[1], start)]
+        trials = [Trial("start", "", space, True, _share(start), start)]
         self.on_trial(trials[0])
         for change in self.changes:
             candidate = dataclasses.replace(best, **change.fields)  # type: ignore[type-var]
@@ -89,56 +88,32 @@ class ByHand:
         runs: list[Measurement] = []
         rivals: list[Measurement] = []
         for earlier in known:
+            last_chance = not _can_pass(sum(not run.solved for run in runs) + 1, len(known))
             try:
-                runs.append(self._measured(problem, candidate, meters, earlier.seed, budget))
+                run = self._measured(problem, candidate, meters, earlier.seed, budget, only_solved=last_chance)
             except ArithmeticError as error:  # diverged or contradictory: a result, not a fault
                 return Trial(change.title, change.expectation, candidate, False, str(error), tuple(runs))
-            timed_again = self._measured(problem, best, [], earlier.seed, budget)
-            rivals.append(_with_counts(timed_again, earlier))
-            if not _still_possible(runs, len(known)):
-                break
-        correct, why = _share(runs)
-        if not correct:
-            return Trial(change.title, change.expectation, candidate, False, why, tuple(runs), tuple(rivals))
-        if not _share(rivals)[0]:
+            runs.append(run)
+            if last_chance and not run.solved:
+                return Trial(change.title, change.expectation, candidate, False, _share(runs), tuple(runs))
+            rivals.append(_with_counts(self._measured(problem, best, [], earlier.seed, budget), earlier))
+        if not _can_pass(sum(not rival.solved for rival in rivals), len(rivals)):
             first = "the first that is correct"
             return Trial(change.title, change.expectation, candidate, True, first, tuple(runs), tuple(rivals))
-        both = [(r, b) for r, b in zip(runs, rivals, strict=True) if r.solved and b.solved]
-        verdict = compare(
-            [r for r, _ in both],
-            [b for _, b in both],
-            meters[0].name,
-            time_margin=self.time_margin,
-            score_margin=self.score_margin,
-        )
-        better = verdict.cheaper or verdict.faster
-        worse = [
-            name
-            for name, held in (
-                ("cost", verdict.not_costlier),
-                ("time", verdict.time_held),
-                ("score", verdict.score_held),
-            )
-            if not held
-        ]
-        why = f"worse in {' and '.join(worse)}" if worse else "" if better else "better in neither time nor cost"
-        kept = better and not worse
-        gains = " and ".join(n for n, good in (("cost", verdict.cheaper), ("time", verdict.faster)) if good)
-        return Trial(
-            change.title,
-            change.expectation,
-            candidate,
-            kept,
-            f"better in {gains}" if kept else why,
-            tuple(runs),
-            tuple(rivals),
-            verdict,
-        )
+        verdict = compare(runs, rivals, meters[0].name, time_margin=self.time_margin, score_margin=self.score_margin)
+        kept, why = _decide(verdict)
+        return Trial(change.title, change.expectation, candidate, kept, why, tuple(runs), tuple(rivals), verdict)
 
     def _measured(
-        self, problem: Problem, model: Model, meters: Sequence[Meter], seed: int, budget: Budget | None
+        self,
+        problem: Problem,
+        model: Model,
+        meters: Sequence[Meter],
+        seed: int,
+        budget: Budget | None,
+        only_solved: bool = False,
     ) -> Measurement:
-        measurement = measure(problem, model, meters, seed, budget=budget, only_solved=True)
+        measurement = measure(problem, model, meters, seed, budget=budget, only_solved=only_solved)
         self.on_measurement(measurement)
         return measurement
 
@@ -148,6 +123,19 @@ class ByHand:
             for name in change.fields:
                 if name not in known:
                     raise ValueError(f"{change.title!r} sets {name!r}, accepted are {', '.join(known)}")
+
+
+def _decide(verdict: Verdict) -> tuple[bool, str]:
+    """Keep what is shown to be better in time or cost, and shown to be worse in neither, at an accuracy that holds."""
+    better = [name for name, shown in (("time", verdict.faster), ("cost", verdict.cheaper)) if shown]
+    worse = [
+        name
+        for name, shown in (("time", verdict.slower), ("cost", verdict.costlier), ("score", not verdict.score_held))
+        if shown
+    ]
+    if worse:
+        return False, f"worse in {' and '.join(worse)}"
+    return bool(better), f"better in {' and '.join(better)}" if better else "better in neither time nor cost"
 
 
 def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:
@@ -160,11 +148,10 @@ def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:
     return dataclasses.replace(fresh, readings=fresh.readings + carried)
 
 
-def _share(runs: Sequence[Measurement]) -> tuple[bool, str]:
-    solved = sum(run.solved for run in runs)
-    return solved >= SOLVED_SHARE * len(runs), f"solved on {solved} of {len(runs)} seeds"
+def _share(runs: Sequence[Measurement]) -> str:
+    return f"solved on {sum(run.solved for run in runs)} of {len(runs)} seeds"
 
 
-def _still_possible(runs: Sequence[Measurement], planned: int) -> bool:
-    failures = sum(not run.solved for run in runs)
-    return planned - failures >= SOLVED_SHARE * planned
+def _can_pass(failures: int, runs: int) -> bool:
+    """Whether so many failures still leave the share of seeds that must be solved."""
+    return runs - failures >= SOLVED_SHARE * runs

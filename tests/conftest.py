@@ -1,0 +1,21 @@
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--bench", action="store_true", help="run the benchmarks of tests/bench, which print ratios")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--bench"):
+        return
+    skip = pytest.mark.skip(reason="a benchmark: run with --bench -s")
+    for item in items:
+        if "bench" in item.path.parts:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(tmp_path, monkeypatch):
+    """No test writes into the checkout's ledger or figures."""
+    monkeypatch.setenv("SUTRO_LEDGER", str(tmp_path / "ledger"))
+    monkeypatch.setenv("SUTRO_FIGURES", str(tmp_path / "figures"))

@@ -1,0 +1,97 @@
+import dataclasses
+
+import pytest
+
+from sutrolib.measure import measure
+from sutrolib.meters import OperationCount
+from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.problems.parity import SparseParity
+from sutrolib.processes.by_hand import ByHand, Change, _decide
+from sutrolib.verdict import Interval, Verdict
+
+PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
+START = TwoLayerNetwork(hidden=200)
+
+
+def improve(*changes, **options):
+    return ByHand(changes, pairs=3, **options).improve(PROBLEM, START, [OperationCount()], seed=0)
+
+
+def test_a_cheaper_setting_is_kept_and_a_dearer_one_is_not():
+    study = improve(Change("less", {"hidden": 50}, "cheaper"), Change("more", {"hidden": 400}, "dearer"))
+    assert [trial.kept for trial in study.trials] == [True, True, False]
+    assert study.best == dataclasses.replace(START, hidden=50)
+    assert "worse in cost" in study.trials[2].why or "worse in time and cost" in study.trials[2].why
+    assert study.trials[1].ratio("operations").high < 1
+
+
+def test_a_setting_that_does_not_learn_is_rejected_however_cheap():
+    study = improve(Change("hardly any training", {"max_epochs": 1, "hidden": 1}, "cheap"))
+    assert not study.trials[1].kept
+    assert "solved on 0 of" in study.trials[1].why
+    assert study.trials[1].verdict is None
+    assert study.trials[1].ratio("operations") is None
+
+
+def test_a_setting_that_diverges_is_a_rejected_trial_and_the_walk_goes_on():
+    explode = Change("explode", {"lr": 100.0, "batch": 1, "weight_decay": 0.0}, "diverges")
+    study = improve(explode, Change("less", {"hidden": 50}, "cheaper"))
+    assert "finite" in study.trials[1].why
+    assert [trial.kept for trial in study.trials] == [True, False, True]
+
+
+def test_the_first_setting_that_is_correct_is_kept_whatever_it_costs():
+    hopeless = dataclasses.replace(START, max_epochs=1, hidden=1)
+    change = Change("learn", {"max_epochs": 100, "hidden": 200}, "solves it")
+    study = ByHand([change], pairs=3).improve(PROBLEM, hopeless, [OperationCount()])
+    assert study.best.hidden == 200
+    assert study.trials[1].why == "the first that is correct"
+
+
+def test_a_misspelt_field_is_refused_before_anything_runs():
+    measured = []
+    with pytest.raises(ValueError, match=r"sets 'hiden', accepted are hidden, lr"):
+        improve(Change("typo", {"hiden": 50}, ""), on_measurement=measured.append)
+    assert measured == []
+
+
+def test_every_measurement_and_trial_is_reported_as_it_ends():
+    measurements, trials = [], []
+    study = improve(
+        Change("less", {"hidden": 50}, "cheaper"), on_measurement=measurements.append, on_trial=trials.append
+    )
+    assert tuple(trials) == study.trials
+    assert len(measurements) == 3 + 3 + 3  # the start, the candidate, and the start timed again beside it
+
+
+def test_counts_carried_over_to_the_rival_are_what_measuring_again_gives():
+    study = improve(Change("less", {"hidden": 50}, "cheaper"))
+    for rival in study.trials[1].rivals:
+        again = measure(PROBLEM, START, [OperationCount()], rival.seed)
+        assert rival.reading("operations") == again.reading("operations")
+
+
+BELOW, LEVEL, ABOVE = Interval(0.5, 0.4, 0.6), Interval(1.0, 0.9, 1.1), Interval(2.0, 1.5, 2.5)
+HELD, LOST = Interval(0.0, 0.0, 0.0), Interval(-0.1, -0.2, -0.05)
+
+
+@pytest.mark.parametrize(
+    ("cost", "time", "score", "kept", "why"),
+    [
+        (BELOW, LEVEL, HELD, True, "better in cost"),
+        (LEVEL, BELOW, HELD, True, "better in time"),
+        (BELOW, BELOW, HELD, True, "better in time and cost"),
+        (LEVEL, LEVEL, HELD, False, "better in neither time nor cost"),
+        (BELOW, ABOVE, HELD, False, "worse in time"),
+        (ABOVE, BELOW, HELD, False, "worse in cost"),
+        (BELOW, BELOW, LOST, False, "worse in score"),
+    ],
+)
+def test_the_rule_of_keeping(cost, time, score, kept, why):
+    verdict = Verdict("x", cost, time, score, 5, 0.95, 0.1, 0.01)
+    assert _decide(verdict) == (kept, why)
+
+
+def test_too_few_pairs_are_refused():
+    with pytest.raises(ValueError, match="pairs=2"):
+        ByHand([], pairs=2)
