@@ -213,7 +213,7 @@ def _own_kernel(environment: Mapping[str, str]) -> Iterator[None]:
     """
     paths = [str(places.ROOT), os.environ.get("PYTHONPATH", "")]
     spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"],
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"],
         "display_name": "Sutro cube",
         "language": "python",
         "env": {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},

@@ -19,7 +19,6 @@ from sutrolib.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, path_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
     from sutrolib.verdict import Interval
 
@@ -187,15 +186,18 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     return figure
 
 
-def draw_agreement(taus: DataFrame, title: str) -> Figure:
-    """A table of Kendall's tau, shaded from -1 (dark red) through 0 (white) to 1 (dark blue), numbers in it."""
+def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
+    """Rank agreement of each metric with a reference, with its interval, from -1 to 1."""
     figure, ax = plt.subplots()
-    ax.imshow(taus.to_numpy(), cmap="RdBu", vmin=-1.4, vmax=1.4, aspect="auto")
-    for row, values in enumerate(taus.to_numpy()):
-        for column, tau in enumerate(values):
-            ax.text(column, row, f"{tau:.2f}", ha="center", va="center")
-    ax.set_xticks(range(len(taus)), taus.columns)
-    ax.set_yticks(range(len(taus)), taus.index)
-    ax.grid(visible=False)
-    ax.set(xlabel="Kendall's tau between rankings", title=title)
+    for row, tau in enumerate(agreements.values()):
+        ax.errorbar(
+            tau.value, row, xerr=[[tau.value - tau.low], [tau.high - tau.value]], fmt="o", color=BLACK, capsize=4
+        )
+        ax.annotate(f"{tau.value:.2f}", (tau.value, row), xytext=(0, 8), textcoords="offset points", ha="center")
+    ax.axvline(0, color=GREY, ls="--", lw=1)
+    ax.set_yticks(range(len(agreements)), list(agreements))
+    ax.set_ylim(len(agreements) - 0.5, -0.6)
+    ax.set(
+        xlim=(-1.05, 1.05), xlabel="Kendall's tau with the reference ranking (95 % interval over settings)", title=title
+    )
     return figure

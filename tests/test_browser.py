@@ -95,6 +95,7 @@ def test_the_selectors_of_the_cube_answer_to_the_keyboard(lab, browser):
 
     browser.get(lab)
     _wait(ready, "the notebook did not open", 90)
+    _wait(lambda: "| Idle" in browser.find_element(By.TAG_NAME, "body").text, "the kernel did not start", 120)
     _run_all(browser)
     _wait(lambda: len(selectors()) == 3 and picture(), "the three selectors did not appear", 120)
     # Until its last cell has run, the notebook moves the focus.

@@ -9,26 +9,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sutrolib.measure import Measurement
+from sutrolib.verdict import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RESAMPLES = 1000
 
-def rank_agreement(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str]) -> pd.DataFrame:
-    """Kendall's tau between every two of ``metrics``.
 
-    ``runs`` holds one sequence of measurements for each candidate; its median over seeds is what is ranked.
-    Raises ValueError for fewer than three candidates, and KeyError for a reading that is not there.
+def rank_agreement(
+    runs: Sequence[Sequence[Measurement]], metric: str, reference: str, confidence: float = 0.95
+) -> Interval:
+    """Kendall's tau between ``metric`` and ``reference``, with a percentile bootstrap interval over the candidates.
+
+    ``runs`` holds one sequence of measurements for each candidate; its median over seeds is what is ranked. A resample
+    in which a metric takes a single value orders nothing and counts as 0.
+    Raises ValueError for fewer than four candidates, and KeyError for a reading that is not there.
     """
-    import pandas as pd
-    from scipy.stats import kendalltau
+    from scipy.stats import bootstrap, kendalltau
 
-    if len(runs) < 3:
-        raise ValueError(f"{len(runs)} candidates are too few to rank, accepted are 3 and above")
-    medians = median_readings(runs, metrics)
-    taus = [[float(kendalltau(medians[a], medians[b]).statistic) for b in metrics] for a in metrics]
-    return pd.DataFrame(taus, index=list(metrics), columns=list(metrics))
+    if len(runs) < 4:
+        raise ValueError(f"{len(runs)} candidates are too few to rank, accepted are 4 and above")
+    medians = median_readings(runs, (metric, reference))
+
+    def tau(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.nan_to_num(kendalltau(one, other).statistic))
+
+    columns = medians[metric].to_numpy(), medians[reference].to_numpy()
+    bounds = bootstrap(
+        columns,
+        tau,
+        paired=True,
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Interval(tau(*columns), float(bounds.low), float(bounds.high))
 
 
 def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str]) -> pd.DataFrame:

@@ -1,0 +1,26 @@
+"""Measurements made up for tests; nothing is trained."""
+
+from sutrolib.measure import Measurement
+from sutrolib.meters.base import Kind, Reading
+
+
+def measurement(
+    seed=0, cost=10.0, seconds=1.0, score=1.0, kind=Kind.COUNTED, when="2026-01-02T03:04:05.000006+00:00", **fields
+):
+    readings = (
+        Reading("time", seconds, "s", Kind.MEASURED, {"runs": 3}),
+        Reading("cost", cost, "units", kind, {"by_operator": {"mm": 7}}),
+    )
+    made = {
+        "problem": {"name": "sparse parity", "n": 20, "k": 3},
+        "model": {"name": "made up", "hidden": 5},
+        "told": "nothing",
+        "seed": seed,
+        "score_name": "accuracy",
+        "score": score,
+        "target": 0.99,
+        "readings": readings,
+        "rungs": {"process": "by-hand", "problem": "parity"},
+        "when": when,
+    }
+    return Measurement(**(made | fields))

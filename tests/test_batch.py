@@ -1,0 +1,135 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from sutrolib import batch
+from sutrolib.findings import FINDING_TYPE
+from sutrolib.parameters import ParameterError
+from sutrolib.places import ROOT
+
+
+class Silent:
+    def __init__(self):
+        self.told = []
+
+    def job_started(self, number, total, job):
+        self.told.append(("start", number, total))
+
+    def cell_started(self, cell):
+        self.told.append(("cell", cell))
+
+    def job_ended(self, outcome):
+        self.told.append(("end", outcome.passed))
+
+
+def write_notebook(path, *sources, parameters="n: int = 1  # 0 to 9", kernel="no-such-kernel"):
+    cells = [nbformat.v4.new_markdown_cell(f"# Title of {path.stem}")]
+    cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    about = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}, "sutro": {"axis": "metric"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), path)
+
+
+FIND = f"""
+import os
+from IPython.display import display
+found = {{"finding": f"n is {{n}}", "sign": "continue", "results": {{"n": n, "none": None}}}}
+display({{"{FINDING_TYPE}": found}}, raw=True)
+print(os.environ["SUTRO_FIGURES"])
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_notebook(tmp_path / "01_good.ipynb", FIND)
+    write_notebook(tmp_path / "02_bad.ipynb", "1 / 0")
+    write_notebook(tmp_path / "03_dead.ipynb", "import os\nos._exit(1)")
+    write_notebook(tmp_path / "04_good.ipynb", FIND)
+    write_notebook(tmp_path / "draft.ipynb", "1 / 0")
+    return tmp_path
+
+
+def test_a_failed_and_a_dying_notebook_do_not_stop_the_others(folder, monkeypatch):
+    monkeypatch.delenv("JUPYTER_PATH", raising=False)
+    found = batch.find_notebooks(folder)
+    reporter = Silent()
+    outcomes = batch.run(batch.plan(found, {"n": "7"}, {}), folder / "run", reporter)
+    assert [o.passed for o in outcomes] == [True, False, False, True]
+    assert "ZeroDivisionError: division by zero" in outcomes[1].error
+    assert "Kernel" in outcomes[2].error
+    assert [o.finding for o in outcomes] == ["n is 7", "", "", "n is 7"]
+    assert all(o.output.exists() for o in outcomes)
+    assert str(folder / "run" / "figures") in outcomes[0].output.read_text()
+    assert "JUPYTER_PATH" not in os.environ
+    rows = (folder / "run" / "findings.csv").read_text().splitlines()
+    assert len(rows) == 5
+    assert rows[0] == "notebook,n,seconds,status,sign,finding,n,none,error"
+    assert "| 02_bad | 7 |" in (folder / "run" / "findings.md").read_text()
+    assert [t for t in reporter.told if t[0] != "cell"][:2] == [("start", 1, 4), ("end", True)]
+    assert ("cell", 3) in reporter.told
+
+
+def test_notebooks_are_found_in_order_with_title_axis_and_parameters(folder):
+    found = batch.find_notebooks(folder)
+    assert [n.name for n in found] == ["01_good", "02_bad", "03_dead", "04_good"]
+    assert (found[0].title, found[0].axis, found[0].number) == ("Title of 01_good", "metric", "01")
+    assert list(found[0].parameters) == ["n"]
+
+
+def test_a_file_that_is_no_notebook_is_named(folder):
+    (folder / "05_broken.ipynb").write_text("{")
+    with pytest.raises(ValueError, match=r"05_broken\.ipynb"):
+        batch.find_notebooks(folder)
+
+
+def test_notebooks_are_selected_by_number_name_or_file(folder):
+    found = batch.find_notebooks(folder)
+    assert [n.name for n in batch.select(found, ["04", "02_bad", "01_good.ipynb"])] == ["01_good", "02_bad", "04_good"]
+    assert batch.select(found, []) == found
+    with pytest.raises(ValueError, match="no notebook '09'; there are 01_good, 02_bad"):
+        batch.select(found, ["09"])
+
+
+def test_a_grid_makes_a_job_for_each_point(folder):
+    write_notebook(folder / "06_two.ipynb", parameters="n: int = 1  # 0 to 9\nm: int = 1  # 0 to 9")
+    two = batch.select(batch.find_notebooks(folder), ["06"])
+    jobs = batch.plan(two, {}, {"n": ["1", "2"], "m": ["3", "4", "5"]})
+    assert [tuple(job.parameters.values()) for job in jobs] == [(1, 3), (1, 4), (1, 5), (2, 3), (2, 4), (2, 5)]
+    assert jobs[0].label == "06_two n=1 m=3"
+
+
+@pytest.mark.parametrize(
+    ("given", "grid", "named"),
+    [
+        ({"m": "1"}, {}, "02_bad has no parameter 'm'"),
+        ({"n": "x"}, {}, "n='x' is not of type int"),
+        ({}, {"n": ["1", "99"]}, "n=99, accepted are 0 to 9"),
+        ({"n": "1"}, {"n": ["2"]}, "both"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_runs(folder, given, grid, named):
+    with pytest.raises(ParameterError, match=named):
+        batch.plan(batch.select(batch.find_notebooks(folder), ["02"]), given, grid)
+
+
+def test_the_walk_runs_in_a_path_with_a_space_without_kernelspecs_and_with_read_only_figures(tmp_path):
+    copy = tmp_path / "a folder with a space"
+    for part in ("sutrolib", "notebooks"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    (copy / "figures").write_text("a file in the way: as good as a read-only folder, for root too")
+    # HOME and the data folder are empty: no kernel that the user registered is found there.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "SUTRO"))} | {"HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "sutrolib", "run", "00", "--keep-figures"]
+    done = subprocess.run(command, cwd=copy, env=clean, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = list((copy / "data" / "runs").iterdir())
+    assert len(runs) == 1
+    executed = json.loads((runs[0] / "001-00_the_cube.ipynb").read_text())
+    printed = "".join("".join(o.get("text", "")) for cell in executed["cells"] for o in cell.get("outputs", []))
+    assert "shown and not saved" in printed
+    assert done.stderr == ""

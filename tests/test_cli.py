@@ -1,0 +1,88 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from test_batch import write_notebook
+
+from sutrolib import batch, doctor, places
+from sutrolib.__main__ import main
+from sutrolib.meters import METERS
+
+
+def test_list_shows_every_notebook_with_its_axis_and_parameters(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for notebook in batch.find_notebooks():
+        assert notebook.name in shown
+        assert notebook.axis
+        assert notebook.step
+        assert notebook.title in shown
+    assert "-p n_bits: int = 20  # bits, 3 to 200" in shown
+
+
+def test_doctor_names_every_meter_and_says_why_one_is_missing(capsys, monkeypatch):
+    from sutrolib.meters import Availability, CodeCarbon
+
+    monkeypatch.setattr(CodeCarbon, "available", classmethod(lambda cls: Availability(False, "left out on purpose")))
+    assert main(["doctor"]) == 0
+    assert "left out" in capsys.readouterr().out
+    checks = {check.what.split(" (")[0]: check.ok for check in doctor.examine() if check.topic == "meter"}
+    assert checks == {meter.title: meter is not CodeCarbon for meter in METERS}
+
+
+def test_doctor_sees_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    assert {check.ok for check in doctor.examine() if check.topic == "folder"} == {False}
+
+
+def test_reproduce_prints_a_table_and_json(capsys):
+    assert main(["reproduce"]) == 0
+    assert "9,716" in capsys.readouterr().out
+    assert main(["reproduce", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) >= 15
+    assert all(row["passed"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "10", "-p", "nonsense", "1"], "n_bits: int = 20  # bits, 3 to 200"),
+        (["run", "10", "-p", "n_bits", "many"], "n_bits='many' is not of type int"),
+        (["run", "10", "--grid", "n_bits=20,1000"], "n_bits=1000, accepted are 3 to 200"),
+        (["run", "99"], "there are 00_the_cube, 10_baseline"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_runs(arguments, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(places, "RUNS", tmp_path / "runs")
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("grid", ["seed", "seed=", "=1", "seed=1,,2"])
+def test_a_grid_of_another_form_is_refused(grid, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(["run", "--grid", grid])
+    assert exit_status.value.code == 2
+    assert "NAME=V1,V2" in capsys.readouterr().err
+
+
+def test_a_failed_notebook_makes_the_exit_status_1_and_its_error_is_shown(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path / "01_bad.ipynb", "raise KeyError('what went wrong')")
+    found = batch.find_notebooks(tmp_path)
+    monkeypatch.setattr(batch, "find_notebooks", lambda: found)
+    assert main(["run", "-o", str(tmp_path / "run")]) == 1
+    shown = capsys.readouterr().out
+    assert "KeyError: 'what went wrong'" in shown
+    assert "0 of 1 passed" in shown
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"), [("sutrolib", ("torch", "pandas", "numpy")), ("sutrolib.__main__", ("torch", "pandas"))]
+)
+def test_importing_is_light(module, absent):
+    source = f"import sys, {module}; print([name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", source], cwd=places.ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"

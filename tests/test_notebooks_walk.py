@@ -1,0 +1,88 @@
+"""Every notebook: its anatomy, its committed outputs, and a run with the quick profile."""
+
+import json
+import re
+
+import pytest
+from test_batch import Silent
+
+from sutrolib import batch
+from sutrolib.findings import finding_in
+from sutrolib.parameters import declared_in
+
+NOTEBOOKS = batch.find_notebooks()
+REPEATS = ("runs", "pairs")  # taken as few as the notebook allows
+
+every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
+
+
+def cells_of(notebook):
+    return json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]
+
+
+def code_of(notebook):
+    return [cell for cell in cells_of(notebook) if cell["cell_type"] == "code"]
+
+
+def lines(cell):
+    return [line for line in "".join(cell["source"]).splitlines() if line.strip()]
+
+
+@every_notebook
+def test_it_opens_with_title_question_step_and_parameters(notebook):
+    first = "".join(cells_of(notebook)[0]["source"])
+    assert first.startswith("# ")
+    assert "**Question.**" in first
+    assert notebook.number == "00" or "**Step.**" in first
+    parameters = code_of(notebook)[0]
+    assert parameters["metadata"]["tags"] == ["parameters"]
+    declared = declared_in("".join(parameters["source"]))
+    assert declared["profile"].choices == ("quick", "full")
+    assert all(parameter.help for parameter in declared.values())
+    assert notebook.axis
+    assert notebook.step
+
+
+@every_notebook
+def test_it_states_its_expectation_before_it_computes_anything(notebook):
+    _parameters, setup, expectation, *body = ("".join(cell["source"]) for cell in code_of(notebook))
+    assert f'nb = start("{notebook.name}")' in setup
+    assert "nb.expect(" in expectation
+    assert not any("nb.expect(" in source for source in body)
+    assert "nb.conclude(" in body[-1]
+
+
+@every_notebook
+def test_its_cells_are_few_and_short(notebook):
+    code = code_of(notebook)
+    assert len(code) - 2 <= 12
+    assert max(len(lines(cell)) for cell in code[2:]) <= 15
+
+
+@every_notebook
+def test_its_outputs_are_those_of_one_clean_run(notebook):
+    code = code_of(notebook)
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert not any(output["output_type"] == "error" for cell in code for output in cell["outputs"])
+    assert not any("injected-parameters" in cell["metadata"].get("tags", []) for cell in code)
+    assert finding_in(notebook.path)["finding"]
+    outputs = json.dumps([cell["outputs"] for cell in code])
+    assert re.findall(r"/(?:tmp|work|root|home|Users)/", outputs) == []
+
+
+@every_notebook
+def test_its_figures_are_described_in_words(notebook):
+    outputs = [output for cell in code_of(notebook) for output in cell["outputs"]]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert pictures
+    assert all(picture["metadata"]["image/png"]["alt"] for picture in pictures)
+
+
+@every_notebook
+def test_it_runs_with_the_quick_profile(notebook, tmp_path):
+    given = {name: f"{p.low:g}" for name, p in notebook.parameters.items() if name in REPEATS}
+    outcomes = batch.run(batch.plan([notebook], given, {}), tmp_path, Silent())
+    assert outcomes[0].error == ""
+    assert outcomes[0].finding
+    pictures = {path.suffix for path in (tmp_path / "figures").iterdir()}
+    assert pictures == {".png", ".svg"}

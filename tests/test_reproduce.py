@@ -1,0 +1,29 @@
+import dataclasses
+
+import pytest
+
+from sutrolib.reproduce import Reproduction, claims, reproduce, sprint_step
+
+
+def test_every_claim_passes():
+    assert [r.claim.what for r in reproduce() if not r.passed] == []
+
+
+def test_a_claim_that_differs_fails():
+    claim = next(iter(claims()))
+    off = dataclasses.replace(claim, published=claim.published + 1)
+    assert not Reproduction(off, off.ours()).passed
+
+
+@pytest.mark.parametrize(("update", "per_read", "per_float"), [("standard", 9716, 10640), ("fused", 8174, 10219)])
+def test_the_averages_are_those_of_technical_sprint_1(update, per_read, per_float):
+    step = sprint_step(update)
+    assert (round(step.per_read), round(step.per_float)) == (per_read, per_float)
+    assert (step.floats_read, step.working_set) == (19013, 10008)
+
+
+def test_the_distances_of_the_gradient_buffers_are_those_of_technical_sprint_1():
+    standard, fused = sprint_step("standard").by_buffer, sprint_step("fused").by_buffer
+    assert (standard["linear_grad[0]"], fused["linear_grad[0]"]) == ([16005], [3002])
+    assert (standard["linear_grad[1]"], fused["linear_grad[1]"]) == ([18005], [5002])
+    assert fused["W1"] == [5008, 25022]
