@@ -69,12 +69,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Walk the notebooks; 1 if any failed."""
     notebooks = batch.select(batch.find_notebooks(), options.notebooks)
     jobs = batch.plan(notebooks, dict(options.parameter), dict(options.grid))
-    folder = Path(options.output) if options.output else batch.new_run_folder()
+    folder = Path(options.output) if options.output else None
     reporter = ProgressReporter(console)
     with reporter.bar:
-        outcomes = batch.run(jobs, folder, reporter, keep_figures=options.keep_figures)
+        outcomes = batch.run(jobs, reporter, folder, keep_figures=options.keep_figures)
     console.print(_summary(outcomes))
-    console.print(f"Executed copies, figures and findings.csv are in {folder}", markup=False, highlight=False)
+    written = outcomes[0].output.parent
+    console.print(f"Executed copies, figures and findings.csv are in {written}", markup=False, highlight=False)
     return FAILED if any(not outcome.passed for outcome in outcomes) else 0
 
 

@@ -22,6 +22,7 @@ from sutrolib.findings import finding_in, markdown_table
 from sutrolib.parameters import Parameter, ParameterError, check_names, declared_in
 
 KERNEL = "sutro"
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -140,21 +141,32 @@ def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[
     return jobs
 
 
-def run(jobs: Sequence[Job], folder: Path, reporter: Reporter, keep_figures: bool = False) -> list[Outcome]:
-    """Run the jobs one after the other; a failed one does not stop the others. Results so far survive an interruption.
+def run(
+    jobs: Sequence[Job], reporter: Reporter, folder: Path | None = None, keep_figures: bool = False
+) -> list[Outcome]:
+    """Run the jobs one after the other; a failed one does not stop the others, an interruption (Ctrl-C) does.
 
-    Executed copies, figures and the table of findings are written to ``folder``.
+    Executed copies, figures and the table of findings are written to ``folder``, a new one under data/runs/ when none
+    is given; the table is written anew after every job.
+    Raises ValueError, before anything runs, for figures that are to be kept from several runs of one notebook: they
+    have the same names.
     """
+    names = [job.notebook.name for job in jobs]
+    if keep_figures and len(set(names)) < len(names):
+        raise ValueError("--keep-figures with several runs of one notebook, accepted is one run of each")
+    folder = folder or new_run_folder()
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
-    figures = places.ROOT / "figures" if keep_figures else folder / "figures"
-    with _own_kernel({"SUTRO_FIGURES": str(figures)}):
-        for number, job in enumerate(jobs, 1):
-            reporter.job_started(number, len(jobs), job)
+    for number, job in enumerate(jobs, 1):
+        reporter.job_started(number, len(jobs), job)
+        own = folder / "figures" if names.count(job.notebook.name) == 1 else folder / "figures" / f"{number:03d}"
+        with _own_kernel({"SUTRO_FIGURES": str(places.ROOT / "figures" if keep_figures else own)}):
             outcome = _run_one(job, folder / f"{number:03d}-{job.notebook.name}.ipynb", reporter)
-            outcomes.append(outcome)
-            write_table(outcomes, folder)
-            reporter.job_ended(outcome)
+        outcomes.append(outcome)
+        write_table(outcomes, folder)
+        reporter.job_ended(outcome)
+        if outcome.error == INTERRUPTED:
+            break
     return outcomes
 
 
@@ -191,6 +203,8 @@ def _run_one(job: Job, output: Path, reporter: Reporter) -> Outcome:
         )
     except PapermillExecutionError as failure:
         error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+    except KeyboardInterrupt:
+        error = INTERRUPTED
     except (DeadKernelError, RuntimeError, OSError) as failure:
         error = f"{type(failure).__name__}: {failure}"
     found = finding_in(output)

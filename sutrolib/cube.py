@@ -145,32 +145,32 @@ def path_to_b() -> list[Step]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One of the four mistakes that are watched for, and the notebook that guards against it."""
+    """One of the four mistakes that are watched for, and the notebooks, written or to come, that guard against it."""
 
     title: str
     meaning: str
-    guard: str
+    guards: tuple[str, ...]
 
 
 MISTAKES = (
     Mistake(
         "Too simple an objective",
         "a proxy that stops tracking the real cost",
-        "24_is_the_proxy_safe",
+        ("20_from_counts_to_joules", "24_is_the_proxy_safe"),
     ),
     Mistake(
         "Suboptimization",
         "parts tuned apart get stuck, or make the whole worse",
-        "33_parts_and_whole",
+        ("33_parts_and_whole",),
     ),
     Mistake(
         "Risk mismanagement",
         "going far without a sign of life",
-        "11_one_change_at_a_time",
+        ("11_one_change_at_a_time",),
     ),
     Mistake(
         "Building for the wrong future",
         "an algorithm that wins only on today's hardware",
-        "25_other_hardware",
+        ("25_other_hardware",),
     ),
 )

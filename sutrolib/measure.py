@@ -1,8 +1,8 @@
 """measure(problem, model, meters, seed) -> Measurement: one run, weighed in separate passes.
 
-The clean pass trains once more for each exclusive meter (seconds, joules), under the machine-wide lock; the traced
-pass trains under the access trace, for all counts at once. So tracing never inflates a timing, and two timings on one
-machine never overlap. The model is given the task without its test split; the score is computed here.
+The clean pass trains once more for each meter with a window (seconds, joules), which holds the machine-wide lock; the
+traced pass trains under the access trace, for all counts at once. So tracing never inflates a timing, and no two timings
+on one machine overlap. The model is given the task without its test split; the score is computed here.
 """
 
 from __future__ import annotations
@@ -155,9 +155,7 @@ def _trace(fit: Any) -> TorchTrace:
 
 
 def _read_window(meter: Meter, fit: Any, readings: list[Reading], missing: dict[str, str]) -> Fitted:
-    from sutrolib.meters.lock import meter_lock
-
-    with meter_lock(), meter:
+    with meter:
         fitted: Fitted = meter.repeat(fit)
     _keep(meter, lambda: meter.reading, readings, missing)
     return fitted

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -58,7 +59,7 @@ def test_a_failed_and_a_dying_notebook_do_not_stop_the_others(folder, monkeypatc
     monkeypatch.delenv("JUPYTER_PATH", raising=False)
     found = batch.find_notebooks(folder)
     reporter = Silent()
-    outcomes = batch.run(batch.plan(found, {"n": "7"}, {}), folder / "run", reporter)
+    outcomes = batch.run(batch.plan(found, {"n": "7"}, {}), reporter, folder / "run")
     assert [o.passed for o in outcomes] == [True, False, False, True]
     assert "ZeroDivisionError: division by zero" in outcomes[1].error
     assert "Kernel" in outcomes[2].error
@@ -133,3 +134,31 @@ def test_the_walk_runs_in_a_path_with_a_space_without_kernelspecs_and_with_read_
     printed = "".join("".join(o.get("text", "")) for cell in executed["cells"] for o in cell.get("outputs", []))
     assert "shown and not saved" in printed
     assert done.stderr == ""
+
+
+def test_an_interruption_keeps_what_is_done_and_starts_nothing_more(folder, monkeypatch):
+    found = batch.select(batch.find_notebooks(folder), ["01", "04"])
+    jobs = batch.plan(found, {}, {"n": ["1", "2"]})
+    calls = []
+
+    def interrupted(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    outcomes = batch.run(jobs, Silent(), folder / "run")
+    assert [o.error for o in outcomes] == ["", "interrupted"]
+    assert len((folder / "run" / "findings.csv").read_text().splitlines()) == 3
+
+
+def test_figures_of_several_runs_of_one_notebook_do_not_overwrite_each_other(folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(batch, "_own_kernel", lambda env: seen.append(env["SUTRO_FIGURES"]) or contextlib.nullcontext())
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
+    jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {"n": ["1", "2"]})
+    batch.run(jobs, Silent(), folder / "run")
+    assert len(set(seen)) == 2
+    with pytest.raises(ValueError, match="several runs of one notebook"):
+        batch.run(jobs, Silent(), folder / "other", keep_figures=True)
+    assert not (folder / "other").exists()

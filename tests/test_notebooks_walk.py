@@ -81,7 +81,7 @@ def test_its_figures_are_described_in_words(notebook):
 @every_notebook
 def test_it_runs_with_the_quick_profile(notebook, tmp_path):
     given = {name: f"{p.low:g}" for name, p in notebook.parameters.items() if name in REPEATS}
-    outcomes = batch.run(batch.plan([notebook], given, {}), tmp_path, Silent())
+    outcomes = batch.run(batch.plan([notebook], given, {}), Silent(), tmp_path)
     assert outcomes[0].error == ""
     assert outcomes[0].finding
     pictures = {path.suffix for path in (tmp_path / "figures").iterdir()}

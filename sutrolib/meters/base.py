@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from sutrolib.meters.lock import meter_lock
+
 if TYPE_CHECKING:
     from sutrolib.meters.trace import TorchTrace
 
@@ -57,17 +59,12 @@ class Availability:
 
 
 class Meter(ABC):
-    """A context manager with a ``reading`` after a clean exit.
-
-    ``name`` and ``unit`` are those of its reading. ``exclusive`` meters read this machine (seconds, joules), so two
-    of them must never overlap on one host.
-    """
+    """A context manager with a ``reading`` after a clean exit, whose ``name``, ``unit`` and ``kind`` are the meter's own."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     unit: ClassVar[str]
     kind: ClassVar[Kind]
-    exclusive: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._reading: Reading | None = None
@@ -98,6 +95,43 @@ class Meter(ABC):
 
     def _make(self, value: float, detail: Mapping[str, Any]) -> Reading:
         return Reading(self.name, value, self.unit, self.kind, detail)
+
+
+class WindowMeter(Meter):
+    """A meter that reads this machine (seconds, joules) over a window of time.
+
+    The machine-wide lock is held from entry to exit: two such windows never overlap on one host. Within one process
+    the lock is re-entrant, so that one window may lie inside another.
+    """
+
+    def __enter__(self) -> Self:
+        self._reading = None
+        self._lock = meter_lock()
+        self._lock.acquire()
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            reading = self._close()
+        finally:
+            self._lock.release()
+        if kind is None:
+            self._reading = reading()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Start the window."""
+
+    @abstractmethod
+    def _close(self) -> Callable[[], Reading]:
+        """End the window, and return what makes a reading of it."""
 
 
 class TracedMeter(Meter):

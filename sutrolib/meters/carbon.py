@@ -13,17 +13,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from sutrolib.meters.base import Availability, Kind, Meter, NoReading
+from sutrolib.meters.base import Availability, Kind, NoReading, Reading, WindowMeter
 
 T = TypeVar("T")
 
 JOULES_PER_KWH = 3.6e6
 
 
-class CodeCarbon(Meter):
+class CodeCarbon(WindowMeter):
     """Estimated joules of one run of the work given to :meth:`repeat`.
 
     The work is repeated until the window spans four samples of the power model; the detail says how often.
@@ -35,7 +34,6 @@ class CodeCarbon(Meter):
     title = "CodeCarbon energy"
     unit = "J"
     kind = Kind.ESTIMATED
-    exclusive = True
 
     def __init__(self, sampling: float = 0.25, country: str = "USA") -> None:
         super().__init__()
@@ -57,8 +55,7 @@ class CodeCarbon(Meter):
         """The shortest window, in seconds, that gives a reading."""
         return 4 * self.sampling
 
-    def __enter__(self) -> Self:
-        self._reading = None
+    def _open(self) -> None:
         self._runs = 0
         with _silence():
             from codecarbon import OfflineEmissionsTracker
@@ -73,7 +70,6 @@ class CodeCarbon(Meter):
             )
             self._tracker.start()
         self._began = time.perf_counter()
-        return self
 
     def repeat(self, work: Callable[[], T]) -> T:
         while True:
@@ -82,29 +78,27 @@ class CodeCarbon(Meter):
             if time.perf_counter() - self._began >= self.window:
                 return result
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _close(self) -> Callable[[], Reading]:
         seconds = time.perf_counter() - self._began
         tracker, self._tracker = self._tracker, None
         with _silence():
             tracker.stop()
-        if kind is not None:
-            return
+        return lambda: self._read(tracker, seconds)
+
+    def _read(self, tracker: Any, seconds: float) -> Reading:
         if seconds < self.window:
             raise NoReading(
                 f"codecarbon: a window of {seconds:.3g} s is too short for its sampling of {self.sampling:g} s; "
                 f"give the work to repeat(), or let the block last {self.window:g} s"
             )
         data, runs = tracker.final_emissions_data, max(self._runs, 1)
-        self._reading = self._make(
+        joules = {part: getattr(data, f"{part}_energy") * JOULES_PER_KWH / runs for part in ("cpu", "ram", "gpu")}
+        return self._make(
             data.energy_consumed * JOULES_PER_KWH / runs,
             {
                 "runs": runs,
                 "window_s": data.duration,
-                "joules_by_part": {
-                    part: getattr(data, f"{part}_energy") * JOULES_PER_KWH / runs for part in ("cpu", "ram", "gpu")
-                },
+                "joules_by_part": joules,
                 "power_model": _power_model(tracker, data),
                 "kg_co2e": data.emissions / runs,
                 "country": self.country,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
-from sutrolib.meters.base import Kind, Meter
+from sutrolib.meters.base import Kind, Reading, WindowMeter
 
 T = TypeVar("T")
 
 
-class WallTime(Meter):
+class WallTime(WindowMeter):
     """Seconds of one run: the median of at least ``runs`` runs, and of as many as fit into ``window`` seconds.
 
     Without :meth:`repeat` it is the time of the block. The detail holds the number of runs and their spread.
@@ -23,7 +22,6 @@ class WallTime(Meter):
     title = "wall-clock time"
     unit = "s"
     kind = Kind.MEASURED
-    exclusive = True
 
     def __init__(self, runs: int = 3, window: float = 0.05) -> None:
         super().__init__()
@@ -32,11 +30,9 @@ class WallTime(Meter):
         self.runs, self.window = runs, window
         self._times: list[float] = []
 
-    def __enter__(self) -> Self:
-        self._reading = None
+    def _open(self) -> None:
         self._times = []
         self._began = time.perf_counter()
-        return self
 
     def repeat(self, work: Callable[[], T]) -> T:
         began = time.perf_counter()
@@ -48,11 +44,7 @@ class WallTime(Meter):
             if len(self._times) >= self.runs and now - began >= self.window:
                 return result
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            times = self._times or [time.perf_counter() - self._began]
-            self._reading = self._make(
-                statistics.median(times), {"runs": len(times), "fastest": min(times), "slowest": max(times)}
-            )
+    def _close(self) -> Callable[[], Reading]:
+        times = self._times or [time.perf_counter() - self._began]
+        detail = {"runs": len(times), "fastest": min(times), "slowest": max(times)}
+        return lambda: self._make(statistics.median(times), detail)
