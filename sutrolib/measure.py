@@ -1,8 +1,8 @@
 """measure(problem, model, meters, seed) -> Measurement: one run, weighed in separate passes.
 
-The clean pass trains once more for each meter with a window (seconds, joules), which holds the machine-wide lock; the
-traced pass trains under the access trace, for all counts at once. So tracing never inflates a timing, and no two timings
-on one machine overlap. The model is given the task without its test split; the score is computed here.
+The clean pass trains once more for each meter with a window (seconds, joules), which holds the machine-wide lock;
+the traced pass trains under the access trace, for all counts at once. So tracing never inflates a timing, and no two
+timings on one machine overlap. The model is given the task without its test split; the score is computed here.
 """
 
 from __future__ import annotations

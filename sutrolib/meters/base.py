@@ -59,7 +59,7 @@ class Availability:
 
 
 class Meter(ABC):
-    """A context manager with a ``reading`` after a clean exit, whose ``name``, ``unit`` and ``kind`` are the meter's own."""
+    """A context manager with a ``reading`` after a clean exit; its ``name``, ``unit`` and ``kind`` are the meter's."""
 
     name: ClassVar[str]
     title: ClassVar[str]
