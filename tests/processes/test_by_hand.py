@@ -9,6 +9,7 @@ from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.by_hand import ByHand, Change, _decide
 from sutrolib.verdict import Interval, Verdict
 
+
 @pytest.fixture(autouse=True)
 def steady_clock(monkeypatch):
     """Every run takes one second, so that no decision here hangs on how busy the machine is."""
