@@ -1,6 +1,7 @@
 """Who may import whom: top to bottom, never upwards, never sideways between the coloured wings."""
 
 import ast
+import subprocess
 
 import pytest
 
@@ -63,5 +64,7 @@ def test_a_module_is_short_and_says_what_it_is_for(path):
 def test_the_top_level_holds_nothing_else():
     allowed = {"README.md", "requirements.txt", "pyproject.toml", "LICENSE"}
     allowed |= {"notebooks", "sutrolib", "data", "figures", "tests"}
-    ours = {p.name for p in ROOT.iterdir() if not p.name.startswith(".")} - {"__pycache__", "venv"}
-    assert ours <= allowed
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout: whatever lies here may be the user's own")
+    assert {name.split("/")[0] for name in listed.stdout.split() if not name.startswith(".")} <= allowed
