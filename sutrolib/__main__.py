@@ -15,7 +15,6 @@ from rich.table import Table
 
 from sutrolib import batch
 from sutrolib.batch import Job, Outcome
-from sutrolib.parameters import ParameterError
 
 FAILED, REFUSED = 1, 2
 
@@ -59,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         status: int = options.command(options, console)
-    except (ParameterError, ValueError) as error:
+    except (ValueError, OSError) as error:
         print(f"sutrolib: {error}", file=sys.stderr)
         return REFUSED
     return status
@@ -68,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Walk the notebooks; 1 if any failed."""
     notebooks = batch.select(batch.find_notebooks(), options.notebooks)
+    if not notebooks:
+        raise ValueError("there are no notebooks to run")
     jobs = batch.plan(notebooks, dict(options.parameter), dict(options.grid))
     folder = Path(options.output) if options.output else None
     reporter = ProgressReporter(console)

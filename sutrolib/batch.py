@@ -99,7 +99,7 @@ def _read_notebook(path: Path) -> Notebook:
         sources = ["".join(cell["source"]) for cell in cells]
         tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
         about = content.get("metadata", {}).get("sutro", {})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} is not readable as a notebook: {type(error).__name__}: {error}") from error
     titles = [m[1] for m in (re.match(r"# (.+)", source) for source in sources) if m]
     declared = [declared_in(s) for s, tag in zip(sources, tags, strict=True) if "parameters" in tag]
@@ -154,13 +154,17 @@ def run(
     names = [job.notebook.name for job in jobs]
     if keep_figures and len(set(names)) < len(names):
         raise ValueError("--keep-figures with several runs of one notebook, accepted is one run of each")
-    folder = folder or new_run_folder()
+    folder = (folder or new_run_folder()).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     for number, job in enumerate(jobs, 1):
         reporter.job_started(number, len(jobs), job)
         own = folder / "figures" if names.count(job.notebook.name) == 1 else folder / "figures" / f"{number:03d}"
-        with _own_kernel({"SUTRO_FIGURES": str(places.ROOT / "figures" if keep_figures else own)}):
+        environment = {
+            "SUTRO_FIGURES": str(places.ROOT / "figures" if keep_figures else own),
+            "SUTRO_LEDGER": str(places.ledger().resolve()),  # notebooks run in a folder of their own
+        }
+        with _own_kernel(environment):
             outcome = _run_one(job, folder / f"{number:03d}-{job.notebook.name}.ipynb", reporter)
         outcomes.append(outcome)
         write_table(outcomes, folder)
@@ -185,7 +189,6 @@ def new_run_folder() -> Path:
 
 def _run_one(job: Job, output: Path, reporter: Reporter) -> Outcome:
     import papermill
-    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
@@ -205,7 +208,7 @@ def _run_one(job: Job, output: Path, reporter: Reporter) -> Outcome:
         error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
     except KeyboardInterrupt:
         error = INTERRUPTED
-    except (DeadKernelError, RuntimeError, OSError) as failure:
+    except Exception as failure:  # whatever it is, the other notebooks still run
         error = f"{type(failure).__name__}: {failure}"
     found = finding_in(output)
     return Outcome(

@@ -44,5 +44,5 @@ def _writable(name: str, folder: Path) -> Check:
     existing = folder
     while not existing.exists():
         existing = existing.parent
-    ok = os.access(existing, os.W_OK)
+    ok = existing.is_dir() and os.access(existing, os.W_OK)
     return Check("folder", ok, f"{name}: {'can be written' if ok else f'{folder} cannot be written'}")

@@ -165,7 +165,7 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
         ax.errorbar(
             [i.value for _, i in there],
             [row for row, _ in there],
-            xerr=[[i.value - i.low for _, i in there], [i.high - i.value for _, i in there]],
+            xerr=_whiskers([interval for _, interval in there]),
             fmt=marker,
             color=colour,
             capsize=3,
@@ -186,13 +186,16 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     return figure
 
 
+def _whiskers(intervals: Sequence[Interval]) -> list[list[float]]:
+    """Lengths of the error bars; none where a skewed bootstrap leaves the value outside its interval."""
+    return [[max(0.0, i.value - i.low) for i in intervals], [max(0.0, i.high - i.value) for i in intervals]]
+
+
 def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
     """Rank agreement of each metric with a reference, with its interval, from -1 to 1."""
     figure, ax = plt.subplots()
     for row, tau in enumerate(agreements.values()):
-        ax.errorbar(
-            tau.value, row, xerr=[[tau.value - tau.low], [tau.high - tau.value]], fmt="o", color=BLACK, capsize=4
-        )
+        ax.errorbar(tau.value, row, xerr=_whiskers([tau]), fmt="o", color=BLACK, capsize=4)
         ax.annotate(f"{tau.value:.2f}", (tau.value, row), xytext=(0, 8), textcoords="offset points", ha="center")
     ax.axvline(0, color=GREY, ls="--", lw=1)
     ax.set_yticks(range(len(agreements)), list(agreements))

@@ -131,7 +131,11 @@ class Session:
         )
         from IPython.display import display
 
-        payload = {"finding": finding, "sign": sign, "results": dict(results)}
+        payload = {
+            "finding": finding,
+            "sign": sign,
+            "results": {k: None if v is None else float(v) for k, v in results.items()},
+        }
         display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload, allow_nan=False))}, raw=True)
 
 

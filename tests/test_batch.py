@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -82,6 +83,18 @@ def test_notebooks_are_found_in_order_with_title_axis_and_parameters(folder):
     assert list(found[0].parameters) == ["n"]
 
 
+def test_the_walk_is_found_with_numbers_titles_axes_steps_and_parameters():
+    by_number = {n.number: n for n in batch.find_notebooks()}
+    assert {"00", "10", "11", "20"} <= set(by_number)
+    baseline = by_number["10"]
+    assert (baseline.name, baseline.axis) == ("10_baseline", "none")
+    assert baseline.title == "Corner A: a hand-tuned network on sparse parity"
+    assert baseline.step.startswith("none: corner A")
+    assert (baseline.parameters["n_bits"].default, baseline.parameters["n_bits"].type) == (20, int)
+    assert (baseline.parameters["lr"].low, baseline.parameters["lr"].high) == (0.0001, 10)
+    assert baseline.parameters["profile"].choices == ("quick", "full")
+
+
 def test_a_file_that_is_no_notebook_is_named(folder):
     (folder / "05_broken.ipynb").write_text("{")
     with pytest.raises(ValueError, match=r"05_broken\.ipynb"):
@@ -107,7 +120,8 @@ def test_a_grid_makes_a_job_for_each_point(folder):
 @pytest.mark.parametrize(
     ("given", "grid", "named"),
     [
-        ({"m": "1"}, {}, "02_bad has no parameter 'm'"),
+        ({"m": "1"}, {}, r"02_bad has no parameter 'm'\.\nIts parameters are:\n  n: int = 1  # 0 to 9"),
+        ({}, {"m": ["1"]}, "02_bad has no parameter 'm'"),
         ({"n": "x"}, {}, "n='x' is not of type int"),
         ({}, {"n": ["1", "99"]}, "n=99, accepted are 0 to 9"),
         ({"n": "1"}, {"n": ["2"]}, "both"),
@@ -118,10 +132,67 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(folder, given, grid, 
         batch.plan(batch.select(batch.find_notebooks(folder), ["02"]), given, grid)
 
 
+def test_a_value_that_only_the_last_notebook_refuses_stops_the_whole_plan(folder):
+    write_notebook(folder / "06_narrow.ipynb", parameters="n: int = 1  # 0 to 3")
+    with pytest.raises(ParameterError, match="n=7, accepted are 0 to 3"):
+        batch.plan(batch.find_notebooks(folder), {"n": "7"}, {})
+
+
+def test_the_kernel_of_this_interpreter_is_found_first_and_the_kernel_path_put_back(folder, monkeypatch):
+    seen = []
+
+    def look(*arguments, kernel_name, **options):
+        before, *rest = os.environ["JUPYTER_PATH"].split(os.pathsep)
+        spec = json.loads((Path(before) / "kernels" / kernel_name / "kernel.json").read_text())
+        seen.append((spec["argv"][0], rest))
+        if len(seen) == 2:
+            raise SystemExit
+
+    monkeypatch.setenv("JUPYTER_PATH", "as it was")
+    monkeypatch.setattr("papermill.execute_notebook", look)
+    with pytest.raises(SystemExit):
+        batch.run(batch.plan(batch.find_notebooks(folder), {}, {}), Silent(), folder / "run")
+    assert seen == [(sys.executable, ["as it was"])] * 2
+    assert os.environ["JUPYTER_PATH"] == "as it was"
+
+
+def test_the_table_is_written_after_each_job(folder, monkeypatch):
+    class Reading(Silent):
+        def job_ended(self, outcome):
+            texts = [(folder / "run" / name).read_text() for name in ("findings.csv", "findings.md")]
+            self.told.append([text.count(outcome.job.notebook.name) for text in texts])
+
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
+    reporter = Reading()
+    batch.run(batch.plan(batch.find_notebooks(folder), {}, {}), reporter, folder / "run")
+    assert [told for told in reporter.told if type(told) is list] == [[1, 1]] * 4
+
+
+def test_two_runs_in_the_same_second_have_a_folder_each(monkeypatch, tmp_path):
+    monkeypatch.setattr(batch.places, "RUNS", tmp_path / "runs")
+    made = [batch.new_run_folder() for _ in range(5)]
+    assert len(set(made)) == 5
+    assert all(folder.is_dir() and folder.parent == tmp_path / "runs" for folder in made)
+
+
+def copy_checkout(copy):
+    """What git knows of the library and the notebooks, with changes that are not committed, and nothing it ignores."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "sutrolib", "notebooks"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip(f"not in a git checkout: {listed.stderr.strip()}")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+
+
 def test_the_walk_runs_in_a_path_with_a_space_without_kernelspecs_and_with_read_only_figures(tmp_path):
     copy = tmp_path / "a folder with a space"
-    for part in ("sutrolib", "notebooks"):
-        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    copy_checkout(copy)
+    first = nbformat.read(copy / "notebooks" / "00_the_cube.ipynb", 4)
+    first.metadata.kernelspec = {"name": "no-such-kernel", "display_name": "none", "language": "python"}
+    nbformat.write(first, copy / "notebooks" / "00_the_cube.ipynb")
     (copy / "figures").write_text("a file in the way: as good as a read-only folder, for root too")
     # HOME and the data folder are empty: no kernel that the user registered is found there.
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "SUTRO"))} | {"HOME": str(tmp_path)}
@@ -162,3 +233,24 @@ def test_figures_of_several_runs_of_one_notebook_do_not_overwrite_each_other(fol
     with pytest.raises(ValueError, match="several runs of one notebook"):
         batch.run(jobs, Silent(), folder / "other", keep_figures=True)
     assert not (folder / "other").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"cells": null}', '{"cells": [1]}', '{"cells": [], "metadata": null}'])
+def test_a_file_of_json_that_is_no_notebook_is_named(folder, content):
+    (folder / "05_broken.ipynb").write_text(content)
+    with pytest.raises(ValueError, match=r"05_broken\.ipynb"):
+        batch.find_notebooks(folder)
+
+
+def test_a_notebook_of_a_format_that_papermill_cannot_read_fails_alone(tmp_path):
+    (tmp_path / "01_later.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 99, "nbformat_minor": 0}')
+    write_notebook(tmp_path / "02_good.ipynb")
+    outcomes = batch.run(batch.plan(batch.find_notebooks(tmp_path), {}, {}), Silent(), tmp_path / "run")
+    assert [o.passed for o in outcomes] == [False, True]
+
+
+def test_a_relative_run_folder_holds_the_figures_too(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {})
+    outcome = batch.run(jobs, Silent(), Path("run"))[0]
+    assert str(folder / "run" / "figures") in outcome.output.read_text()

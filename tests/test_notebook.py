@@ -9,7 +9,8 @@ import pytest
 from sutrolib import notebook
 from sutrolib.findings import FINDING_TYPE, finding_in, markdown_table
 from sutrolib.ledger import Ledger
-from sutrolib.notebook import Session, _cells, sign_of_life, start
+from sutrolib.notebook import Expectation, Session, _cells, sign_of_life, start
+from sutrolib.parameters import ParameterError
 from sutrolib.places import NOTEBOOKS, ROOT
 
 
@@ -80,6 +81,86 @@ def test_the_cells_that_ran_tell_what_was_declared_and_what_was_passed():
     # In JupyterLab the parameter cell may be changed and run again, and nothing is passed then.
     declared, passed = _cells([*cells, "n: int = 1  # 0 to 9\nk: int = 2  # 0 to 9"])
     assert (list(declared), passed) == (["n", "k"], ())
+
+
+def test_an_expectation_holds_at_its_limits_and_never_for_what_was_not_measured():
+    expectation = Expectation("speed", 1, 2, "a guess")
+    assert [expectation.holds(v) for v in (0.999, 1, 2, 2.001, None, float("nan"))] == [False, True, True] + [False] * 3
+
+
+def test_a_result_that_is_no_number_is_refused(session, shown):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        session.conclude("It is fast.", {"speed": float("nan")}, "Next.")
+    assert shown == []
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """Stands in for the kernel: its input history and its variables, with matplotlib's settings put back after."""
+    import matplotlib as mpl
+
+    cells = ["", 'n: int = 1  # 0 to 9\nx: float = 1.5  # 0 to 9\nprofile: str = "quick"  # quick or full', "start()"]
+    running = SimpleNamespace(user_ns={"In": cells, "n": 1, "x": 1.5, "profile": "quick"}, magics=[])
+    running.run_line_magic = lambda *words: running.magics.append(words)
+    monkeypatch.setattr("IPython.get_ipython", lambda: running)
+    with mpl.rc_context():
+        yield running
+
+
+def inject(shell, **values):
+    """As papermill does it: a cell after the parameters'."""
+    shell.user_ns["In"].insert(2, "# Parameters\n" + "".join(f"{k} = {v!r}\n" for k, v in values.items()))
+    shell.user_ns.update(values)
+
+
+def test_a_session_holds_the_values_that_were_passed(shell, tmp_path):
+    inject(shell, n=3, x=2, profile="full")
+    session = start("my_renamed_copy")
+    assert vars(session.parameters) == {"n": 3, "x": 2.0, "profile": "full"}
+    assert type(session.parameters.x) is float
+    assert not session.quick
+    assert (session.figures, session.ledger.folder) == (tmp_path / "figures", tmp_path / "ledger")
+    assert shell.magics == [("matplotlib", "agg")]
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        ({"nonsense": 1}, "my_copy has no parameter 'nonsense'"),
+        ({"n": "3"}, "n='3' is of type str, accepted is int"),
+        ({"n": True}, "n=True is of type bool, accepted is int"),
+        ({"n": 2.0}, "n=2.0 is of type float, accepted is int"),
+        ({"n": 10}, "n=10, accepted are 0 to 9"),
+        ({"profile": "slow"}, "profile='slow', accepted are quick, full"),
+    ],
+)
+def test_a_wrong_parameter_stops_at_start_and_the_valid_ones_are_listed(passed, said, shell):
+    inject(shell, **passed)
+    with pytest.raises(ParameterError) as refused:
+        start("my_copy")
+    assert said in str(refused.value)
+    assert "  n: int = 1  # 0 to 9\n  x: float = 1.5  # 0 to 9\n  profile: str" in str(refused.value)
+
+
+def test_a_value_of_another_type_stops_a_real_kernel_in_the_set_up_cell(tmp_path):
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    notebook_path, output = NOTEBOOKS / "10_baseline.ipynb", tmp_path / "out.ipynb"
+    with pytest.raises(PapermillExecutionError) as stopped:
+        papermill.execute_notebook(
+            str(notebook_path),
+            str(output),
+            parameters={"seed": "0"},
+            kernel_name="python3",
+            cwd=str(NOTEBOOKS),
+            progress_bar=False,
+        )
+    assert stopped.value.ename == "ParameterError"
+    assert "seed='0' is of type str, accepted is int" in stopped.value.evalue
+    assert "  n_bits: int = 20  # bits, 3 to 200" in stopped.value.evalue
+    assert 'start("10_baseline")' in stopped.value.source
+    assert not (tmp_path / "ledger").exists()
 
 
 def test_start_outside_a_notebook_says_so():

@@ -39,6 +39,8 @@ def test_it_opens_with_title_question_step_and_parameters(notebook):
     declared = declared_in("".join(parameters["source"]))
     assert declared["profile"].choices == ("quick", "full")
     assert all(parameter.help for parameter in declared.values())
+    assert {p.name: p.check(p.default) for p in declared.values()} == {p.name: p.default for p in declared.values()}
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells_of(notebook)) == 1
     assert notebook.axis
     assert notebook.step
 
@@ -57,6 +59,7 @@ def test_its_cells_are_few_and_short(notebook):
     code = code_of(notebook)
     assert len(code) - 2 <= 12
     assert max(len(lines(cell)) for cell in code[2:]) <= 15
+    assert max(len(lines(cell)) for cell in code[:2]) <= 20
 
 
 @every_notebook
@@ -84,5 +87,9 @@ def test_it_runs_with_the_quick_profile(notebook, tmp_path):
     outcomes = batch.run(batch.plan([notebook], given, {}), Silent(), tmp_path)
     assert outcomes[0].error == ""
     assert outcomes[0].finding
-    pictures = {path.suffix for path in (tmp_path / "figures").iterdir()}
-    assert pictures == {".png", ".svg"}
+    assert outcomes[0].results
+    pictures = list((tmp_path / "figures").iterdir())
+    shown = {path.stem for path in pictures}
+    assert shown
+    assert {path.name for path in pictures} == {f"{stem}{kind}" for stem in shown for kind in (".png", ".svg")}
+    assert all(path.stat().st_size > 1000 for path in pictures)

@@ -15,6 +15,18 @@ def test_a_claim_that_differs_fails():
     assert not Reproduction(off, off.ours()).passed
 
 
+@pytest.mark.parametrize("claim", list(claims()), ids=lambda claim: claim.what)
+def test_every_claim_would_fail_were_the_published_figure_another(claim):
+    for published in (claim.ours() - claim.tolerance - 1, claim.ours() + claim.tolerance + 1):
+        assert not Reproduction(dataclasses.replace(claim, published=published), claim.ours()).passed
+
+
+def test_no_two_claims_say_the_same_and_each_names_its_source():
+    said = [claim.what for claim in claims()]
+    assert len(said) == len(set(said)) == 15
+    assert all(claim.source for claim in claims())
+
+
 @pytest.mark.parametrize(("update", "per_read", "per_float"), [("standard", 9716, 10640), ("fused", 8174, 10219)])
 def test_the_averages_are_those_of_technical_sprint_1(update, per_read, per_float):
     step = sprint_step(update)

@@ -49,7 +49,9 @@ def rank_agreement(
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Interval(tau(*columns), float(bounds.low), float(bounds.high))
+    value = tau(*columns)
+    # Rounding can put a bound of a perfect ranking a hair beyond the value itself.
+    return Interval(value, min(float(bounds.low), value), max(float(bounds.high), value))
 
 
 def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str]) -> pd.DataFrame:

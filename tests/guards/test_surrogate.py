@@ -1,5 +1,6 @@
 import pytest
 
+from sutrolib.figures import draw_agreement
 from sutrolib.guards.surrogate import median_readings, rank_agreement
 from sutrolib.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
@@ -37,3 +38,15 @@ def test_what_is_ranked_is_the_median_over_seeds():
 def test_too_few_candidates_are_refused():
     with pytest.raises(ValueError, match="3 candidates"):
         rank_agreement(runs((1, 1), (2, 2), (3, 3)), "a", "b")
+
+
+@pytest.mark.parametrize("candidates", range(4, 13))
+def test_a_perfect_ranking_can_be_drawn_and_lies_in_its_interval(candidates):
+    from types import SimpleNamespace
+
+    def measured(value):
+        return [SimpleNamespace(reading=lambda name: SimpleNamespace(value=value))]
+
+    tau = rank_agreement([measured(float(i)) for i in range(candidates)], "a", "b")
+    assert tau.low <= tau.value <= tau.high
+    draw_agreement({"a": tau}, "")
