@@ -201,6 +201,8 @@ def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
     ax.set_yticks(range(len(agreements)), list(agreements))
     ax.set_ylim(len(agreements) - 0.5, -0.6)
     ax.set(
-        xlim=(-1.05, 1.05), xlabel="Kendall's tau with the reference ranking (95 % interval over settings)", title=title
+        xlim=(-1.05, 1.05),
+        xlabel="Kendall's tau with the reference ranking (95 % interval over settings and seeds)",
+        title=title,
     )
     return figure

@@ -23,35 +23,33 @@ RESAMPLES = 1000
 def rank_agreement(
     runs: Sequence[Sequence[Measurement]], metric: str, reference: str, confidence: float = 0.95
 ) -> Interval:
-    """Kendall's tau between ``metric`` and ``reference``, with a percentile bootstrap interval over the candidates.
+    """Kendall's tau between ``metric`` and ``reference``, with a two-level percentile bootstrap interval.
 
     ``runs`` holds one sequence of measurements for each candidate; its median over seeds is what is ranked. A resample
-    in which a metric takes a single value orders nothing and counts as 0.
+    draws candidates, and seeds within each, so the interval covers both the choice of candidates and the noise that
+    orders near-equal ones. A resample in which a metric takes a single value orders nothing and counts as 0.
     Raises ValueError for fewer than four candidates, and KeyError for a reading that is not there.
     """
-    from scipy.stats import bootstrap, kendalltau
+    from scipy.stats import kendalltau
 
     if len(runs) < 4:
         raise ValueError(f"{len(runs)} candidates are too few to rank, accepted are 4 and above")
-    medians = median_readings(runs, (metric, reference))
+    readings = [np.array([[m.reading(name).value for name in (metric, reference)] for m in group]) for group in runs]
+    rng = np.random.default_rng(0)
 
-    def tau(one: np.ndarray, other: np.ndarray) -> float:
+    def tau(groups: Sequence[np.ndarray]) -> float:
+        one, other = np.array([np.median(group, axis=0) for group in groups]).T
         return float(np.nan_to_num(kendalltau(one, other).statistic))
 
-    columns = medians[metric].to_numpy(), medians[reference].to_numpy()
-    bounds = bootstrap(
-        columns,
-        tau,
-        paired=True,
-        vectorized=False,
-        n_resamples=RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    value = tau(*columns)
+    def resample() -> list[np.ndarray]:
+        drawn = [readings[index] for index in rng.integers(len(readings), size=len(readings))]
+        return [group[rng.integers(len(group), size=len(group))] for group in drawn]
+
+    taus = [tau(resample()) for _ in range(RESAMPLES)]
+    low, high = np.quantile(taus, [(1 - confidence) / 2, (1 + confidence) / 2])
+    value = tau(readings)
     # Rounding can put a bound of a perfect ranking a hair beyond the value itself.
-    return Interval(value, min(float(bounds.low), value), max(float(bounds.high), value))
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str]) -> pd.DataFrame:

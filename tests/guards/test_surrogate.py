@@ -50,3 +50,11 @@ def test_a_perfect_ranking_can_be_drawn_and_lies_in_its_interval(candidates):
     tau = rank_agreement([measured(float(i)) for i in range(candidates)], "a", "b")
     assert tau.low <= tau.value <= tau.high
     draw_agreement({"a": tau}, "")
+
+
+def test_noise_between_near_equal_candidates_widens_the_interval_of_a_perfect_ranking():
+    steady = [[_run(i, i) for _ in range(3)] for i in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)]
+    noisy = [[_run(i, i + shift) for shift in (-0.9, 0.0, 0.9)] for i in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)]
+    one, other = (rank_agreement(group, "a", "b") for group in (steady, noisy))
+    assert one.value == other.value == pytest.approx(1)
+    assert other.low < 0.9 < one.low
