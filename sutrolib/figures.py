@@ -202,7 +202,7 @@ def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
     ax.set_ylim(len(agreements) - 0.5, -0.6)
     ax.set(
         xlim=(-1.05, 1.05),
-        xlabel="Kendall's tau with the reference ranking (95 % interval over settings and seeds)",
+        xlabel="Kendall's tau with the reference (95 % interval)",
         title=title,
     )
     return figure
