@@ -93,7 +93,7 @@ def draw_cube(points: Mapping[Position, int], here: Position | None = None, titl
         x, y = place(position)
         label = "measured (number of runs)" if number == 0 else None
         ax.plot(x, y, "o", color=BLACK, ms=7, label=label, zorder=3)
-        ax.annotate(f"{count}", (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9)
+        ax.annotate(f"{count}", (x, y), xytext=(10, 7), textcoords="offset points", fontsize=9)
     if here is not None:
         ax.plot(*place(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
