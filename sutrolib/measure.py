@@ -16,16 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sutrolib import __version__
 from sutrolib.cube import RUNGS, Axis
-from sutrolib.meters.base import Meter, NoReading, Reading, TracedMeter
+from sutrolib.meters.base import Meter, NoReading, Reading
+from sutrolib.meters.clock import WallTime
+from sutrolib.meters.trace import TorchTrace, TracedMeter
 from sutrolib.nouns import Budget, Fitted, Model, Problem, Task, describe
 from sutrolib.places import ROOT
-
-if TYPE_CHECKING:
-    from sutrolib.meters.trace import TorchTrace
 
 BY_HAND = RUNGS[Axis.PROCESS][0].key
 
@@ -79,8 +78,6 @@ def measure(
     weighed any further. A meter that cannot work here or saw nothing leaves no reading, and its reason in ``missing``.
     Whatever the training raises is raised.
     """
-    from sutrolib.meters.clock import WallTime
-
     task = problem.sample(seed)
     hidden = task.for_training()
     clocks = [m for m in meters if isinstance(m, WallTime)] or [WallTime()]
@@ -135,8 +132,6 @@ def score_of(task: Task, fitted: Fitted) -> float:
 
 def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     """The access trace of a model's first training step, its buffers loaded first, in the model's own order."""
-    from sutrolib.meters.trace import TorchTrace
-
     buffers, step = model.one_step(problem.sample(seed).for_training(), seed)
     trace = TorchTrace()
     with trace:
@@ -146,8 +141,6 @@ def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
 
 
 def _trace(fit: Any) -> TorchTrace:
-    from sutrolib.meters.trace import TorchTrace
-
     trace = TorchTrace()
     with trace:
         fit()

@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from sutrolib.meters.lock import meter_lock
-
-if TYPE_CHECKING:
-    from sutrolib.meters.trace import TorchTrace
 
 T = TypeVar("T")
 
@@ -132,32 +129,3 @@ class WindowMeter(Meter):
     @abstractmethod
     def _close(self) -> Callable[[], Reading]:
         """End the window, and return what makes a reading of it."""
-
-
-class TracedMeter(Meter):
-    """A meter whose number is read off the access trace; several of them can share one trace."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._trace: TorchTrace | None = None
-
-    @abstractmethod
-    def read(self, trace: TorchTrace) -> Reading:
-        """The reading of a finished trace. Raises NoReading where the trace holds nothing to read."""
-
-    def __enter__(self) -> Self:
-        from sutrolib.meters.trace import TorchTrace
-
-        self._reading = None
-        self._trace = TorchTrace()
-        self._trace.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._trace is not None
-        done, self._trace = self._trace, None
-        done.__exit__(kind, error, trace)
-        if kind is None:
-            self._reading = self.read(done)

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from sutrolib.meters.base import Kind, NoReading, Reading, TracedMeter
-from sutrolib.meters.trace import WRITE, Accesses, TorchTrace
+from sutrolib.meters.base import Kind, NoReading, Reading
+from sutrolib.meters.trace import WRITE, Accesses, TorchTrace, TracedMeter
 
 
 @dataclass(frozen=True)

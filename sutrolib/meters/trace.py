@@ -12,11 +12,13 @@ A ``TorchDispatchMode`` sees every ATen operator (and every registered kernel) b
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,7 +26,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sutrolib.meters.operations import operations
+from sutrolib.meters.base import Meter, Reading
+from sutrolib.meters.costs import operations
 
 READ, WRITE = 0, 1
 
@@ -206,3 +209,30 @@ def _refuse_unusual(func: Any, tensor: Tensor) -> None:
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         what = "quantised" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout)
         raise ValueError(f"{func.name()}: a {what} tensor cannot be traced, accepted are strided tensors")
+
+
+class TracedMeter(Meter):
+    """A meter whose number is read off the access trace; several of them can share one trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trace: TorchTrace | None = None
+
+    @abstractmethod
+    def read(self, trace: TorchTrace) -> Reading:
+        """The reading of a finished trace. Raises NoReading where the trace holds nothing to read."""
+
+    def __enter__(self) -> Self:
+        self._reading = None
+        self._trace = TorchTrace()
+        self._trace.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._trace is not None
+        done, self._trace = self._trace, None
+        done.__exit__(kind, error, trace)
+        if kind is None:
+            self._reading = self.read(done)

@@ -2,7 +2,7 @@
 
 Each one reads its inputs once and writes its outputs once, as one pass over memory would, and its schema
 says which. A meter that watches PyTorch's dispatcher therefore sees the reads and writes of the program as
-it runs. What a kernel costs in operations is written down in ``sutrolib.meters.operations``, not here:
+it runs. What a kernel costs in operations is written down in ``sutrolib.meters.costs``, not here:
 what is weighed does not state its own weight.
 """
 
