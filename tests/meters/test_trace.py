@@ -47,7 +47,7 @@ def test_what_is_only_overwritten_is_not_read(overwrite):
 
 def test_a_view_costs_nothing_and_reads_what_it_selects():
     a = torch.ones(5, 4)
-    assert traced(lambda: a[1:3].t().reshape(4, 2).view_as(a[1:3].t()), a=a)[:0] == []
+    assert traced(lambda: a[1:3].t().unsqueeze(0).reshape(1, 4, 2), a=a) == []
     assert traced(lambda: a[1] * 2, a=a)[0] == ("read", "a", 4)
     assert traced(lambda: a[:, 1].sum(), a=a)[0] == ("read", "a", 5)
     assert traced(lambda: a.t(), a=a) == []
