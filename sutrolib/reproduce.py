@@ -58,7 +58,7 @@ def sprint_step(update: str) -> StepReuse:
     linear_grad[1] is db2.
     """
     from sutrolib.measure import trace_one_step
-    from sutrolib.meters.reuse import reuse
+    from sutrolib.meters.ard import reuse
     from sutrolib.models.mlp import TwoLayerNetwork
     from sutrolib.problems.parity import SparseParity
 

@@ -1,10 +1,10 @@
 """GREEN axis: what a run costs. Meters import no model and no process: the scale is out of the search's reach."""
 
+from sutrolib.meters.ard import ReuseDistance
 from sutrolib.meters.base import Availability, Kind, Meter, NoReading, Reading
 from sutrolib.meters.carbon import CodeCarbon
 from sutrolib.meters.clock import WallTime
-from sutrolib.meters.operations import OperationCount
-from sutrolib.meters.reuse import PeakMemory, ReuseDistance
+from sutrolib.meters.counts import OperationCount, PeakMemory
 from sutrolib.meters.trace import TorchTrace
 
 __all__ = [

@@ -1,8 +1,11 @@
 """How many arithmetic operations one call of an operator performs.
 
-The count is the textbook one (Golub and Van Loan, Matrix Computations, section 1.1): 2mnk for a matrix product of
-(m, k) by (k, n), one operation for each element of an elementwise result whatever the function, one for each element
-that a reduction or scan consumes, and none for allocating, copying, gathering, converting or drawing random numbers.
+The count is the textbook one (Golub and Van Loan, Matrix Computations, section 1.1): 2mnk for a matrix product of (m,
+k) by (k, n), one operation for each element of an elementwise result whatever the function, one for each element that
+a reduction or scan consumes, and none for allocating, copying, gathering, converting or drawing random numbers.
+Attention counts its matrix products over the pairs of positions that its causal mask leaves (two products forward,
+five backward: Dao et al., FlashAttention, arXiv 2205.14135, algorithms 1 and 4) and two elementwise operations a pair
+and pass.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _KERNELS: dict[str, Callable[[tuple[Any, ...]], int]] = {
     "sutro::sgd_": lambda a: 2 * a[0].numel() + (a[1].numel() if a[1].numel() > a[0].numel() else 0),
 }
 
-_MATRIX_PRODUCTS: dict[str, Callable[[tuple[Any, ...]], int]] = {
+_PRODUCTS: dict[str, Callable[[tuple[Any, ...]], int]] = {
     "mm": lambda a: _product(a[0], a[1]),
     "bmm": lambda a: _product(a[0], a[1]),
     "mv": lambda a: _product(a[0], a[1]),
@@ -36,19 +39,51 @@ _MATRIX_PRODUCTS: dict[str, Callable[[tuple[Any, ...]], int]] = {
 
 _MOVES = frozenset(
     (
-        "_local_scalar_dense _to_copy arange bernoulli cat clone copy detach eye fill flip full full_like gather index "
-        "index_put index_select lift_fresh masked_select new_full new_ones new_zeros nonzero normal ones ones_like "
-        "rand rand_like randint randint_like randn randn_like random randperm repeat roll scalar_tensor scatter "
-        "stack tril triu uniform zero zeros zeros_like"
+        "_local_scalar_dense _to_copy arange bernoulli cat clone copy detach embedding eye fill flip full full_like "
+        "gather index index_put index_select lift_fresh masked_select new_full new_ones new_zeros nonzero normal ones "
+        "ones_like rand rand_like randint randint_like randn randn_like random randperm repeat roll scalar_tensor "
+        "scatter stack tril triu uniform zero zeros zeros_like _foreach_copy _foreach_zero"
     ).split()
 )
+
+# Operations an element, which are those of the same optimizer written out in elementwise operators.
+_OPTIMIZERS: dict[str, Callable[[Sequence[Any]], int]] = {
+    "_fused_adamw_": lambda a: 8,
+    "_fused_adam_": lambda a: 7,
+    "_fused_sgd_": lambda a: 3 if a[2] else 1,  # with and without momentum
+}
 
 
 def _product(a: Tensor, b: Tensor) -> int:
     return 2 * a.numel() * (b.shape[-1] if b.dim() > 1 else 1)
 
 
-def operations(func: Any, args: tuple[Any, ...], written: Sequence[Tensor]) -> int:
+def _attention(query: Tensor, key: Tensor, value: Tensor, causal: bool, products: int) -> int:
+    """Of tensors (samples, heads, positions, width); half of the ``products`` have the width of the values."""
+    rows, columns = query.shape[-2], key.shape[-2]
+    pairs = sum(min(row + 1, columns) for row in range(rows)) if causal else rows * columns
+    widths = (products + 1) // 2 * query.shape[-1] + products // 2 * value.shape[-1]
+    return math.prod(query.shape[:-2]) * pairs * (2 * widths + products // 2 * 2)
+
+
+def _attention_of(name: str, arguments: dict[str, Any]) -> int:
+    products = 5 if name.endswith("_backward") else 2
+    return _attention(
+        arguments["query"], arguments["key"], arguments["value"], bool(arguments.get("is_causal")), products
+    )
+
+
+def _convolution(name: str, arguments: dict[str, Any], written: Sequence[Tensor]) -> int:
+    weight = arguments["weight"]
+    backward = name == "convolution_backward"
+    result = arguments["grad_output"] if backward else written[0]
+    each = arguments["input"].numel() if arguments["transposed"] else result.numel()
+    products = sum(arguments["output_mask"][:2]) if backward else 1
+    with_bias = arguments["output_mask"][2] if backward else arguments["bias"] is not None
+    return int(products * 2 * each * (weight.numel() // weight.shape[0]) + with_bias * result.numel())
+
+
+def operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written: Sequence[Tensor]) -> int:
     """Arithmetic operations of one call of an operator that has written ``written``.
 
     ATen operators that are neither known by name nor tagged by PyTorch count one operation for each element
@@ -60,11 +95,22 @@ def operations(func: Any, args: tuple[Any, ...], written: Sequence[Tensor]) -> i
         return _KERNELS[full_name](args)
     if namespace not in ("aten", "prims"):
         raise ValueError(f"{full_name}: not an ATen operator, and its cost is not listed in sutrolib.meters.costs")
-    base = name.rstrip("_") if not name.startswith("_") else name
-    if base in _MATRIX_PRODUCTS:
-        return _MATRIX_PRODUCTS[base](args)
+    base = name.rstrip("_") if not name.startswith("_") or name.startswith("_foreach_") else name
+    if base in _PRODUCTS:
+        return _PRODUCTS[base](args)
     if base in _MOVES:
         return 0
+    if name in _OPTIMIZERS:
+        return _OPTIMIZERS[name](args) * int(sum(tensor.numel() for tensor in args[0]))
+    arguments = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
+    if name.startswith("_scaled_dot_product_"):
+        return _attention_of(name, arguments)
+    if name in ("convolution", "convolution_backward"):
+        return _convolution(name, arguments, written)
+    if name == "_foreach_norm":
+        return sum(tensor.numel() for tensor in args[0])
+    if name.startswith("_foreach_"):
+        return sum(tensor.numel() for tensor in written)
     if torch.Tag.reduction in func.tags:
         return int(args[0].numel())
-    return max((math.prod(tensor.shape) for tensor in written), default=0)
+    return max((tensor.numel() for tensor in written), default=0)

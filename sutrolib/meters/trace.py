@@ -1,13 +1,8 @@
-"""The access trace of a PyTorch program: what it reads and writes, in order, as it runs.
+"""The access trace of a PyTorch program: which bytes it reads and writes, in order, as it runs.
 
-A ``TorchDispatchMode`` sees every ATen operator (and every registered kernel) below autograd. The rules:
-
-* an operator reads its tensor arguments in the order of its schema, each time they occur, then writes its outputs;
-* an argument that it updates in place is read last, right before it is written, as a read-modify-write is;
-  one that it only overwrites (``out=``, ``copy_``, ``fill_``, ...) is not read;
-* a view neither reads nor writes; reading through a view touches the elements that the view selects;
-* a buffer is a storage; a freed storage whose address is used again is a new buffer;
-* composite operators are traced through the operators that they are made of, except ``linear``, which is one kernel.
+A ``TorchDispatchMode`` sees every ATen operator (and every registered kernel) below autograd; what an operator reads
+and writes follows from its schema (:mod:`sutrolib.meters.schemas`), which bytes from its views
+(:mod:`sutrolib.meters.extents`). A buffer is a storage; a freed storage whose address is used again is a new buffer.
 """
 
 from __future__ import annotations
@@ -16,7 +11,6 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,12 +22,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sutrolib.meters.base import Meter, Reading
 from sutrolib.meters.costs import operations
+from sutrolib.meters.extents import ExtentTable, selected_ranges
+from sutrolib.meters.schemas import Touched, rules_of, tensors
 
 READ, WRITE = 0, 1
-
-_KEPT_WHOLE = {"aten::linear"}
-_OVERWRITES = {"copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_"}
-_ALLOCATES = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 
 
 @dataclass
@@ -47,41 +39,56 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Accesses:
-    """The stream as columns of equal length: READ or WRITE, buffer number, elements and bytes touched."""
+    """The stream as columns of equal length: READ or WRITE, buffer number, set of byte ranges, elements and bytes.
+
+    The ranges of set e are ``start[first[e]:first[e + 1]]`` with the lengths ``length[...]``, in bytes from the start
+    of the buffer. ``sizes`` holds the bytes of each buffer.
+    """
 
     write: np.ndarray
     buffer: np.ndarray
+    extent: np.ndarray
     elements: np.ndarray
     nbytes: np.ndarray
+    first: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    sizes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.write)
 
 
 class TorchTrace(TorchDispatchMode):
-    """Records the accesses, the operation count and the peak of live bytes of what runs inside it.
+    """Records the accesses, the operation counts and the peak of live bytes of what runs inside it.
 
-    Raises ValueError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta).
+    ``operations`` counts arithmetic by operator and by the name of the type it is done in. ``derived`` is for those who
+    compute something from the finished trace that others ask for as well.
+    Raises ValueError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta, ...).
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.buffers: list[Buffer] = []
-        self.operations: dict[str, int] = {}
+        self.operations: dict[tuple[str, str], int] = {}
         self.peak_bytes = 0
-        self._columns = tuple(array("q") for _ in range(4))
+        self.derived: dict[Any, Any] = {}
+        self._columns = tuple(array("q") for _ in range(5))
+        self._extents = ExtentTable()
         self._ids: dict[int, int] = {}
         self._live_bytes = 0
 
     def place(self, buffers: Mapping[str, Tensor]) -> None:
         """Load named inputs before the program starts: each is written once, in the order given."""
         for label, tensor in buffers.items():
-            self._record(WRITE, tensor, label)
+            self._record(WRITE, tensor, label, self._extents.of_view(tensor))
 
     @property
     def accesses(self) -> Accesses:
         """What was recorded so far."""
-        return Accesses(*(np.array(column, dtype=np.int64) for column in self._columns))
+        write, buffer, extent, elements, nbytes = (np.array(column, dtype=np.int64) for column in self._columns)
+        sizes = np.array([buffer.nbytes for buffer in self.buffers], dtype=np.int64)
+        return Accesses(write, buffer, extent, elements, nbytes, *self._extents.columns(), sizes)
 
     def __torch_dispatch__(
         self,
@@ -91,36 +98,60 @@ class TorchTrace(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        rules = _rules(func)
+        rules = rules_of(func)
         if rules.decompose:
             with self:
                 return func.decompose(*args, **kwargs)
         if rules.free:
             return func(*args, **kwargs)
-        inputs, updated, overwritten = rules.sort(args, kwargs)
-        for tensor in (*inputs, *updated):
+        passes = rules.touched(args, kwargs)
+        for tensor in (t for touched in passes for t, _ in (*touched.read, *touched.updated, *touched.overwritten)):
             _refuse_unusual(func, tensor)
-            self._record(READ, tensor, "input")
+        selected = self._extents.add(selected_ranges(rules.name, args)) if rules.selects else None
         result = func(*args, **kwargs)
-        known = {t.untyped_storage()._cdata for t in (*inputs, *updated)}
-        outputs = [t for t in _tensors(result) if t.untyped_storage()._cdata not in known]
-        written = (*updated, *overwritten, *(t for t in outputs if not any(t is o for o in overwritten)))
-        for index, tensor in enumerate(written):
-            _refuse_unusual(func, tensor)
-            self._record(WRITE, tensor, f"{rules.name}[{index}]")
-        if written or inputs:
-            count = operations(func, args, written or inputs)
-            self.operations[rules.name] = self.operations.get(rules.name, 0) + count
+        outputs = _new_tensors(func, result, passes)
+        for entry, touched in enumerate(passes):
+            self._record_pass(rules.name, touched, selected)
+            # An operator that goes entry by entry has written its result for one before it reads the next.
+            made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
+            for index, tensor in enumerate(made, start=entry):
+                self._record(WRITE, tensor, f"{rules.name}[{index}]", self._extents.of_view(tensor))
+        self._count(func, rules.name, args, kwargs, passes, outputs)
         return result
 
-    def _record(self, direction: int, tensor: Tensor, label: str) -> None:
-        elements = 1
-        for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-            if stride:  # a broadcast axis touches the same elements again
-                elements *= size
-        if elements == 0:
+    def _record_pass(self, name: str, touched: Touched, selected: tuple[int, int] | None) -> None:
+        def extent(tensor: Tensor, first: bool) -> tuple[int, int]:
+            return selected if first and selected else self._extents.of_view(tensor)
+
+        for tensor, first in (*touched.read, *touched.updated):
+            self._record(READ, tensor, "input", extent(tensor, first))
+        for index, (tensor, first) in enumerate((*touched.updated, *touched.overwritten)):
+            self._record(WRITE, tensor, f"{name}[{index}]", extent(tensor, first))
+
+    def _count(
+        self,
+        func: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        passes: list[Touched],
+        outputs: list[Tensor],
+    ) -> None:
+        read = [t for touched in passes for t, _ in touched.read]
+        written = [t for touched in passes for t, _ in (*touched.updated, *touched.overwritten)] + outputs
+        if not (read or written):
             return
-        values = (direction, self._buffer(tensor, label), elements, elements * tensor.element_size())
+        # Comparisons are done in the type that they compare, not in that of their result.
+        done_in = next((t for t in (*read, *written) if t.is_floating_point()), (read or written)[0]).dtype
+        key = (name, str(done_in).removeprefix("torch."))
+        self.operations[key] = self.operations.get(key, 0) + operations(func, args, kwargs, written or read)
+
+    def _record(self, direction: int, tensor: Tensor, label: str, extent: tuple[int, int]) -> None:
+        number, nbytes = extent
+        if not nbytes:
+            return
+        size = tensor.element_size()
+        values = (direction, self._buffer(tensor, label), number, nbytes // size, nbytes)
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
 
@@ -129,15 +160,16 @@ class TorchTrace(TorchDispatchMode):
         # A weak reference keeps the storage's handle (not its memory) from being handed out again,
         # so an equal handle is the same storage for as long as the reference is kept.
         known = self._ids.get(storage._cdata)
-        if known is not None:
-            return known
-        self._drop_dead()
-        number = len(self.buffers)
-        self._ids[storage._cdata] = number
-        self.buffers.append(Buffer(label, storage.nbytes(), StorageWeakRef(storage)))
-        self._live_bytes += storage.nbytes()
-        self.peak_bytes = max(self.peak_bytes, self._live_bytes)
-        return number
+        if known is None:
+            self._drop_dead()
+            known = self._ids[storage._cdata] = len(self.buffers)
+            self.buffers.append(Buffer(label, 0, StorageWeakRef(storage)))
+        buffer = self.buffers[known]
+        if storage.nbytes() > buffer.nbytes:  # new, or resized since
+            self._live_bytes += storage.nbytes() - buffer.nbytes
+            self.peak_bytes = max(self.peak_bytes, self._live_bytes)
+            buffer.nbytes = storage.nbytes()
+        return known
 
     def _drop_dead(self) -> None:
         for handle, number in list(self._ids.items()):
@@ -146,63 +178,17 @@ class TorchTrace(TorchDispatchMode):
                 self._live_bytes -= self.buffers[number].nbytes
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """How one operator touches memory, read off its schema once."""
-
-    name: str
-    decompose: bool
-    free: bool
-    updates: tuple[int, ...]
-    overwrites: tuple[int, ...]
-    keyword_overwrites: tuple[str, ...]
-    keyword_updates: tuple[str, ...]
-
-    def sort(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The tensors that are read, read and then written, and only written."""
-        inputs: list[Tensor] = []
-        updated: list[Tensor] = []
-        overwritten: list[Tensor] = []
-        for index, value in enumerate(args):
-            kind = updated if index in self.updates else overwritten if index in self.overwrites else inputs
-            kind.extend(_tensors(value))
-        for name, value in kwargs.items():
-            kind = (
-                overwritten if name in self.keyword_overwrites else updated if name in self.keyword_updates else inputs
-            )
-            kind.extend(_tensors(value))
-        return inputs, updated, overwritten
-
-
-@cache
-def _rules(func: Any) -> _Rules:
-    schema = func._schema
-    short = schema.name.split("::")[1]
-    composite = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
-    written = [
-        (index, argument)
-        for index, argument in enumerate(schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    ]
-    aliases = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
-    only_writes = short in _OVERWRITES
-    return _Rules(
-        name=short,
-        decompose=composite and schema.name not in _KEPT_WHOLE,
-        free=aliases or short in _ALLOCATES or torch.Tag.inplace_view in func.tags,
-        updates=tuple(i for i, a in written if not only_writes and not a.is_out),
-        overwrites=tuple(i for i, a in written if only_writes or a.is_out),
-        keyword_updates=tuple(a.name for _, a in written if not only_writes and not a.is_out),
-        keyword_overwrites=tuple(a.name for _, a in written if only_writes or a.is_out),
-    )
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
+def _new_tensors(func: Any, result: Any, passes: list[Touched]) -> list[Tensor]:
+    """The tensors of a result that do not share the storage of an argument."""
+    known = {
+        t.untyped_storage()._cdata
+        for touched in passes
+        for t, _ in (*touched.read, *touched.updated, *touched.overwritten)
+    }
+    made = list(tensors(result))
+    for tensor in made:
+        _refuse_unusual(func, tensor)
+    return [tensor for tensor in made if tensor.untyped_storage()._cdata not in known]
 
 
 def _refuse_unusual(func: Any, tensor: Tensor) -> None:

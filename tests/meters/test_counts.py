@@ -77,6 +77,7 @@ def test_the_meter_splits_its_reading_by_operator_and_says_counted():
         torch.ones(4) * 2 + 1
     assert (meter.reading.value, meter.reading.kind) == (8, "counted")
     assert meter.reading.detail["by_operator"] == {"add": 4, "mul": 4}
+    assert meter.reading.detail["by_type"] == {"float32": 8}
 
 
 def test_a_block_without_arithmetic_has_no_reading():

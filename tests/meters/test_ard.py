@@ -5,14 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.meters import NoReading, PeakMemory, ReuseDistance
-from sutrolib.meters.reuse import reuse
+from sutrolib.meters.ard import reuse
 from sutrolib.meters.trace import READ, WRITE, Accesses
 
 
 def accesses(stream, sizes):
     write, buffer = (np.array(column, dtype=np.int64) for column in zip(*stream, strict=True))
-    elements = np.array(sizes, dtype=np.int64)[buffer]
-    return Accesses(write, buffer, elements, elements * 4)
+    elements = np.array(sizes, dtype=np.int64)
+    whole = np.arange(len(elements) + 1), np.zeros_like(elements), 4 * elements  # set of ranges b: all of buffer b
+    return Accesses(write, buffer, buffer, elements[buffer], 4 * elements[buffer], *whole, 4 * elements)
 
 
 def by_the_definition(stream, sizes):
