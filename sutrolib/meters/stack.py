@@ -59,8 +59,8 @@ def _latest_until(bits: np.ndarray, tree: np.ndarray, time: int) -> int:
     count = _sum_before(tree, block)
     for before in range(block << (_BLOCK_SHIFT - 6), word):
         count += _popcount(bits[before])
-    count += _popcount(bits[word] & (~np.uint64(0) >> np.uint64(63 - (time & 63))))
-    return count
+    inside: int = _popcount(bits[word] & (~np.uint64(0) >> np.uint64(63 - (time & 63))))
+    return count + inside
 
 
 @njit(cache=True)
