@@ -5,12 +5,16 @@ from sutrolib.meters.base import Availability, Kind, Meter, NoReading, Reading
 from sutrolib.meters.carbon import CodeCarbon
 from sutrolib.meters.clock import WallTime
 from sutrolib.meters.counts import OperationCount, PeakMemory
+from sutrolib.meters.hardware import CacheEnergy
+from sutrolib.meters.reuse import DataMovement
 from sutrolib.meters.trace import TorchTrace
 
 __all__ = [
     "METERS",
     "Availability",
+    "CacheEnergy",
     "CodeCarbon",
+    "DataMovement",
     "Kind",
     "Meter",
     "NoReading",
@@ -22,4 +26,12 @@ __all__ = [
     "WallTime",
 ]
 
-METERS: tuple[type[Meter], ...] = (WallTime, OperationCount, ReuseDistance, PeakMemory, CodeCarbon)
+METERS: tuple[type[Meter], ...] = (
+    WallTime,
+    OperationCount,
+    ReuseDistance,
+    PeakMemory,
+    DataMovement,
+    CacheEnergy,
+    CodeCarbon,
+)
