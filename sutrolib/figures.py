@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -206,3 +207,40 @@ def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
         title=title,
     )
     return figure
+
+
+def draw_winners(
+    ratios: Sequence[float],
+    capacities: Sequence[float],
+    log_ratio: Sequence[Sequence[float]],
+    flips: Sequence[float],
+    landmarks: Mapping[str, tuple[float, float]],
+    title: str,
+) -> Figure:
+    """Which of two algorithms wins over hardware, with the line on which it flips and known machines on the map.
+
+    ``log_ratio`` is log10 of A's energy over B's, shape (capacities, ratios); landmarks map a name to (ratio, bytes).
+    """
+    figure, ax = plt.subplots()
+    extreme = max(0.05, max(abs(value) for row in log_ratio for value in row))
+    mesh = ax.pcolormesh(ratios, capacities, log_ratio, cmap="PuOr_r", vmin=-extreme, vmax=extreme, rasterized=True)
+    figure.colorbar(mesh, ax=ax, label="log10 of energy, A over B (modelled)")
+    ax.plot(flips, capacities, color=BLACK, lw=2)
+    for name, (ratio, capacity) in landmarks.items():
+        ax.plot(ratio, capacity, "o", color=BLACK, mfc="white", clip_on=False)
+        right = ratio > 10
+        offset, side = ((-7, 5), "right") if right else ((7, 5), "left")
+        ax.annotate(name, (ratio, capacity), xytext=offset, textcoords="offset points", ha=side, fontsize=9)
+    ax.set_xscale("log")
+    ax.set_yscale("log", base=2)
+    ax.set(xlim=(min(ratios), max(ratios)), ylim=(min(capacities), max(capacities)), title=title)
+    ax.set(xlabel="energy of a byte from DRAM / energy of an operation", ylabel="cache, bytes")
+    ax.yaxis.set_major_formatter(lambda value, _: _bytes(value))
+    return figure
+
+
+def _bytes(value: float) -> str:
+    """1024 as ``1 KB``, and so on."""
+    names = ("B", "KB", "MB", "GB")
+    power = min(len(names) - 1, max(0, int(math.log2(value) // 10))) if value >= 1 else 0
+    return f"{value / 1024**power:g} {names[power]}"

@@ -38,6 +38,11 @@ class Reuse:
         """Mean distance in floats, each float read counted once."""
         return float(np.average(self.distance, weights=self.floats))
 
+    @property
+    def dmc(self) -> float:
+        """Data movement complexity, the group's total: the sum over reads of floats times sqrt(distance)."""
+        return float((self.floats * np.sqrt(self.distance)).sum())
+
 
 def reuse(accesses: Accesses) -> Reuse:
     """The reuse distances of a stream. Raises NoReading when nothing written in it is ever read."""

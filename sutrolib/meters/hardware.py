@@ -71,15 +71,15 @@ class Hardware:
         if number_type in self.pj_per_op:
             return self.pj_per_op[number_type]
         if number_type.startswith("complex"):
-            return 4 * self.operation(f"float{_width(number_type) // 2}")
+            return 4 * self.operation(f"float{bits_of(number_type) // 2}")
         family = [name for name in self.pj_per_op if _family(name) == _family(number_type)]
         listed = family or [name for name in self.pj_per_op if _family(name) == "float"]
-        width = _width(number_type)
-        nearest = min(listed, key=lambda name: (abs(math.log(_width(name) / width)), name))
-        return self.pj_per_op[nearest] * width / _width(nearest)
+        width = bits_of(number_type)
+        nearest = min(listed, key=lambda name: (abs(math.log(bits_of(name) / width)), name))
+        return self.pj_per_op[nearest] * width / bits_of(nearest)
 
 
-def _width(number_type: str) -> int:
+def bits_of(number_type: str) -> int:
     """Bits of a type by its name: the number at its end, or before its variant (``float8_e5m2``)."""
     if number_type == "bool":
         return 8

@@ -1,7 +1,7 @@
 import pytest
 
 from sutrolib.figures import draw_agreement
-from sutrolib.guards.surrogate import median_readings, rank_agreement
+from sutrolib.guards.surrogate import audit, audit_ladder, median_readings, rank_agreement
 from sutrolib.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
 
@@ -58,3 +58,46 @@ def test_noise_between_near_equal_candidates_widens_the_interval_of_a_perfect_ra
     one, other = (rank_agreement(group, "a", "b") for group in (steady, noisy))
     assert one.value == other.value == pytest.approx(1)
     assert other.low < 0.9 < one.low
+
+
+def named(*pairs, spread=0.01):
+    """Candidates by name, each with three runs around its pair of values."""
+    return {
+        f"c{index}": [_run(a * f, b * f) for f in (1 - spread, 1, 1 + spread)] for index, (a, b) in enumerate(pairs)
+    }
+
+
+def test_a_metric_that_ranks_as_the_reference_does_is_safe():
+    found = audit(named(*((i, i**2) for i in range(1, 9))), "a", "b")
+    assert (found.verdict, found.wrong, found.told) == ("safe", (), 28)
+    assert "a is safe as a stand-in for b" in found.why
+
+
+def test_a_single_pair_that_is_clearly_the_wrong_way_round_makes_it_unsafe():
+    found = audit(named(*((i, i) for i in range(1, 9)), (0.5, 20)), "a", "b")
+    assert found.tau.value > 0.5
+    assert found.verdict == "not safe"
+    assert len(found.wrong) == 8
+    assert all(pair.cheaper == "c8" and pair.metric_ratio < 1 < pair.reference_ratio for pair in found.wrong)
+    assert "worst: c8 has 0.5 times the a of c0, and 20 times its b" in found.why
+
+
+def test_pairs_within_the_noise_or_the_margin_are_not_held_against_a_metric():
+    near = named(*((i, i) for i in range(1, 9)), (0.95, 1.05), spread=0.001)
+    assert audit(near, "a", "b").wrong == ()
+    assert len(audit(near, "a", "b", margin=0.01).wrong) == 1
+    noisy = named((1, 1.5), (1.2, 1.2), (3, 3), (4, 4), spread=0.3)
+    assert audit(noisy, "a", "b").wrong == ()
+
+
+def test_candidates_that_cannot_be_told_apart_are_no_ground_for_a_verdict():
+    found = audit(named((1, 1), (2, 1), (3, 1), (4, 1)), "a", "b")
+    assert (found.verdict, found.told) == ("cannot tell", 0)
+    assert "a cannot be judged as a stand-in for b" in found.why
+
+
+def test_the_ladder_sets_every_metric_against_every_one_above_it():
+    pairs = [(x.metric, x.reference) for x in audit_ladder(named(*((i, i) for i in range(1, 6))), ["a", "b"])]
+    assert pairs == [("a", "b")]
+    with pytest.raises(ValueError, match="margin=0"):
+        audit(named((1, 1), (2, 2), (3, 3), (4, 4)), "a", "b", margin=0)

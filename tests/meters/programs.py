@@ -1,4 +1,4 @@
-"""Address streams of matrix products, as the papers on data movement distance write them, and a naive LRU stack."""
+"""A naive LRU stack, and the address stream of the recursive matrix product."""
 
 
 def naive_stack(sequence):
@@ -12,17 +12,6 @@ def naive_stack(sequence):
             distances.append(None)
         stack.append(item)
     return distances
-
-
-def tiled_product(n, tile):
-    """Reads of A and B, in tiles of D x D; the product in the order i, j, k where the tile is 1 or n."""
-    for i0 in range(0, n, tile):
-        for j0 in range(0, n, tile):
-            for k0 in range(0, n, tile):
-                for i in range(i0, i0 + tile):
-                    for j in range(j0, j0 + tile):
-                        for k in range(k0, k0 + tile):
-                            yield from (("A", i, k), ("B", k, j))
 
 
 def recursive_product(n):
