@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sutrolib.verdict import Interval
+    from sutrolib.meters.heat import Rises
 
 SIZE = (7, 4)
+INCHES_PER_LETTER = 0.0865  # of a title, on average
 BLACK, GREY, RED, PURPLE = "#000000", "#666666", "#D55E00", "#CC79A7"  # Okabe and Ito, and a neutral grey
 
 # Where one unit along each axis goes on paper: process right, metric up, problem back into the page.
@@ -60,10 +60,12 @@ def save(figure: Figure, stem: Path) -> None:
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
 
 
-def wrap_titles(figure: Figure, width: int = 76) -> None:
-    """Break titles that are wider than the figure."""
+def wrap_titles(figure: Figure) -> None:
+    """Break titles that are wider than the figure from their axes on."""
+    figure.draw_without_rendering()  # the layout decides where the axes begin
     for ax in figure.axes:
-        ax.set_title(textwrap.fill(ax.get_title("left"), width), loc="left")
+        room = (1 - ax.get_position().x0) * figure.get_figwidth()
+        ax.set_title(textwrap.fill(ax.get_title("left"), int(room / INCHES_PER_LETTER)), loc="left")
 
 
 def place(position: Position) -> tuple[float, float]:
@@ -156,91 +158,40 @@ def _draw_rungs(ax: Axes) -> None:
         )
 
 
-def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | None]], title: str) -> Figure:
-    """Candidate over best-so-far: a row for each change, a marker with interval for each quantity that was weighed."""
+def draw_heat_plan(
+    seconds: Sequence[float], gaps: Mapping[str, Sequence[float]], told: Mapping[str, float], run_s: float, title: str
+) -> Figure:
+    """By how many kelvins two rises differ, modelled, over the seconds of a run; a line for each power difference.
+
+    ``gaps`` maps a label to one value for each of ``seconds``; ``told`` maps who tells temperatures to the least
+    difference told (K); ``run_s`` is the planned run.
+    """
     figure, ax = plt.subplots()
-    markers = zip("osD^", (BLACK, RED, PURPLE, GREY), strict=True)
-    for number, ((name, intervals), (marker, colour)) in enumerate(zip(ratios.items(), markers, strict=False)):
-        offset = 0.22 * (number - (len(ratios) - 1) / 2)
-        there = [(row + offset, i) for row, i in enumerate(intervals) if i is not None]
-        ax.errorbar(
-            [i.value for _, i in there],
-            [row for row, _ in there],
-            xerr=_whiskers([interval for _, interval in there]),
-            fmt=marker,
-            color=colour,
-            capsize=3,
-            label=name,
-        )
-    for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
-        if not any(intervals):
-            ax.text(0.5, row, "incorrect, so not weighed", transform=ax.get_yaxis_transform(), ha="center", va="center")
-    ax.axvline(1, color=GREY, ls="--", lw=1)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("{x:.2g}")
-    ax.tick_params(axis="x", which="minor", labelsize=8)
-    ax.set_yticks(range(len(labels)), labels)
-    ax.invert_yaxis()
-    ax.set(xlabel="ratio to the best before it, below 1 is better (95 % interval)", title=title)
+    for (label, values), style in zip(gaps.items(), ("-", "--", "-.", ":"), strict=False):
+        ax.plot(seconds, values, color=BLACK, ls=style, label=label)
+    for (label, least), colour in zip(told.items(), (RED, PURPLE), strict=False):
+        ax.axhline(least, color=colour, lw=1)
+        ax.annotate(label, (seconds[0], least), xytext=(2, 3), textcoords="offset points", fontsize=9, color=colour)
+    ax.axvline(run_s, color=GREY, ls="--", lw=1)
+    ax.annotate("planned run", (run_s, 0), xytext=(4, 4), textcoords="offset points", fontsize=9, color=GREY)
+    ax.set(xlabel="seconds of each run", ylabel="difference of the two rises, K (modelled)", title=title)
+    ax.set_xlim(seconds[0], seconds[-1])
+    ax.set_ylim(0)
     ax.legend(loc="best", fontsize=9)
     return figure
 
 
-def _whiskers(intervals: Sequence[Interval]) -> list[list[float]]:
-    """Lengths of the error bars; none where a skewed bootstrap leaves the value outside its interval."""
-    return [[max(0.0, i.value - i.low) for i in intervals], [max(0.0, i.high - i.value) for i in intervals]]
-
-
-def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
-    """Rank agreement of each metric with a reference, with its interval, from -1 to 1."""
+def draw_rises(rises: Sequence[Rises], names: tuple[str, str], quantity: str, title: str) -> Figure:
+    """The rise of A and of B in each round, joined by a line; ``quantity`` is the axis, with unit and kind."""
     figure, ax = plt.subplots()
-    for row, tau in enumerate(agreements.values()):
-        ax.errorbar(tau.value, row, xerr=_whiskers([tau]), fmt="o", color=BLACK, capsize=4)
-        ax.annotate(f"{tau.value:.2f}", (tau.value, row), xytext=(0, 8), textcoords="offset points", ha="center")
-    ax.axvline(0, color=GREY, ls="--", lw=1)
-    ax.set_yticks(range(len(agreements)), list(agreements))
-    ax.set_ylim(len(agreements) - 0.5, -0.6)
-    ax.set(
-        xlim=(-1.05, 1.05),
-        xlabel="Kendall's tau with the reference (95 % interval)",
-        title=title,
-    )
+    for name, values, marker, colour in zip(
+        names, ([r.a for r in rises], [r.b for r in rises]), "os", (BLACK, RED), strict=True
+    ):
+        ax.plot([r.round for r in rises], values, marker, color=colour, ms=7, label=name)
+    for r in rises:
+        ax.plot([r.round, r.round], [r.a, r.b], color=GREY, lw=1, zorder=0)
+    ax.axhline(0, color=GREY, ls="--", lw=1)
+    ax.set_xticks([r.round for r in rises])
+    ax.set(xlabel="round", ylabel=quantity, title=title)
+    ax.legend(loc="best", fontsize=9)
     return figure
-
-
-def draw_winners(
-    ratios: Sequence[float],
-    capacities: Sequence[float],
-    log_ratio: Sequence[Sequence[float]],
-    flips: Sequence[float],
-    landmarks: Mapping[str, tuple[float, float]],
-    title: str,
-) -> Figure:
-    """Which of two algorithms wins over hardware, with the line on which it flips and known machines on the map.
-
-    ``log_ratio`` is log10 of A's energy over B's, shape (capacities, ratios); landmarks map a name to (ratio, bytes).
-    """
-    figure, ax = plt.subplots()
-    extreme = max(0.05, max(abs(value) for row in log_ratio for value in row))
-    mesh = ax.pcolormesh(ratios, capacities, log_ratio, cmap="PuOr_r", vmin=-extreme, vmax=extreme, rasterized=True)
-    figure.colorbar(mesh, ax=ax, label="log10 of energy, A over B (modelled)")
-    ax.plot(flips, capacities, color=BLACK, lw=2)
-    for name, (ratio, capacity) in landmarks.items():
-        ax.plot(ratio, capacity, "o", color=BLACK, mfc="white", clip_on=False)
-        right = ratio > 10
-        offset, side = ((-7, 5), "right") if right else ((7, 5), "left")
-        ax.annotate(name, (ratio, capacity), xytext=offset, textcoords="offset points", ha=side, fontsize=9)
-    ax.set_xscale("log")
-    ax.set_yscale("log", base=2)
-    ax.set(xlim=(min(ratios), max(ratios)), ylim=(min(capacities), max(capacities)), title=title)
-    ax.set(xlabel="energy of a byte from DRAM / energy of an operation", ylabel="cache, bytes")
-    ax.yaxis.set_major_formatter(lambda value, _: _bytes(value))
-    return figure
-
-
-def _bytes(value: float) -> str:
-    """1024 as ``1 KB``, and so on."""
-    names = ("B", "KB", "MB", "GB")
-    power = min(len(names) - 1, max(0, int(math.log2(value) // 10))) if value >= 1 else 0
-    return f"{value / 1024**power:g} {names[power]}"

@@ -12,7 +12,7 @@ LAYERS = [
     {"batch", "notebook", "widgets", "doctor", "reproduce"},
     {"guards", "exam"},
     {"processes"},
-    {"measure", "verdict", "ledger", "figures"},
+    {"measure", "verdict", "ledger", "charts", "figures"},
     {"problems", "models", "meters"},
     {"cube", "nouns", "parameters", "findings", "places"},
 ]

@@ -132,6 +132,8 @@ def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, referenc
     return Audit(metric, reference, rank_agreement(list(candidates.values()), metric, reference), told, tuple(wrong))
 
 
-def audit_ladder(candidates: Mapping[str, Sequence[Measurement]], ladder: Sequence[str]) -> list[Audit]:
-    """Every metric of ``ladder``, from cheap to realistic, against every one above it."""
-    return [audit(candidates, metric, reference) for metric, reference in combinations(ladder, 2)]
+def audit_ladder(
+    candidates: Mapping[str, Sequence[Measurement]], ladder: Sequence[str], margin: float = 0.1
+) -> list[Audit]:
+    """Every metric of ``ladder``, from cheap to realistic, against every one above it; raises as :func:`audit`."""
+    return [audit(candidates, metric, reference, margin) for metric, reference in combinations(ladder, 2)]

@@ -1,7 +1,6 @@
 """Speed as ratios within one run: alternated, medians and quartiles. Nothing here asserts a time."""
 
-import statistics
-import time
+from timing import alternate, quartiles
 
 from sutrolib.meters import TorchTrace
 from sutrolib.models.algebra import GF2Elimination
@@ -9,24 +8,6 @@ from sutrolib.models.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 
 ROUNDS = 15
-
-
-def seconds(work):
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def alternate(works):
-    for work in works.values():
-        work()  # warm up
-    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(ROUNDS)]
-    return {name: [times[name] for times in rounds] for name in works}
-
-
-def quartiles(values):
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def traced(model, task):
@@ -43,7 +24,8 @@ def test_gf2_sgd_and_tracing_against_each_other():
             "SGD": lambda: sgd.fit(task, 0),
             "SGD, fused": lambda: fused.fit(task, 0),
             "SGD, traced": lambda: traced(sgd, task),
-        }
+        },
+        ROUNDS,
     )
     print(f"\nn=20, k=3; median [quartiles] of {ROUNDS} alternating rounds")
     for name, values in times.items():

@@ -1,6 +1,6 @@
 import pytest
 
-from sutrolib.figures import draw_agreement
+from sutrolib.charts import draw_agreement
 from sutrolib.guards.surrogate import audit, audit_ladder, median_readings, rank_agreement
 from sutrolib.measure import Measurement
 from sutrolib.meters.base import Kind, Reading

@@ -1,0 +1,111 @@
+"""Speed of the meters, as ratios within one run. Nothing here asserts a time."""
+
+import resource
+import time
+
+import numpy as np
+from gpt import training_step
+from numba import njit
+from timing import alternate, quartiles
+
+from sutrolib.meters import CodeCarbon, TorchTrace, WallTime
+from sutrolib.meters.reuse import trace_histograms
+from sutrolib.meters.stack import LRUStack
+
+LINES = 1_000_000
+ACCESSES = 4_000_000
+
+
+@njit(cache=True)
+def plain_fenwick(units, lines):
+    """Stack distances by a Fenwick tree with one node an access, as textbooks have it."""
+    size = len(units)
+    tree = np.zeros(size + 1, np.int64)
+    last = np.full(lines, -1, np.int64)
+    out = np.full(size, -1, np.int64)
+    total = 0
+    for now in range(size):
+        before = last[units[now]]
+        if before < 0:
+            total += 1
+        else:
+            node, until = before + 1, 0
+            while node > 0:
+                until += tree[node]
+                node -= node & -node
+            out[now] = total - until + 1
+            node = before + 1
+            while node <= size:
+                tree[node] -= 1
+                node += node & -node
+        last[units[now]] = now
+        node = now + 1
+        while node <= size:
+            tree[node] += 1
+            node += node & -node
+    return out
+
+
+def test_the_histogram_kernel_against_a_plain_fenwick_tree():
+    streams = {
+        "random": np.random.default_rng(0).integers(LINES, size=ACCESSES),
+        "streaming": np.arange(ACCESSES) % LINES,
+    }
+    for name, units in streams.items():
+        assert (LRUStack(len(units)).access(units)[0] == plain_fenwick(units, LINES)).all()
+        times = alternate(
+            {
+                "kernel": lambda units=units: LRUStack(len(units)).access(units),
+                "plain": lambda units=units: plain_fenwick(units, LINES),
+            },
+            5,
+        )
+        print(f"\n{name}, {ACCESSES:,} accesses of {LINES:,} lines, one core: million accesses a second")
+        for which, values in times.items():
+            print(f"  {which:7} {quartiles([ACCESSES / t / 1e6 for t in values])}")
+        print(f"  ratio   {quartiles([p / k for p, k in zip(times['plain'], times['kernel'], strict=True)])}")
+
+
+def test_a_traced_nanogpt_step_against_an_untraced_one():
+    step = training_step()
+    traced_steps = []
+
+    def traced():
+        with TorchTrace() as trace:
+            step()
+        traced_steps.append(trace)
+
+    def with_histogram():
+        traced()
+        trace_histograms(traced_steps[-1], 64)
+
+    times = alternate({"untraced": step, "traced": traced, "traced, histogram": with_histogram}, 10)
+    accesses = traced_steps[-1].accesses
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\nnanoGPT step, 4 layers, 128 wide, batch 12, context 64: {len(accesses):,} accesses of whole operands,")
+    print(f"  {accesses.nbytes.sum() / 1e9:.2f} GB touched; the process held at most {peak:.2f} GiB")
+    for name, values in times.items():
+        ratio = [value / base for value, base in zip(values, times["untraced"], strict=True)]
+        print(f"  {name:18} {quartiles(values)} s   {quartiles(ratio)} times untraced")
+
+
+def test_what_the_meters_of_a_timed_pass_cost():
+    """The processor time that a meter takes while its block sleeps: its share of one core during a timed pass."""
+    print("\nprocessor time of this process while a metered block sleeps, % of one core")
+
+    def share():
+        began, used = time.perf_counter(), time.process_time()
+        time.sleep(2)
+        return 100 * (time.process_time() - used) / (time.perf_counter() - began)
+
+    def under(meter):
+        with meter:
+            return share()
+
+    found = {"no meter": [], "WallTime": [], "CodeCarbon": []}
+    for _ in range(5):
+        found["no meter"].append(share())
+        found["WallTime"].append(under(WallTime()))
+        found["CodeCarbon"].append(under(CodeCarbon()))
+    for name, values in found.items():
+        print(f"  {name:10} {quartiles(values)}")
