@@ -1,8 +1,13 @@
+import re
+
+import pytest
 from builders import measurement
 
 from sutrolib.cube import A, Position
 from sutrolib.meters.base import Kind, Reading
-from sutrolib.widgets import count_positions, describe_position, positions_of
+from sutrolib.meters.heat import Plan, judge, parse_readings
+from sutrolib.meters.warmth import Load
+from sutrolib.widgets import PANEL, count_positions, describe_position, positions_of, reading_panel
 
 ARD = Reading("ard", 100.0, "floats", Kind.COUNTED)
 JOULES = Reading("codecarbon", 2.0, "J", Kind.ESTIMATED)
@@ -26,3 +31,100 @@ def test_a_position_shows_its_runs_by_model_with_their_kind_and_the_steps_on():
 
 def test_an_empty_position_says_so():
     assert "Nothing has been measured here yet" in describe_position(Position("agent", "ard", "digits"), BOTH)
+
+
+HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
+
+
+class Person:
+    """Works a reading panel through its controls; ``ran`` holds the arms that it ran."""
+
+    def __init__(self, observed, scale="celsius", run=None):
+        self.ran = []
+        self.panel = reading_panel(HEAT_PLAN, run or self.run, observed, scale)
+        self.task, self.before, self.start, self.after, self.record, self.message = self.panel.children
+
+    def run(self, arm):
+        self.ran.append(arm)
+        return Load(1, 10.0, 10.0)
+
+    def read(self, before, after):
+        self.before.value = before
+        self.start.click()
+        self.after.value = after
+        self.record.click()
+
+    @property
+    def text(self):
+        return self.task.value + self.message.value
+
+    @property
+    def enabled(self):
+        controls = {"before": self.before, "start": self.start, "after": self.after, "record": self.record}
+        return {name for name, control in controls.items() if not control.disabled}
+
+
+def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_verdict():
+    observed, rises = [], {"A": iter((5.0, 5.5, 5.2)), "B": iter((2.0, 2.2, 2.1))}
+    person = Person(observed)
+    for (number, slot), arm in HEAT_PLAN.reveal().items():
+        assert f"Round {number} of 3, {slot} run" in person.task.value
+        assert not re.search(r"\b[AB]\b", person.text), "the order is no longer hidden"
+        person.read("30", f"{30 + next(rises[arm]):g}")
+    assert person.ran == list(HEAT_PLAN.reveal().values())
+    assert judge(HEAT_PLAN, observed).why in person.task.value
+    assert "A is warmer than B" in person.task.value
+    readings = re.search("readings = '(.*)'", person.task.value)[1]
+    assert parse_readings(HEAT_PLAN, readings) == observed
+    assert person.enabled == set()
+
+
+def test_a_run_is_started_after_a_reading_and_recorded_after_another():
+    person = Person(observed := [])
+    assert person.enabled == {"before", "start"}
+    person.start.click()
+    assert "before=&#x27;&#x27;, accepted is a number" in person.message.value
+    assert person.ran == []
+    person.before.value = "30"
+    person.start.click()
+    person.start.click()
+    assert person.ran == ["A"], "a second click must not run it twice"
+    assert person.enabled == {"after", "record"}
+    person.after.value = "300"
+    person.record.click()
+    assert "after=300.0, accepted are -20 to 150" in person.message.value
+    assert observed == []
+    person.after.value = "33"
+    person.record.click()
+    assert (person.before.value, person.after.value, person.message.value) == ("", "", "")
+    assert person.enabled == {"before", "start"}
+    assert [(o.before, o.after) for o in observed] == [(30, 33)]
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (lambda arm: 1 / 0, "To be repeated: the run ended in an error: division by zero"),
+        (lambda arm: Load(1, 20.0, 10.0), "To be repeated: the run ended 10 s too late"),
+    ],
+)
+def test_a_run_that_failed_or_overran_is_repeated(run, told):
+    person = Person(observed := [], run=run)
+    person.read("30", "33")
+    assert told in person.message.value
+    assert person.enabled == {"before", "start"}
+    assert observed == []
+    assert "Round 1 of 3, first run" in person.task.value
+
+
+def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_ones_list():
+    observed = []
+    Person(observed, "touch").read("2", "4")
+    person = Person(observed, "touch")
+    assert "Round 1 of 3, second run" in person.task.value
+    person.read("2", "4.5")
+    assert "touch score after=4.5" in person.message.value
+    person.after.value = "3"
+    person.record.click()
+    assert [(o.slot, o.after, o.scale) for o in observed] == [("first", 4, "touch"), ("second", 3, "touch")]
+    assert PANEL in person.panel._dom_classes
