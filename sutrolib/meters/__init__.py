@@ -7,6 +7,7 @@ from sutrolib.meters.clock import WallTime
 from sutrolib.meters.counts import OperationCount, PeakMemory
 from sutrolib.meters.hardware import CacheEnergy
 from sutrolib.meters.reuse import DataMovement
+from sutrolib.meters.scalar import bytedmd, traced_eval
 from sutrolib.meters.trace import TorchTrace
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "ReuseDistance",
     "TorchTrace",
     "WallTime",
+    "bytedmd",
+    "traced_eval",
 ]
 
 METERS: tuple[type[Meter], ...] = (

@@ -67,7 +67,7 @@ class Histogram:
     def byte_dmd(self) -> int:
         """Sum of ceil(sqrt(depth)) over every byte of every read with a distance."""
         depths = zip(self.distance.tolist(), self.reads.tolist(), strict=True)
-        return sum(reads * (_roots(depth) - _roots(depth - self.unit)) for depth, reads in depths if reads)
+        return sum(reads * (root_sum(depth) - root_sum(depth - self.unit)) for depth, reads in depths if reads)
 
     def misses(self, capacity: float) -> int:
         """Units that a least-recently-used cache of ``capacity`` bytes does not hold when they are accessed."""
@@ -87,7 +87,7 @@ class Histograms(NamedTuple):
     time: Histogram
 
 
-def _roots(depth: int) -> int:
+def root_sum(depth: int) -> int:
     """Sum of ceil(sqrt(d)) for d = 1 to ``depth``: each r stands for the d in ((r-1)^2, r^2]."""
     full = math.isqrt(depth)
     return full * (full + 1) * (4 * full - 1) // 6 + (full + 1) * (depth - full * full)

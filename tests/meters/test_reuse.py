@@ -8,7 +8,7 @@ import torch
 from gpt import training_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import naive_stack, recursive_product
+from stacks import naive_stack, recursive_product
 
 from sutrolib.meters import DataMovement, NoReading, TorchTrace
 from sutrolib.meters.reuse import histograms, sequence_histograms
