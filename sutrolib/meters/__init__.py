@@ -4,6 +4,7 @@ from sutrolib.meters.ard import ReuseDistance
 from sutrolib.meters.base import Availability, Kind, Meter, NoReading, Reading
 from sutrolib.meters.carbon import CodeCarbon
 from sutrolib.meters.clock import WallTime
+from sutrolib.meters.counters import Joules
 from sutrolib.meters.counts import OperationCount, PeakMemory
 from sutrolib.meters.hardware import CacheEnergy
 from sutrolib.meters.reuse import DataMovement
@@ -16,6 +17,7 @@ __all__ = [
     "CacheEnergy",
     "CodeCarbon",
     "DataMovement",
+    "Joules",
     "Kind",
     "Meter",
     "NoReading",
@@ -37,4 +39,5 @@ METERS: tuple[type[Meter], ...] = (
     DataMovement,
     CacheEnergy,
     CodeCarbon,
+    Joules,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +118,7 @@ class WindowMeter(Meter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            finish_queued_work()
             reading = self._close()
         finally:
             self._lock.release()
@@ -129,3 +132,43 @@ class WindowMeter(Meter):
     @abstractmethod
     def _close(self) -> Callable[[], Reading]:
         """End the window, and return what makes a reading of it."""
+
+
+class JouleMeter(WindowMeter):
+    """A window of joules: work that is shorter than ``window`` seconds is repeated until the window is full."""
+
+    unit = "J"
+    window: float
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._runs = 0
+        self._began = time.perf_counter()
+        return self
+
+    def repeat(self, work: Callable[[], T]) -> T:
+        while True:
+            result = work()
+            finish_queued_work()
+            self._runs += 1
+            if self.seconds >= self.window:
+                return result
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the window was opened."""
+        return time.perf_counter() - self._began
+
+    def _check_window(self, seconds: float) -> None:
+        if seconds < self.window:
+            raise NoReading(
+                f"{self.name}: a window of {seconds:.3g} s is too short, as {self.window:g} s are needed; "
+                "give the work to repeat(), or let the block last longer"
+            )
+
+
+def finish_queued_work() -> None:
+    """Wait for what torch has queued on a graphics card: work that is still to be done belongs to this window."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.synchronize()

@@ -3,36 +3,38 @@
 CodeCarbon (github.com/mlco2/codecarbon) multiplies the seconds of a window by a power model for processor, memory and
 graphics card. Where the machine has power counters it reads them; where it has none, the memory counts as a constant
 and the processor as a share of its rated power by load. Either way the kind says ``estimated``, and the detail says
-which model stood behind it.
+which source stood behind each part.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-from sutrolib.meters.base import Availability, Kind, NoReading, Reading, WindowMeter
-
-T = TypeVar("T")
+from sutrolib.meters.base import Availability, JouleMeter, Kind, Reading
+from sutrolib.meters.lock import meter_lock
 
 JOULES_PER_KWH = 3.6e6
+PARTS = ("cpu", "ram", "gpu")
+SAMPLES = 4  # of the power model that a window spans at least
 
 
-class CodeCarbon(WindowMeter):
+class CodeCarbon(JouleMeter):
     """Estimated joules of one run of the work given to :meth:`repeat`.
 
     The work is repeated until the window spans four samples of the power model; the detail says how often.
-    A block that runs its work without ``repeat`` and ends before that has no reading (NoReading).
+    A block that runs its work without ``repeat`` and ends before that has no reading (NoReading). Idle power, estimated
+    once a process while it sleeps, is reported beside and never subtracted.
     ``country`` is an ISO 3166 code of three letters, for kgCO2e only; nothing is sent or saved anywhere.
     """
 
     name = "codecarbon"
     title = "CodeCarbon energy"
-    unit = "J"
     kind = Kind.ESTIMATED
 
     def __init__(self, sampling: float = 0.25, country: str = "USA") -> None:
@@ -40,6 +42,7 @@ class CodeCarbon(WindowMeter):
         if not 0.1 <= sampling <= 60:
             raise ValueError(f"sampling={sampling!r} s, accepted are 0.1 to 60")
         self.sampling, self.country = sampling, country
+        self.window = SAMPLES * sampling
         self._tracker: Any = None
 
     @classmethod
@@ -50,56 +53,30 @@ class CodeCarbon(WindowMeter):
             return Availability(False, "codecarbon is not installed: pip install -r requirements.txt")
         return Availability(True, f"codecarbon {version}: an estimate, offline")
 
-    @property
-    def window(self) -> float:
-        """The shortest window, in seconds, that gives a reading."""
-        return 4 * self.sampling
-
     def _open(self) -> None:
-        self._runs = 0
-        with _silence():
-            from codecarbon import OfflineEmissionsTracker
-
-            self._tracker = OfflineEmissionsTracker(
-                country_iso_code=self.country,
-                measure_power_secs=self.sampling,
-                tracking_mode="machine",
-                log_level="critical",
-                allow_multiple_runs=True,
-                output_methods=[],  # nothing is saved or sent
-            )
-            self._tracker.start()
-        self._began = time.perf_counter()
-
-    def repeat(self, work: Callable[[], T]) -> T:
-        while True:
-            result = work()
-            self._runs += 1
-            if time.perf_counter() - self._began >= self.window:
-                return result
+        self._idle = idle_watts(self.sampling)
+        self._tracker = _start(self.sampling, self.country)
 
     def _close(self) -> Callable[[], Reading]:
-        seconds = time.perf_counter() - self._began
+        seconds, runs = self.seconds, max(self._runs, 1)
         tracker, self._tracker = self._tracker, None
-        with _silence():
-            tracker.stop()
-        return lambda: self._read(tracker, seconds)
+        data = _stop(tracker)
+        return lambda: self._read(tracker, data, seconds, runs)
 
-    def _read(self, tracker: Any, seconds: float) -> Reading:
-        if seconds < self.window:
-            raise NoReading(
-                f"codecarbon: a window of {seconds:.3g} s is too short for its sampling of {self.sampling:g} s; "
-                f"give the work to repeat(), or let the block last {self.window:g} s"
-            )
-        data, runs = tracker.final_emissions_data, max(self._runs, 1)
-        joules = {part: getattr(data, f"{part}_energy") * JOULES_PER_KWH / runs for part in ("cpu", "ram", "gpu")}
+    def _read(self, tracker: Any, data: Any, seconds: float, runs: int) -> Reading:
+        self._check_window(seconds)
+        joules = data.energy_consumed * JOULES_PER_KWH
         return self._make(
-            data.energy_consumed * JOULES_PER_KWH / runs,
+            joules / runs,
             {
                 "runs": runs,
                 "window_s": data.duration,
-                "joules_by_part": joules,
-                "power_model": _power_model(tracker, data),
+                "joules_by_part": {part: value / runs for part, value in _joules(data).items()},
+                "source_by_part": sources(tracker),
+                "watts_by_part": {part: getattr(data, f"{part}_power") for part in PARTS},
+                "idle_watts": self._idle,
+                # A difference of two estimates: below 0 where the work drew no more than sleep.
+                "joules_above_idle": (joules - sum(self._idle.values()) * data.duration) / runs,
                 "kg_co2e": data.emissions / runs,
                 "country": self.country,
                 "codecarbon": data.codecarbon_version,
@@ -107,13 +84,64 @@ class CodeCarbon(WindowMeter):
         )
 
 
-def _power_model(tracker: Any, data: Any) -> dict[str, Any]:
-    """What stands behind each part: CodeCarbon's name for its source, and the watts that it took."""
-    return {
-        # No public attribute of CodeCarbon names the sources; _conf is what it logs at its start.
-        "sources": [str(part) for part in tracker._conf["hardware"]],
-        "watts": {"cpu": data.cpu_power, "ram": data.ram_power, "gpu": data.gpu_power},
-    }
+@functools.cache
+def idle_watts(sampling: float = 0.25) -> Mapping[str, float]:
+    """Estimated watts of each part while this process sleeps, once a process: what else runs here is in it."""
+    with meter_lock():
+        _stop(_start(sampling, "USA"))  # the first tracker of a process looks for hardware on the window's time
+        tracker = _start(sampling, "USA")  # the country is of no matter to watts
+        try:
+            time.sleep(2 * SAMPLES * sampling)
+        finally:
+            data = _stop(tracker)
+    return {part: joules / data.duration for part, joules in _joules(data).items()}
+
+
+def _start(sampling: float, country: str) -> Any:
+    with _silence():
+        from codecarbon import OfflineEmissionsTracker
+
+        tracker = OfflineEmissionsTracker(
+            country_iso_code=country,
+            measure_power_secs=sampling,
+            tracking_mode="machine",
+            log_level="critical",
+            allow_multiple_runs=True,
+            output_methods=[],  # nothing is saved or sent
+        )
+        tracker.start()
+    return tracker
+
+
+def _stop(tracker: Any) -> Any:
+    with _silence():
+        tracker.stop()
+    return tracker.final_emissions_data
+
+
+def _joules(data: Any) -> dict[str, float]:
+    return {part: getattr(data, f"{part}_energy") * JOULES_PER_KWH for part in PARTS}
+
+
+def sources(tracker: Any) -> dict[str, str]:
+    """What stands behind each part. No public attribute of CodeCarbon names it; _hardware is what it reads."""
+    from codecarbon.external.hardware import CPU, GPU
+    from codecarbon.external.ram import RAM
+
+    processor = {"cpu_load": "load x TDP", "constant": "constant", "intel_rapl": "RAPL"}
+    found = dict.fromkeys(PARTS, "none")
+    for part in tracker._hardware:
+        match part:
+            case CPU():
+                found["cpu"] = processor.get(part._mode, part._mode)
+            case RAM():
+                found["ram"] = "constant"
+            case GPU():
+                makers = {"AMD SMI" if "AMD" in type(d).__name__ else "NVML" for d in part.devices.devices}
+                found["gpu"] = ", ".join(sorted(makers)) or "none"
+            case _:  # Apple silicon and Raspberry Pi: their own meter, one object a part
+                found[part.chip_part.lower()] = type(part).__name__
+    return found
 
 
 @contextmanager

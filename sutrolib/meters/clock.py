@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sutrolib.meters.base import Kind, Reading, WindowMeter
+from sutrolib.meters.base import Kind, Reading, WindowMeter, finish_queued_work
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ class WallTime(WindowMeter):
         while True:
             start = time.perf_counter()
             result = work()
+            finish_queued_work()
             now = time.perf_counter()
             self._times.append(now - start)
             if len(self._times) >= self.runs and now - began >= self.window:

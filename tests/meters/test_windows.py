@@ -3,11 +3,16 @@
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from sutrolib.meters import CodeCarbon, NoReading, WallTime
+from sutrolib.meters.carbon import idle_watts, sources
 from sutrolib.meters.lock import meter_lock
+from sutrolib.places import ROOT
 
 
 def run_python(source, **options):
@@ -26,9 +31,22 @@ def test_wall_time_is_the_median_of_the_runs_it_says():
 
 
 @pytest.mark.parametrize("meter", [WallTime(), CodeCarbon(sampling=0.1)])
-def test_an_error_inside_leaves_no_reading(meter):
+def test_an_error_inside_leaves_no_reading_lock_or_thread(meter):
+    def holds_the_lock(free):
+        code = "from sutrolib.meters.lock import meter_lock; meter_lock().acquire(timeout=0.5)"
+        return (run_python(code, cwd=ROOT).returncode == 0) == free
+
+    def work():
+        assert holds_the_lock(free=False)
+        raise ZeroDivisionError
+
+    with meter:  # the first window starts what a process keeps: libraries and their threads
+        meter.repeat(lambda: None)
+    before = set(threading.enumerate())
     with pytest.raises(ZeroDivisionError), meter:
-        meter.repeat(lambda: 1 / 0)
+        meter.repeat(work)
+    assert not set(threading.enumerate()) - before
+    assert holds_the_lock(free=True)
     with pytest.raises(NoReading, match="no reading"):
         _ = meter.reading
 
@@ -42,9 +60,41 @@ def test_codecarbon_repeats_short_work_until_its_window_is_full_and_says_how_oft
     assert reading.detail["runs"] == len(calls) > 1
     assert reading.detail["window_s"] >= 0.4
     assert sum(reading.detail["joules_by_part"].values()) == pytest.approx(reading.value)
-    assert reading.detail["power_model"]["sources"]
-    watts = sum(reading.detail["power_model"]["watts"].values())
+    assert reading.detail["source_by_part"]["ram"]
+    assert set(reading.detail["source_by_part"]) == set(reading.detail["watts_by_part"]) == {"cpu", "ram", "gpu"}
+    watts = sum(reading.detail["watts_by_part"].values())
     assert 0.3 < reading.value * reading.detail["runs"] / reading.detail["window_s"] / watts < 3
+
+
+def test_codecarbon_reports_idle_power_beside_and_takes_nothing_off():
+    with CodeCarbon(sampling=0.1) as meter:
+        meter.repeat(lambda: time.sleep(0.05))
+    detail = meter.reading.detail
+    idle = sum(detail["idle_watts"].values())
+    assert idle == sum(idle_watts(0.1).values()) > 0  # once a process
+    window = meter.reading.value * detail["runs"]
+    assert detail["joules_above_idle"] * detail["runs"] == pytest.approx(window - idle * detail["window_s"])
+    assert window / detail["window_s"] == pytest.approx(idle, rel=0.5)  # sleep costs what sleep costs
+
+
+@pytest.mark.parametrize(("mode", "source"), [("cpu_load", "load x TDP"), ("constant", "constant")])
+def test_codecarbon_names_the_source_of_each_part(mode, source, tmp_path):
+    from codecarbon.external.hardware import CPU
+    from codecarbon.external.ram import RAM
+
+    hardware = [CPU(output_dir=str(tmp_path), mode=mode, model="a processor", tdp=65), RAM()]
+    found = sources(SimpleNamespace(_hardware=hardware))
+    assert found == {"cpu": source, "ram": "constant", "gpu": "none"}
+
+
+def test_codecarbon_takes_a_kg_of_co2_by_country():
+    kg = {}
+    for country in ("FRA", "POL"):  # nuclear power against coal
+        with CodeCarbon(sampling=0.1, country=country) as meter:
+            meter.repeat(lambda: time.sleep(0.1))
+        kg[country] = meter.reading.detail["kg_co2e"] / meter.reading.value
+        assert meter.reading.detail["country"] == country
+    assert kg["POL"] > 5 * kg["FRA"] > 0
 
 
 def test_codecarbon_gives_no_reading_for_a_window_that_is_too_short():
@@ -71,7 +121,7 @@ def test_codecarbon_works_silently_with_sockets_blocked_and_saves_nothing(tmp_pa
         """,
         cwd=tmp_path,
         env={
-            "PYTHONPATH": str(__import__("sutrolib.places").places.ROOT),
+            "PYTHONPATH": str(ROOT),
             "HOME": str(tmp_path),
             "PATH": "/usr/bin:/bin",
         },
