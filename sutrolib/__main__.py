@@ -115,7 +115,7 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
 
 
 def reproduce(options: argparse.Namespace, console: Console) -> int:
-    """Compute every published figure that is claimed; 1 if any differs."""
+    """Compute every published figure that is claimed; 1 if any fails."""
     from sutrolib.reproduce import reproduce
 
     found = reproduce()
@@ -128,7 +128,8 @@ def reproduce(options: argparse.Namespace, console: Console) -> int:
                 "ours": r.ours,
                 "difference": r.difference,
                 "tolerance": r.claim.tolerance,
-                "passed": r.passed,
+                "result": r.result,
+                "why": r.claim.apart,
             }
             for r in found
         ]
@@ -138,12 +139,15 @@ def reproduce(options: argparse.Namespace, console: Console) -> int:
         table = Table("what", "source", "published", "ours", "difference", "result")
         for r in found:
             numbers = (f"{r.claim.published:,g}", f"{r.ours:,.6g}", f"{r.difference:+.3g}")
-            result = "[green]pass[/]" if r.passed else "[red]fail[/]"
+            result = {"pass": "[green]pass[/]", "differs": "[yellow]differs[/]", "fail": "[red]fail[/]"}[r.result]
             table.add_row(r.claim.what, f"({sources.index(r.claim.source) + 1})", *numbers, result)
         console.print(table)
         for number, source in enumerate(sources, 1):
             console.print(f"({number}) {source}", markup=False, highlight=False)
-    return FAILED if any(not r.passed for r in found) else 0
+        for r in found:
+            if r.result == "differs":
+                console.print(f"differs: {r.claim.what}: {r.claim.apart}", markup=False, highlight=False)
+    return FAILED if any(r.result == "fail" for r in found) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
+    from sutrolib.meters.heat import Rises
     from sutrolib.verdict import Interval
 
 
@@ -175,4 +176,57 @@ def draw_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     ax.set_ylim(len(ratios) - 0.5, -0.5)
     ax.set(xlabel="tempting over sound program (counted and modelled)", title=title)
     ax.legend(fontsize=9)
+    return figure
+
+
+def draw_windows(watts: Mapping[str, Mapping[str, Sequence[float]]], title: str, xlabel: str) -> Figure:
+    """A row for each work and a dot for each of its windows; one marker for each meter, named with its kind."""
+    figure, ax = plt.subplots()
+    for number, ((name, works), marker, colour) in enumerate(zip(watts.items(), "os", (BLACK, RED), strict=False)):
+        for row, (_, values) in enumerate(works.items()):
+            rows = [row + 0.2 * (number - (len(watts) - 1) / 2)] * len(values)
+            ax.plot(values, rows, marker, color=colour, alpha=0.6, ms=8, label=name if row == 0 else None)
+    labels = list(next(iter(watts.values())))
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set(xlabel=xlabel, title=title, ylim=(len(labels) - 0.5, -0.5))
+    ax.set_xlim(left=0)
+    ax.legend(loc="best", fontsize=9)
+    return figure
+
+
+def draw_heat_plan(
+    seconds: Sequence[float], gaps: Mapping[str, Sequence[float]], told: Mapping[str, float], run_s: float, title: str
+) -> Figure:
+    """By how many kelvins two rises differ, modelled, over the seconds of a run; a line for each power difference.
+
+    ``gaps`` maps a label to one value for each of ``seconds``; ``told`` maps who tells temperatures to the least
+    difference told (K); ``run_s`` is the planned run.
+    """
+    figure, ax = plt.subplots()
+    for (label, values), style in zip(gaps.items(), ("-", "--", "-.", ":"), strict=False):
+        ax.plot(seconds, values, color=BLACK, ls=style, label=label)
+    for (label, least), colour in zip(told.items(), (RED, PURPLE), strict=False):
+        ax.axhline(least, color=colour, lw=1, label=label)
+    ax.axvline(run_s, color=GREY, ls="--", lw=1)
+    ax.annotate("planned run", (run_s, 0), xytext=(4, 4), textcoords="offset points", fontsize=9, color=GREY)
+    ax.set(xlabel="seconds of each run", ylabel="difference of the two rises, K (modelled)", title=title)
+    ax.set_xlim(seconds[0], seconds[-1])
+    ax.set_ylim(0)
+    ax.legend(loc="best", fontsize=9)
+    return figure
+
+
+def draw_rises(rises: Sequence[Rises], names: tuple[str, str], quantity: str, title: str) -> Figure:
+    """The rise of A and of B in each round, joined by a line; ``quantity`` is the axis, with unit and kind."""
+    figure, ax = plt.subplots()
+    for name, values, marker, colour in zip(
+        names, ([r.a for r in rises], [r.b for r in rises]), "os", (BLACK, RED), strict=True
+    ):
+        ax.plot([r.round for r in rises], values, marker, color=colour, ms=7, label=name)
+    for r in rises:
+        ax.plot([r.round, r.round], [r.a, r.b], color=GREY, lw=1, zorder=0)
+    ax.axhline(0, color=GREY, ls="--", lw=1)
+    ax.set_xticks([r.round for r in rises])
+    ax.set(xlabel="round", ylabel=quantity, title=title)
+    ax.legend(loc="best", fontsize=9)
     return figure

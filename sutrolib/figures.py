@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,6 @@ from sutrolib.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, path_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from sutrolib.meters.heat import Rises
 
 SIZE = (7, 4)
 INCHES_PER_LETTER = 0.0865  # of a title, on average
@@ -156,41 +154,3 @@ def _draw_rungs(ax: Axes) -> None:
             fontweight="bold",
             rotation=90 if axis is Axis.METRIC else 0,
         )
-
-
-def draw_heat_plan(
-    seconds: Sequence[float], gaps: Mapping[str, Sequence[float]], told: Mapping[str, float], run_s: float, title: str
-) -> Figure:
-    """By how many kelvins two rises differ, modelled, over the seconds of a run; a line for each power difference.
-
-    ``gaps`` maps a label to one value for each of ``seconds``; ``told`` maps who tells temperatures to the least
-    difference told (K); ``run_s`` is the planned run.
-    """
-    figure, ax = plt.subplots()
-    for (label, values), style in zip(gaps.items(), ("-", "--", "-.", ":"), strict=False):
-        ax.plot(seconds, values, color=BLACK, ls=style, label=label)
-    for (label, least), colour in zip(told.items(), (RED, PURPLE), strict=False):
-        ax.axhline(least, color=colour, lw=1, label=label)
-    ax.axvline(run_s, color=GREY, ls="--", lw=1)
-    ax.annotate("planned run", (run_s, 0), xytext=(4, 4), textcoords="offset points", fontsize=9, color=GREY)
-    ax.set(xlabel="seconds of each run", ylabel="difference of the two rises, K (modelled)", title=title)
-    ax.set_xlim(seconds[0], seconds[-1])
-    ax.set_ylim(0)
-    ax.legend(loc="best", fontsize=9)
-    return figure
-
-
-def draw_rises(rises: Sequence[Rises], names: tuple[str, str], quantity: str, title: str) -> Figure:
-    """The rise of A and of B in each round, joined by a line; ``quantity`` is the axis, with unit and kind."""
-    figure, ax = plt.subplots()
-    for name, values, marker, colour in zip(
-        names, ([r.a for r in rises], [r.b for r in rises]), "os", (BLACK, RED), strict=True
-    ):
-        ax.plot([r.round for r in rises], values, marker, color=colour, ms=7, label=name)
-    for r in rises:
-        ax.plot([r.round, r.round], [r.a, r.b], color=GREY, lw=1, zorder=0)
-    ax.axhline(0, color=GREY, ls="--", lw=1)
-    ax.set_xticks([r.round for r in rises])
-    ax.set(xlabel="round", ylabel=quantity, title=title)
-    ax.legend(loc="best", fontsize=9)
-    return figure

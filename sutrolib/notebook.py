@@ -38,9 +38,9 @@ class Expectation:
     high: float
     because: str
 
-    def holds(self, value: float | None) -> bool:
-        """Whether ``value`` lies in the expected range; what was not measured does not."""
-        return value is not None and self.low <= value <= self.high
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` lies in the expected range."""
+        return self.low <= value <= self.high
 
 
 @dataclass
@@ -110,23 +110,25 @@ class Session:
         unanswered = [e.quantity for e in self.expectations if e.quantity not in results]
         if unanswered:
             raise ValueError(f"expected and not reported: {', '.join(unanswered)}; results hold {', '.join(results)}")
-        held = [e.holds(results[e.quantity]) for e in self.expectations]
+        held = [_holds(e, results[e.quantity]) for e in self.expectations]
         sign = sign_of_life(held)
         expected = {e.quantity: e for e in self.expectations}
+        words = {True: "yes", False: "no", None: ""}
         rows = [
             (
                 quantity,
                 f"{expected[quantity].low:g} to {expected[quantity].high:g}" if quantity in expected else "",
                 "not measured" if value is None else f"{value:.4g}",
-                ("yes" if expected[quantity].holds(value) else "no") if quantity in expected else "",
+                words[_holds(expected[quantity], value)] if quantity in expected else "",
             )
             for quantity, value in results.items()
         ]
+        unread = f", {held.count(None)} not measured" if None in held else ""
         text = "\n\n".join(
             (
                 f"**{finding}**",
                 markdown_table(("quantity", "expected", "saw", "held"), rows),
-                f"Sign of life: **{sign}** ({sum(held)} of {len(held)} expectations held). {then}",
+                f"Sign of life: **{sign}** ({held.count(True)} of {len(held)} expectations held{unread}). {then}",
             )
         )
         from IPython.display import display
@@ -139,11 +141,21 @@ class Session:
         display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload, allow_nan=False))}, raw=True)
 
 
-def sign_of_life(held: Sequence[bool]) -> str:
-    """What the expectations say: all held, continue; some, turn back a step and look again; none, stop."""
-    if all(held):
+def sign_of_life(held: Sequence[bool | None]) -> str:
+    """What the expectations say: all held, continue; some, turn back a step and look again; none, stop.
+
+    None stands for what was not measured: it speaks neither for nor against, and nothing can be said of it alone.
+    """
+    measured = [answer for answer in held if answer is not None]
+    if held and not measured:
+        return "not measured"
+    if all(measured):
         return "continue"
-    return "turn back" if any(held) else "stop"
+    return "turn back" if any(measured) else "stop"
+
+
+def _holds(expectation: Expectation, value: float | None) -> bool | None:
+    return None if value is None else expectation.holds(value)
 
 
 def start(name: str) -> Session:

@@ -1,36 +1,6 @@
-"""Programs of the public ByteDMD description, and a tracer with a list-based stack that is searched linearly."""
+"""A tracer of plain Python programs with a list-based stack that is searched linearly, to compare with."""
 
-
-def rows_times_vector(A, x):
-    y = []
-    for i in range(len(A)):
-        s = A[i][0] * x[0]
-        for j in range(1, len(x)):
-            s = s + A[i][j] * x[j]
-        y.append(s)
-    return y
-
-
-def vector_times_columns(A, x):
-    y = []
-    for j in range(len(A)):
-        s = A[0][j] * x[0]
-        for i in range(1, len(x)):
-            s = s + A[i][j] * x[i]
-        y.append(s)
-    return y
-
-
-def matrix_product(A, B):
-    n = len(A)
-    C = [[None] * n for _ in range(n)]
-    for i in range(n):
-        for j in range(n):
-            s = A[i][0] * B[0][j]
-            for k in range(1, n):
-                s = s + A[i][k] * B[k][j]
-            C[i][j] = s
-    return C
+from sutrolib.models.matmul import matrix_product
 
 
 def naive_depths(instructions, loaded, results):

@@ -53,7 +53,8 @@ def test_reproduce_prints_a_table_and_json(capsys):
     assert main(["reproduce", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) >= 15
-    assert all(row["passed"] for row in rows)
+    assert {row["result"] for row in rows} == {"pass", "differs"}
+    assert all(row["why"] for row in rows if row["result"] == "differs")
 
 
 def test_reproduce_ends_with_1_and_says_fail_when_a_claim_is_off(capsys, monkeypatch):
@@ -61,9 +62,9 @@ def test_reproduce_ends_with_1_and_says_fail_when_a_claim_is_off(capsys, monkeyp
     monkeypatch.setattr("sutrolib.reproduce.claims", lambda: iter(off))
     assert main(["reproduce", "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["what"], row["passed"], row["difference"]) for row in rows] == [
-        ("a right claim", True, 0),
-        ("a wrong claim", False, -1),
+    assert [(row["what"], row["result"], row["difference"]) for row in rows] == [
+        ("a right claim", "pass", 0),
+        ("a wrong claim", "fail", -1),
     ]
     assert main(["reproduce"]) == 1
     assert capsys.readouterr().out.count("fail") == 1

@@ -27,7 +27,15 @@ def shown(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("held", "sign"), [([True, True], "continue"), ([True, False], "turn back"), ([False, False], "stop")]
+    ("held", "sign"),
+    [
+        ([True, True], "continue"),
+        ([True, False], "turn back"),
+        ([False, False], "stop"),
+        ([True, None], "continue"),
+        ([False, None], "stop"),
+        ([None, None], "not measured"),
+    ],
 )
 def test_the_sign_of_life_follows_from_the_expectations(held, sign):
     assert sign_of_life(held) == sign
@@ -40,12 +48,12 @@ def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(s
     data = shown[0][0][0]
     assert data[FINDING_TYPE] == {
         "finding": "It is fast.",
-        "sign": "turn back",
+        "sign": "continue",
         "results": {"speed": 1.5, "cost": None, "extra": 7},
     }
     assert "| speed | 1 to 2 | 1.5 | yes |" in data["text/markdown"]
-    assert "| cost | 1 to 2 | not measured | no |" in data["text/markdown"]
-    assert "1 of 2 expectations held" in data["text/markdown"]
+    assert "| cost | 1 to 2 | not measured |  |" in data["text/markdown"]
+    assert "1 of 2 expectations held, 1 not measured" in data["text/markdown"]
 
 
 def test_an_expectation_without_a_result_cannot_be_passed_over(session, shown):
@@ -83,9 +91,9 @@ def test_the_cells_that_ran_tell_what_was_declared_and_what_was_passed():
     assert (list(declared), passed) == (["n", "k"], ())
 
 
-def test_an_expectation_holds_at_its_limits_and_never_for_what_was_not_measured():
+def test_an_expectation_holds_at_its_limits_and_never_for_what_is_no_number():
     expectation = Expectation("speed", 1, 2, "a guess")
-    assert [expectation.holds(v) for v in (0.999, 1, 2, 2.001, None, float("nan"))] == [False, True, True] + [False] * 3
+    assert [expectation.holds(v) for v in (0.999, 1, 2, 2.001, float("nan"))] == [False, True, True, False, False]
 
 
 def test_a_result_that_is_no_number_is_refused(session, shown):

@@ -30,7 +30,8 @@ class CodeCarbon(JouleMeter):
     The work is repeated until the window spans four samples of the power model; the detail says how often.
     A block that runs its work without ``repeat`` and ends before that has no reading (NoReading). Idle power, estimated
     once a process while it sleeps, is reported beside and never subtracted.
-    ``country`` is an ISO 3166 code of three letters, for kgCO2e only; nothing is sent or saved anywhere.
+    ``country`` is an ISO 3166 code of three letters, for kgCO2e only: opening a window raises ValueError for one that
+    CodeCarbon has no numbers of, of which it would make a world average. Nothing is sent or saved anywhere.
     """
 
     name = "codecarbon"
@@ -54,6 +55,7 @@ class CodeCarbon(JouleMeter):
         return Availability(True, f"codecarbon {version}: an estimate, offline")
 
     def _open(self) -> None:
+        _check_country(self.country)
         self._idle = idle_watts(self.sampling)
         self._tracker = _start(self.sampling, self.country)
 
@@ -95,6 +97,14 @@ def idle_watts(sampling: float = 0.25) -> Mapping[str, float]:
         finally:
             data = _stop(tracker)
     return {part: joules / data.duration for part, joules in _joules(data).items()}
+
+
+def _check_country(code: str) -> None:
+    from codecarbon.input import DataSource
+
+    known = DataSource().get_global_energy_mix_data()
+    if code not in known:
+        raise ValueError(f"country={code!r}, accepted are {len(known)} codes of ISO 3166 such as USA, FRA or IND")
 
 
 def _start(sampling: float, country: str) -> Any:

@@ -3,9 +3,10 @@
 import time
 from statistics import median
 
-from scalar_programs import matrix_product, naive_product_depths
+from scalar_programs import naive_product_depths
 
 from sutrolib.meters import traced_eval
+from sutrolib.models.matmul import matrix_product
 
 ROUNDS = 3
 

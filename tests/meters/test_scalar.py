@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scalar_programs import (
-    matrix_product,
-    naive_depths,
-    naive_product_depths,
-    rows_times_vector,
-    vector_times_columns,
-)
+from scalar_programs import naive_depths, naive_product_depths
 
 from sutrolib.meters import NoReading, bytedmd, traced_eval
 from sutrolib.meters.escapes import Escape
 from sutrolib.meters.stack import instruction_depths
+from sutrolib.models.matmul import matrix_product, rows_times_vector, vector_times_columns
 
 
 def depths(func, *args):

@@ -97,6 +97,12 @@ def test_codecarbon_takes_a_kg_of_co2_by_country():
     assert kg["POL"] > 5 * kg["FRA"] > 0
 
 
+def test_a_country_without_numbers_is_named_and_leaves_the_lock_free():
+    with pytest.raises(ValueError, match="country='XXX', accepted are"), CodeCarbon(sampling=0.1, country="XXX"):
+        pass
+    assert not meter_lock().is_locked
+
+
 def test_codecarbon_gives_no_reading_for_a_window_that_is_too_short():
     with pytest.raises(NoReading, match="too short"), CodeCarbon(sampling=0.25):
         pass
