@@ -156,7 +156,7 @@ MISTAKES = (
     Mistake(
         "Too simple an objective",
         "a proxy that stops tracking the real cost",
-        ("20_from_counts_to_joules", "24_is_the_proxy_safe"),
+        ("20_from_counts_to_joules", "23_warm_to_the_touch", "24_is_the_proxy_safe"),
     ),
     Mistake(
         "Suboptimization",
