@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sutrolib.meters.heat import Rises
-    from sutrolib.verdict import Interval
+    from sutrolib.nouns import Interval
 
 
 def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | None]], title: str) -> Figure:

@@ -18,6 +18,18 @@ Score = Callable[["Tensor", "Tensor"], float]
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A number with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+@dataclass(frozen=True)
 class Split:
     """Inputs ``x`` of shape (samples, ...) and the labels ``y`` of shape (samples, 1) that go with them."""
 

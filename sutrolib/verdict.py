@@ -14,21 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sutrolib.measure import Measurement
+from sutrolib.nouns import Interval
 
 MIN_PAIRS = 3
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A point estimate with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sutrolib.measure import Measurement
-from sutrolib.verdict import Interval
+from sutrolib.nouns import Interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,8 +21,8 @@ from typing import Literal, Self, TypeAlias, get_args
 import numpy as np
 
 from sutrolib.meters.base import Kind, NoReading, Reading
-from sutrolib.meters.paired import CONFIDENCE, Estimate, difference_interval, ratio_interval, sign_test
-from sutrolib.nouns import check_fields
+from sutrolib.meters.paired import CONFIDENCE, difference_interval, ratio_interval, sign_test
+from sutrolib.nouns import Interval, check_fields
 
 Arm: TypeAlias = Literal["A", "B"]
 Slot: TypeAlias = Literal["first", "second"]
@@ -179,8 +179,8 @@ class HeatVerdict:
     rises: tuple[Rises, ...]
     incomplete: int  # rounds of the plan without both observations: left out
     p_value: float  # two-sided sign test, rounds without a difference left out
-    difference: Estimate | None  # rise of A minus rise of B, in kelvins
-    ratio: Estimate | None  # rise of A over rise of B, which is that of their powers above idle
+    difference: Interval | None  # rise of A minus rise of B, in kelvins
+    ratio: Interval | None  # rise of A over rise of B, which is that of their powers above idle
     missing: str  # why there is no difference or no ratio; empty where there are both
 
     @property
@@ -249,8 +249,8 @@ def judge(plan: Plan, observations: Iterable[Observation], scale: Scale = "celsi
     if not rises:
         raise NoReading(f"heat: nothing was measured, as none of {plan.rounds} rounds holds both of its runs")
     a, b = np.array([[r.a, r.b] for r in rises]).T
-    difference: Estimate | None = None
-    ratio: Estimate | None = None
+    difference: Interval | None = None
+    ratio: Interval | None = None
     missing = ""
     if scale == "touch":
         missing = "no difference and no ratio, as touch scores have no unit"

@@ -13,32 +13,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sutrolib.meters.base import NoReading
+from sutrolib.nouns import Interval
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
-
-
-def difference_interval(a: Vector, b: Vector) -> Estimate:
+def difference_interval(a: Vector, b: Vector) -> Interval:
     """The mean of a - b with Student's interval, for a and b of shape (rounds,), two rounds and more.
 
     Raises NoReading where all rounds agree to the last digit: a coarse scale would pass for certainty.
@@ -48,10 +36,10 @@ def difference_interval(a: Vector, b: Vector) -> Estimate:
         raise NoReading(f"all {len(gaps)} rounds agree to the last digit, so that no interval can be made")
     half = math.sqrt(_quantile_squared(len(gaps)) * float(np.var(gaps, ddof=1)) / len(gaps))
     mean = float(gaps.mean())
-    return Estimate(mean, mean - half, mean + half)
+    return Interval(mean, mean - half, mean + half)
 
 
-def ratio_interval(a: Vector, b: Vector) -> Estimate:
+def ratio_interval(a: Vector, b: Vector) -> Interval:
     """Mean a over mean b with Fieller's interval, for a and b of shape (rounds,), two rounds and more.
 
     Raises NoReading unless both means are shown to be above 0; where one alone is, it says how many times as
@@ -68,7 +56,7 @@ def ratio_interval(a: Vector, b: Vector) -> Estimate:
             raise NoReading(
                 f"all {len(a)} rounds agree on the ratio to the last digit, so that no interval can be made"
             )
-        return Estimate(mean_a / mean_b, (ab - root) / bb, (ab + root) / bb)
+        return Interval(mean_a / mean_b, (ab - root) / bb, (ab + root) / bb)
     if above_a:
         raise NoReading(f"the rise of B is not shown to be above 0; that of A is at least {_least(a, b):.3g} times it")
     if above_b:

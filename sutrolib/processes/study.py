@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sutrolib.measure import Measurement
-from sutrolib.nouns import Model
-from sutrolib.verdict import Interval, Verdict, paired_ratio
+from sutrolib.nouns import Interval, Model
+from sutrolib.verdict import Verdict, paired_ratio
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ import pytest
 from sutrolib.measure import measure
 from sutrolib.meters import OperationCount
 from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.nouns import Interval
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.by_hand import ByHand, Change, _decide
-from sutrolib.verdict import Interval, Verdict
+from sutrolib.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
