@@ -118,8 +118,10 @@ class WindowMeter(Meter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            finish_queued_work()
-            reading = self._close()
+            try:
+                finish_queued_work()
+            finally:  # whatever a device says, the window's threads and drivers are closed
+                reading = self._close()
         finally:
             self._lock.release()
         if kind is None:

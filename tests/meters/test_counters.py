@@ -193,6 +193,21 @@ def test_an_error_inside_leaves_no_reading_lock_thread_or_open_driver(root, monk
     assert_nothing_is_left()
 
 
+def test_a_device_that_fails_at_the_end_leaves_nothing_behind(root, monkeypatch):
+    Zone(root, "intel-rapl:0", "package-0")
+
+    def fail():
+        raise RuntimeError("device error")
+
+    meter = Joules(idle_s=0, root=root)
+    monkeypatch.setattr("sutrolib.meters.base.finish_queued_work", fail)
+    with pytest.raises(RuntimeError, match="device error"), meter:
+        pass
+    with pytest.raises(NoReading, match="no reading"):
+        _ = meter.reading
+    assert_nothing_is_left()
+
+
 def assert_nothing_is_left():
     assert not [t.name for t in threading.enumerate() if t.name == "energy counters"]
     free = "from sutrolib.meters.lock import meter_lock; meter_lock().acquire(timeout=5)"
