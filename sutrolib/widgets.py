@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
@@ -15,6 +17,7 @@ from sutrolib.meters.warmth import Load
 
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget, VBox
+    from matplotlib.figure import Figure
 
 
 PANEL = "sutro-panel"
@@ -77,8 +80,8 @@ def _measured(position: Position, here: Sequence[Measurement]) -> str:
 def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VBox:
     """Three selectors that choose a position; below them the cube, what was measured there, and the next steps."""
     import ipywidgets as widgets
-    from IPython.display import Markdown, display
     from matplotlib import pyplot as plt
+    from nbconvert.filters import markdown2html
 
     from sutrolib.figures import draw_cube
 
@@ -92,20 +95,30 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
         )
         for axis in Axis
     }
-    output = widgets.Output()
+    # Not an Output widget: while nbclient runs a notebook it answers one on the channel that it awaits the cell's reply
+    # on, and now and then misses that reply, and hangs.
+    picture, text = widgets.HTML(), widgets.HTML()
+    text.add_class("jp-RenderedHTMLCommon")  # JupyterLab's style of tables
 
     def redraw(_change: object = None) -> None:
-        position = Position(*(selectors[axis].value for axis in Axis))
+        keys = [selectors[axis].value for axis in Axis]
+        position = Position(*keys)
         figure = draw_cube(counts, position)
-        with output:
-            output.clear_output(wait=True)
-            display(figure, Markdown(describe_position(position, measurements)))
+        picture.value = _image(figure, f"The cube, with {' / '.join(keys)} circled")
         plt.close(figure)
+        text.value = markdown2html(describe_position(position, measurements))
 
     for selector in selectors.values():
         selector.observe(redraw, names="value")
     redraw()
-    return _panel([*selectors.values(), output])
+    return _panel([*selectors.values(), picture, text])
+
+
+def _image(figure: Figure, alt: str) -> str:
+    """HTML that holds a figure itself."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=100)
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
 
 
 def reading_panel(

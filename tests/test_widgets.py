@@ -1,5 +1,6 @@
 import re
 
+import ipywidgets
 import pytest
 from builders import measurement
 
@@ -7,7 +8,7 @@ from sutrolib.cube import A, Position
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.meters.heat import Plan, judge, parse_readings
 from sutrolib.meters.warmth import Load
-from sutrolib.widgets import PANEL, count_positions, describe_position, positions_of, reading_panel
+from sutrolib.widgets import PANEL, count_positions, cube_explorer, describe_position, positions_of, reading_panel
 
 ARD = Reading("ard", 100.0, "floats", Kind.COUNTED)
 JOULES = Reading("codecarbon", 2.0, "J", Kind.ESTIMATED)
@@ -31,6 +32,20 @@ def test_a_position_shows_its_runs_by_model_with_their_kind_and_the_steps_on():
 
 def test_an_empty_position_says_so():
     assert "Nothing has been measured here yet" in describe_position(Position("agent", "ard", "digits"), BOTH)
+
+
+def test_the_explorer_follows_its_selectors_without_an_output_widget():
+    panel = cube_explorer(BOTH)
+    *selectors, picture, text = panel.children
+    assert "3 runs measured here" in text.value
+    assert "<table>" in text.value
+    before = picture.value
+    selectors[1].value = "dmd"
+    assert "Nothing has been measured here yet" in text.value
+    assert picture.value != before
+    assert "dmd" in re.search('alt="(.*?)"', picture.value)[1]
+    # With an Output widget nbclient now and then hangs: its answer and the reply to the cell share a channel.
+    assert not any(isinstance(child, ipywidgets.Output) for child in panel.children)
 
 
 HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
