@@ -124,9 +124,25 @@ def _start(sampling: float, country: str) -> Any:
 
 
 def _stop(tracker: Any) -> Any:
+    samplers = tracker._scheduler, tracker._scheduler_monitor_power
     with _silence():
         tracker.stop()
+        for sampler in samplers:
+            end(sampler)
     return tracker.final_emissions_data
+
+
+def end(sampler: Any) -> None:
+    """Stop a PeriodicScheduler of CodeCarbon until it stays so.
+
+    Its timer starts a successor when it fires, even where stop() came in between, and then samples for ever.
+    """
+    ended = None
+    while sampler._timer is not ended:
+        ended = sampler._timer
+        sampler.stop()
+        ended.cancel()
+        ended.join()
 
 
 def _joules(data: Any) -> dict[str, float]:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from sutrolib.meters import CodeCarbon, NoReading, WallTime
-from sutrolib.meters.carbon import idle_watts, sources
+from sutrolib.meters.carbon import end, idle_watts, sources
 from sutrolib.meters.lock import meter_lock
 from sutrolib.places import ROOT
 
@@ -85,6 +85,21 @@ def test_codecarbon_names_the_source_of_each_part(mode, source, tmp_path):
     hardware = [CPU(output_dir=str(tmp_path), mode=mode, model="a processor", tdp=65), RAM()]
     found = sources(SimpleNamespace(_hardware=hardware))
     assert found == {"cpu": source, "ram": "constant", "gpu": "none"}
+
+
+def test_a_timer_of_codecarbon_that_fires_while_it_is_stopped_is_ended_all_the_same():
+    from codecarbon.external.scheduler import PeriodicScheduler
+
+    before = set(threading.enumerate())
+    sampler = PeriodicScheduler(0.05, lambda: None)
+    sampler.start()
+    sampler.stop()
+    sampler.start(from_run=True)  # what a timer does that has fired already
+    assert set(threading.enumerate()) - before
+    end(sampler)
+    assert not set(threading.enumerate()) - before
+    time.sleep(0.2)
+    assert not set(threading.enumerate()) - before
 
 
 def test_codecarbon_takes_a_kg_of_co2_by_country():
