@@ -44,9 +44,12 @@ def _counter(path: Path, label: str) -> Counter:
 
 
 def _label(path: Path, zones: dict[Path, str]) -> str:
-    """The zone's name; that of memory says which package it belongs to."""
+    """The zone's name; that of memory says which package it belongs to, and one that occurs twice which zone it is."""
     parent = path.with_name(path.name.rpartition(":")[0])
-    return f"{zones[path]} of {zones[parent]}" if parent in zones else zones[path]
+    if parent in zones:
+        return f"{zones[path]} of {_label(parent, zones)}"
+    twins = sum(name == zones[path] for name in zones.values())
+    return f"{zones[path]} ({path.name})" if twins > 1 else zones[path]
 
 
 def _check_readable(zones: Sequence[Path]) -> None:

@@ -105,6 +105,14 @@ def test_the_platform_stands_in_where_there_is_no_package(root):
     assert (counter.label, counter.read(), counter.wraps_at) == ("psys", 1.5, 1000.0)
 
 
+def test_two_zones_of_one_name_are_both_counted(root):
+    one, other = (Zone(root, f"intel-rapl:{number}", "psys", range_uj=10**9) for number in range(2))
+    with Tally(rapl_counters(root)) as tally:
+        one.add(1_000_000)
+        other.add(2_000_000)
+        assert tally.read() == {"psys (intel-rapl:0)": 1.0, "psys (intel-rapl:1)": 2.0}
+
+
 def test_a_reading_is_the_joules_of_one_run_by_part(root):
     package, memory = Zone(root, "intel-rapl:0", "package-0"), Zone(root, "intel-rapl:0:0", "dram")
 
