@@ -21,8 +21,8 @@ class Check:
 
 def examine() -> list[Check]:
     """Meters, machine, versions and folders. Meters that cannot work here say what is missing."""
-    from sutrolib.measure import machine, versions
     from sutrolib.meters import METERS
+    from sutrolib.provenance import machine, versions
 
     checks = []
     for meter in METERS:

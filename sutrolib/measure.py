@@ -3,46 +3,49 @@
 The clean pass trains once more for each meter with a window (seconds, joules), which holds the machine-wide lock;
 the traced pass trains under the access trace, for all counts at once. So tracing never inflates a timing, and no two
 timings on one machine overlap. The model is given the task without its test split; the score is computed here.
+Training can be made cheap at the expense of its use, so with ``whole`` the same meters weigh 1,000 predictions as well.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-import platform
-import re
-import subprocess
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from sutrolib import __version__
 from sutrolib.cube import RUNGS, Axis
-from sutrolib.meters.base import Meter, NoReading, Reading
+from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 from sutrolib.meters.clock import WallTime
 from sutrolib.meters.trace import TorchTrace, TracedMeter
-from sutrolib.nouns import Budget, Fitted, Model, Problem, Task, describe
-from sutrolib.places import ROOT
+from sutrolib.nouns import Budget, FailedRun, Fitted, Model, Problem, Task, describe
+from sutrolib.provenance import commit, machine, versions
 
 BY_HAND = RUNGS[Axis.PROCESS][0].key
+PREDICTIONS = 1000
+INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of one model on one task with every reading taken of it; ``missing`` holds why a meter had none."""
+    """One run of one model on one task with every reading taken of it; ``missing`` holds why a meter had none.
+
+    ``scores`` holds what the problem computes beside its score. Where the training came to no model, ``failure`` says
+    why, ``score`` is None, and there are no readings.
+    """
 
     problem: Mapping[str, Any]
     model: Mapping[str, Any]
     told: str
     seed: int
     score_name: str
-    score: float
+    score: float | None
     target: float
     readings: tuple[Reading, ...]
     rungs: Mapping[str, str]  # where on the process and the problem axis the run stands
     missing: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str = ""
@@ -51,15 +54,16 @@ class Measurement:
     @property
     def solved(self) -> bool:
         """Whether the score reached the problem's target."""
-        return self.score >= self.target
+        return self.score is not None and self.score >= self.target
 
     def reading(self, name: str) -> Reading:
         """The reading of this name. Raises KeyError that lists those there are, and why this one is missing."""
         for reading in self.readings:
             if reading.name == name:
                 return reading
-        why = f" ({self.missing[name]})" if name in self.missing else ""
-        raise KeyError(f"no reading {name!r}{why}; there are {', '.join(r.name for r in self.readings)}")
+        why = self.missing.get(name) or self.failure
+        there = ", ".join(r.name for r in self.readings) or "none"
+        raise KeyError(f"no reading {name!r}{f' ({why})' if why else ''}; there are {there}")
 
 
 def measure(
@@ -71,40 +75,42 @@ def measure(
     budget: Budget | None = None,
     process: str = BY_HAND,
     only_solved: bool = False,
+    whole: bool = False,
+    trace_updates: int | None = None,
 ) -> Measurement:
     """Train ``model`` on the task of ``seed`` once for every pass that ``meters`` need, and score it.
 
     Wall-clock time is always measured. With ``only_solved``, a run whose score misses the target is timed and not
-    weighed any further. A meter that cannot work here or saw nothing leaves no reading, and its reason in ``missing``.
-    Whatever the training raises is raised.
+    weighed any further. With ``whole``, there are three more sorts of reading: ``time-to-target``, ``model-size``, and
+    ``inference-...`` of each meter for 1,000 predictions. ``trace_updates`` traces no more than so many updates of a
+    long training, and scales what adds up; such a count is modelled. A meter that cannot work here or saw nothing
+    leaves no reading, and its reason in ``missing``. A FailedRun is recorded; whatever else the training raises is
+    raised.
     """
     task = problem.sample(seed)
-    hidden = task.for_training()
-    clocks = [m for m in meters if isinstance(m, WallTime)] or [WallTime()]
-    readings: list[Reading] = []
-    missing: dict[str, str] = {}
+    hidden = task.for_training(model.asks)
+    clock = next((m for m in meters if isinstance(m, WallTime)), WallTime())
+    scales = _Scales(meters, clock)
 
-    def fit() -> Fitted:
-        return model.fit(hidden, seed, budget)
+    def fit(limit: Budget | None = budget) -> Fitted:
+        return model.fit(hidden, seed, limit)
 
-    fitted = _read_window(clocks[0], fit, readings, missing)
-    score = score_of(task, fitted)
-    weigh = score >= task.target or not only_solved
-    traced = [m for m in meters if isinstance(m, TracedMeter)]
-    windows = [m for m in meters if not isinstance(m, TracedMeter | WallTime)]
-    if weigh:
-        if traced:
-            trace = _trace(fit)
-            for meter in traced:
-                _keep(meter, functools.partial(meter.read, trace), readings, missing)
-        for window in windows:
-            if window.available().ok:
-                _read_window(window, fit, readings, missing)
-            else:
-                missing[window.name] = window.available().why
+    score, scores, failure = None, {}, ""
+    try:
+        fitted = scales.window(clock, fit)
+    except FailedRun as error:
+        failure = str(error)
     else:
-        why = f"not weighed, as the score of {score:.3g} misses the target of {task.target:g}"
-        missing |= {meter.name: why for meter in (*traced, *windows)}
+        predictions = task.examiner.predictions(fitted, _test(task))
+        score = task.score(predictions, _test(task).y)
+        scores = {name: rate(predictions, _test(task).y) for name, rate in task.also.items()}
+        if score >= task.target or not only_solved:
+            scales.weigh(fit, trace_updates, fitted.steps)
+            if whole:
+                scales.serve(task, fitted)
+                scales.time_to_target(task, fit, fitted, score)
+        else:
+            scales.leave(f"not weighed, as the score of {score:.3g} misses the target of {task.target:g}")
     return Measurement(
         problem=describe(problem),
         model=describe(model),
@@ -113,9 +119,11 @@ def measure(
         score_name=task.score_name,
         score=score,
         target=task.target,
-        readings=tuple(readings),
+        readings=tuple(scales.readings),
         rungs={"process": process, "problem": problem.rung},
-        missing=missing,
+        missing=scales.missing,
+        scores=scores,
+        failure=failure,
         machine=machine(),
         versions=versions(),
         commit=commit(),
@@ -123,11 +131,101 @@ def measure(
     )
 
 
+class _Scales:
+    """The readings of one measurement, as they come in."""
+
+    def __init__(self, meters: Sequence[Meter], clock: WallTime) -> None:
+        self.clock = clock
+        self.traced = [m for m in meters if isinstance(m, TracedMeter)]
+        self.windows = [m for m in meters if not isinstance(m, TracedMeter | WallTime)]
+        self.readings: list[Reading] = []
+        self.missing: dict[str, str] = {}
+
+    def window(self, meter: Meter, work: Callable[[], Any], name: str = "", **detail: Any) -> Any:
+        """Run ``work`` in the window of ``meter``, keep its reading (as ``name``), and return the last result."""
+        with meter:
+            result = meter.repeat(work)
+        self._keep(name or meter.name, lambda: meter.reading, detail)
+        return result
+
+    def weigh(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
+        """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less, and the windows."""
+        cut = trace_updates if trace_updates is not None and trace_updates < updates else None
+        if self.traced:
+            trace = _trace(lambda: work(Budget(steps=cut)) if cut else work())
+            for meter in self.traced:
+                scale = updates / cut if cut and meter.adds_up else 1.0
+                detail = {"updates": updates, "traced_updates": cut} if cut else {}
+                self._keep(meter.name, lambda meter=meter: meter.read(trace), detail, scale)  # type: ignore[misc]
+        self._windows(work)
+
+    def serve(self, task: Task, fitted: Fitted) -> None:
+        """The same meters on 1,000 predictions, and the bytes that the model takes."""
+
+        def work() -> None:
+            task.examiner.serve(fitted, _test(task), PREDICTIONS)
+
+        detail = {"predictions": PREDICTIONS}
+        clock = WallTime()
+        self.window(clock, work, INFERENCE + clock.name, **detail)
+        if self.traced:
+            trace = _trace(work)
+            for meter in self.traced:
+                self._keep(INFERENCE + meter.name, lambda meter=meter: meter.read(trace), detail)  # type: ignore[misc]
+        self._windows(work, INFERENCE, **detail)
+        if fitted.nbytes:
+            self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
+        else:
+            self.missing[SIZE] = "the model keeps nothing"
+
+    def time_to_target(self, task: Task, fit: Callable[..., Fitted], fitted: Fitted, score: float) -> None:
+        """Train once more up to the first point of the learning curve at which the test score is at the target."""
+        if score < task.target:
+            self.missing[TO_TARGET] = f"never there: the score of {score:.3g} misses the target of {task.target:g}"
+            return
+        for updates in [u for u, held_out in fitted.history if held_out >= task.target and u < fitted.steps]:
+            clock = WallTime(self.clock.runs, self.clock.window)
+            with clock:
+                part = clock.repeat(lambda updates=updates: fit(Budget(steps=updates)))  # type: ignore[misc]
+            if score_of(task, part) >= task.target:
+                self._keep(TO_TARGET, lambda clock=clock: clock.reading, {"updates": updates})  # type: ignore[misc]
+                return
+        whole = next(reading for reading in self.readings if reading.name == self.clock.name)
+        self._keep(TO_TARGET, lambda: whole, {"updates": fitted.steps})
+
+    def leave(self, why: str) -> None:
+        """Weigh nothing more, for this reason."""
+        self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
+
+    def _windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
+        for window in self.windows:
+            if window.available().ok:
+                self.window(window, work, prefix + window.name, **detail)
+            else:
+                self.missing[prefix + window.name] = window.available().why
+
+    def _keep(
+        self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None, scale: float = 1.0
+    ) -> None:
+        try:
+            found = read()
+        except NoReading as error:
+            self.missing[name] = str(error)
+            return
+        kind = Kind.MODELLED if scale != 1 and found.kind is Kind.COUNTED else found.kind
+        told = {**found.detail, **(detail or {})}
+        self.readings.append(dataclasses.replace(found, name=name, value=found.value * scale, kind=kind, detail=told))
+
+
 def score_of(task: Task, fitted: Fitted) -> float:
     """The score of ``fitted`` on the test split of ``task``."""
+    return task.score(task.examiner.predictions(fitted, _test(task)), _test(task).y)
+
+
+def _test(task: Task) -> Any:
     if task.test is None:
         raise ValueError("this task has no test split: it is a copy made for training")
-    return task.score(fitted.predict(task.test.x), task.test.y)
+    return task.test
 
 
 def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
@@ -140,69 +238,8 @@ def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     return trace
 
 
-def _trace(fit: Any) -> TorchTrace:
+def _trace(work: Callable[[], Any]) -> TorchTrace:
     trace = TorchTrace()
     with trace:
-        fit()
+        work()
     return trace
-
-
-def _read_window(meter: Meter, fit: Any, readings: list[Reading], missing: dict[str, str]) -> Fitted:
-    with meter:
-        fitted: Fitted = meter.repeat(fit)
-    _keep(meter, lambda: meter.reading, readings, missing)
-    return fitted
-
-
-def _keep(meter: Meter, read: Any, readings: list[Reading], missing: dict[str, str]) -> None:
-    try:
-        readings.append(read())
-    except NoReading as error:
-        missing[meter.name] = str(error)
-
-
-@functools.cache
-def machine() -> dict[str, Any]:
-    """What the numbers were taken on: system, processor, cores, memory, graphics card. No name of the host or user."""
-    import psutil
-    import torch
-
-    return {
-        "system": platform.system(),
-        "processor": _processor(),
-        "cores": psutil.cpu_count(logical=True),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
-    }
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
-    names = re.findall(r"model name\s*:\s*(.+)", listing.read_text()) if listing.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Versions of Python, this library and what it computes with."""
-    packages = ("torch", "numpy", "scipy", "codecarbon")
-    found = {"python": platform.python_version(), "sutrolib": __version__}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@functools.cache
-def commit() -> str:
-    """The git commit of this checkout, with ``+`` when files differ from it; empty outside a repository."""
-    try:
-        head, changes = (
-            subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10).stdout
-            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return head.strip() + ("+" if changes.strip() else "")

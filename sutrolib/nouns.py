@@ -7,8 +7,8 @@ Neither of the three knows a meter: what weighs a run is never in reach of what 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
@@ -40,13 +40,48 @@ class Split:
         return len(self.x)
 
 
+class FailedRun(ArithmeticError):
+    """A training that came to no model: it is recorded as failed, with this message, and the walk goes on."""
+
+
+class Diverged(FailedRun):
+    """Training left the finite numbers; the message names the step."""
+
+
+class Examiner(Protocol):
+    """How a fitted model is asked for predictions: in a way that shows it nothing of what is to be predicted."""
+
+    def predictions(self, fitted: Fitted, test: Split) -> Tensor:
+        """The predictions for all of ``test``, of shape (samples, ...), in order."""
+        ...
+
+    def serve(self, fitted: Fitted, test: Split, count: int) -> None:
+        """Make ``count`` predictions on inputs of ``test``, as somebody who uses the model would."""
+        ...
+
+
+class TableExaminer:
+    """Asks for rows of a table: the inputs hold nothing of the labels, so they are handed over as they are."""
+
+    def predictions(self, fitted: Fitted, test: Split) -> Tensor:
+        """``fitted.predict`` of all inputs."""
+        return fitted.predict(test.x)
+
+    def serve(self, fitted: Fitted, test: Split, count: int) -> None:
+        """``fitted.predict`` of ``count`` inputs in one batch; the test inputs are repeated where they are fewer."""
+        copies = -(-count // len(test))
+        fitted.predict(test.x.repeat(copies, *[1] * (test.x.dim() - 1))[:count])
+
+
 @dataclass(frozen=True)
 class Task:
     """One sampled instance of a problem.
 
     ``score(predictions, labels)`` is a number whose name is ``score_name``, larger is better, and
-    ``target`` is the value at which the problem counts as solved. ``test`` is None in the copy that
-    a model is given to fit (:meth:`for_training`): a model cannot look at what it is judged on.
+    ``target`` is the value at which the problem counts as solved; ``also`` holds further scores by name.
+    ``test`` is None in the copy that a model is given to fit (:meth:`for_training`): a model cannot look at what it is
+    judged on. ``alphabet`` holds the characters that ids stand for, in text. ``helps`` are what a teacher offers beyond
+    the samples, by name; a model is given those that it declares to ask for, and no others.
     """
 
     train: Split
@@ -54,10 +89,20 @@ class Task:
     score: Score
     score_name: str
     target: float
+    also: Mapping[str, Score] = field(default_factory=dict)
+    examiner: Examiner = field(default_factory=TableExaminer)
+    alphabet: str = ""
+    helps: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
 
-    def for_training(self) -> Task:
-        """The same task without its test split."""
-        return dataclasses.replace(self, test=None)
+    def for_training(self, asks: Sequence[str] = ()) -> Task:
+        """The same task without its test split, and with no help but that which is asked for.
+
+        Raises ValueError for help that this task does not offer.
+        """
+        missing = [name for name in asks if name not in self.helps]
+        if missing:
+            raise ValueError(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.helps) or 'none'}")
+        return dataclasses.replace(self, test=None, helps={name: self.helps[name] for name in asks})
 
 
 @dataclass(frozen=True)
@@ -98,28 +143,69 @@ class Problem(Protocol):
 
 
 class Fitted(Protocol):
-    """What a fit returns. ``history`` holds the learning curve as (updates, held-out score) pairs."""
+    """What a fit returns.
+
+    ``history`` holds the learning curve as (updates, held-out score) pairs, empty where nothing is learned step by
+    step; ``steps`` is the number of updates, 0 likewise; ``nbytes`` is what has to be kept to predict.
+    """
+
+    @property
+    def steps(self) -> int: ...
 
     @property
     def history(self) -> tuple[tuple[int, float], ...]: ...
 
+    @property
+    def nbytes(self) -> int: ...
+
     def predict(self, x: Tensor) -> Tensor:
-        """Predictions of shape (samples, 1) for inputs of shape (samples, ...)."""
+        """Predictions of shape (samples, ...) for inputs of shape (samples, ...)."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads several streams of text side by side, a character of each at a time."""
+
+    def next(self, ids: Tensor) -> Tensor:
+        """Take in the next character of each stream, ids of shape (streams,); return what may follow.
+
+        The result has shape (streams, characters) and holds natural logarithms of probabilities that sum to 1.
+        """
+        ...
+
+
+class FittedText(Fitted, Protocol):
+    """A fitted model of text: whoever wants predictions gives it the text bit by bit (:class:`Reader`)."""
+
+    @property
+    def alphabet(self) -> str:
+        """The characters it was fitted on; ids count from 0 in this order."""
+        ...
+
+    def reader(self, streams: int) -> Reader:
+        """A reader of so many streams, all at their beginning."""
         ...
 
 
 class Model(Protocol):
     """What learns, and the way it is trained. A frozen dataclass whose fields are its hyper-parameters.
 
-    ``told`` says what the model is told beyond the samples: knowing the answer's form is not learning it.
+    ``told`` says what the model is told beyond the samples: knowing the answer's form is not learning it. ``asks``
+    names the help that it needs of a teacher (``Task.helps``).
     """
 
     name: ClassVar[str]
     told: ClassVar[str]
+    asks: ClassVar[tuple[str, ...]]
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> Fitted:
         """Train on ``task.train``; all randomness comes from ``seed``."""
         ...
+
+
+def nbytes(*tensors: Tensor) -> int:
+    """The bytes that these tensors hold."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def describe(thing: Problem | Model) -> dict[str, Any]:
@@ -129,7 +215,7 @@ def describe(thing: Problem | Model) -> dict[str, Any]:
 
 def check_fields(thing: object, limits: Mapping[str, tuple[float, float]]) -> None:
     """Raise ValueError, naming field, value and limits, unless low <= field <= high for each of ``limits``."""
-    for field, (low, high) in limits.items():
-        value = getattr(thing, field)
+    for name, (low, high) in limits.items():
+        value = getattr(thing, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError(f"{type(thing).__name__}: {field}={value!r}, accepted are {low:g} to {high:g}")
+            raise ValueError(f"{type(thing).__name__}: {name}={value!r}, accepted are {low:g} to {high:g}")

@@ -102,7 +102,7 @@ def compare(
         cost_name=cost,
         cost=paired_ratio(candidate, baseline, cost, confidence),
         time=paired_ratio(candidate, baseline, "time", confidence),
-        score=_interval([c.score - b.score for c, b in pairs], confidence, float),
+        score=_interval([_score(c) - _score(b) for c, b in pairs], confidence, float),
         pairs=len(pairs),
         confidence=confidence,
         time_margin=time_margin,
@@ -137,9 +137,19 @@ def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -
         raise ValueError(f"{len(first)} pairs are too few for an interval, accepted are {MIN_PAIRS} and above")
     pairs = [(first[seed], second[seed]) for seed in sorted(first)]
     for one, other in pairs:
+        for run in (one, other):
+            if run.failure:
+                raise ValueError(
+                    f"seed {run.seed}: {run.model['name']} failed ({run.failure}), accepted are trained runs"
+                )
         if dict(one.problem) != dict(other.problem):
             raise ValueError(f"seed {one.seed}: {one.problem} and {other.problem} are different problems")
     return pairs
+
+
+def _score(run: Measurement) -> float:
+    assert run.score is not None, "runs that failed are not paired"
+    return run.score
 
 
 def _interval(values: Sequence[float], confidence: float, back: Callable[[float], float]) -> Interval:

@@ -14,7 +14,7 @@ LAYERS = [
     {"processes"},
     {"measure", "verdict", "ledger", "charts", "figures"},
     {"problems", "models", "meters"},
-    {"cube", "nouns", "parameters", "findings", "places"},
+    {"cube", "nouns", "parameters", "findings", "places", "provenance"},
 ]
 WINGS = LAYERS[5]
 MODULES = sorted((ROOT / "sutrolib").rglob("*.py"))

@@ -4,12 +4,13 @@ from typing import ClassVar
 import pytest
 import torch
 
-from sutrolib.measure import commit, machine, measure, score_of, versions
+from sutrolib.measure import measure, score_of
 from sutrolib.meters import CodeCarbon, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
 from sutrolib.meters.base import Availability, Kind, Reading
 from sutrolib.models.algebra import GF2Elimination
 from sutrolib.models.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
+from sutrolib.provenance import commit, machine, versions
 
 SMALL = SparseParity(n=6, k=2, n_train=200, n_test=200)
 
@@ -41,6 +42,7 @@ class Peeking:
 
     name: ClassVar[str] = "peeking"
     told: ClassVar[str] = "nothing"
+    asks: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, task, seed, budget=None):
         assert task.test is None

@@ -176,6 +176,7 @@ class CacheEnergy(TracedMeter):
     title = "cache-hierarchy energy"
     unit = "J"
     kind = Kind.MODELLED
+    adds_up = True
 
     def __init__(self, hardware: Hardware = JOUPPI_2021, granularity: Granularity = LINE) -> None:
         super().__init__()

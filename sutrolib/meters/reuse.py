@@ -273,6 +273,7 @@ class DataMovement(TracedMeter):
     title = "data movement distance"
     unit = "sqrt(lines)"
     kind = Kind.MODELLED
+    adds_up = True
 
     def __init__(self, granularity: int = LINE) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -198,7 +198,12 @@ def _refuse_unusual(func: Any, tensor: Tensor) -> None:
 
 
 class TracedMeter(Meter):
-    """A meter whose number is read off the access trace; several of them can share one trace."""
+    """A meter whose number is read off the access trace; several of them can share one trace.
+
+    ``adds_up`` says whether its number is a sum over the accesses, so that twice the updates make twice the number.
+    """
+
+    adds_up: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,12 +13,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sutrolib.nouns import Budget, Task, check_fields
+from sutrolib.nouns import Budget, FailedRun, Task, check_fields
 
 WORD = 62  # columns in one int64: two bits short of 64, so that no packed row is ever negative
 
 
-class Inconsistent(ArithmeticError):
+class Inconsistent(FailedRun):
     """The samples contradict each other: no parity explains them all, so they hold noise or another rule."""
 
 
@@ -29,6 +29,12 @@ class FittedParity:
     subset: tuple[int, ...]
     samples: int
     history: tuple[tuple[int, float], ...] = ()
+    steps: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Eight bytes for each index of the subset."""
+        return 8 * len(self.subset)
 
     def predict(self, x: Tensor) -> Tensor:
         """Labels of shape (samples, 1) in {-1, +1} for x of shape (samples, n)."""
@@ -46,6 +52,7 @@ class GF2Elimination:
 
     name: ClassVar[str] = "GF(2) elimination"
     told: ClassVar[str] = "that it is a parity without noise"
+    asks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, {"extra": (0, 1_000_000)})
@@ -62,7 +69,7 @@ class GF2Elimination:
             if not (y.abs() == 1).all():
                 raise ValueError("GF(2) elimination: labels must be -1 or +1, as those of a parity are")
             for samples in (min(n + self.extra, len(x)), len(x)):
-                rows = _pack(x[:samples], y[:samples])
+                rows = pack(torch.cat([x[:samples], y[:samples]], 1))
                 pivots = _eliminate(rows, n)
                 if len(pivots) == n or samples == len(x):
                     break
@@ -71,9 +78,9 @@ class GF2Elimination:
         return FittedParity(subset, samples)
 
 
-def _pack(x: Tensor, y: Tensor) -> Tensor:
-    """Bit-packed equations of shape (samples, words); column n holds the label."""
-    bits = torch.cat([x, y], 1) < 0
+def pack(signs: Tensor) -> Tensor:
+    """Signs of shape (rows, columns) as bits, -1 as 1, packed into int64 words of shape (rows, words)."""
+    bits = signs < 0
     weights = torch.ones(WORD, dtype=torch.int64).bitwise_left_shift_(torch.arange(WORD))
     return torch.stack([(part * weights[: part.shape[1]]).sum(1) for part in bits.split(WORD, 1)], 1)
 

@@ -7,6 +7,9 @@ SGD step updates is a field: ``standard`` computes all gradients and then update
 updates layer 2 as soon as nothing needs its old weights any more, that is, right after dh = dout W2. The
 two compute the same numbers; what differs is how far apart in time a gradient is written and read
 (technical sprint #1: cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1).
+
+With the rule ``sign`` every parameter moves by lr in the direction of its gradient's sign, whatever its size (Kou et
+al., Matching the Statistical Query Lower Bound for k-sparse Parity Problems with Sign SGD, arXiv 2404.12376).
 """
 
 from __future__ import annotations
@@ -21,13 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sutrolib.models import kernels  # noqa: F401 - registers torch.ops.sutro
-from sutrolib.nouns import Budget, Split, Task, check_fields
+from sutrolib.models.fields import check_model
+from sutrolib.nouns import Budget, Diverged, Split, Task, nbytes
 
 ops = torch.ops.sutro
-
-
-class Diverged(ArithmeticError):
-    """Training left the finite numbers; the message names the step."""
 
 
 @dataclass
@@ -52,6 +52,12 @@ class FittedNetwork:
     history: tuple[tuple[int, float], ...]
     steps: int
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of weights and biases."""
+        p = self.parameters
+        return nbytes(p.W1, p.b1, p.W2, p.b2)
+
     def predict(self, x: Tensor) -> Tensor:
         """Outputs of shape (samples, 1) for x of shape (samples, n); their sign is the predicted label."""
         with torch.inference_mode():
@@ -62,8 +68,8 @@ class FittedNetwork:
 class TwoLayerNetwork:
     """A hidden layer of ReLUs and one output, trained by mini-batch SGD.
 
-    A share ``holdout`` of the training samples is set aside; training stops when all of these have been right after
-    ``patience`` epochs in a row, or after ``max_epochs``. The test split plays no part in it.
+    A share ``holdout`` of the training samples is set aside; training stops when a share ``enough`` of these has been
+    right after ``patience`` epochs in a row, or after ``max_epochs``. The test split plays no part in it.
     Fields out of range raise ValueError.
     """
 
@@ -72,25 +78,20 @@ class TwoLayerNetwork:
     weight_decay: float = field(default=0.01, metadata={"unit": "", "low": 0.0, "high": 1.0})
     batch: int = field(default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000})
     update: Literal["standard", "fused"] = field(default="standard", metadata={"choices": ("standard", "fused")})
+    rule: Literal["sgd", "sign"] = field(default="sgd", metadata={"choices": ("sgd", "sign")})
     loss: Literal["hinge", "square"] = field(default="hinge", metadata={"choices": ("hinge", "square")})
     max_epochs: int = field(default=100, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
     patience: int = field(default=3, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
     holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.0, "high": 0.9})
+    enough: float = field(default=1.0, metadata={"unit": "share", "low": 0.5, "high": 1.0})
     dtype: Literal["float32", "float64"] = field(default="float32", metadata={"choices": ("float32", "float64")})
 
     name: ClassVar[str] = "two-layer network"
     told: ClassVar[str] = "samples only"
+    asks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for spec in self.__dataclass_fields__.values():
-            choices = spec.metadata.get("choices")
-            value = getattr(self, spec.name)
-            if choices and value not in choices:
-                raise ValueError(f"{type(self).__name__}: {spec.name}={value!r}, accepted are {', '.join(choices)}")
-            if "low" in spec.metadata:
-                check_fields(self, {spec.name: (spec.metadata["low"], spec.metadata["high"])})
-            if spec.type == "int" and type(value) is not int:
-                raise ValueError(f"{type(self).__name__}: {spec.name}={value!r}, accepted are integers")
+        check_model(self)
 
     def initial(self, n: int, seed: int) -> Parameters:
         """Fresh parameters for n inputs, uniform in +-1/sqrt(fan_in) (LeCun et al., Efficient BackProp, 1998)."""
@@ -117,9 +118,15 @@ class TwoLayerNetwork:
         dout = ops.hinge_grad(out, y) if self.loss == "hinge" else ops.square_grad(out, y)
         dW2, db2 = ops.linear_grad(dout, h)
         dh = p.W2 * dout
-        if self.update == "fused":
+        if self.update == "fused" and self.rule == "sgd":
             self._update_layer_2(p, dW2, db2)  # only now: dh above needed the weights as they were
         dh_pre = torch.ops.aten.threshold_backward(dh, h_pre, 0)
+        if self.rule == "sign":
+            # The sign needs the whole gradient, so there is a dW1 buffer here.
+            gradients = (dh_pre.t().mm(x), dh_pre.sum(0), dW2, db2)
+            for weights, gradient in zip((p.W1, p.b1, p.W2, p.b2), gradients, strict=True):
+                ops.sgd_(weights, gradient.sign_(), self.lr, self.weight_decay)
+            return
         # Layer 1 goes straight from dh_pre and x into W1: there is no dW1 buffer.
         p.W1.addmm_(dh_pre.t(), x, beta=1 - self.lr * self.weight_decay, alpha=-self.lr)
         ops.sgd_(p.b1, dh_pre, self.lr, self.weight_decay)
@@ -143,10 +150,13 @@ class TwoLayerNetwork:
 
         return buffers, step
 
-    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNetwork:
+    def fit(
+        self, task: Task, seed: int, budget: Budget | None = None, start: Parameters | None = None
+    ) -> FittedNetwork:
         """Train until the held-out samples stay right, ``max_epochs`` are over, or ``budget`` is spent.
 
-        Raises Diverged, naming the step, when the output is no longer finite.
+        ``start`` is trained further, in place, instead of fresh parameters. Raises Diverged, naming the step, when the
+        output is no longer finite.
         """
         budget = budget or Budget()
         began = time.perf_counter()
@@ -157,7 +167,7 @@ class TwoLayerNetwork:
         history: list[tuple[int, float]] = []
         steps = 0
         with torch.inference_mode():
-            p = self.initial(train.x.shape[1], seed)
+            p = start or self.initial(train.x.shape[1], seed)
             for _ in range(self.max_epochs):
                 for rows in torch.randperm(kept, generator=generator).split(self.batch):
                     self.step(p, train.x[rows], train.y[rows])
@@ -169,7 +179,9 @@ class TwoLayerNetwork:
                     raise Diverged(f"{self.name} with lr={self.lr:g} left the finite numbers by step {steps}")
                 score = task.score(out, train.y[kept:] if held else train.y)
                 history.append((steps, score))
-                sure = len(history) >= self.patience and all(score == 1.0 for _, score in history[-self.patience :])
+                sure = len(history) >= self.patience and all(
+                    score >= self.enough for _, score in history[-self.patience :]
+                )
                 if sure or budget.spent(steps, time.perf_counter() - began):
                     break
         return FittedNetwork(p, tuple(history), steps)

@@ -12,6 +12,7 @@ fruit fly of feature learning: small, and hopeless for whatever looks at one bit
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -92,7 +93,26 @@ class _SparseSubset:
             score=type(self).score,
             score_name="accuracy",
             target=self.target,
+            helps={
+                "labels": functools.partial(self._labels, secret, torch.Generator().manual_seed(seed)),
+                "lessons": functools.partial(self._lesson, secret),
+            },
         )
+
+    def _labels(self, secret: Tensor, generator: torch.Generator, x: Tensor) -> Tensor:
+        """A teacher who answers with the labels of inputs x (samples, n), corrupted as the training labels are."""
+        y = type(self).label(x[:, secret])
+        return torch.where(torch.rand(y.shape, generator=generator) < self.noise, -y, y)
+
+    def _lesson(self, secret: Tensor, bits: int) -> Tensor:
+        """A teacher who names so many bits, ascending, that hold the secret; the others are the first ones that do not.
+
+        Raises ValueError for fewer than k or more than n bits.
+        """
+        if not self.k <= bits <= self.n:
+            raise ValueError(f"{type(self).__name__}: a lesson of {bits} bits, accepted are k={self.k} to n={self.n}")
+        others = [bit for bit in range(self.n) if bit not in set(secret.tolist())]
+        return torch.tensor(sorted([*secret.tolist(), *others[: bits - self.k]]))
 
     def _generator(self, seed: int) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
@@ -128,3 +148,12 @@ class SparseAnd(_SparseSubset):
     label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(
         lambda bits: bits.amin(1, keepdim=True),
     )
+
+
+# The rungs between sparse parity and digits: more bits, a larger secret, and labels that lie (learning parity with
+# noise: Blum, Kalai, Wasserman, JACM 2003). A network needs more samples where the secret is larger.
+HARDER = {
+    "n=50, k=3": SparseParity(n=50, k=3),
+    "n=20, k=5": SparseParity(n=20, k=5, n_train=5000),
+    **{f"n=20, k=3, {share:.0%} noise": SparseParity(noise=share) for share in (0.05, 0.1, 0.15, 0.2)},
+}

@@ -89,11 +89,10 @@ class ByHand:
         rivals: list[Measurement] = []
         for earlier in known:
             last_chance = not _can_pass(sum(not run.solved for run in runs) + 1, len(known))
-            try:
-                run = self._measured(problem, candidate, meters, earlier.seed, budget, only_solved=last_chance)
-            except ArithmeticError as error:  # diverged or contradictory: a result, not a fault
-                return Trial(change.title, change.expectation, candidate, False, str(error), tuple(runs))
+            run = self._measured(problem, candidate, meters, earlier.seed, budget, only_solved=last_chance)
             runs.append(run)
+            if run.failure:  # diverged or contradictory: a result, not a fault
+                return Trial(change.title, change.expectation, candidate, False, run.failure, tuple(runs))
             if last_chance and not run.solved:
                 return Trial(change.title, change.expectation, candidate, False, _share(runs), tuple(runs))
             rivals.append(_with_counts(self._measured(problem, best, [], earlier.seed, budget), earlier))

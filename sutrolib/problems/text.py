@@ -1,0 +1,138 @@
+"""Next-character prediction on Shakespeare, and the smaller rung below it: the next of 27 letters from the one before.
+
+The first 90 % of the characters train, the last 10 % test, as in nanoGPT's ``shakespeare_char``. Models see ids and the
+alphabet; predictions are asked for by :mod:`sutrolib.problems.streaming`. The 27 letters are those of Shannon,
+Prediction and Entropy of Printed English, 1951.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sutrolib.nouns import Split, Task, check_fields
+from sutrolib.problems import shakespeare
+from sutrolib.problems.streaming import TEXT_SCORES, StreamExaminer, minus_loss
+
+TEXTS: Mapping[str, Callable[[], str]] = {
+    "shakespeare": shakespeare.rebuilt,  # from the pinned package, no network
+    "tinyshakespeare": shakespeare.original,  # as published, by download
+}
+LETTERS = " abcdefghijklmnopqrstuvwxyz"
+TRAIN_SHARE = 0.9
+LEAD = 64
+
+
+def load_text(name: str = "shakespeare") -> str:
+    """The text of this name. Raises ValueError that lists the known names, and whatever its source raises."""
+    if name not in TEXTS:
+        raise ValueError(f"text {name!r} is unknown, accepted are {', '.join(TEXTS)}")
+    return TEXTS[name]()
+
+
+def in_letters(text: str) -> str:
+    """The text in the 27 characters of :data:`LETTERS`: lower case, and one blank for whatever is between words."""
+    return re.sub(r"[^a-z]+", " ", text.lower())
+
+
+def encode(text: str, alphabet: str) -> Tensor:
+    """The ids of the characters, int64 of shape (characters,). Raises ValueError for one outside the alphabet."""
+    table = {character: number for number, character in enumerate(alphabet)}
+    strange = sorted(set(text) - set(alphabet))
+    if strange:
+        raise ValueError(f"the characters {strange} are not in the alphabet {alphabet!r}")
+    return torch.tensor([table[character] for character in text])
+
+
+def best_bigram_loss(task: Task) -> float:
+    """The least loss, in nats, that any rule from one character alone to the next can have on the test text.
+
+    It is the conditional entropy of the test text's own pairs, H(next | previous), from their counts.
+    """
+    if task.test is None:
+        raise ValueError("this task has no test split: it is a copy made for training")
+    return _conditional_entropy(task.test, len(task.alphabet))
+
+
+def _conditional_entropy(split: Split, characters: int) -> float:
+    pairs = torch.bincount(split.x * characters + split.y[:, 0], minlength=characters**2).view(characters, characters)
+    joint = pairs.double() / pairs.sum()
+    given = joint.sum(1, keepdim=True)
+    return float((torch.special.entr(joint).sum() - torch.special.entr(given).sum()).item())
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Next-character prediction on the text of this name, cut to its first ``characters`` (0 for all of it).
+
+    There is nothing to draw: every seed gives the same task. Fields out of range raise ValueError.
+    """
+
+    text: str = "shakespeare"
+    characters: int = 0
+
+    name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if self.text not in TEXTS:
+            raise ValueError(f"{type(self).__name__}: text={self.text!r}, accepted are {', '.join(TEXTS)}")
+        check_fields(self, {"characters": (0, 10_000_000)})
+
+    def _split(self, text: str, alphabet: str) -> tuple[Split, Split]:
+        ids = encode(text[: self.characters or None], alphabet)
+        kept = int(TRAIN_SHARE * len(ids))
+        train, test = ids[:kept].clone(), ids[kept:].clone()
+        if len(test) < 2:
+            raise ValueError(
+                f"{type(self).__name__}: {len(ids)} characters leave no test text, accepted are 20 and above"
+            )
+        return _shifted(train), _shifted(test)
+
+
+def _shifted(ids: Tensor) -> Split:
+    return Split(ids[:-1], ids[1:, None])
+
+
+@dataclass(frozen=True)
+class NextCharacter(_Text):
+    """The rung of nanoGPT: any number of characters before, and the distribution of the next one.
+
+    The score is minus the loss on the last 10 %; solved is nanoGPT's published loss on a CPU, 1.88.
+    """
+
+    name: ClassVar[str] = "next character"
+    target: ClassVar[float] = -1.88  # README of nanoGPT (github.com/karpathy/nanoGPT), "I only have a macbook"
+    rung: ClassVar[str] = "shakespeare"
+
+    def sample(self, seed: int) -> Task:
+        """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
+        text = load_text(self.text)
+        alphabet = "".join(sorted(set(text)))
+        train, test = self._split(text, alphabet)
+        examiner = StreamExaminer(alphabet, train.y[-LEAD:, 0].clone(), lead=LEAD)
+        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, examiner, alphabet)
+
+
+@dataclass(frozen=True)
+class NextLetter(_Text):
+    """The rung below: 27 letters, and nothing to predict the next one from but the letter before.
+
+    Solved is a loss within ``within`` nats of the best one possible (:func:`best_bigram_loss`). The pairs of the
+    training text, as they are, already lose 0.038 nats on the plays at the end, which have other names and songs.
+    """
+
+    name: ClassVar[str] = "next letter of 27"
+    within: ClassVar[float] = 0.05
+    rung: ClassVar[str] = "letters"
+
+    def sample(self, seed: int) -> Task:
+        """The task: x of shape (samples,), each letter's id with that of the next one in y of shape (samples, 1)."""
+        train, test = self._split(in_letters(load_text(self.text)), LETTERS)
+        target = -_conditional_entropy(test, len(LETTERS)) - self.within
+        examiner = StreamExaminer(LETTERS, train.y[-LEAD:, 0].clone(), window=1)
+        return Task(train, test, minus_loss, "minus loss", target, TEXT_SCORES, examiner, LETTERS)
