@@ -88,12 +88,11 @@ def measure(
     raised.
     """
     task = problem.sample(seed)
-    hidden = task.for_training(model.asks)
     clock = next((m for m in meters if isinstance(m, WallTime)), WallTime())
     scales = _Scales(meters, clock)
 
     def fit(limit: Budget | None = budget) -> Fitted:
-        return model.fit(hidden, seed, limit)
+        return model.fit(task.for_training(model.asks), seed, limit)
 
     score, scores, failure = None, {}, ""
     try:

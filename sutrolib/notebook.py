@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sutrolib import places
 from sutrolib.findings import FINDING_TYPE, markdown_table
 from sutrolib.ledger import Ledger
-from sutrolib.measure import BY_HAND, Measurement, measure
+from sutrolib.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.nouns import Model, Problem
 from sutrolib.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
@@ -74,12 +74,12 @@ class Session:
         self.table(("quantity", "expected", "because"), rows)
 
     def measure(
-        self, problem: Problem, model: Model, meters: Sequence[Meter], seeds: Iterable[int], process: str = BY_HAND
+        self, problem: Problem, model: Model, meters: Sequence[Meter], seeds: Iterable[int], **options: Any
     ) -> list[Measurement]:
-        """Measure one run for each seed and keep each in the ledger as soon as it is there."""
+        """Measure one run for each seed, with the options of ``measure``; each goes to the ledger at once."""
         runs = []
         for seed in seeds:
-            runs.append(measure(problem, model, meters, seed, process=process))
+            runs.append(measure(problem, model, meters, seed, **options))
             self.keep(runs[-1])
         return runs
 

@@ -48,6 +48,10 @@ class Diverged(FailedRun):
     """Training left the finite numbers; the message names the step."""
 
 
+class NotOffered(FailedRun):
+    """The model needs a teacher's help that the problem does not offer."""
+
+
 class Examiner(Protocol):
     """How a fitted model is asked for predictions: in a way that shows it nothing of what is to be predicted."""
 
@@ -97,11 +101,11 @@ class Task:
     def for_training(self, asks: Sequence[str] = ()) -> Task:
         """The same task without its test split, and with no help but that which is asked for.
 
-        Raises ValueError for help that this task does not offer.
+        Raises NotOffered for help that this task does not offer.
         """
         missing = [name for name in asks if name not in self.helps]
         if missing:
-            raise ValueError(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.helps) or 'none'}")
+            raise NotOffered(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.helps) or 'none'}")
         return dataclasses.replace(self, test=None, helps={name: self.helps[name] for name in asks})
 
 

@@ -102,7 +102,7 @@ def compare(
         cost_name=cost,
         cost=paired_ratio(candidate, baseline, cost, confidence),
         time=paired_ratio(candidate, baseline, "time", confidence),
-        score=_interval([_score(c) - _score(b) for c, b in pairs], confidence, float),
+        score=interval_of([_score(c) - _score(b) for c, b in pairs], confidence, float),
         pairs=len(pairs),
         confidence=confidence,
         time_margin=time_margin,
@@ -120,7 +120,7 @@ def paired_ratio(
         named = ", ".join(sorted(f"{kind} {unit}" for kind, unit in kinds))
         raise ValueError(f"{name}: these runs hold readings of different kinds ({named}) and cannot be compared")
     logs = [math.log(c.reading(name).value / b.reading(name).value) for c, b in pairs]
-    return _interval(logs, confidence, np.exp)
+    return interval_of(logs, confidence, np.exp)
 
 
 def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
@@ -152,7 +152,8 @@ def _score(run: Measurement) -> float:
     return run.score
 
 
-def _interval(values: Sequence[float], confidence: float, back: Callable[[float], float]) -> Interval:
+def interval_of(values: Sequence[float], confidence: float, back: Callable[[float], float]) -> Interval:
+    """The mean of ``values`` with its bootstrap interval, all through ``back``; ValueError where none can be made."""
     from scipy.stats import bootstrap
 
     sample = np.asarray(values, dtype=float)

@@ -36,7 +36,7 @@ class GPT(nn.Module):
         for block in self.blocks:
             h = block(h)
         logits = self.head(self.ln(h))
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), y.view(-1))
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), y.reshape(-1))
 
 
 def training_step(batch=12, context=64, letters=65, **optimizer):

@@ -12,7 +12,7 @@ LAYERS = [
     {"batch", "notebook", "widgets", "doctor", "reproduce"},
     {"guards", "exam"},
     {"processes"},
-    {"measure", "verdict", "ledger", "charts", "figures"},
+    {"measure", "verdict", "ledger", "charts", "figures", "ladders", "tables"},
     {"problems", "models", "meters"},
     {"cube", "nouns", "parameters", "findings", "places", "provenance"},
 ]

@@ -4,15 +4,19 @@ from typing import ClassVar
 import pytest
 import torch
 
+from sutrolib.ledger import Ledger
 from sutrolib.measure import measure, score_of
-from sutrolib.meters import CodeCarbon, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
+from sutrolib.meters import CodeCarbon, DataMovement, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
 from sutrolib.meters.base import Availability, Kind, Reading
 from sutrolib.models.algebra import GF2Elimination
 from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.nouns import Budget
 from sutrolib.problems.parity import SparseParity
 from sutrolib.provenance import commit, machine, versions
+from sutrolib.verdict import compare
 
 SMALL = SparseParity(n=6, k=2, n_train=200, n_test=200)
+LEARNABLE = SparseParity(n=6, k=2, n_train=1000, n_test=200)
 
 
 def test_a_measurement_holds_score_readings_and_provenance():
@@ -118,3 +122,58 @@ def test_what_training_raises_is_raised():
 def test_a_reading_is_a_finite_number_above_zero(value):
     with pytest.raises(ValueError, match="reading x="):
         Reading("x", value, "J", Kind.MEASURED)
+
+
+def test_a_whole_measurement_weighs_the_use_and_the_way_to_the_target():
+    found = measure(LEARNABLE, TwoLayerNetwork(), [OperationCount(), PeakMemory()], 0, whole=True)
+    names = [reading.name for reading in found.readings]
+    assert names[:3] == ["time", "operations", "peak_memory"]
+    assert {"inference-time", "inference-operations", "inference-peak_memory", "model-size", "time-to-target"} < set(
+        names
+    )
+    # A thousand predictions of 6 inputs and 200 hidden units: two products, their biases, and a ReLU.
+    assert found.reading("inference-operations").value == 1000 * (2 * 6 * 200 + 200 + 200 + 2 * 200 + 1)
+    assert found.reading("model-size").value == 4 * (6 * 200 + 200 + 200 + 1)
+    assert found.reading("time-to-target").detail["updates"] > 0
+
+
+def test_the_way_to_the_target_ends_where_the_test_score_is_there():
+    found = measure(LEARNABLE, TwoLayerNetwork(), [], 0, whole=True)
+    updates = found.reading("time-to-target").detail["updates"]
+    model, task = TwoLayerNetwork(), LEARNABLE.sample(0)
+    assert score_of(task, model.fit(task.for_training(), 0, Budget(steps=updates))) >= task.target
+    assert updates <= model.fit(task.for_training(), 0).steps
+
+
+def test_a_target_that_is_never_reached_leaves_its_reason():
+    found = measure(SMALL, TwoLayerNetwork(max_epochs=1, lr=1e-5), [], 0, whole=True)
+    assert "never there" in found.missing["time-to-target"]
+
+
+def test_a_trace_of_few_updates_is_scaled_and_says_so():
+    model = TwoLayerNetwork(patience=50, max_epochs=20)
+    meters = [OperationCount(), DataMovement(), PeakMemory(), ReuseDistance()]
+    whole = measure(SMALL, model, meters, 0)
+    part = measure(SMALL, model, meters, 0, trace_updates=20)
+    assert part.reading("operations").kind is Kind.MODELLED
+    assert part.reading("operations").detail["traced_updates"] == 20
+    for name in ("operations", "dmd"):
+        assert part.reading(name).value == pytest.approx(whole.reading(name).value, rel=0.1)
+    assert part.reading("peak_memory").kind is Kind.COUNTED
+    assert part.reading("ard").value == pytest.approx(whole.reading("ard").value, rel=0.2)
+    assert measure(SMALL, model, meters, 0, trace_updates=10_000).readings[1] == whole.readings[1]
+
+
+def test_a_failed_run_is_recorded_and_kept(tmp_path):
+    found = measure(SparseParity(noise=0.2), GF2Elimination(extra=80), [OperationCount()], 0, whole=True)
+    assert (found.score, found.solved, found.readings) == (None, False, ())
+    assert "contradict each other" in found.failure
+    ledger = Ledger(tmp_path)
+    ledger.add(found)
+    assert ledger.measurements() == [found]
+    with pytest.raises(ValueError, match=r"GF\(2\) elimination failed"):
+        compare(
+            [dataclasses.replace(found, seed=s) for s in range(3)],
+            [dataclasses.replace(found, seed=s) for s in range(3)],
+            "time",
+        )

