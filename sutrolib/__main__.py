@@ -118,7 +118,7 @@ def reproduce(options: argparse.Namespace, console: Console) -> int:
     """Compute every published figure that is claimed; 1 if any fails."""
     from sutrolib.reproduce import reproduce
 
-    found = reproduce()
+    found = reproduce(options.slow)
     if options.json:
         rows = [
             {
@@ -129,7 +129,7 @@ def reproduce(options: argparse.Namespace, console: Console) -> int:
                 "difference": r.difference,
                 "tolerance": r.claim.tolerance,
                 "result": r.result,
-                "why": r.claim.apart,
+                "why": r.missing or r.claim.apart,
             }
             for r in found
         ]
@@ -138,15 +138,17 @@ def reproduce(options: argparse.Namespace, console: Console) -> int:
         sources = list(dict.fromkeys(r.claim.source for r in found))
         table = Table("what", "source", "published", "ours", "difference", "result")
         for r in found:
-            numbers = (f"{r.claim.published:,g}", f"{r.ours:,.6g}", f"{r.difference:+.3g}")
-            result = {"pass": "[green]pass[/]", "differs": "[yellow]differs[/]", "fail": "[red]fail[/]"}[r.result]
+            ours = ("", "") if r.ours is None else (f"{r.ours:,.6g}", f"{r.difference:+.3g}")
+            numbers = (f"{r.claim.published:,.7g}", *ours)
+            colour = {"pass": "green", "fail": "red"}.get(r.result, "yellow")
+            result = f"[{colour}]{r.result}[/]"
             table.add_row(r.claim.what, f"({sources.index(r.claim.source) + 1})", *numbers, result)
         console.print(table)
         for number, source in enumerate(sources, 1):
             console.print(f"({number}) {source}", markup=False, highlight=False)
         for r in found:
-            if r.result == "differs":
-                console.print(f"differs: {r.claim.what}: {r.claim.apart}", markup=False, highlight=False)
+            if why := r.missing or r.claim.apart:
+                console.print(f"{r.result}: {r.claim.what}: {why}", markup=False, highlight=False)
     return FAILED if any(r.result == "fail" for r in found) else 0
 
 
@@ -171,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="show notebooks, axes, steps and parameters").set_defaults(command=list_notebooks)
     commands.add_parser("doctor", help="show what this machine can measure").set_defaults(command=doctor)
     published = commands.add_parser("reproduce", help="compute every published figure that is claimed")
+    published.add_argument("--slow", action="store_true", help="with those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
     published.set_defaults(command=reproduce)
     return parser

@@ -30,7 +30,7 @@ def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, labe
         for x, name in enumerate(columns):
             cell = row.get(name, "")
             dark = isinstance(cell, float) and norm is not None and norm(cell) > 0.55
-            words = f"{cell:.2g}" if isinstance(cell, float) else textwrap.fill(cell, 11)
+            words = _short(cell) if isinstance(cell, float) else textwrap.fill(cell, 11)
             ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
     ax.set_xticks(np.arange(len(columns)) + 0.5, [textwrap.fill(name, 12) for name in columns], fontsize=9)
     ax.set_yticks(np.arange(len(cells)) + 0.5, list(cells), fontsize=9)
@@ -41,6 +41,10 @@ def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, labe
     if norm is not None:
         figure.colorbar(mesh, ax=ax, label=label)
     return figure
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _number(cell: float | str | None) -> float:

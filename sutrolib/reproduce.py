@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sutrolib.claims import Claim, Reproduction
+from sutrolib.problem_claims import problem_claims
+
 SPRINT_1 = "Sutro group, technical sprint #1 (cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1)"
 SUTRO_YARO = "Sutro group, DISCOVERIES.md and experiments of 2026-03-22 (github.com/cybertronai/SutroYaro)"
 BYTE_DMD = "ByteDMD (github.com/cybertronai/ByteDMD), its description and tests"
@@ -17,45 +20,6 @@ GRID = "Sutro group, simplified Dally model: the example and the naive matrix pr
 RULE = "computed for this project by the rule of technical sprint #1"
 
 Program: TypeAlias = tuple[str, Callable[..., object], tuple[object, ...]]  # a name, a function, its arguments
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One published figure: what it is, who published it, its value and the tolerance within which ours must agree."""
-
-    what: str
-    source: str
-    published: float
-    ours: Callable[[], float]
-    tolerance: float = 0.5  # half a unit in the last place of a figure published as a whole number
-    apart: str = (
-        ""  # why ours is known to differ: shown beside the number, which then counts as differing, not as failing
-    )
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """A claim with our value beside it."""
-
-    claim: Claim
-    ours: float
-
-    @property
-    def difference(self) -> float:
-        """Ours minus the published value."""
-        return self.ours - self.claim.published
-
-    @property
-    def passed(self) -> bool:
-        """Whether the two agree within the claim's tolerance."""
-        return abs(self.difference) <= self.claim.tolerance
-
-    @property
-    def result(self) -> str:
-        """``pass``, ``differs`` where the claim says why, or ``fail``; a stated reason that no longer holds fails."""
-        if self.claim.apart:
-            return "fail" if self.passed else "differs"
-        return "pass" if self.passed else "fail"
 
 
 @dataclass(frozen=True)
@@ -91,11 +55,12 @@ def sprint_step(update: str) -> StepReuse:
     return StepReuse(found.per_read, found.per_float, int(found.floats.sum()), sum(sizes.values()), by_buffer)
 
 
-def claims() -> Iterator[Claim]:
-    """All claims, in the order in which they are printed."""
+def claims(slow: bool = False) -> Iterator[Claim]:
+    """All claims, in the order in which they are printed; those that take over ten seconds only where ``slow``."""
     yield from _sprint_claims()
     yield from _byte_dmd_claims()
     yield from _data_movement_claims()
+    yield from (claim for claim in problem_claims() if slow or not claim.slow)
 
 
 def _sprint_claims() -> Iterator[Claim]:
@@ -211,6 +176,6 @@ def naive_ratio(n: int) -> float:
     return sequence_histograms(product_reads(n)).stack.dmd / (near + far)
 
 
-def reproduce() -> list[Reproduction]:
+def reproduce(slow: bool = False) -> list[Reproduction]:
     """Compute every claim."""
-    return [Reproduction(claim, claim.ours()) for claim in claims()]
+    return [claim.compute() for claim in claims(slow)]

@@ -9,7 +9,7 @@ from sutrolib.places import ROOT
 
 LAYERS = [
     {"__main__"},
-    {"batch", "notebook", "widgets", "doctor", "reproduce"},
+    {"batch", "notebook", "widgets", "doctor", "reproduce", "claims", "problem_claims"},
     {"guards", "exam"},
     {"processes"},
     {"measure", "verdict", "ledger", "charts", "figures", "ladders", "tables"},

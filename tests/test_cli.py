@@ -7,8 +7,8 @@ from test_batch import FIND, write_notebook
 
 from sutrolib import batch, doctor, places
 from sutrolib.__main__ import main
+from sutrolib.claims import Claim
 from sutrolib.meters import METERS
-from sutrolib.reproduce import Claim
 
 
 def test_list_shows_every_notebook_with_its_axis_and_parameters(capsys):
@@ -59,7 +59,7 @@ def test_reproduce_prints_a_table_and_json(capsys):
 
 def test_reproduce_ends_with_1_and_says_fail_when_a_claim_is_off(capsys, monkeypatch):
     off = [Claim("a right claim", "a paper", 3, lambda: 3), Claim("a wrong claim", "a paper", 4, lambda: 3)]
-    monkeypatch.setattr("sutrolib.reproduce.claims", lambda: iter(off))
+    monkeypatch.setattr("sutrolib.reproduce.claims", lambda slow: iter(off))
     assert main(["reproduce", "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)
     assert [(row["what"], row["result"], row["difference"]) for row in rows] == [
@@ -68,6 +68,24 @@ def test_reproduce_ends_with_1_and_says_fail_when_a_claim_is_off(capsys, monkeyp
     ]
     assert main(["reproduce"]) == 1
     assert capsys.readouterr().out.count("fail") == 1
+
+
+def test_reproduce_says_what_cannot_be_computed_here(capsys, monkeypatch):
+    def absent():
+        raise OSError("the file is not here")
+
+    monkeypatch.setattr("sutrolib.reproduce.claims", lambda slow: iter([Claim("a text", "a paper", 3, absent)]))
+    assert main(["reproduce"]) == 0
+    assert "not here: a text: the file is not here" in capsys.readouterr().out
+    assert main(["reproduce", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["ours"] is None
+
+
+def test_reproduce_computes_slow_claims_only_when_asked(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("sutrolib.reproduce.claims", lambda slow: asked.append(slow) or iter([]))
+    assert main(["reproduce"]) == main(["reproduce", "--slow"]) == 0
+    assert asked == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ class Trials:
     model: Model
     meter: Meter
     seeds: Sequence[int]
+    trace_updates: int | None = None  # as in measure()
     on_measurement: Callable[[Measurement], object] = lambda measurement: None
     known: dict[tuple[tuple[str, Any], ...], tuple[Measurement, ...]] = field(default_factory=dict)
 
@@ -94,7 +95,8 @@ class Trials:
         """One run of a setting on a seed."""
         model = dataclasses.replace(self.model, **setting)  # type: ignore[type-var]
         clock = WallTime(runs=1, window=0)
-        found = measure(self.problem, model, [clock, self.meter], seed, only_solved=True)
+        options = {"only_solved": True, "trace_updates": self.trace_updates}
+        found = measure(self.problem, model, [clock, self.meter], seed, **options)  # type: ignore[arg-type]
         self.on_measurement(found)
         return found
 

@@ -3,6 +3,7 @@
 The count is the textbook one (Golub and Van Loan, Matrix Computations, section 1.1): 2mnk for a matrix product of (m,
 k) by (k, n), one operation for each element of an elementwise result whatever the function, one for each element that
 a reduction or scan consumes, and none for allocating, copying, gathering, converting or drawing random numbers.
+A sort of n elements counts n log2 n comparisons, rounded up, and a binary search log2 n.
 Attention counts its matrix products over the pairs of positions that its causal mask leaves (two products forward,
 five backward: Dao et al., FlashAttention, arXiv 2205.14135, algorithms 1 and 4) and two elementwise operations a pair
 and pass.
@@ -46,6 +47,8 @@ _MOVES = frozenset(
     ).split()
 )
 
+_SORTS = frozenset(("sort", "argsort", "msort", "_unique2", "unique_dim"))
+
 # Operations an element, which are those of the same optimizer written out in elementwise operators.
 _OPTIMIZERS: dict[str, Callable[[Sequence[Any]], int]] = {
     "_fused_adamw_": lambda a: 8,
@@ -56,6 +59,11 @@ _OPTIMIZERS: dict[str, Callable[[Sequence[Any]], int]] = {
 
 def _product(a: Tensor, b: Tensor) -> int:
     return 2 * a.numel() * (b.shape[-1] if b.dim() > 1 else 1)
+
+
+def _comparisons(places: int) -> int:
+    """The least number of yes-or-no answers that tell so many places apart."""
+    return max(1, math.ceil(math.log2(max(1, places))))
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, causal: bool, products: int) -> int:
@@ -100,6 +108,10 @@ def operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written
         return _PRODUCTS[base](args)
     if base in _MOVES:
         return 0
+    if name in _SORTS:
+        return int(args[0].numel() * _comparisons(args[0].numel() if "unique" in name else args[0].shape[-1:].numel()))
+    if name == "searchsorted":
+        return int(max(tensor.numel() for tensor in written) * _comparisons(args[0].shape[-1] + 1))
     if name in _OPTIMIZERS:
         return _OPTIMIZERS[name](args) * int(sum(tensor.numel() for tensor in args[0]))
     arguments = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs

@@ -3,7 +3,7 @@
 The ranges of a view are in ascending order, whatever the order of its axes: the order in which a kernel walks through
 its operand is not seen. Ranges that touch or overlap are one, so an axis that is broadcast, or a window that overlaps
 itself, touches its bytes once. The elements that an index selects are in the order of the index, repeated ones
-repeated.
+repeated; those that a binary search looks at likewise.
 """
 
 from __future__ import annotations
@@ -68,6 +68,23 @@ def _by_gather(args: tuple[Any, ...]) -> tuple[int, Tensor]:
     return args[0].dim(), _offsets(args[0], args[0].dim()).gather(args[1], args[2])
 
 
+def _by_search(args: tuple[Any, ...]) -> tuple[int, Tensor]:
+    """The elements that a binary search for each value looks at, step by step of all searches."""
+    table, values = args[0], torch.as_tensor(args[1]).cpu().numpy().ravel()
+    if table.dim() != 1:
+        return table.dim(), _offsets(table, table.dim())
+    held = table.detach().cpu().numpy()
+    low, high = np.zeros(len(values), np.int64), np.full(len(values), len(held))
+    looked_at = []
+    while (open_ := np.flatnonzero(low < high)).size:
+        middle = (low[open_] + high[open_]) // 2
+        looked_at.append(middle)
+        right = held[middle] < values[open_]
+        low[open_[right]], high[open_[~right]] = middle[right] + 1, middle[~right]
+    found = torch.from_numpy(np.concatenate([np.empty(0, np.int64), *looked_at]))
+    return 1, _offsets(table, 1)[found]
+
+
 # Operators that touch only what they select of their first argument. The indices go through the operator's own rules.
 _SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
     "index": _by_index,
@@ -81,6 +98,7 @@ _SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
     "gather": _by_gather,
     "scatter_": _by_gather,
     "scatter_add_": _by_gather,
+    "searchsorted": _by_search,
 }
 
 

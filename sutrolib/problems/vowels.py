@@ -23,8 +23,8 @@ VOWELS = "aeiou"
 
 @dataclass(frozen=True)
 class NextVowel:
-    """Is the letter after ``letters`` letters a vowel? ``n_train`` places are drawn from the first 90 % of the text, and
-    ``n_test`` from the last 10 %.
+    """Is the letter after ``letters`` letters a vowel? ``n_train`` places are of the first 90 % of the text, ``n_test``
+    of the last 10 %, drawn at random.
 
     Solved is the accuracy of the best rule that looks at one letter, the last one, as counted on the training text.
     Fields out of range raise ValueError.

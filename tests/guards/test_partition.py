@@ -111,7 +111,7 @@ def test_a_setting_that_does_not_solve_the_problem_costs_infinity():
 
 def test_real_trials_are_measured_once_and_told_of():
     told = []
-    trials = Trials(Digits(), Perceptron(), OperationCount(), (0,), told.append)
+    trials = Trials(Digits(), Perceptron(), OperationCount(), (0,), on_measurement=told.append)
     assert trials.cost({"hidden": 64}) == trials.cost({"hidden": 64}) > 1e6
     assert len(told) == 1
 

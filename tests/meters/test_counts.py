@@ -83,3 +83,17 @@ def test_the_meter_splits_its_reading_by_operator_and_says_counted():
 def test_a_block_without_arithmetic_has_no_reading():
     with pytest.raises(NoReading), OperationCount():
         torch.ones(3).clone()
+
+
+def test_a_sort_and_a_binary_search_count_their_comparisons():
+    values = torch.randperm(1000)
+    with OperationCount() as meter:
+        values.sort()
+    assert meter.reading.value == 1000 * 10
+    table = values.sort().values
+    with OperationCount() as meter:
+        torch.searchsorted(table, torch.tensor([3, 500, 999]))
+    assert meter.reading.value == 3 * 10
+    with OperationCount() as meter:
+        values.unique(return_counts=True)
+    assert meter.reading.value == 1000 * 10

@@ -138,3 +138,14 @@ def test_autograd_programs_are_traced_too():
         (w * 2).sum().backward()
     assert {READ, WRITE} == set(trace.accesses.write.tolist())
     assert w.grad.tolist() == [2, 2, 2]
+
+
+def test_a_binary_search_reads_what_it_looks_at_and_not_the_whole_table():
+    table, values = torch.arange(0, 2000, 2), torch.tensor([-1, 999, 1000, 5000])
+    with TorchTrace() as trace:
+        torch.searchsorted(table, values)
+    read = next(a for a in range(len(trace.accesses)) if trace.buffers[trace.accesses.buffer[a]].nbytes == table.nbytes)
+    looked_at = trace.accesses.elements[read]
+    assert 4 * 9 <= looked_at <= 4 * 10  # a thousand places in at most ten steps
+    first = trace.accesses.first[trace.accesses.extent[read]]
+    assert trace.accesses.start[first] == 500 * 8  # the middle comes first
