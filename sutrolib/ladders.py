@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 
 from sutrolib.figures import BLACK, GREY, PURPLE, RED
 
@@ -19,12 +19,12 @@ STYLES = [(marker, colour) for marker in "osD^vPX*" for colour in (BLACK, RED, P
 
 
 def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, label: str) -> Figure:
-    """A row for each model and a column for each rung: a cost, shaded by its logarithm, or a word in its place."""
+    """A row for each model and a column for each rung: a shaded number, or a word in its place."""
     figure, ax = plt.subplots()
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
     values = np.array([[_number(row.get(name)) for name in columns] for row in cells.values()])
     shades = plt.get_cmap("cividis_r").with_extremes(bad="#EEEEEE")
-    norm = LogNorm(np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else None
+    norm = _shading(values)
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), cmap=shades, norm=norm, edgecolors="white", lw=2)
     for y, row in enumerate(cells.values()):
         for x, name in enumerate(columns):
@@ -41,6 +41,14 @@ def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, labe
     if norm is not None:
         figure.colorbar(mesh, ax=ax, label=label)
     return figure
+
+
+def _shading(values: np.ndarray) -> Normalize | None:
+    """By the logarithm where the values span more than a decade; None where there are none."""
+    if not np.isfinite(values).any():
+        return None
+    low, high = np.nanmin(values), np.nanmax(values)
+    return LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high)
 
 
 def _short(value: float) -> str:
