@@ -1,4 +1,4 @@
-"""Tables of measurements: a row for each model, with what it was told, and the kind of every number in its column."""
+"""Tables of measurements: a column for each model, what it was told at its top, and the kind of every number."""
 
 from __future__ import annotations
 
@@ -34,22 +34,27 @@ def median_of(runs: Sequence[Measurement], name: str) -> float | None:
 def cost_table(
     groups: Mapping[str, Sequence[Measurement]], names: Sequence[str] = WHOLE
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: label, told, solved, score, and the median of each reading that any run has.
+    """Header and rows: a column for each model; what it was told, how it did, and the median of each reading there is.
 
-    Where a reading is of another kind than that of its column, the cell says so; a failure stands in the score's place.
+    Where a reading is of another kind than that of its row, the cell says so.
     """
     runs = [run for group in groups.values() for run in group]
     first = {reading.name: reading for run in reversed(runs) for reading in run.readings}
-    shown = [name for name in names if name in first]
-    header = ["model", "told", "solved", "score"]
-    header += [f"{name}, {first[name].unit} ({first[name].kind})" for name in shown]
-    rows = []
-    for label, group in groups.items():
-        scores = [run.score for run in group if run.score is not None]
-        score = f"{statistics.median(scores):.3f}" if scores else f"failed: {group[0].failure}"
-        row = [label, group[0].told, f"{sum(run.solved for run in group)} of {len(group)}", score]
-        rows.append([*row, *(_cell(group, name, str(first[name].kind)) for name in shown)])
-    return header, rows
+    rows = [
+        ["told", *(group[0].told for group in groups.values())],
+        ["solved", *(f"{sum(run.solved for run in group)} of {len(group)}" for group in groups.values())],
+        ["score", *(_score(group) for group in groups.values())],
+    ]
+    for name in (name for name in names if name in first):
+        unit, kind = first[name].unit, str(first[name].kind)
+        unit = "" if unit == name else f", {unit}"
+        rows.append([f"{name}{unit} ({kind})", *(_cell(group, name, kind) for group in groups.values())])
+    return ["", *groups], rows
+
+
+def _score(runs: Sequence[Measurement]) -> str:
+    scores = [run.score for run in runs if run.score is not None]
+    return f"{statistics.median(scores):.3f}" if scores else "failed"
 
 
 def _cell(runs: Sequence[Measurement], name: str, kind: str) -> str:

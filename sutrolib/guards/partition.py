@@ -94,9 +94,8 @@ class Trials:
     def run(self, setting: Setting, seed: int) -> Measurement:
         """One run of a setting on a seed."""
         model = dataclasses.replace(self.model, **setting)  # type: ignore[type-var]
-        clock = WallTime(runs=1, window=0)
-        options = {"only_solved": True, "trace_updates": self.trace_updates}
-        found = measure(self.problem, model, [clock, self.meter], seed, **options)  # type: ignore[arg-type]
+        meters = [WallTime(runs=1, window=0), self.meter]
+        found = measure(self.problem, model, meters, seed, only_solved=True, trace_updates=self.trace_updates)
         self.on_measurement(found)
         return found
 
