@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.meters.base import Kind
-from sutrolib.verdict import _interval, compare
+from sutrolib.verdict import compare, interval_of
 
 SEEDS = range(6)
 
@@ -72,9 +72,9 @@ def test_the_ratio_scales_with_the_cost(factor, costs):
     assert other.value == pytest.approx(one.value * factor, rel=1e-6)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_theinterval_of_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
-    intervals = [_interval(rng.normal(3.0, 1.0, size=20), 0.95, float) for _ in range(150)]
+    intervals = [interval_of(rng.normal(3.0, 1.0, size=20), 0.95, float) for _ in range(150)]
     covered = sum(i.low <= 3.0 <= i.high for i in intervals) / len(intervals)
     assert 0.86 <= covered < 1
 
