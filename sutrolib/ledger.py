@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 from sutrolib import places
 from sutrolib.measure import Measurement
 from sutrolib.meters.base import Reading
+from sutrolib.provenance import commit, now
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HASH_LENGTH = 12
+STUDIES = "studies"
 
 
 class UnreadableMeasurement(UserWarning):
@@ -47,15 +49,32 @@ class Ledger:
 
     def add(self, measurement: Measurement) -> Path:
         """Write one measurement and return its file. Raises OSError, naming the folder, where it cannot be written."""
-        content = _encode(measurement)
-        stamp = measurement.when.translate(str.maketrans("", "", "-:")).split("+")[0]
-        path = self.folder / f"{stamp}-{_hash(content)}.json"
+        return self._write(self.folder, measurement.when, _encode(measurement))
+
+    def _write(self, folder: Path, when: str, content: bytes) -> Path:
+        stamp = when.translate(str.maketrans("", "", "-:")).split("+")[0]
+        path = folder / f"{stamp}-{_hash(content)}.json"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             _write_atomically(path, content)
         except OSError as error:
-            raise OSError(f"the measurement could not be kept in {self.folder}: {error}") from error
+            raise OSError(f"the measurement could not be kept in {folder}: {error}") from error
         return path
+
+    def add_study(self, study: Mapping[str, Any]) -> Path:
+        """Keep what a search found and what it cost (``Study.plain()``), under studies/; raises as :meth:`add`."""
+        content = json.dumps({**study, "when": now(), "commit": commit()}, indent=1, sort_keys=True, allow_nan=False)
+        return self._write(self.folder / STUDIES, now(), content.encode() + b"\n")
+
+    def studies(self) -> list[dict[str, Any]]:
+        """All searches that were kept, oldest first; one that cannot be read is named in a warning and skipped."""
+        found = []
+        for path in sorted((self.folder / STUDIES).glob("*.json")):
+            try:
+                found.append(json.loads(_intact(path)))
+            except (OSError, ValueError) as error:
+                warnings.warn(f"{path.name} was skipped: {error}", UnreadableMeasurement, stacklevel=2)
+        return found
 
     def read(self) -> tuple[list[Measurement], list[Damaged]]:
         """All measurements, oldest first, and the files that could not be read."""
@@ -123,11 +142,15 @@ def _plain(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _decode(path: Path) -> Measurement:
+def _intact(path: Path) -> bytes:
     content = path.read_bytes()
     if _hash(content) != path.stem.rpartition("-")[2]:
         raise ValueError("its content is not what its name was made from, so it was cut short or changed")
-    fields = json.loads(content)
+    return content
+
+
+def _decode(path: Path) -> Measurement:
+    fields = json.loads(_intact(path))
     fields["readings"] = tuple(Reading(**reading) for reading in fields["readings"])
     return Measurement(**fields)
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sutrolib.cube import RUNGS, Axis
-from sutrolib.meters.base import Kind, Meter, NoReading, Reading
+from sutrolib.meters.base import Kind, Meter, NoReading, ProgramMeter, Reading
 from sutrolib.meters.clock import WallTime
 from sutrolib.meters.trace import TorchTrace, TracedMeter
-from sutrolib.nouns import Budget, FailedRun, Fitted, Model, Problem, Task, describe
-from sutrolib.provenance import commit, machine, versions
+from sutrolib.nouns import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, Task, describe
+from sutrolib.provenance import commit, machine, now, versions
 
 BY_HAND = RUNGS[Axis.PROCESS][0].key
 PREDICTIONS = 1000
@@ -77,26 +76,32 @@ def measure(
     only_solved: bool = False,
     whole: bool = False,
     trace_updates: int | None = None,
+    timed: bool = True,
 ) -> Measurement:
     """Train ``model`` on the task of ``seed`` once for every pass that ``meters`` need, and score it.
 
-    Wall-clock time is always measured. With ``only_solved``, a run whose score misses the target is timed and not
+    Wall-clock time is always measured, unless ``timed`` is False: then nothing waits for a quiet machine, and one
+    traced training gives score and counts. With ``only_solved``, a run whose score misses the target is timed and not
     weighed any further. With ``whole``, there are three more sorts of reading: ``time-to-target``, ``model-size``, and
     ``inference-...`` of each meter for 1,000 predictions. ``trace_updates`` traces no more than so many updates of a
     long training, and scales what adds up; such a count is modelled. A meter that cannot work here or saw nothing
     leaves no reading, and its reason in ``missing``. A FailedRun is recorded; whatever else the training raises is
-    raised.
+    raised. Who watches the learning curve (``budget.watch``) watches the first training only; where that is ended, the
+    others end at the same update.
+    Raises ValueError for what cannot be done untimed.
     """
     task = problem.sample(seed)
     clock = next((m for m in meters if isinstance(m, WallTime)), WallTime())
     scales = _Scales(meters, clock)
+    if not timed and (whole or scales.windows):
+        raise ValueError("timed=False with whole=True or a meter of seconds or joules, accepted are counting meters")
 
-    def fit(limit: Budget | None = budget) -> Fitted:
-        return model.fit(task.for_training(model.asks), seed, limit)
+    def fit(limit: Budget | None = None) -> Fitted:
+        return model.fit(task.for_training(model.asks), seed, limit or budget)
 
     score, scores, failure = None, {}, ""
     try:
-        fitted = scales.window(clock, fit)
+        fitted = scales.window(clock, fit) if timed else scales.untimed(fit, trace_updates)
     except FailedRun as error:
         failure = str(error)
     else:
@@ -104,12 +109,49 @@ def measure(
         score = task.score(predictions, _test(task).y)
         scores = {name: rate(predictions, _test(task).y) for name, rate in task.also.items()}
         if score >= task.target or not only_solved:
+            if budget and budget.watch:
+                budget = dataclasses.replace(budget, watch=None, steps=fitted.steps or budget.steps)
             scales.weigh(fit, trace_updates, fitted.steps)
             if whole:
                 scales.serve(task, fitted)
                 scales.time_to_target(task, fit, fitted, score)
         else:
             scales.leave(f"not weighed, as the score of {score:.3g} misses the target of {task.target:g}")
+    return _measurement(problem, model, task, seed, process, scales, score, scores, failure)
+
+
+def measure_program(
+    problem: Problem, model: ProgramModel, meter: ProgramMeter, seed: int, process: str = BY_HAND
+) -> Measurement:
+    """Have ``meter`` run the program that ``model`` makes for the task of ``seed``, and score what it computes.
+
+    A FailedRun is recorded; whatever else is raised is raised.
+    """
+    task = problem.sample(seed)
+    scales = _Scales([], WallTime())
+    score, failure = None, ""
+    try:
+        with meter:
+            fitted = model.fit_by(meter.run, task.for_training(model.asks), seed)
+    except FailedRun as error:
+        failure = str(error)
+    else:
+        score = score_of(task, fitted)
+        scales.keep(meter.name, lambda: meter.reading)
+    return _measurement(problem, model, task, seed, process, scales, score, {}, failure)
+
+
+def _measurement(
+    problem: Problem,
+    model: Model | ProgramModel,
+    task: Task,
+    seed: int,
+    process: str,
+    scales: _Scales,
+    score: float | None,
+    scores: Mapping[str, float],
+    failure: str,
+) -> Measurement:
     return Measurement(
         problem=describe(problem),
         model=describe(model),
@@ -126,7 +168,7 @@ def measure(
         machine=machine(),
         versions=versions(),
         commit=commit(),
-        when=datetime.now(UTC).isoformat(timespec="microseconds"),
+        when=now(),
     )
 
 
@@ -139,23 +181,32 @@ class _Scales:
         self.windows = [m for m in meters if not isinstance(m, TracedMeter | WallTime)]
         self.readings: list[Reading] = []
         self.missing: dict[str, str] = {}
+        self._trace: TorchTrace | None = None
+
+    def untimed(self, work: Callable[[], Fitted], trace_updates: int | None) -> Fitted:
+        """Run ``work`` once, under the trace where all of it is to be traced anyway."""
+        if not self.traced or trace_updates is not None:
+            return work()
+        self._trace = TorchTrace()
+        with self._trace:
+            return work()
 
     def window(self, meter: Meter, work: Callable[[], Any], name: str = "", **detail: Any) -> Any:
         """Run ``work`` in the window of ``meter``, keep its reading (as ``name``), and return the last result."""
         with meter:
             result = meter.repeat(work)
-        self._keep(name or meter.name, lambda: meter.reading, detail)
+        self.keep(name or meter.name, lambda: meter.reading, detail)
         return result
 
     def weigh(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
         """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less, and the windows."""
         cut = trace_updates if trace_updates is not None and trace_updates < updates else None
         if self.traced:
-            trace = _trace(lambda: work(Budget(steps=cut)) if cut else work())
+            trace = self._trace or _trace(lambda: work(Budget(steps=cut)) if cut else work())
             for meter in self.traced:
                 scale = updates / cut if cut and meter.adds_up else 1.0
                 detail = {"updates": updates, "traced_updates": cut} if cut else {}
-                self._keep(meter.name, lambda meter=meter: meter.read(trace), detail, scale)  # type: ignore[misc]
+                self.keep(meter.name, lambda meter=meter: meter.read(trace), detail, scale)  # type: ignore[misc]
         self._windows(work)
 
     def serve(self, task: Task, fitted: Fitted) -> None:
@@ -170,7 +221,7 @@ class _Scales:
         if self.traced:
             trace = _trace(work)
             for meter in self.traced:
-                self._keep(INFERENCE + meter.name, lambda meter=meter: meter.read(trace), detail)  # type: ignore[misc]
+                self.keep(INFERENCE + meter.name, lambda meter=meter: meter.read(trace), detail)  # type: ignore[misc]
         self._windows(work, INFERENCE, **detail)
         if fitted.nbytes:
             self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
@@ -187,10 +238,10 @@ class _Scales:
             with clock:
                 part = clock.repeat(lambda updates=updates: fit(Budget(steps=updates)))  # type: ignore[misc]
             if score_of(task, part) >= task.target:
-                self._keep(TO_TARGET, lambda clock=clock: clock.reading, {"updates": updates})  # type: ignore[misc]
+                self.keep(TO_TARGET, lambda clock=clock: clock.reading, {"updates": updates})  # type: ignore[misc]
                 return
         whole = next(reading for reading in self.readings if reading.name == self.clock.name)
-        self._keep(TO_TARGET, lambda: whole, {"updates": fitted.steps})
+        self.keep(TO_TARGET, lambda: whole, {"updates": fitted.steps})
 
     def leave(self, why: str) -> None:
         """Weigh nothing more, for this reason."""
@@ -203,7 +254,7 @@ class _Scales:
             else:
                 self.missing[prefix + window.name] = window.available().why
 
-    def _keep(
+    def keep(
         self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None, scale: float = 1.0
     ) -> None:
         try:

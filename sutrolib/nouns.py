@@ -113,11 +113,13 @@ class Task:
 class Budget:
     """The most that one fit may spend: parameter updates (``steps``) or wall-clock ``seconds``.
 
-    None means no limit of that sort. Raises ValueError for a limit that is not positive.
+    None means no limit of that sort. ``watch(updates, held-out score)`` is told of every point of the learning curve,
+    and says whether to go on. Raises ValueError for a limit that is not positive.
     """
 
     steps: int | None = None
     seconds: float | None = None
+    watch: Callable[[int, float], bool] | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("seconds", self.seconds)):
@@ -129,6 +131,10 @@ class Budget:
         return (self.steps is not None and steps >= self.steps) or (
             self.seconds is not None and seconds >= self.seconds
         )
+
+    def ended(self, steps: int, score: float) -> bool:
+        """Whether whoever watches the learning curve ends the fit at this point of it."""
+        return self.watch is not None and not self.watch(steps, score)
 
 
 class Problem(Protocol):
@@ -207,12 +213,28 @@ class Model(Protocol):
         ...
 
 
+class ProgramModel(Protocol):
+    """A model that is a program, which a meter runs and prices read by read. A frozen dataclass, as :class:`Model`."""
+
+    name: ClassVar[str]
+    asks: ClassVar[tuple[str, ...]]
+
+    @property
+    def told(self) -> str:
+        """As that of :class:`Model`; it may depend on the fields."""
+        ...
+
+    def fit_by(self, run: Callable[[Any, Sequence[Any]], Any], task: Task, seed: int) -> Fitted:
+        """Have ``run(program, arguments)`` run the program on ``task.train``, and make a Fitted of what it returns."""
+        ...
+
+
 def nbytes(*tensors: Tensor) -> int:
     """The bytes that these tensors hold."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def describe(thing: Problem | Model) -> dict[str, Any]:
+def describe(thing: Problem | Model | ProgramModel) -> dict[str, Any]:
     """The name and the fields of a problem or a model, as plain JSON-ready values."""
     return {"name": type(thing).name, **dataclasses.asdict(thing)}  # type: ignore[call-overload]
 

@@ -6,7 +6,9 @@ from sutrolib.meters.carbon import CodeCarbon
 from sutrolib.meters.clock import WallTime
 from sutrolib.meters.counters import Joules
 from sutrolib.meters.counts import OperationCount, PeakMemory
+from sutrolib.meters.grid import GridCost
 from sutrolib.meters.hardware import CacheEnergy
+from sutrolib.meters.movement import WriteStackMovement
 from sutrolib.meters.reuse import DataMovement
 from sutrolib.meters.scalar import bytedmd, traced_eval
 from sutrolib.meters.trace import TorchTrace
@@ -17,6 +19,7 @@ __all__ = [
     "CacheEnergy",
     "CodeCarbon",
     "DataMovement",
+    "GridCost",
     "Joules",
     "Kind",
     "Meter",
@@ -27,6 +30,7 @@ __all__ = [
     "ReuseDistance",
     "TorchTrace",
     "WallTime",
+    "WriteStackMovement",
     "bytedmd",
     "traced_eval",
 ]

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -94,6 +94,18 @@ class Meter(ABC):
 
     def _make(self, value: float, detail: Mapping[str, Any]) -> Reading:
         return Reading(self.name, value, self.unit, self.kind, detail)
+
+
+class ProgramMeter(Meter):
+    """A meter that runs programs itself and prices their reads, for programs that no trace of PyTorch could see.
+
+    Within the ``with`` block every call of :meth:`run` is priced; outside of it programs are run and nothing is priced.
+    A block in which no program ran has no reading (NoReading).
+    """
+
+    @abstractmethod
+    def run(self, program: Any, arguments: Sequence[Any]) -> Any:
+        """The result of ``program`` for these arguments. What a program is, is the meter's to say."""
 
 
 class WindowMeter(Meter):

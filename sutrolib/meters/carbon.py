@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from sutrolib.meters.base import Availability, JouleMeter, Kind, Reading
 from sutrolib.meters.lock import meter_lock
@@ -84,6 +84,42 @@ class CodeCarbon(JouleMeter):
                 "codecarbon": data.codecarbon_version,
             },
         )
+
+
+class RunningJoules:
+    """The estimated joules of this machine since the block was entered, for whoever charges them as they go.
+
+    The machine-wide lock is held: what another meter's work draws would be counted here as well. Work that is shorter
+    than CodeCarbon's shortest sample (50 ms) shows up with what follows it.
+    """
+
+    def __init__(self, sampling: float = 1.0) -> None:
+        self.sampling = sampling
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        self._lock = meter_lock()
+        self._lock.acquire()
+        try:
+            self._tracker = _start(self.sampling, "USA")
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _stop(self._tracker)
+        finally:
+            self._lock.release()
+
+    @property
+    def joules(self) -> float:
+        """So far; never less than before."""
+        with _silence():
+            self._tracker.flush()
+        self._last = max(self._last, float(self._tracker._total_energy.kWh) * JOULES_PER_KWH)
+        return self._last
 
 
 @functools.cache

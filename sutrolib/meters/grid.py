@@ -14,7 +14,10 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+from sutrolib.meters.base import Kind, ProgramMeter
 
 OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "add": operator.add,
@@ -103,6 +106,45 @@ def grid_cost(program: GridProgram | str, arguments: Sequence[Number], expected:
     if found != list(expected):
         raise ValueError(f"the program computes {found}, accepted is {list(expected)}")
     return parsed.cost
+
+
+class GridCost(ProgramMeter):
+    """The cost of programs on the grid: each run adds the sum of ceil(sqrt(cell)) over all that its program reads."""
+
+    name = "grid-cost"
+    title = "cost on the grid"
+    unit = "reads x distance"
+    kind = Kind.COUNTED
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = False
+        self._known: tuple[str, GridProgram] | None = None  # the latest program as text: it is often run row by row
+
+    def __enter__(self) -> Self:
+        self._reading, self._open = None, True
+        self._costs: list[int] = []
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        if kind is None and self._costs:
+            self._reading = self._make(sum(self._costs), {"runs": len(self._costs)})
+
+    def run(self, program: GridProgram | str, arguments: Sequence[Any]) -> list[Any]:
+        """The outputs of a program, given as it is or as text. Raises ValueError for what is no program."""
+        parsed = self._parsed(program) if isinstance(program, str) else program
+        outputs = parsed.run(arguments)
+        if self._open:
+            self._costs.append(parsed.cost)
+        return outputs
+
+    def _parsed(self, text: str) -> GridProgram:
+        if self._known is None or self._known[0] != text:
+            self._known = text, GridProgram.parse(text)
+        return self._known[1]
 
 
 def naive_matmul(n: int) -> GridProgram:

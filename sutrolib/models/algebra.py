@@ -48,7 +48,7 @@ class GF2Elimination:
     The chance that n + extra random equations fall short of rank n is below 2^-extra.
     """
 
-    extra: int = field(default=10, metadata={"unit": "samples", "low": 0, "high": 1_000_000})
+    extra: int = field(default=10, metadata={"unit": "samples", "low": 0, "high": 1_000_000, "search": (0, 100)})
 
     name: ClassVar[str] = "GF(2) elimination"
     told: ClassVar[str] = "that it is a parity without noise"

@@ -51,12 +51,16 @@ class Classifier:
     after ``patience`` epochs in a row, or after ``max_epochs``. Fields out of range raise ValueError.
     """
 
-    lr: float = field(default=0.1, metadata={"unit": "", "low": 1e-6, "high": 100.0, "log": True})
-    momentum: float = field(default=0.9, metadata={"unit": "", "low": 0.0, "high": 0.999})
-    batch: int = field(default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000})
+    lr: float = field(
+        default=0.1, metadata={"unit": "", "low": 1e-6, "high": 100.0, "log": True, "search": (0.003, 1.0)}
+    )
+    momentum: float = field(default=0.9, metadata={"unit": "", "low": 0.0, "high": 0.999, "search": (0.0, 0.98)})
+    batch: int = field(
+        default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000, "log": True, "search": (4, 256)}
+    )
     max_epochs: int = field(default=60, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
     enough: float = field(default=0.97, metadata={"unit": "share", "low": 0.1, "high": 1.0})
-    patience: int = field(default=2, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
+    patience: int = field(default=2, metadata={"unit": "epochs", "low": 1, "high": 1_000_000, "search": (1, 4)})
     holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.01, "high": 0.9})
 
     name: ClassVar[str] = ""
@@ -115,7 +119,7 @@ def train(
         with torch.inference_mode():
             history.append((steps, task.score(network(x[held]), y[held])))
         sure = len(history) >= model.patience and all(s >= model.enough for _, s in history[-model.patience :])
-        if sure or spent:
+        if budget.ended(*history[-1]) or sure or spent:
             break
     return FittedClassifier(network, tuple(history), steps)
 
@@ -146,7 +150,9 @@ class SoftmaxRegression(Classifier):
 class Perceptron(Classifier):
     """A hidden layer of ReLUs and a linear one."""
 
-    hidden: int = field(default=128, metadata={"unit": "units", "low": 1, "high": 100_000})
+    hidden: int = field(
+        default=128, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (4, 512)}
+    )
 
     name: ClassVar[str] = "multi-layer perceptron"
 

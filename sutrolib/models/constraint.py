@@ -22,7 +22,7 @@ from sutrolib.nouns import Budget, Task
 class ConstraintSearch:
     """Finds ``k`` bits whose parity is every label, from one machine word of samples; the others then confirm it."""
 
-    k: int = field(default=3, metadata={"unit": "bits", "low": 2, "high": 12})
+    k: int = field(default=3, metadata={"unit": "bits", "low": 2, "high": 12, "search": (2, 5)})
 
     name: ClassVar[str] = "constraint search"
     told: ClassVar[str] = "that it is a parity without noise, and k"

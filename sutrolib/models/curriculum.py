@@ -25,7 +25,7 @@ NEAR_ZERO = 0.01  # of the uniform start of a fresh network
 class Curriculum:
     """Trains ``network`` on ``first`` bits, then on ``second``, then on all; a lesson of no fewer bits is left out."""
 
-    first: int = field(default=10, metadata={"unit": "bits", "low": 1, "high": 10_000})
+    first: int = field(default=10, metadata={"unit": "bits", "low": 1, "high": 10_000, "search": (3, 15)})
     second: int = field(default=30, metadata={"unit": "bits", "low": 1, "high": 10_000})
     network: TwoLayerNetwork = field(default_factory=TwoLayerNetwork)
 
@@ -74,7 +74,9 @@ def _left(budget: Budget, steps: int, seconds: float) -> Budget | None:
     """What is left of the budget; None where nothing is."""
     if budget.spent(steps, seconds):
         return None
+    watch = budget.watch
     return Budget(
         None if budget.steps is None else budget.steps - steps,
         None if budget.seconds is None else budget.seconds - seconds,
+        None if watch is None else lambda updates, score: watch(steps + updates, score),
     )

@@ -49,8 +49,10 @@ class Mixture(nn.Module):
 class MixtureOfExperts(Classifier):
     """``experts`` perceptrons of ``hidden`` units each, of which a sample sees one."""
 
-    experts: int = field(default=4, metadata={"unit": "experts", "low": 1, "high": 1024})
-    hidden: int = field(default=32, metadata={"unit": "units", "low": 1, "high": 100_000})
+    experts: int = field(default=4, metadata={"unit": "experts", "low": 1, "high": 1024, "search": (2, 8)})
+    hidden: int = field(
+        default=32, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (2, 128)}
+    )
     balance: float = field(default=0.01, metadata={"unit": "", "low": 0.0, "high": 100.0})
 
     name: ClassVar[str] = "mixture of experts"

@@ -25,8 +25,10 @@ CHUNK = 1024  # subsets at a time
 class WalshFourier:
     """Takes the subset of ``k`` bits with the largest correlation over the first ``samples``."""
 
-    k: int = field(default=3, metadata={"unit": "bits", "low": 1, "high": 12})
-    samples: int = field(default=200, metadata={"unit": "samples", "low": 1, "high": 10_000_000})
+    k: int = field(default=3, metadata={"unit": "bits", "low": 1, "high": 12, "search": (1, 4)})
+    samples: int = field(
+        default=200, metadata={"unit": "samples", "low": 1, "high": 10_000_000, "log": True, "search": (20, 1000)}
+    )
 
     name: ClassVar[str] = "Walsh-Fourier search"
     told: ClassVar[str] = "that it is a parity, and k"

@@ -205,6 +205,7 @@ class GPT:
             spent = steps >= self.max_steps or budget.spent(steps, time.perf_counter() - began)
             if len(held) > self.block and (spent or steps % self.eval_every == 0):
                 history.append((steps, self._held_out_score(task, network, held)))
+                spent = spent or budget.ended(*history[-1])
         return FittedGPT(network.eval(), task.alphabet, tuple(history), steps)
 
     def optimizer(self, network: Transformer) -> torch.optim.AdamW:

@@ -44,8 +44,12 @@ class FittedHebbian:
 class Hebbian:
     """A hidden layer and an output, both trained by the rule above for ``epochs``."""
 
-    hidden: int = field(default=200, metadata={"unit": "units", "low": 1, "high": 100_000})
-    lr: float = field(default=0.1, metadata={"unit": "", "low": 1e-6, "high": 10.0, "log": True})
+    hidden: int = field(
+        default=200, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (8, 1000)}
+    )
+    lr: float = field(
+        default=0.1, metadata={"unit": "", "low": 1e-6, "high": 10.0, "log": True, "search": (0.003, 1.0)}
+    )
     batch: int = field(default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000})
     epochs: int = field(default=20, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
     holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.0, "high": 0.9})
@@ -79,6 +83,6 @@ class Hebbian:
                         break
                 scored = slice(kept, None) if kept < len(x) else slice(None)
                 history.append((steps, task.score(FittedHebbian(W, v, (), steps).predict(x[scored]), y[scored])))
-                if spent:
+                if budget.ended(*history[-1]) or spent:
                     break
         return FittedHebbian(W, v, tuple(history), steps)

@@ -22,7 +22,9 @@ from sutrolib.nouns import Budget, Task
 class InfluenceEstimation:
     """Takes the bits whose flips change more than half of ``probes`` labels; noisy labels need more probes."""
 
-    probes: int = field(default=8, metadata={"unit": "queries a bit", "low": 1, "high": 1_000_000})
+    probes: int = field(
+        default=8, metadata={"unit": "queries a bit", "low": 1, "high": 1_000_000, "log": True, "search": (1, 128)}
+    )
 
     name: ClassVar[str] = "influence estimation"
     told: ClassVar[str] = "that it is a parity, and the label of any input it asks for"

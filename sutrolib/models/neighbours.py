@@ -42,7 +42,7 @@ class FittedNeighbours:
 class NearestNeighbours:
     """The ``k`` nearest vote."""
 
-    k: int = field(default=3, metadata={"unit": "neighbours", "low": 1, "high": 10_000})
+    k: int = field(default=3, metadata={"unit": "neighbours", "low": 1, "high": 10_000, "search": (1, 15)})
 
     name: ClassVar[str] = "k nearest neighbours"
     told: ClassVar[str] = "samples only"

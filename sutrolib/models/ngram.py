@@ -100,7 +100,7 @@ class NGramReader:
 class KneserNey:
     """Counts all strings of up to ``order`` characters: one to predict, the others as context."""
 
-    order: int = field(default=6, metadata={"unit": "characters", "low": 1, "high": 16})
+    order: int = field(default=6, metadata={"unit": "characters", "low": 1, "high": 16, "search": (1, 8)})
 
     name: ClassVar[str] = "Kneser-Ney n-gram"
     told: ClassVar[str] = "samples only"

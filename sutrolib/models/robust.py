@@ -28,7 +28,7 @@ AT_ONCE = 64  # subsets that are eliminated side by side, at first
 class RobustGF2:
     """Solves random subsets of n + ``extra`` samples, up to ``subsets`` of them."""
 
-    extra: int = field(default=3, metadata={"unit": "samples", "low": 0, "high": 100})
+    extra: int = field(default=3, metadata={"unit": "samples", "low": 0, "high": 100, "search": (0, 12)})
     subsets: int = field(default=200_000, metadata={"unit": "subsets", "low": 1, "high": 100_000_000})
 
     name: ClassVar[str] = "noise-robust GF(2)"

@@ -1,45 +1,191 @@
-"""A Study: what a process tried, what it kept, and what the search itself cost."""
+"""A Study: what a process tried, what it found, and what the search itself cost."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sutrolib.measure import Measurement
-from sutrolib.nouns import Interval, Model
-from sutrolib.verdict import Verdict, paired_ratio
+from sutrolib.nouns import Model
+from sutrolib.processes.budget import NOTHING, Override, Passed, SearchBudget, Spent
+from sutrolib.processes.judge import Judged, State
+from sutrolib.processes.space import Proposal, Space
+
+UNSOLVED = 100.0  # decades above any cost: whatever solves the problem ranks before whatever does not
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate against the best before it.
+    """One candidate: what was proposed, what became of it, and what finding that out cost.
 
-    ``runs`` and ``rivals`` are the paired measurements of the candidate and of the best before it, seed by seed;
-    ``verdict`` is None where the candidate was turned down before its cost was compared.
+    ``cost`` is there where the problem was solved; ``effort`` is the sum of all readings, in the meter's unit;
+    ``runs`` is empty for a trial that another process ran or an earlier session kept.
     """
 
-    title: str
-    expectation: str
-    model: Model
-    kept: bool
+    number: int
+    proposal: Proposal | None  # None for what was no proposal at all
+    state: State
     why: str
-    runs: tuple[Measurement, ...]
-    rivals: tuple[Measurement, ...] = ()
-    verdict: Verdict | None = None
+    told: str = ""
+    cost: float | None = None
+    score: float | None = None
+    seconds: float | None = None
+    effort: float = 0.0
+    spent: Spent = NOTHING
+    runs: tuple[Measurement, ...] = ()
 
-    def ratio(self, name: str) -> Interval | None:
-        """The reading ``name`` of the candidate over that of the best before it; None where it was not weighed."""
-        return paired_ratio(self.runs, self.rivals, name) if self.verdict else None
+    @property
+    def rank(self) -> float:
+        """Smaller is better: the logarithm of the cost where solved, beyond all of these by the score where not."""
+        if self.cost is not None:
+            return math.log10(self.cost)
+        return UNSOLVED - self.score if self.score is not None else math.inf
+
+    def plain(self) -> dict[str, Any]:
+        """Everything but the runs as plain JSON; a score or cost that is no number is left out."""
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "runs"}
+        found["spent"] = dataclasses.asdict(self.spent)
+        if self.proposal is not None:
+            found["proposal"] = {"family": self.proposal.family, "settings": dict(self.proposal.settings)}
+        return found
+
+
+def trial_from(plain: Mapping[str, Any]) -> Trial:
+    """The trial of :meth:`Trial.plain`."""
+    fields = dict(plain)
+    proposal = fields.pop("proposal")
+    return Trial(
+        **{k: v for k, v in fields.items() if k not in ("spent", "state")},
+        proposal=Proposal(**proposal) if proposal else None,
+        state=State(fields["state"]),
+        spent=Spent(**fields["spent"]),
+    )
+
+
+def trial_of(number: int, proposal: Proposal, told: str, judged: Judged, spent: Spent) -> Trial:
+    """The trial of a proposal that was judged."""
+    plain = {f.name: getattr(judged, f.name) for f in dataclasses.fields(judged)}
+    return Trial(number=number, proposal=proposal, told=told, spent=spent, **plain)
 
 
 @dataclass(frozen=True)
 class Study:
-    """The trials in order, the model that was best in the end, and the seconds that the search took."""
+    """The trials of one search in order, why it ended, and its milestones.
 
+    ``metric``, ``unit`` and ``kind`` are those of the meter that the search was judged by.
+    """
+
+    process: str
+    problem: Mapping[str, Any]
+    space: Space
+    metric: str
+    unit: str
+    kind: str
+    budget: SearchBudget
+    seed: int
     trials: tuple[Trial, ...]
-    best: Model
-    seconds: float
+    stopped: str
+    milestones: tuple[Passed, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    controls: Spent = NOTHING  # what the controls cost
+    chosen: int | None = None  # the number of the best trial, where the process does not go by the cost alone
 
     @property
-    def kept(self) -> tuple[Trial, ...]:
-        """The trials that were kept; the first of all is the starting point."""
-        return tuple(trial for trial in self.trials if trial.kept)
+    def spent(self) -> Spent:
+        """What the search spent, its controls included."""
+        return sum((trial.spent for trial in self.trials), self.controls)
+
+    @property
+    def effort(self) -> float:
+        """The readings of all that was trained, pruned and failed trials included, in the meter's unit."""
+        return sum(trial.effort for trial in self.trials)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that was chosen, or the cheapest one that solves the problem; None where none does."""
+        if self.chosen is not None:
+            return self.trials[self.chosen]
+        return best_of(self.trials)
+
+    @property
+    def model(self) -> Model:
+        """The model of the best trial. Raises ValueError where no trial solved the problem."""
+        if self.best is None or self.best.proposal is None:
+            raise ValueError(f"{self.process}: none of {len(self.trials)} trials solved the problem")
+        return self.space.model(self.best.proposal)
+
+    def space_from_best(self) -> Space:
+        """The same space, beginning at the best trial: for a search that goes on from there."""
+        assert self.best is not None
+        assert self.best.proposal is not None
+        best = self.space.family(self.best.proposal.family)
+        begun = dataclasses.replace(best, model=self.model)
+        return Space((begun, *(family for family in self.space.families if family is not best)))
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """The Pareto front in cost, seconds and score: trials that no other one beats in all of these."""
+        full = [t for t in self.trials if t.seconds is not None and t.score is not None and t.effort > 0]
+        values = {t.number: (t.cost or t.effort, t.seconds or math.inf, -(t.score or 0.0)) for t in full}
+
+        def beaten(trial: Trial) -> bool:
+            mine = values[trial.number]
+            return any(
+                theirs != mine and all(b <= a for a, b in zip(mine, theirs, strict=True)) for theirs in values.values()
+            )
+
+        return tuple(sorted((t for t in full if not beaten(t)), key=lambda t: values[t.number]))
+
+    @property
+    def tried(self) -> str:
+        """How much of the space was tried, in words: one bad subset does not close a method."""
+        proposals = {t.proposal.key for t in self.trials if t.proposal is not None}
+        size = self.space.size
+        known = {t.proposal.family for t in self.trials if t.proposal is not None}
+        families = f"{len(known)} of {len(self.space.families)} families, " if len(self.space.families) > 1 else ""
+        of = f"{size:,.0f}" if math.isfinite(size) else "infinitely many"
+        return f"{families}{len(proposals)} of {of} settings"
+
+    def curve(self, unit: str = "trials") -> list[tuple[float, float]]:
+        """The best cost so far over what was spent (``trials``, ``seconds``, ``joules`` or ``effort``), trial by trial.
+
+        Infinite while nothing is solved. Raises ValueError for another unit.
+        """
+        if unit not in ("trials", "seconds", "joules", "effort"):
+            raise ValueError(f"unit={unit!r}, accepted are trials, seconds, joules and effort")
+        points, total, best = [], 0.0, math.inf
+        for trial in self.trials:
+            total += trial.effort if unit == "effort" else getattr(trial.spent, unit)
+            best = min(best, trial.cost if trial.cost is not None else math.inf)
+            points.append((total, best))
+        return points
+
+    def plain(self) -> dict[str, Any]:
+        """The study as plain JSON, for the ledger."""
+        return {
+            "process": self.process,
+            "problem": dict(self.problem),
+            "space": self.space.describe(),
+            "metric": self.metric,
+            "unit": self.unit,
+            "kind": self.kind,
+            "budget": dataclasses.asdict(self.budget),
+            "seed": self.seed,
+            "spent": dataclasses.asdict(self.spent),
+            "effort": self.effort,
+            "stopped": self.stopped,
+            "tried": self.tried,
+            "best": self.best.plain() if self.best else None,
+            "milestones": [dataclasses.asdict(passed) for passed in self.milestones],
+            "overrides": [dataclasses.asdict(override) for override in self.overrides],
+            "trials": [trial.plain() for trial in self.trials],
+        }
+
+
+def best_of(trials: Sequence[Trial]) -> Trial | None:
+    """The cheapest of those that solve the problem, the first of equal ones."""
+    solved = [trial for trial in trials if trial.cost is not None]
+    return min(solved, key=lambda trial: trial.rank, default=None)

@@ -1,6 +1,7 @@
 import pytest
 
-from sutrolib.meters.grid import GridProgram, grid_cost, naive_matmul
+from sutrolib.meters.base import Kind, NoReading
+from sutrolib.meters.grid import GridCost, GridProgram, grid_cost, naive_matmul
 
 
 def test_the_published_example_of_five_arguments_costs_15():
@@ -55,3 +56,40 @@ def test_wrong_arguments_are_counted():
         GridProgram.parse("1,2;mul 3,1,2;3").run([1])
     with pytest.raises(ValueError, match="n=0"):
         naive_matmul(0)
+
+
+EXAMPLE = "1,2,3,4,5;mul 1,1,2;mul 2,3,4;add 1,1,2;add 1,1,5;1"
+
+
+@pytest.mark.parametrize("program", [EXAMPLE, GridProgram.parse(EXAMPLE)])
+def test_the_meter_prices_a_program_given_as_text_or_as_it_is(program):
+    meter = GridCost()
+    with meter:
+        assert meter.run(program, [2, 3, 4, 5, 6]) == [32]
+    assert (meter.reading.value, meter.reading.kind) == (15, Kind.COUNTED)
+
+
+def test_the_runs_of_a_block_add_up_and_those_outside_are_not_priced():
+    meter = GridCost()
+    assert meter.run("1,2;mul 3,1,2;3", [2, 3]) == [6]
+    with meter:
+        assert meter.run(EXAMPLE, [2, 3, 4, 5, 6]) == [32]
+        assert meter.run("1,2;mul 3,1,2;3", [2, 3]) == [6]
+    assert meter.run(EXAMPLE, [1, 1, 1, 1, 1]) == [3]
+    assert meter.reading.value == 15 + 5
+    assert meter.reading.detail == {"runs": 2}
+    with meter:
+        meter.run("1,2;mul 3,1,2;3", [2, 3])
+    assert meter.reading.value == 5
+
+
+def test_a_block_in_which_no_program_ran_to_its_end_has_no_reading():
+    meter = GridCost()
+    with meter:
+        pass
+    with pytest.raises(NoReading):
+        _ = meter.reading
+    with pytest.raises(ValueError, match="1 arguments"), meter:
+        [meter.run(EXAMPLE, arguments) for arguments in ([1, 2, 3, 4, 5], [1])]
+    with pytest.raises(NoReading):
+        _ = meter.reading

@@ -1,0 +1,249 @@
+"""From a plan of a matrix product to a program: the order of its multiply-adds, its copies, and a cell for each value.
+
+A program is written in static single assignment (Cytron et al., ACM TOPLAS 13(4), 1991): each instruction makes a new
+value, which lives from the instruction that makes it to the last one that reads it. Writes are free on the grid, so
+values need no other place in common than the cells. Two values may share a cell unless their lifetimes overlap, so
+cells are given by colouring intervals (register allocation by linear scan, Poletto and Sarkar, ACM TOPLAS 21(5), 1999;
+the densest set of intervals for one cell is weighted interval scheduling, Kleinberg and Tardos, Algorithm Design, 6.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+COPY, MUL, ADD = range(3)
+NONE = -1
+LEVELS = 3  # loops over tiles, over the blocks of a tile, over the elements of a block
+FAR, NEAR = range(2)  # the two stages of copies: a near copy is made of a far one where there is one
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A program without cells. Values 0 to 2 n^2 - 1 are the inputs; every instruction makes the next one.
+
+    ``instructions`` has rows (operation, value made, value read, value read); a copy reads only the first. ``birth`` is
+    the instruction that makes a value, -1 for inputs; ``death`` the last that reads it, the number of instructions for
+    outputs; ``reads`` counts those. ``named`` is the cell that it has where each element of A, B and C and the latest
+    product have cells of their own, 0 for copies. ``outputs`` are the values of C, row-major.
+    """
+
+    instructions: np.ndarray
+    birth: np.ndarray
+    death: np.ndarray
+    reads: np.ndarray
+    named: np.ndarray
+    outputs: np.ndarray
+
+    def kept(self, cells: np.ndarray) -> np.ndarray:
+        """Which instructions are needed once values have cells: all but the copies of a cell to itself."""
+        code, made, read = self.instructions[:, 0], self.instructions[:, 1], self.instructions[:, 2]
+        needed: np.ndarray = (code != COPY) | (cells[made] != cells[read])
+        return needed
+
+    def cost(self, cells: np.ndarray) -> int:
+        """The sum of ceil(sqrt(cell)) over all reads, for a cell for each value."""
+        distance = np.ceil(np.sqrt(cells)).astype(np.int64)  # exact, as the cells are far below 2^52
+        idle = self.instructions[~self.kept(cells), 2]
+        return int(distance @ self.reads) - int(distance[idle].sum())
+
+
+def schedule(n: int, order: np.ndarray, gaps: np.ndarray, fewest: np.ndarray) -> Schedule:
+    """The program that does the multiply-adds (i, j, k), rows of ``order``, one after the other.
+
+    An element that is read again within ``gaps[operand, stage]`` multiply-adds, and at least ``fewest[operand, stage]``
+    times in such a row of reads, is copied before the first of these, and the copy read; operands are A and B.
+    """
+    return Schedule(*_emit(n, order, gaps, fewest))
+
+
+@njit(cache=True)
+def traverse(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray) -> np.ndarray:
+    """The (i, j, k) of a nest of nine loops, shape (n^3, 3).
+
+    ``sizes[level, x]`` is the step of the loops over dimension x of levels 0 and 1, 1 at level 2; ``orders[level]`` are
+    the dimensions from the outermost loop to the innermost. Where ``snakes[level]``, loops turn around instead of
+    starting again.
+    """
+    result = np.empty((n * n * n, 3), np.int64)
+    low = np.zeros((LEVELS + 1, 3), np.int64)  # where the current tile, block and element begin
+    extent = np.full((LEVELS + 1, 3), n, np.int64)
+    position, length, runs = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)
+    found, depth, entering = 0, 0, True
+    while depth >= 0:
+        level = depth // 3
+        x = orders[level, depth % 3]
+        if entering:
+            length[depth] = (extent[level, x] + sizes[level, x] - 1) // sizes[level, x]
+            position[depth] = 0
+            runs[depth] += 1
+        if position[depth] == length[depth]:
+            depth, entering = depth - 1, False
+            continue
+        turned = snakes[level] and runs[depth] % 2 == 0
+        at = (length[depth] - 1 - position[depth] if turned else position[depth]) * sizes[level, x]
+        position[depth] += 1
+        low[level + 1, x] = low[level, x] + at
+        extent[level + 1, x] = min(sizes[level, x], extent[level, x] - at)
+        entering = depth < 8
+        if entering:
+            depth += 1
+        else:
+            result[found] = low[LEVELS]
+            found += 1
+    return result
+
+
+@njit(cache=True)
+def _copied_at(elements: np.ndarray, size: int, gap: int, fewest: int, counts: np.ndarray) -> np.ndarray:
+    """For each read the one before which its copy is made, or NONE. Only reads in ``counts`` add to ``fewest``."""
+    start = np.empty(len(elements), np.int64)
+    number = np.zeros(len(elements), np.int64)
+    first, last = np.zeros(size, np.int64), np.full(size, NONE, np.int64)
+    for m in range(len(elements)):
+        e = elements[m]
+        if last[e] == NONE or m - last[e] > gap:
+            first[e] = m
+        last[e] = m
+        start[m] = first[e]
+        number[start[m]] += counts[m]
+    for m in range(len(elements)):
+        if gap == 0 or number[start[m]] < fewest:
+            start[m] = NONE
+    return start
+
+
+@njit(cache=True)
+def _emit(
+    n: int, order: np.ndarray, gaps: np.ndarray, fewest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    steps, square = len(order), n * n
+    elements = np.empty((2, steps), np.int64)
+    copied = np.empty((2, 2, steps), np.int64)
+    for m in range(steps):
+        elements[0, m] = order[m, 0] * n + order[m, 2]
+        elements[1, m] = square + order[m, 2] * n + order[m, 1]
+    for o in range(2):
+        counts = np.ones(steps, np.int64)
+        copied[o, NEAR] = _copied_at(elements[o], 2 * square, gaps[o, NEAR], fewest[o, NEAR], counts)
+        for m in range(steps):
+            counts[m] = copied[o, NEAR, m] == NONE or copied[o, NEAR, m] == m
+        copied[o, FAR] = _copied_at(elements[o], 2 * square, gaps[o, FAR], fewest[o, FAR], counts)
+
+    most = 2 * square + 6 * steps
+    instructions = np.zeros((6 * steps, 4), np.int64)
+    birth, death, reads = np.full(most, NONE, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    named = np.zeros(most, np.int64)
+    named[: 2 * square] = np.arange(1, 2 * square + 1)
+    copies = np.zeros((2, 2 * square), np.int64)  # the latest copy of each element at each stage
+    sums = np.full(square, NONE, np.int64)  # the value of each element of C so far
+    time, made = 0, 2 * square
+    for m in range(steps):
+        factors = np.zeros(2, np.int64)
+        for o in range(2):
+            value = elements[o, m]
+            for stage in range(2):
+                if copied[o, stage, m] == m:
+                    instructions[time] = (COPY, made, value, value)
+                    birth[made], death[value], reads[value] = time, time, reads[value] + 1
+                    copies[stage, elements[o, m]] = made
+                    time, made = time + 1, made + 1
+                if copied[o, stage, m] != NONE:
+                    value = copies[stage, elements[o, m]]
+            factors[o] = value
+        c = order[m, 0] * n + order[m, 1]
+        first = sums[c] == NONE  # nothing to add to: the product is the sum
+        for code in range(MUL, MUL + 1 if first else ADD + 1):
+            left, right = (factors[0], factors[1]) if code == MUL else (sums[c], made - 1)
+            instructions[time] = (code, made, left, right)
+            for value in (left, right):
+                death[value], reads[value] = time, reads[value] + 1
+            birth[made] = time
+            named[made] = 3 * square + 1 if code == MUL and not first else 2 * square + 1 + c
+            time, made = time + 1, made + 1
+        sums[c] = made - 1
+    for value in sums:
+        death[value], reads[value] = time, reads[value] + 1
+    return instructions[:time].copy(), birth[:made], death[:made], reads[:made], named[:made], sums
+
+
+def cells_as_written(plan: Schedule) -> np.ndarray:
+    """Cells of their own for the elements of A, B and C and for the latest product; copies come where it is free."""
+    taken = int(plan.named.max())
+    return _first_free(plan.birth, plan.death, plan.named, taken)
+
+
+def cells_first_free(plan: Schedule) -> np.ndarray:
+    """Each value in the nearest cell that is free when it is made, inputs row-major: linear scan."""
+    return _first_free(plan.birth, plan.death, np.zeros_like(plan.named), 0)
+
+
+def cells_densest_first(plan: Schedule) -> np.ndarray:
+    """The values with the most reads a unit of lifetime choose first, each the nearest cell free all that time."""
+    density = plan.reads / (plan.death - plan.birth)
+    return _first_fit(plan.birth, plan.death, np.argsort(-density, kind="stable"))
+
+
+def cells_most_read(plan: Schedule) -> np.ndarray:
+    """One cell after the other, from the nearest, takes the values with the most reads that fit in it together."""
+    return _most_read(plan.birth, plan.death, plan.reads, np.argsort(plan.death, kind="stable"))
+
+
+@njit(cache=True)
+def _first_free(birth: np.ndarray, death: np.ndarray, given: np.ndarray, taken: int) -> np.ndarray:
+    cells = given.copy()
+    until = np.full(len(birth) + 1, -2, np.int64)  # the last read of what lies in each cell beyond ``taken``
+    for value in range(len(birth)):
+        if cells[value] == 0:
+            free = 1
+            while until[free] > birth[value]:
+                free += 1
+            until[free] = death[value]
+            cells[value] = taken + free
+    return cells
+
+
+@njit(cache=True)
+def _first_fit(birth: np.ndarray, death: np.ndarray, order: np.ndarray) -> np.ndarray:
+    cells = np.zeros(len(birth), np.int64)
+    left, cell, end = order.copy(), 0, death.max() + 1
+    while len(left):
+        cell += 1
+        busy = np.zeros(end + 1, np.bool_)
+        for value in left:
+            if not busy[birth[value] + 1 : death[value] + 1].any():
+                busy[birth[value] + 1 : death[value] + 1] = True
+                cells[value] = cell
+        left = left[cells[left] == 0]
+    return cells
+
+
+@njit(cache=True)
+def _most_read(birth: np.ndarray, death: np.ndarray, reads: np.ndarray, by_death: np.ndarray) -> np.ndarray:
+    cells = np.zeros(len(birth), np.int64)
+    left, cell, end = by_death, 0, death.max() + 1
+    best = np.zeros(end + 1, np.int64)  # the most reads of values that are dead by each time, counted from -1
+    last = np.full(end + 1, NONE, np.int64)  # and the last value of these, NONE where it died earlier
+    while len(left):
+        cell += 1
+        at = 0
+        for time in range(1, end + 1):
+            best[time], last[time] = best[time - 1], NONE
+            while at < len(left) and death[left[at]] == time - 1:
+                value = left[at]
+                sum_with = best[birth[value] + 1] + reads[value]
+                if sum_with > best[time]:
+                    best[time], last[time] = sum_with, value
+                at += 1
+        time = end
+        while time > 0:
+            value = last[time]
+            if value == NONE:
+                time -= 1
+            else:
+                cells[value] = cell
+                time = birth[value] + 1
+        left = left[cells[left] == 0]
+    return cells

@@ -1,0 +1,253 @@
+"""Where the trials of a study are kept while it runs: an Optuna study, in memory or in a journal file.
+
+A journal may be shared by several workers and survives kill -9 at any moment: every entry is a line that is on disk
+before it counts, a line that was cut short is cut off, and locks are those of the operating system, which a dead
+process does not keep. A trial whose worker died is tried once more by whoever comes next, and is given up when that
+worker dies as well, since what kills twice (memory, mostly) kills again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from filelock import FileLock
+
+from sutrolib.processes.budget import Spent
+from sutrolib.processes.judge import State
+from sutrolib.processes.space import Proposal
+from sutrolib.processes.study import Trial, trial_from
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage
+
+NAME = "study"
+HEADER, WORKER, PROPOSAL, RESULT, LOST, NOTE = "header", "worker", "proposal", "result", "lost", "note:"
+INTERRUPTED, WITHDRAWN = "interrupted", "withdrawn"
+KILLED_TWICE = "the process that ran it was killed, twice"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A trial that has begun: its place in the order, and Optuna's handle on it."""
+
+    number: int
+    handle: optuna.Trial
+
+
+class Store:
+    """The trials of one study. ``path`` is its journal, None to keep it in memory.
+
+    ``header`` says what study it is: a journal that was begun with another one is refused (ValueError, with what
+    differs).
+    """
+
+    def __init__(self, path: Path | None, header: Mapping[str, Any], objectives: int = 1) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._optuna = optuna
+        self.path = path
+        self.study = optuna.create_study(
+            storage=_storage(path), study_name=NAME, directions=["minimize"] * objectives, load_if_exists=True
+        )
+        known = self.study.user_attrs.get(HEADER)
+        wanted = json.loads(json.dumps(header))
+        if known is None:
+            self.study.set_user_attr(HEADER, wanted)
+        elif known != wanted:
+            differ = [name for name in wanted if known.get(name) != wanted[name]]
+            told = "; ".join(f"{name} is {known.get(name)!r} and not {wanted[name]!r}" for name in differ)
+            raise ValueError(f"{path} holds another study: {told[:1000]}. Accepted is the same study, or a new name")
+        self._objectives = objectives
+        self._known: dict[int, Trial] = {}
+        self._me = _worker()
+        self._lock = FileLock(f"{path}.workers.lock") if path else contextlib.nullcontext()
+
+    def begin(
+        self,
+        sampler: Callable[[int], optuna.samplers.BaseSampler],
+        pruner: optuna.pruners.BasePruner | None = None,
+        limit: int | None = None,
+    ) -> tuple[Ticket, Proposal | None] | None:
+        """Begin a trial, with the ``sampler`` of its number; and with a proposal where one has lost its worker.
+
+        None where ``limit`` trials are finished or running, whoever runs them.
+        """
+        self.study.pruner = pruner or self._optuna.pruners.NopPruner()
+        with self._lock:
+            lost = self._recover()
+            if limit is not None and sum(LOST not in t.user_attrs for t in self._all()) >= limit:
+                return None
+            self.study.sampler = sampler(len(self._all()))
+            handle = self.study.ask()
+            handle.set_user_attr(WORKER, self._me)
+            ticket = Ticket(handle.number, handle)
+            if lost:
+                self._write_down(ticket, lost[0])
+        return ticket, lost[0] if lost else None
+
+    def claim(self, ticket: Ticket, proposal: Proposal) -> bool:
+        """Write down what is tried, before it is tried; False where it was tried before, or is being tried now."""
+        with self._lock:
+            if proposal.key in self._taken():
+                return False
+            self._write_down(ticket, proposal)
+        return True
+
+    def _write_down(self, ticket: Ticket, proposal: Proposal) -> None:
+        ticket.handle.set_user_attr(PROPOSAL, {"family": proposal.family, "settings": dict(proposal.settings)})
+
+    def _taken(self) -> set[str]:
+        about = (frozen.user_attrs for frozen in self._all())
+        return {Proposal(**a[PROPOSAL]).key for a in about if PROPOSAL in a and LOST not in a}
+
+    def tell(self, ticket: Ticket, trial: Trial) -> None:
+        """Keep a finished trial. From its first line on it is never lost, and never run again."""
+        ticket.handle.set_user_attr(RESULT, trial.plain())
+        self._end(ticket.number, trial)
+        self._known[ticket.number] = trial  # with its runs, which the journal does not hold
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Take back a trial that was begun and is not to be run."""
+        ticket.handle.set_user_attr(LOST, WITHDRAWN)
+        self.study.tell(ticket.number, state=self._optuna.trial.TrialState.FAIL)
+
+    def finished(self) -> list[Trial]:
+        """All finished trials, in the order in which they began."""
+        for frozen in self._all():
+            if frozen.number not in self._known and RESULT in frozen.user_attrs:
+                self._known[frozen.number] = trial_from(frozen.user_attrs[RESULT])
+        return [self._known[number] for number in sorted(self._known)]
+
+    def _recover(self) -> list[Proposal]:
+        """Close what dead workers left open, and return the proposals that are to be tried once more.
+
+        A trial with a result is kept as it is. One that has lost its worker twice is kept as failed.
+        """
+        lost: dict[str, Proposal] = {}
+        for frozen in self._all():
+            about = frozen.user_attrs
+            proposal = Proposal(**about[PROPOSAL]) if PROPOSAL in about else None
+            if not frozen.state.is_finished() and not _alive(about.get(WORKER)):
+                if RESULT in about:
+                    self._end(frozen.number, trial_from(about[RESULT]))
+                elif proposal and proposal.key in lost:
+                    failed = Trial(frozen.number, proposal, State.FAILED, KILLED_TWICE, spent=Spent(trials=1))
+                    self._set(frozen, RESULT, failed.plain())
+                    self._end(frozen.number, failed)
+                else:
+                    self._set(frozen, LOST, INTERRUPTED)
+                    self.study.tell(frozen.number, state=self._optuna.trial.TrialState.FAIL)
+                    if proposal:
+                        lost[proposal.key] = proposal
+            elif proposal and about.get(LOST) == INTERRUPTED:
+                lost[proposal.key] = proposal
+        taken = self._taken()
+        return [proposal for key, proposal in lost.items() if key not in taken]
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something about the study beside its trials, as plain JSON."""
+        self.study.set_user_attr(NOTE + name, value)
+
+    def notes(self) -> dict[str, Any]:
+        """What was noted, by name."""
+        return {k.removeprefix(NOTE): v for k, v in self.study.user_attrs.items() if k.startswith(NOTE)}
+
+    def _all(self) -> list[optuna.trial.FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _end(self, number: int, trial: Trial) -> None:
+        states = self._optuna.trial.TrialState
+        values = _values(trial, self._objectives)
+        if trial.state is State.PRUNED:
+            self.study.tell(number, state=states.PRUNED)
+        elif values is None:
+            self.study.tell(number, state=states.FAIL)
+        else:
+            self.study.tell(number, values)
+
+    def _set(self, frozen: optuna.trial.FrozenTrial, name: str, value: Any) -> None:
+        self.study._storage.set_trial_user_attr(frozen._trial_id, name, value)
+
+
+def _values(trial: Trial, objectives: int) -> list[float] | None:
+    """What Optuna is to minimise: the rank, or cost, seconds and minus the score; None where there is no number."""
+    if trial.score is None:
+        return None
+    if objectives == 1:
+        return [trial.rank]
+    if trial.seconds is None or not trial.effort:
+        return None
+    return [trial.cost or trial.effort, trial.seconds, -trial.score]
+
+
+def _storage(path: Path | None) -> BaseStorage:
+    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if path is None:
+        return InMemoryStorage()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _system_lock(path)
+    _cut_off_torn_line(path, lock)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def _system_lock(path: Path) -> Any:
+    """Optuna's own locks are files that a killed process leaves behind; this one ends with its process."""
+    from optuna.storages.journal import JournalFileOpenLock
+
+    class SystemLock(JournalFileOpenLock):
+        def __init__(self) -> None:
+            self._lock = FileLock(f"{path}.lock")
+
+        def acquire(self) -> bool:
+            self._lock.acquire()
+            return True
+
+        def release(self) -> None:
+            self._lock.release()
+
+    return SystemLock()
+
+
+def _cut_off_torn_line(path: Path, lock: Any) -> None:
+    """What follows the last line end was being written when its process died: Optuna would refuse the whole file."""
+    lock.acquire()
+    try:
+        if not path.exists():
+            return
+        with path.open("rb+") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                file.truncate(whole)
+    finally:
+        lock.release()
+
+
+def _worker() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "began": psutil.Process().create_time()}
+
+
+def _alive(worker: Mapping[str, Any] | None) -> bool:
+    """Whether the process that runs a trial is still there; on another host there is no telling, so it is."""
+    if worker is None:
+        return False
+    if worker["host"] != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(worker["pid"])
+        ended = process.status() == psutil.STATUS_ZOMBIE  # dead, and its parent has not looked yet
+        return not ended and bool(abs(process.create_time() - worker["began"]) < 1)
+    except psutil.Error:
+        return False

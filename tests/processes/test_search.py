@@ -1,0 +1,244 @@
+import dataclasses
+import json
+import math
+
+import pytest
+from searches import CHOICES, CRASHING, METER, PROBLEM, SPACE, START, Crashing
+
+from sutrolib.measure import measure
+from sutrolib.meters import CodeCarbon, WallTime
+from sutrolib.models.algebra import GF2Elimination
+from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.nouns import Budget
+from sutrolib.problems.parity import SparseParity
+from sutrolib.processes.budget import (
+    Milestone,
+    Override,
+    SearchBudget,
+    Spent,
+    random_features,
+    shuffled_labels,
+    untouched,
+)
+from sutrolib.processes.dimension import Choice, Range
+from sutrolib.processes.judge import Judge, State
+from sutrolib.processes.samplers import Grid, ManyObjectives, ModelBased, MultiFidelity, RandomSearch
+from sutrolib.processes.space import Space, family_of, space_of
+from sutrolib.processes.study import trial_from
+
+TRIALS = SearchBudget(trials=8)
+SEARCHES = [RandomSearch(), ModelBased(random=3), ManyObjectives(population=4), MultiFidelity(random=3), Grid()]
+each_search = pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.name)
+
+
+@each_search
+def test_every_search_finds_a_cheaper_model_within_the_budget_and_says_what_it_spent(search):
+    study = search.improve(PROBLEM, SPACE, METER, TRIALS)
+    baseline = measure(PROBLEM, START, [METER], 0)
+    assert len(study.trials) == 8
+    assert study.stopped == "budget spent: 8 of 8 trials"
+    assert study.best.cost < baseline.reading("operations").value
+    assert study.spent.trials == 8
+    assert study.spent.seconds > 0
+    assert study.effort == pytest.approx(sum(trial.effort for trial in study.trials))
+    assert all(trial.spent.trials == 1 and trial.told == "samples only" for trial in study.trials)
+
+
+@each_search
+def test_equal_seeds_give_equal_searches_and_others_do_not(search):
+    if isinstance(search, ManyObjectives):
+        pytest.skip("the wall time is one of its objectives, and never the same twice")
+    one, again, other = (search.improve(PROBLEM, SPACE, METER, TRIALS, seed) for seed in (0, 0, 1))
+    proposals = [[trial.proposal.key for trial in study.trials] for study in (one, again, other)]
+    assert proposals[0] == proposals[1]
+    assert isinstance(search, Grid) or proposals[0] != proposals[2]
+    assert [t.cost for t in one.trials] == [t.cost for t in again.trials]
+
+
+def test_what_is_found_is_what_measuring_it_again_gives():
+    study = RandomSearch(pairs=2).improve(PROBLEM, SPACE, METER, TRIALS)
+    runs = [measure(PROBLEM, study.model, [METER], seed).reading("operations").value for seed in (0, 1)]
+    assert study.best.cost == pytest.approx(math.sqrt(runs[0] * runs[1]))
+
+
+def test_a_grid_tries_every_combination_once_and_ends():
+    study = Grid().improve(PROBLEM, CHOICES, METER, SearchBudget(trials=100))
+    assert study.stopped == "the grid is used up"
+    assert len({trial.proposal.key for trial in study.trials}) == len(study.trials) == 6
+    assert study.tried == "6 of 6 settings"
+
+
+def test_a_random_search_ends_when_the_space_is_used_up():
+    study = RandomSearch().improve(PROBLEM, CHOICES, METER, SearchBudget(trials=100))
+    assert "used up" in study.stopped
+    assert len({trial.proposal.key for trial in study.trials}) == len(study.trials) == 6
+
+
+def test_trials_that_crash_or_run_out_of_memory_are_recorded_and_the_search_goes_on():
+    study = Grid().improve(PROBLEM, Space((CRASHING,)), METER, TRIALS)
+    assert [(trial.state, trial.why) for trial in study.trials[:2]] == [
+        (State.FAILED, "RuntimeError: out of order"),
+        (State.FAILED, "MemoryError: Unable to allocate 1.00 TiB"),
+    ]
+    assert study.trials[2].state is State.SOLVED
+    assert study.model == Crashing("learn")
+
+
+def test_settings_that_diverge_are_failed_trials():
+    space = space_of(START, lr=Range(50.0, 100.0), batch=Choice((1,)))
+    study = RandomSearch().improve(PROBLEM, space, METER, SearchBudget(trials=2))
+    assert study.best is None
+    assert all("left the finite numbers" in t.why or t.state is State.MISSED for t in study.trials)
+    with pytest.raises(ValueError, match="none of 2 trials solved the problem"):
+        _ = study.model
+
+
+def test_a_halving_search_ends_trainings_early_and_charges_them():
+    space = space_of(dataclasses.replace(START, enough=1.0, max_epochs=40), lr=Range(1e-4, 1.0, log=True))
+    study = MultiFidelity(random=3, first=1).improve(PROBLEM, space, METER, SearchBudget(trials=20))
+    pruned = [trial for trial in study.trials if trial.state is State.PRUNED]
+    assert pruned
+    assert all(trial.cost is None and trial.effort > 0 for trial in pruned)
+    full = measure(PROBLEM, space.model(pruned[0].proposal), [METER], 0).reading("operations").value
+    assert pruned[0].effort < full / 2
+
+
+def test_who_watches_a_training_ends_all_of_its_passes():
+    seen = []
+    watch = Budget(watch=lambda updates, score: seen.append(updates) or len(seen) < 2)
+    run = measure(PROBLEM, TwoLayerNetwork(lr=1e-4), [WallTime(runs=1, window=0), METER], 0, budget=watch)
+    once = measure(PROBLEM, TwoLayerNetwork(lr=1e-4, max_epochs=2), [METER], 0)
+    assert len(seen) == 2
+    assert run.reading("operations") == once.reading("operations")
+
+
+def test_a_pareto_front_holds_what_nothing_else_beats():
+    study = ManyObjectives(population=4).improve(PROBLEM, SPACE, METER, SearchBudget(trials=12))
+    values = {t.number: (t.cost or t.effort, t.seconds, -t.score) for t in study.trials if t.score is not None}
+    front = {trial.number for trial in study.front}
+    assert front
+    for number, mine in values.items():
+        beaten = any(t != mine and all(b <= a for a, b in zip(mine, t, strict=True)) for t in values.values())
+        assert (number in front) != beaten
+
+
+def test_a_search_without_the_clock_takes_no_time_reading_and_holds_no_lock():
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
+    assert study.trials[0].seconds is None
+    assert [r.name for r in study.trials[0].runs[0].readings] == ["operations"]
+    with pytest.raises(ValueError, match="timed=False"):
+        measure(PROBLEM, START, [CodeCarbon()], 0, timed=False)
+
+
+def test_a_budget_in_estimated_joules_ends_the_search_within_one_trial():
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(joules=3.0))
+    before = sum((trial.spent for trial in study.trials[:-1]), Spent())
+    assert study.spent.joules >= 3.0 > before.joules
+    assert "J (estimated)" in study.stopped
+
+
+def test_a_budget_in_seconds_ends_the_search_within_one_trial():
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(seconds=0.3))
+    before = sum((trial.spent for trial in study.trials[:-1]), Spent())
+    assert study.spent.seconds >= 0.3 > before.seconds
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"trials": 0}, {"trials": 1.5}, {"seconds": -1}, {"joules": math.nan}, {"trials": True}]
+)
+def test_a_budget_without_a_sensible_limit_is_refused(limits):
+    with pytest.raises(ValueError, match="accepted"):
+        SearchBudget(**limits)
+
+
+def milestone(at_most, trials=3, **fields):
+    return Milestone("a tenth of the cost", SearchBudget(trials=trials), at_most, **fields)
+
+
+def test_a_search_without_a_sign_of_life_stops_at_the_deadline_and_says_so():
+    study = RandomSearch(milestones=(milestone(1.0),)).improve(PROBLEM, SPACE, METER, TRIALS)
+    assert len(study.trials) == 3
+    assert study.stopped.startswith("no sign of life: a tenth of the cost: best cost ")
+    assert study.stopped.endswith("at most 1 was expected")
+    assert [passed.met for passed in study.milestones] == [False]
+
+
+def test_a_sign_of_life_lets_it_go_on():
+    study = RandomSearch(milestones=(milestone(1e12),)).improve(PROBLEM, SPACE, METER, TRIALS)
+    assert len(study.trials) == 8
+    assert [passed.met for passed in study.milestones] == [True]
+
+
+def test_a_person_can_override_and_the_override_is_in_the_record(tmp_path):
+    search = RandomSearch(milestones=(milestone(1.0),), store=tmp_path / "study.log")
+    assert len(search.improve(PROBLEM, SPACE, METER, TRIALS).trials) == 3
+    override = Override("a tenth of the cost", "Ada", "the first three were all large networks")
+    going_on = dataclasses.replace(search, overrides=(override,))
+    study = going_on.improve(PROBLEM, SPACE, METER, TRIALS)
+    assert len(study.trials) == 8
+    assert study.milestones[0].override == override
+    assert json.loads(json.dumps(study.plain()))["overrides"] == [dataclasses.asdict(override)]
+    with pytest.raises(ValueError, match="a reason"):
+        Override("a tenth of the cost", "Ada", " ")
+
+
+@pytest.mark.parametrize(
+    ("control", "space", "beaten"),
+    [
+        (untouched(START), SPACE, True),
+        (untouched(GF2Elimination()), SPACE, False),
+        (shuffled_labels(), SPACE, True),
+        (shuffled_labels(), space_of(Crashing("learn"), how=Choice(("learn",))), True),
+    ],
+)
+def test_a_candidate_has_to_beat_its_control_before_it_gets_more(control, space, beaten):
+    plan = (milestone(math.inf, trials=1, control=control),)
+    study = RandomSearch(milestones=plan).improve(PROBLEM, space, METER, TRIALS)
+    assert study.milestones[0].met is beaten
+    assert (len(study.trials) == 1) is (not beaten or space.size == 1)
+    assert f"{control.title} {'beaten' if beaten else 'not beaten'}" in study.milestones[0].why
+    assert study.controls.seconds > 0
+
+
+def test_learned_features_have_to_beat_random_ones():
+    study = RandomSearch(milestones=(milestone(math.inf, trials=1, control=random_features()),)).improve(
+        SparseParity(n=12, k=3), space_of(TwoLayerNetwork(), hidden=Choice((100,))), METER, SearchBudget(trials=1)
+    )
+    assert study.milestones[0].met
+
+
+def test_a_trial_comes_back_from_plain_json_as_it_was():
+    for trial in RandomSearch().improve(PROBLEM, Space((CRASHING, *SPACE.families)), METER, TRIALS).trials:
+        assert trial_from(json.loads(json.dumps(trial.plain()))) == dataclasses.replace(trial, runs=())
+
+
+def test_an_unsolved_trial_ranks_behind_any_solved_one_and_by_its_score():
+    judge = Judge(PROBLEM, METER, range(1))
+    found = [judge.weigh(model) for model in (START, TwoLayerNetwork(max_epochs=1, lr=1e-6), Crashing())]
+    assert [judged.state for judged in found] == [State.SOLVED, State.MISSED, State.FAILED]
+    assert found[1].effort > 0
+    assert found[1].cost is None
+
+
+def test_seeds_are_not_weighed_beyond_the_first_that_is_not_solved():
+    seen = []
+    hopeless = TwoLayerNetwork(max_epochs=1, lr=1e-6)
+    judged = Judge(PROBLEM, METER, range(5), on_measurement=seen.append).weigh(hopeless)
+    assert len(judged.runs) == len(seen) == 1
+
+
+def test_the_best_so_far_never_rises_along_its_curve():
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, TRIALS)
+    for unit in ("trials", "seconds", "effort"):
+        spent, best = zip(*study.curve(unit), strict=True)
+        assert list(spent) == sorted(spent)
+        assert list(best) == sorted(best, reverse=True)
+    with pytest.raises(ValueError, match="unit='euros', accepted are trials"):
+        study.curve("euros")
+
+
+def test_every_family_of_a_space_can_be_suggested_by_a_model_of_what_is_good():
+    space = Space((*SPACE.families, family_of(GF2Elimination())))
+    study = ModelBased(random=6).improve(PROBLEM, space, METER, SearchBudget(trials=20))
+    assert study.best.proposal.family == "GF(2) elimination"
+    assert "2 of 2 families" in study.tried
