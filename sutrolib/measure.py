@@ -8,21 +8,22 @@ Training can be made cheap at the expense of its use, so with ``whole`` the same
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sutrolib.cube import RUNGS, Axis
-from sutrolib.meters.base import Kind, Meter, NoReading, ProgramMeter, Reading
+from sutrolib.meters.base import Meter, ProgramMeter, Reading
 from sutrolib.meters.clock import WallTime
-from sutrolib.meters.trace import TorchTrace, TracedMeter
+from sutrolib.meters.trace import TorchTrace
 from sutrolib.nouns import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, Task, describe
 from sutrolib.provenance import commit, machine, now, versions
+from sutrolib.scales import Scales, test_of
+from sutrolib.scales import score_of as score_of  # part of this module's face
 
 BY_HAND = RUNGS[Axis.PROCESS][0].key
-PREDICTIONS = 1000
-INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def measure(
     traced training gives score and counts. With ``only_solved``, a run whose score misses the target is timed and not
     weighed any further. With ``whole``, there are three more sorts of reading: ``time-to-target``, ``model-size``, and
     ``inference-...`` of each meter for 1,000 predictions. ``trace_updates`` traces no more than so many updates of a
-    long training, and scales what adds up; such a count is modelled. A meter that cannot work here or saw nothing
+    long training, and carries on what adds up; such a count is modelled. A meter that cannot work here or saw nothing
     leaves no reading, and its reason in ``missing``. A FailedRun is recorded; whatever else the training raises is
     raised. Who watches the learning curve (``budget.watch``) watches the first training only; where that is ended, the
     others end at the same update.
@@ -92,12 +93,13 @@ def measure(
     """
     task = problem.sample(seed)
     clock = next((m for m in meters if isinstance(m, WallTime)), WallTime())
-    scales = _Scales(meters, clock)
+    handed: list[Task] = []
+    scales = Scales(meters, clock, lambda: handed.append(task.for_training(model.asks)))
     if not timed and (whole or scales.windows):
         raise ValueError("timed=False with whole=True or a meter of seconds or joules, accepted are counting meters")
 
     def fit(limit: Budget | None = None) -> Fitted:
-        return model.fit(task.for_training(model.asks), seed, limit or budget)
+        return model.fit(handed[-1], seed, limit or budget)
 
     score, scores, failure = None, {}, ""
     try:
@@ -105,15 +107,16 @@ def measure(
     except FailedRun as error:
         failure = str(error)
     else:
-        predictions = task.examiner.predictions(fitted, _test(task))
-        score = task.score(predictions, _test(task).y)
-        scores = {name: rate(predictions, _test(task).y) for name, rate in task.also.items()}
+        unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
+        predictions = task.examiner.predictions(fitted, test_of(task))
+        score = task.score(predictions, test_of(task).y)
+        scores = {name: rate(predictions, test_of(task).y) for name, rate in task.also.items()}
         if score >= task.target or not only_solved:
             if budget and budget.watch:
                 budget = dataclasses.replace(budget, watch=None, steps=fitted.steps or budget.steps)
             scales.weigh(fit, trace_updates, fitted.steps)
             if whole:
-                scales.serve(task, fitted)
+                scales.serve(task, unused)
                 scales.time_to_target(task, fit, fitted, score)
         else:
             scales.leave(f"not weighed, as the score of {score:.3g} misses the target of {task.target:g}")
@@ -128,7 +131,7 @@ def measure_program(
     A FailedRun is recorded; whatever else is raised is raised.
     """
     task = problem.sample(seed)
-    scales = _Scales([], WallTime())
+    scales = Scales([], WallTime(), lambda: None)
     score, failure = None, ""
     try:
         with meter:
@@ -147,7 +150,7 @@ def _measurement(
     task: Task,
     seed: int,
     process: str,
-    scales: _Scales,
+    scales: Scales,
     score: float | None,
     scores: Mapping[str, float],
     failure: str,
@@ -172,112 +175,6 @@ def _measurement(
     )
 
 
-class _Scales:
-    """The readings of one measurement, as they come in."""
-
-    def __init__(self, meters: Sequence[Meter], clock: WallTime) -> None:
-        self.clock = clock
-        self.traced = [m for m in meters if isinstance(m, TracedMeter)]
-        self.windows = [m for m in meters if not isinstance(m, TracedMeter | WallTime)]
-        self.readings: list[Reading] = []
-        self.missing: dict[str, str] = {}
-        self._trace: TorchTrace | None = None
-
-    def untimed(self, work: Callable[[], Fitted], trace_updates: int | None) -> Fitted:
-        """Run ``work`` once, under the trace where all of it is to be traced anyway."""
-        if not self.traced or trace_updates is not None:
-            return work()
-        self._trace = TorchTrace()
-        with self._trace:
-            return work()
-
-    def window(self, meter: Meter, work: Callable[[], Any], name: str = "", **detail: Any) -> Any:
-        """Run ``work`` in the window of ``meter``, keep its reading (as ``name``), and return the last result."""
-        with meter:
-            result = meter.repeat(work)
-        self.keep(name or meter.name, lambda: meter.reading, detail)
-        return result
-
-    def weigh(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
-        """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less, and the windows."""
-        cut = trace_updates if trace_updates is not None and trace_updates < updates else None
-        if self.traced:
-            trace = self._trace or _trace(lambda: work(Budget(steps=cut)) if cut else work())
-            for meter in self.traced:
-                scale = updates / cut if cut and meter.adds_up else 1.0
-                detail = {"updates": updates, "traced_updates": cut} if cut else {}
-                self.keep(meter.name, lambda meter=meter: meter.read(trace), detail, scale)  # type: ignore[misc]
-        self._windows(work)
-
-    def serve(self, task: Task, fitted: Fitted) -> None:
-        """The same meters on 1,000 predictions, and the bytes that the model takes."""
-
-        def work() -> None:
-            task.examiner.serve(fitted, _test(task), PREDICTIONS)
-
-        detail = {"predictions": PREDICTIONS}
-        clock = WallTime()
-        self.window(clock, work, INFERENCE + clock.name, **detail)
-        if self.traced:
-            trace = _trace(work)
-            for meter in self.traced:
-                self.keep(INFERENCE + meter.name, lambda meter=meter: meter.read(trace), detail)  # type: ignore[misc]
-        self._windows(work, INFERENCE, **detail)
-        if fitted.nbytes:
-            self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
-        else:
-            self.missing[SIZE] = "the model keeps nothing"
-
-    def time_to_target(self, task: Task, fit: Callable[..., Fitted], fitted: Fitted, score: float) -> None:
-        """Train once more up to the first point of the learning curve at which the test score is at the target."""
-        if score < task.target:
-            self.missing[TO_TARGET] = f"never there: the score of {score:.3g} misses the target of {task.target:g}"
-            return
-        for updates in [u for u, held_out in fitted.history if held_out >= task.target and u < fitted.steps]:
-            clock = WallTime(self.clock.runs, self.clock.window)
-            with clock:
-                part = clock.repeat(lambda updates=updates: fit(Budget(steps=updates)))  # type: ignore[misc]
-            if score_of(task, part) >= task.target:
-                self.keep(TO_TARGET, lambda clock=clock: clock.reading, {"updates": updates})  # type: ignore[misc]
-                return
-        whole = next(reading for reading in self.readings if reading.name == self.clock.name)
-        self.keep(TO_TARGET, lambda: whole, {"updates": fitted.steps})
-
-    def leave(self, why: str) -> None:
-        """Weigh nothing more, for this reason."""
-        self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
-
-    def _windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
-        for window in self.windows:
-            if window.available().ok:
-                self.window(window, work, prefix + window.name, **detail)
-            else:
-                self.missing[prefix + window.name] = window.available().why
-
-    def keep(
-        self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None, scale: float = 1.0
-    ) -> None:
-        try:
-            found = read()
-        except NoReading as error:
-            self.missing[name] = str(error)
-            return
-        kind = Kind.MODELLED if scale != 1 and found.kind is Kind.COUNTED else found.kind
-        told = {**found.detail, **(detail or {})}
-        self.readings.append(dataclasses.replace(found, name=name, value=found.value * scale, kind=kind, detail=told))
-
-
-def score_of(task: Task, fitted: Fitted) -> float:
-    """The score of ``fitted`` on the test split of ``task``."""
-    return task.score(task.examiner.predictions(fitted, _test(task)), _test(task).y)
-
-
-def _test(task: Task) -> Any:
-    if task.test is None:
-        raise ValueError("this task has no test split: it is a copy made for training")
-    return task.test
-
-
 def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     """The access trace of a model's first training step, its buffers loaded first, in the model's own order."""
     buffers, step = model.one_step(problem.sample(seed).for_training(), seed)
@@ -285,11 +182,4 @@ def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     with trace:
         trace.place(buffers)
         step()
-    return trace
-
-
-def _trace(work: Callable[[], Any]) -> TorchTrace:
-    trace = TorchTrace()
-    with trace:
-        work()
     return trace

@@ -9,7 +9,7 @@ papermill and in a copied or renamed notebook. An unknown or ill-typed parameter
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +22,12 @@ from sutrolib.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.nouns import Model, Problem
 from sutrolib.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
+from sutrolib.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from sutrolib.processes.study import Study, Trial
 
 INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
 
@@ -86,6 +89,17 @@ class Session:
     def keep(self, measurement: Measurement) -> None:
         """Add a measurement to the ledger."""
         self.ledger.add(measurement)
+
+    def keep_study(self, study: Study) -> None:
+        """Add what a search found, and what it cost, to the ledger."""
+        self.ledger.add_study(study.plain())
+
+    def watch(self, title: str, total: int) -> Callable[[Trial], None]:
+        """What tells a reader how a search of ``total`` trials gets on: a bar and a curve that change as trials end.
+
+        Without JupyterLab the same display ends up in its last state.
+        """
+        return Progress(title, total)
 
     def show(self, figure: Figure, label: str, alt: str) -> None:
         """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""

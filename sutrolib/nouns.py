@@ -99,14 +99,16 @@ class Task:
     helps: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
 
     def for_training(self, asks: Sequence[str] = ()) -> Task:
-        """The same task without its test split, and with no help but that which is asked for.
+        """A copy of the task without its test split, and with no help but that which is asked for.
 
+        What a model writes into its copy is not there when it is trained again, and nothing lies behind its tensors.
         Raises NotOffered for help that this task does not offer.
         """
         missing = [name for name in asks if name not in self.helps]
         if missing:
             raise NotOffered(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.helps) or 'none'}")
-        return dataclasses.replace(self, test=None, helps={name: self.helps[name] for name in asks})
+        train = Split(self.train.x.clone(), self.train.y.clone())
+        return dataclasses.replace(self, train=train, test=None, helps={name: self.helps[name] for name in asks})
 
 
 @dataclass(frozen=True)

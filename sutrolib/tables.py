@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from sutrolib.measure import INFERENCE, SIZE, TO_TARGET, Measurement
+from sutrolib.measure import Measurement
+from sutrolib.scales import INFERENCE, SIZE, TO_TARGET
 
 WHOLE = (
     "time",

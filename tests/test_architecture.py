@@ -9,10 +9,21 @@ from sutrolib.places import ROOT
 
 LAYERS = [
     {"__main__"},
-    {"batch", "notebook", "widgets", "doctor", "reproduce", "claims", "problem_claims"},
+    {"batch", "notebook", "progress", "widgets", "doctor", "reproduce", "claims", "problem_claims"},
     {"guards", "exam"},
     {"processes"},
-    {"measure", "verdict", "ledger", "charts", "figures", "ladders", "tables"},
+    {
+        "measure",
+        "scales",
+        "verdict",
+        "ledger",
+        "charts",
+        "search_charts",
+        "race_charts",
+        "figures",
+        "ladders",
+        "tables",
+    },
     {"problems", "models", "meters"},
     {"cube", "nouns", "parameters", "findings", "places", "provenance"},
 ]

@@ -9,6 +9,7 @@ from sutrolib.measure import measure, score_of
 from sutrolib.meters import CodeCarbon, DataMovement, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
 from sutrolib.meters.base import Availability, Kind, Reading
 from sutrolib.models.algebra import GF2Elimination
+from sutrolib.models.feeding import Feeding
 from sutrolib.models.mlp import TwoLayerNetwork
 from sutrolib.nouns import Budget
 from sutrolib.problems.parity import SparseParity
@@ -177,3 +178,11 @@ def test_a_failed_run_is_recorded_and_kept(tmp_path):
             [dataclasses.replace(found, seed=s) for s in range(3)],
             "time",
         )
+
+
+def test_what_comes_before_the_first_update_is_counted_once_however_long_the_training_is():
+    model = Feeding(finder="walsh-fourier", network=TwoLayerNetwork(max_epochs=12, enough=1.0, patience=12))
+    whole = measure(SparseParity(), model, [OperationCount()], 0, timed=False).reading("operations")
+    part = measure(SparseParity(), model, [OperationCount()], 0, timed=False, trace_updates=100).reading("operations")
+    assert part.kind is Kind.MODELLED
+    assert part.value == pytest.approx(whole.value, rel=0.05)

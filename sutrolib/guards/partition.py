@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from sutrolib.measure import INFERENCE, PREDICTIONS, Measurement, measure
+from sutrolib.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.meters.clock import WallTime
 from sutrolib.nouns import Interval, Model, Problem
+from sutrolib.scales import INFERENCE, PREDICTIONS
 from sutrolib.verdict import interval_of, paired_ratio
 
 Setting = Mapping[str, Any]

@@ -2,7 +2,8 @@
 
 Hardware and problems change. A process runs *here* and *there* (another machine, the next rung of the problem). What it
 found here is weighed there, beside what it finds there: a found algorithm may lose its place, while the process keeps
-its use.
+its use. Both are weighed on seeds that neither was chosen by, and one counts as cheaper than the other only where the
+95 % interval of the ratio of their costs, paired by seed, lies below 1.
 """
 
 from __future__ import annotations
@@ -11,13 +12,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from sutrolib.guards.future import NEAR, Landmark
+from sutrolib.measure import Measurement
 from sutrolib.meters.base import Meter
-from sutrolib.nouns import Problem
+from sutrolib.meters.hardware import Hardware, Level
+from sutrolib.nouns import Interval, Problem
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import Judge, Judged
 from sutrolib.processes.race import Process
 from sutrolib.processes.space import Space
 from sutrolib.processes.study import Study
+from sutrolib.verdict import MIN_PAIRS, interval_of
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -32,36 +41,74 @@ class Place:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What was found here, found there, and what the first and the starting point cost there, on fresh seeds."""
+    """What was found here, and what was found there; and there, on fresh seeds, the cost of both and of the start.
+
+    ``rerun`` is None where the search there found nothing.
+    """
 
     here: Place
     there: Place
     found_here: Study
     found_there: Study
     carried: Judged
-    rerun: Judged
+    rerun: Judged | None
     start: Judged
 
     @property
+    def of_start(self) -> Interval | None:
+        """Cost of what was carried over that of the start, there; None where one of them does not solve the problem."""
+        return _ratio(self.carried, self.start, self.there.meter.name)
+
+    @property
+    def of_carried(self) -> Interval | None:
+        """Cost of what was found there over that of what was carried; None where one of them does not solve it."""
+        return _ratio(self.rerun, self.carried, self.there.meter.name)
+
+    @property
     def still_wins(self) -> bool:
-        """Whether what was found here solves the problem there at less cost than where the search began."""
-        return _cost(self.carried) < _cost(self.start)
+        """Whether what was found here solves the problem there at less cost than where the search begins there."""
+        return _cheaper(self.carried, self.start, self.of_start)
 
     @property
     def rerun_pays(self) -> bool:
-        """Whether running the process again there found something cheaper than what was carried over."""
-        return _cost(self.rerun) < _cost(self.carried)
+        """Whether the process, run again there, found something cheaper than what was carried over."""
+        return self.rerun is not None and _cheaper(self.rerun, self.carried, self.of_carried)
+
+    @property
+    def new_winner(self) -> bool:
+        """Whether what the process found there is cheaper, and another algorithm rather than other settings."""
+        return self.rerun_pays and _family(self.found_there) != _family(self.found_here)
 
     @property
     def why(self) -> str:
         """The result in words, with its numbers."""
-        kept = "still beats the start" if self.still_wins else "does not beat the start"
-        again = "finds something cheaper" if self.rerun_pays else "finds nothing cheaper"
         return (
-            f"from {self.here.title} to {self.there.title}: {_name(self.found_here)}, found here, {kept} there "
-            f"({_told(self.carried, self.start)} of its cost); the process run again {again}: "
-            f"{_name(self.found_there)} ({_told(self.rerun, self.carried)} of the carried one's cost)"
+            f"{_family(self.found_here)}, found on {self.here.title}, {self._kept()}; "
+            f"the process, run again there, {self._again()}"
         )
+
+    def _kept(self) -> str:
+        place, ratio = self.there.title, self.of_start
+        if self.carried.cost is None:
+            return f"does not solve {place} ({_reason(self.carried)})"
+        if ratio is None:
+            return f"still wins on {place}, which the start does not solve ({_reason(self.start)})"
+        return f"{'still wins' if self.still_wins else 'does not win'} on {place}, at {ratio} of the start's cost"
+
+    def _again(self) -> str:
+        name, ratio = _family(self.found_there), self.of_carried
+        if self.rerun is None:
+            return "finds nothing that solves it"
+        if self.rerun.cost is None:
+            return f"finds {name}, which fails on fresh seeds ({_reason(self.rerun)})"
+        if ratio is None:
+            begun = _ratio(self.rerun, self.start, self.there.meter.name)
+            return f"finds {name}, " + (
+                f"at {begun} of the start's cost" if begun else "which the start does not match"
+            )
+        if not self.rerun_pays:
+            return f"finds nothing cheaper ({name}, at {ratio} of its cost)"
+        return f"finds {f'{name} instead' if self.new_winner else 'other settings of it'}, at {ratio} of its cost"
 
 
 def transfer(
@@ -73,26 +120,76 @@ def transfer(
     seed: int = 0,
     trace_updates: int | None = None,
 ) -> Transfer:
-    """Run ``process`` in both places and weigh what it found, there, on the ``fresh`` seeds.
+    """Run ``process`` in both places, and :func:`carry` what it found."""
+    studies = [process.improve(p.problem, p.space, p.meter, budget, seed) for p in (here, there)]
+    return carry(here, there, studies[0], studies[1], fresh, trace_updates)
 
-    Raises ValueError where a search found nothing that solves its problem.
+
+def carry(
+    here: Place,
+    there: Place,
+    found_here: Study,
+    found_there: Study,
+    fresh: Sequence[int],
+    trace_updates: int | None = None,
+) -> Transfer:
+    """Weigh there, on the ``fresh`` seeds, what two searches found.
+
+    Raises ValueError where the search here found nothing, for fewer than three fresh seeds, and for one that a trial
+    of either search ran on. Seeds that a search confirmed its result on are the caller's to leave out as well.
     """
-    found = [process.improve(place.problem, place.space, place.meter, budget, seed) for place in (here, there)]
+    used = {run.seed for study in (found_here, found_there) for trial in study.trials for run in trial.runs}
+    if len(set(fresh)) < max(MIN_PAIRS, len(fresh)) or used & set(fresh):
+        raise ValueError(
+            f"fresh seeds {list(fresh)}, accepted are {MIN_PAIRS} and more, each once, and none of those that the "
+            f"searches ran on ({', '.join(map(str, sorted(used))) or 'not known'})"
+        )
     judge = Judge(there.problem, there.meter, fresh, trace_updates=trace_updates)
-    begun = there.space.model(there.space.start)
-    carried, rerun, start = (judge.weigh(model) for model in (found[0].model, found[1].model, begun))
-    return Transfer(here, there, found[0], found[1], carried, rerun, start)
+    return Transfer(
+        here,
+        there,
+        found_here,
+        found_there,
+        carried=judge.weigh(found_here.model),
+        rerun=judge.weigh(found_there.model) if found_there.best else None,
+        start=judge.weigh(there.space.model(there.space.start)),
+    )
 
 
-def _cost(judged: Judged) -> float:
-    return math.inf if judged.cost is None else judged.cost
+def machine(landmark: Landmark) -> Hardware:
+    """The hardware that a landmark stands for, with one picojoule for an operation of 32 bits.
+
+    Its joules are those of E(r, C) in :mod:`sutrolib.guards.future`, so that a search can be judged by them.
+    """
+    levels = (
+        Level("cache", landmark.capacity, NEAR * landmark.ratio),
+        Level("DRAM", math.inf, landmark.ratio),
+    )
+    return Hardware(landmark.name, landmark.source, {"float32": 1.0}, levels)
 
 
-def _told(one: Judged, other: Judged) -> str:
-    if one.cost is None:
-        return f"{one.state}: {one.why}; no share"
-    return "all" if other.cost is None else f"{one.cost / other.cost:.3g}"
+def _cheaper(one: Judged, other: Judged, ratio: Interval | None) -> bool:
+    """Whether ``one`` solves what the ``other`` does not, or is shown to cost less."""
+    if one.cost is None or other.cost is None:
+        return one.cost is not None
+    return ratio is not None and ratio.high < 1
 
 
-def _name(study: Study) -> str:
+def _ratio(one: Judged | None, other: Judged, name: str) -> Interval | None:
+    if one is None or one.cost is None or other.cost is None:
+        return None
+    pairs = zip(_readings(one.runs, name), _readings(other.runs, name), strict=True)  # the judge goes seed by seed
+    return interval_of([math.log(mine / theirs) for mine, theirs in pairs], CONFIDENCE, np.exp)
+
+
+def _readings(runs: Sequence[Measurement], name: str) -> list[float]:
+    return [run.reading(name).value for run in runs]
+
+
+def _reason(judged: Judged) -> str:
+    """Why it did not solve the problem, up to what would be accepted instead."""
+    return judged.why.partition(";")[0]
+
+
+def _family(study: Study) -> str:
     return study.best.proposal.family if study.best and study.best.proposal else "nothing"

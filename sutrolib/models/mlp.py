@@ -8,6 +8,9 @@ updates layer 2 as soon as nothing needs its old weights any more, that is, righ
 two compute the same numbers; what differs is how far apart in time a gradient is written and read
 (technical sprint #1: cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1).
 
+With ``features`` random, W1 and b1 stay as they were drawn and only layer 2 is trained: a control, which says whether
+learning features was needed.
+
 With the rule ``sign`` every parameter moves by lr in the direction of its gradient's sign, whatever its size (Kou et
 al., Matching the Statistical Query Lower Bound for k-sparse Parity Problems with Sign SGD, arXiv 2404.12376).
 """
@@ -73,18 +76,29 @@ class TwoLayerNetwork:
     Fields out of range raise ValueError.
     """
 
-    hidden: int = field(default=200, metadata={"unit": "units", "low": 1, "high": 100_000})
-    lr: float = field(default=0.1, metadata={"unit": "", "low": 1e-6, "high": 100.0, "log": True})
-    weight_decay: float = field(default=0.01, metadata={"unit": "", "low": 0.0, "high": 1.0})
-    batch: int = field(default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000})
-    update: Literal["standard", "fused"] = field(default="standard", metadata={"choices": ("standard", "fused")})
-    rule: Literal["sgd", "sign"] = field(default="sgd", metadata={"choices": ("sgd", "sign")})
-    loss: Literal["hinge", "square"] = field(default="hinge", metadata={"choices": ("hinge", "square")})
+    hidden: int = field(
+        default=200, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (8, 1000)}
+    )
+    lr: float = field(
+        default=0.1, metadata={"unit": "", "low": 1e-6, "high": 100.0, "log": True, "search": (0.003, 3.0)}
+    )
+    weight_decay: float = field(default=0.01, metadata={"unit": "", "low": 0.0, "high": 1.0, "search": (0.0, 0.05)})
+    batch: int = field(
+        default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000, "log": True, "search": (4, 256)}
+    )
+    update: Literal["standard", "fused"] = field(
+        default="standard", metadata={"choices": ("standard", "fused"), "search": True}
+    )
+    rule: Literal["sgd", "sign"] = field(default="sgd", metadata={"choices": ("sgd", "sign"), "search": True})
+    loss: Literal["hinge", "square"] = field(default="hinge", metadata={"choices": ("hinge", "square"), "search": True})
     max_epochs: int = field(default=100, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
-    patience: int = field(default=3, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
+    patience: int = field(default=3, metadata={"unit": "epochs", "low": 1, "high": 1_000_000, "search": (1, 5)})
     holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.0, "high": 0.9})
     enough: float = field(default=1.0, metadata={"unit": "share", "low": 0.5, "high": 1.0})
-    dtype: Literal["float32", "float64"] = field(default="float32", metadata={"choices": ("float32", "float64")})
+    dtype: Literal["float32", "float64"] = field(
+        default="float32", metadata={"choices": ("float32", "float64"), "search": True}
+    )
+    features: Literal["learned", "random"] = field(default="learned", metadata={"choices": ("learned", "random")})
 
     name: ClassVar[str] = "two-layer network"
     told: ClassVar[str] = "samples only"
@@ -117,6 +131,11 @@ class TwoLayerNetwork:
         out = F.linear(h, p.W2, p.b2)
         dout = ops.hinge_grad(out, y) if self.loss == "hinge" else ops.square_grad(out, y)
         dW2, db2 = ops.linear_grad(dout, h)
+        if self.features == "random":
+            if self.rule == "sign":
+                dW2, db2 = dW2.sign_(), db2.sign_()
+            self._update_layer_2(p, dW2, db2)
+            return
         dh = p.W2 * dout
         if self.update == "fused" and self.rule == "sgd":
             self._update_layer_2(p, dW2, db2)  # only now: dh above needed the weights as they were
@@ -182,7 +201,7 @@ class TwoLayerNetwork:
                 sure = len(history) >= self.patience and all(
                     score >= self.enough for _, score in history[-self.patience :]
                 )
-                if sure or budget.spent(steps, time.perf_counter() - began):
+                if budget.ended(steps, score) or sure or budget.spent(steps, time.perf_counter() - began):
                     break
         return FittedNetwork(p, tuple(history), steps)
 

@@ -74,6 +74,7 @@ class ByHand:
     also: Sequence[Meter] = ()
     time_margin: float = 0.1
     score_margin: float = 0.01
+    trace_updates: int | None = None  # as in measure()
     on_trial: Callable[[Step], object] = ignore
     on_measurement: Callable[[Measurement], object] = ignore
 
@@ -190,7 +191,8 @@ class Walk:
 
     def _measured(self, model: Model, seed: int, only_solved: bool = False, counts: bool = True) -> Measurement:
         meters = [self.meter, *self.process.also] if counts else []
-        found = measure(self.problem, model, meters, seed, only_solved=only_solved)
+        traced = self.process.trace_updates
+        found = measure(self.problem, model, meters, seed, only_solved=only_solved, trace_updates=traced)
         self.process.on_measurement(found)
         return found
 

@@ -33,4 +33,5 @@ class Question:
     budget: SearchBudget
     ticket: Ticket
     rng: np.random.Generator
+    seed: int  # of the search; a process is not to hand it on, as problems can be drawn from it
     attempt: int  # how many proposals for this trial were known already

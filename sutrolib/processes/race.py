@@ -9,10 +9,11 @@ search itself: after how many trainings has it paid for itself?
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import Judge, ignore
 from sutrolib.processes.space import Space
 from sutrolib.processes.study import Study
+
+UNITS = ("trials", "effort", "seconds", "joules")  # effort is in the unit of the meter
 
 
 class Process(Protocol):
@@ -41,24 +44,70 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one entrant did: a study for each seed, and the cost of the baseline on the same seeds (inf: unsolved)."""
+class Course:
+    """One search, trial by trial: the cost where it was solved (and kept, by hand), and what was spent on it."""
 
-    studies: tuple[Study, ...]
+    costs: tuple[float | None, ...]
+    efforts: tuple[float, ...]
+    seconds: tuple[float, ...]
+    joules: tuple[float, ...]
+    found: str
+
+    def best_by(self, spent: float, unit: str) -> float:
+        """The best cost by the time that so much was spent, in a unit of :data:`UNITS`; inf while there is none."""
+        each = {
+            "trials": (1,) * len(self.costs),
+            "effort": self.efforts,
+            "seconds": self.seconds,
+            "joules": self.joules,
+        }
+        used = np.cumsum(each[unit])
+        return min((c for c, u in zip(self.costs, used, strict=True) if c is not None and u <= spent), default=math.inf)
+
+
+def course_of(study: Study) -> Course:
+    """The course of a study."""
+    costs = [trial.cost if getattr(trial, "kept", True) else None for trial in study.trials]
+    return Course(
+        costs=tuple(costs),
+        efforts=tuple(trial.effort for trial in study.trials),
+        seconds=tuple(trial.spent.seconds for trial in study.trials),
+        joules=tuple(trial.spent.joules for trial in study.trials),
+        found=str(study.best.proposal) if study.best else "nothing",
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one entrant did: a course for each seed, and the cost of the baseline on the same seeds (inf: unsolved)."""
+
+    courses: tuple[Course, ...]
     baseline: tuple[float, ...]
 
     @property
     def solved(self) -> int:
         """How many of its searches found a model that solves the problem."""
-        return sum(study.best is not None for study in self.studies)
+        return sum(math.isfinite(best) for best in self.best)
+
+    @property
+    def best(self) -> tuple[float, ...]:
+        """The best cost of each search in the end, inf where it found nothing."""
+        return tuple(course.best_by(math.inf, "effort") for course in self.courses)
 
     def best_at(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
-        """The best cost by the time that so much was spent, of shape (seeds, points); inf while nothing is solved."""
-        return np.array([[_best_by(study.curve(unit), x) for x in spent] for study in self.studies])
+        """The best cost by the time that so much was spent, of shape (seeds, points); inf while nothing is solved.
+
+        Raises ValueError for a unit that is not one of :data:`UNITS`.
+        """
+        if unit not in UNITS:
+            raise ValueError(f"unit={unit!r}, accepted are {', '.join(UNITS)}")
+        return np.array([[course.best_by(x, unit) for x in spent] for course in self.courses])
 
     def quartiles(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
-        """Lower quartile, median and upper quartile over the seeds, of shape (3, points)."""
-        found: np.ndarray = np.quantile(self.best_at(spent, unit), [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
+        """Lower quartile, median and upper quartile over the seeds of best / baseline, of shape (3, points)."""
+        with np.errstate(invalid="ignore"):
+            ratios = self.best_at(spent, unit) / np.array(self.baseline)[:, None]
+        found: np.ndarray = np.quantile(ratios, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
         return found
 
     def beats_baseline(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
@@ -74,13 +123,27 @@ class Result:
         It is a number of trainings of the one model found: the baseline would have cost that much more for each.
         """
         found = []
-        for study, before in zip(self.studies, self.baseline, strict=True):
-            after = study.best.cost if study.best is not None and study.best.cost is not None else math.inf
-            if math.isinf(before) and math.isfinite(after):
-                found.append(study.effort / after)  # nothing was solved before: weigh it in trainings of what was found
-            else:
-                found.append(study.effort / (before - after) if after < before else math.inf)
+        for course, before, after in zip(self.courses, self.baseline, self.best, strict=True):
+            # Nothing solved before: counted in trainings of what was found.
+            saved = before - after if math.isfinite(before) else after
+            found.append(sum(course.efforts) / saved if after < before else math.inf)
         return tuple(found)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON, without infinities."""
+        courses = [dataclasses.asdict(course) for course in self.courses]
+        return {"courses": courses, "baseline": [b if math.isfinite(b) else None for b in self.baseline]}
+
+
+def result_from(plain: Mapping[str, Any]) -> Result:
+    """The result of :meth:`Result.plain`."""
+    courses: list[dict[str, Any]] = [
+        {name: value if name == "found" else tuple(value) for name, value in course.items()}
+        for course in plain["courses"]
+    ]
+    return Result(
+        tuple(Course(**course) for course in courses), tuple(math.inf if b is None else b for b in plain["baseline"])
+    )
 
 
 def race(
@@ -99,7 +162,7 @@ def race(
     The entrants take turns, seed by seed, so that a machine that slows down slows them alike. The ``baseline`` is
     weighed on the ``pairs`` seeds that a search of that seed weighs its trials on.
     """
-    studies: dict[str, list[Study]] = {name: [] for name in entrants}
+    courses: dict[str, list[Course]] = {name: [] for name in entrants}
     costs = []
     for seed in seeds:
         judge = Judge(problem, meter, range(seed, seed + pairs), trace_updates=trace_updates)
@@ -107,10 +170,6 @@ def race(
         costs.append(math.inf if cost is None else cost)
         for name, entrant in entrants.items():
             study = entrant.process.improve(problem, entrant.space, meter, budget, seed)
-            studies[name].append(study)
+            courses[name].append(course_of(study))
             on_study(study)
-    return {name: Result(tuple(found), tuple(costs)) for name, found in studies.items()}
-
-
-def _best_by(curve: Sequence[tuple[float, float]], spent: float) -> float:
-    return min((best for used, best in curve if used <= spent), default=math.inf)
+    return {name: Result(tuple(found), tuple(costs)) for name, found in courses.items()}

@@ -16,7 +16,7 @@ from sutrolib.processes.budget import Milestone, Passed, SearchBudget, Spent, ju
 from sutrolib.processes.judge import Judge, State
 from sutrolib.processes.question import NothingLeft, Question, Refused
 from sutrolib.processes.space import Proposal, Space
-from sutrolib.processes.store import Store, Ticket
+from sutrolib.processes.store import INTERRUPTED, WITHDRAWN, Store, Ticket
 from sutrolib.processes.study import Trial, best_of, trial_of
 
 if TYPE_CHECKING:
@@ -126,13 +126,15 @@ class Run:
         try:
             if proposal is None:
                 proposal = self._proposal(ticket, finished)
+            trial = self._try(ticket, proposal, began, joules)
         except Refused as reason:
             trial = Trial(ticket.number, None, State.REFUSED, str(reason), spent=self._spent(began, joules))
         except NothingLeft:
-            self.store.withdraw(ticket)
+            self.store.give_up(ticket, WITHDRAWN)
             raise
-        else:
-            trial = self._try(ticket, proposal, began, joules)
+        except BaseException:
+            self.store.give_up(ticket, INTERRUPTED)
+            raise
         self.store.tell(ticket, trial)
         return trial
 
@@ -149,8 +151,10 @@ class Run:
 
     def _proposal(self, ticket: Ticket, finished: Sequence[Trial]) -> Proposal:
         for attempt in range(REPEATS):
-            rng = np.random.default_rng((self.seed, ticket.number, attempt))
-            question = Question(self.problem, self.space, self.metric, finished, self.budget, ticket, rng, attempt)
+            rng = np.random.default_rng((self.seed, ticket.place, attempt))
+            question = Question(
+                self.problem, self.space, self.metric, finished, self.budget, ticket, rng, self.seed, attempt
+            )
             proposal = self.search.propose(question)
             if self.store.claim(ticket, proposal):
                 return proposal

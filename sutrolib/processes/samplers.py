@@ -7,9 +7,12 @@ Deb et al., IEEE TEC 2002; Jamieson and Talwalkar, AISTATS 2016; Li et al., JMLR
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
 
 from sutrolib.processes.dimension import Choice, Dimension, Plain
 from sutrolib.processes.question import NothingLeft, Question
@@ -21,19 +24,37 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
+MOST = 1_000_000  # points of a grid
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grid(Search):
-    """Every combination of ``points`` values of each range and of all choices, family by family."""
+    """Every combination of ``points`` values of each range and of all choices, in random order.
+
+    In order of the fields, a budget that ends before the grid does would have seen one end of the first field only.
+    """
 
     points: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points < 1:
+            raise ValueError(f"points={self.points!r}, accepted are 1 and above")
 
     name: ClassVar[str] = "grid"
     rung: ClassVar[str] = "search"
 
     def propose(self, question: Question) -> Proposal:
-        """The first that was not tried."""
+        """The first that was not tried. Raises ValueError for a grid of more than a million points."""
+        size = sum(
+            math.prod(len(d.points(self.points)) for d in f.dimensions.values()) for f in question.space.families
+        )
+        if size > MOST:
+            raise ValueError(f"a grid of {size:,} points, accepted are up to {MOST:,}: fewer fields or points")
         known = {trial.proposal.key for trial in question.history if trial.proposal}
-        open_ones = (proposal for proposal in self._grid(question.space) if proposal.key not in known)
+        grid = list(self._grid(question.space))
+        order: list[int] = np.random.default_rng(question.seed).permutation(len(grid)).tolist()
+        open_ones = (grid[number] for number in order if grid[number].key not in known)
         for proposal in itertools.islice(open_ones, question.attempt, None):  # other workers are at the first ones
             return proposal
         raise NothingLeft("the grid is used up")
@@ -74,7 +95,7 @@ class ModelBased(Search):
 
     def propose(self, question: Question) -> Proposal:
         """Where the space begins, then what the sampler says; a draw where that is known already."""
-        if question.ticket.number == 0 and question.attempt == 0:
+        if question.ticket.place == 0 and question.attempt == 0:
             return question.space.start
         if question.attempt:
             return question.space.sample(question.rng)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sutrolib.measure import Measurement
 from sutrolib.meters.base import Meter
@@ -75,6 +75,11 @@ class Search(ABC):
         """Optuna's pruner, None where no trial is ended early."""
         return None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two searches of one name different ones, as plain JSON: a store holds one of them."""
+        return {"pairs": self.pairs}
+
     def open_store(self, problem: Problem, space: Space, meter: Meter, seed: int) -> Store:
         """Where the trials of this study are kept. Raises ValueError where the store holds another study."""
         header = {
@@ -83,7 +88,7 @@ class Search(ABC):
             "space": space.describe(),
             "metric": meter.name,
             "seed": seed,
-            "pairs": self.pairs,
+            **self.identity,
         }
         return Store(self.store, header, self.objectives)
 

@@ -69,7 +69,8 @@ def family_of(model: Model, *names: str, **dimensions: Dimension) -> Family:
 
     Every field with a ``search`` range or ``choices`` in its metadata where none is named. Dotted names are given with
     two underscores for the dot (``network__lr=Range(0.01, 1.0)``). Raises ValueError for a field that the model does
-    not have, one that no dimension is known of, and a dimension beyond what the field accepts.
+    not have, one that no dimension is known of, a dimension beyond what the field accepts, and one that does not hold
+    the model's own value.
     """
     given = {name.replace("__", "."): dimension for name, dimension in dimensions.items()}
     wanted = [*names, *(name for name in given if name not in names)] or _searchable(model)
@@ -82,7 +83,9 @@ def family_of(model: Model, *names: str, **dimensions: Dimension) -> Family:
         if known is not None and name in given:
             _check_within(model, name, asked)
         found[name] = asked
-    return Family(model, found)
+    begun = Family(model, found)
+    Space((begun,)).check(begun.name, begun.start.settings)  # a space begins inside of itself
+    return begun
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 NAME = "study"
 HEADER, WORKER, PROPOSAL, RESULT, LOST, NOTE = "header", "worker", "proposal", "result", "lost", "note:"
 INTERRUPTED, WITHDRAWN = "interrupted", "withdrawn"
+WORST = 1e9  # beyond any rank, cost or time
 KILLED_TWICE = "the process that ran it was killed, twice"
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """A trial that has begun: its place in the order, and Optuna's handle on it."""
+    """A trial that has begun: its number, and Optuna's handle on it.
+
+    ``place`` is its number among those that were not interrupted: what is tried next does not depend on interruptions.
+    """
 
     number: int
+    place: int
     handle: optuna.Trial
 
 
@@ -85,12 +90,13 @@ class Store:
         self.study.pruner = pruner or self._optuna.pruners.NopPruner()
         with self._lock:
             lost = self._recover()
-            if limit is not None and sum(LOST not in t.user_attrs for t in self._all()) >= limit:
+            place = sum(LOST not in frozen.user_attrs for frozen in self._all())
+            if limit is not None and place >= limit:
                 return None
-            self.study.sampler = sampler(len(self._all()))
+            self.study.sampler = sampler(place)
             handle = self.study.ask()
             handle.set_user_attr(WORKER, self._me)
-            ticket = Ticket(handle.number, handle)
+            ticket = Ticket(handle.number, place, handle)
             if lost:
                 self._write_down(ticket, lost[0])
         return ticket, lost[0] if lost else None
@@ -116,9 +122,9 @@ class Store:
         self._end(ticket.number, trial)
         self._known[ticket.number] = trial  # with its runs, which the journal does not hold
 
-    def withdraw(self, ticket: Ticket) -> None:
-        """Take back a trial that was begun and is not to be run."""
-        ticket.handle.set_user_attr(LOST, WITHDRAWN)
+    def give_up(self, ticket: Ticket, why: str) -> None:
+        """Close a trial without a result: WITHDRAWN, or INTERRUPTED, and then its proposal is tried again."""
+        ticket.handle.set_user_attr(LOST, why)
         self.study.tell(ticket.number, state=self._optuna.trial.TrialState.FAIL)
 
     def finished(self) -> list[Trial]:
@@ -180,13 +186,17 @@ class Store:
 
 
 def _values(trial: Trial, objectives: int) -> list[float] | None:
-    """What Optuna is to minimise: the rank, or cost, seconds and minus the score; None where there is no number."""
-    if trial.score is None:
+    """What Optuna is to minimise: the rank, or cost, seconds and minus the score; None for what was no proposal.
+
+    A trial that failed is told as worse than any other. Told as failed, it would be left out of what a sampler learns
+    from, and a model of what is good would go on proposing what diverges.
+    """
+    if trial.proposal is None:
         return None
     if objectives == 1:
-        return [trial.rank]
-    if trial.seconds is None or not trial.effort:
-        return None
+        return [min(trial.rank, WORST)]
+    if trial.score is None or trial.seconds is None or not trial.effort:
+        return [WORST, WORST, WORST]
     return [trial.cost or trial.effort, trial.seconds, -trial.score]
 
 

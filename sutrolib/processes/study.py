@@ -10,7 +10,7 @@ from typing import Any
 
 from sutrolib.measure import Measurement
 from sutrolib.nouns import Model
-from sutrolib.processes.budget import NOTHING, Override, Passed, SearchBudget, Spent
+from sutrolib.processes.budget import NOTHING, Dropped, Override, Passed, SearchBudget, Spent
 from sutrolib.processes.judge import Judged, State
 from sutrolib.processes.space import Proposal, Space
 
@@ -92,6 +92,7 @@ class Study:
     overrides: tuple[Override, ...] = ()
     controls: Spent = NOTHING  # what the controls cost
     chosen: int | None = None  # the number of the best trial, where the process does not go by the cost alone
+    dropped: tuple[Dropped, ...] = ()  # directions that somebody gave up after it
 
     @property
     def spent(self) -> Spent:
@@ -140,14 +141,22 @@ class Study:
         return tuple(sorted((t for t in full if not beaten(t)), key=lambda t: values[t.number]))
 
     @property
+    def improvements(self) -> tuple[Trial, ...]:
+        """The trials that were cheaper than all before them."""
+        found: list[Trial] = []
+        for trial in self.trials:
+            if trial.cost is not None and (not found or trial.rank < found[-1].rank):
+                found.append(trial)
+        return tuple(found)
+
+    @property
     def tried(self) -> str:
         """How much of the space was tried, in words: one bad subset does not close a method."""
         proposals = {t.proposal.key for t in self.trials if t.proposal is not None}
         size = self.space.size
         known = {t.proposal.family for t in self.trials if t.proposal is not None}
         families = f"{len(known)} of {len(self.space.families)} families, " if len(self.space.families) > 1 else ""
-        of = f"{size:,.0f}" if math.isfinite(size) else "infinitely many"
-        return f"{families}{len(proposals)} of {of} settings"
+        return f"{families}{len(proposals)} of {_number(size)} settings"
 
     def curve(self, unit: str = "trials") -> list[tuple[float, float]]:
         """The best cost so far over what was spent (``trials``, ``seconds``, ``joules`` or ``effort``), trial by trial.
@@ -163,8 +172,28 @@ class Study:
             points.append((total, best))
         return points
 
-    def plain(self) -> dict[str, Any]:
-        """The study as plain JSON, for the ledger."""
+    def drop(self, family: str, mechanism: str) -> Study:
+        """This study, with ``family`` given up because of ``mechanism``, and how much of it was tried.
+
+        Raises ValueError for a family that was not tried, one that solved the problem, and a mechanism of no words.
+        """
+        size = Space((self.space.family(family),)).size
+        tried = [trial for trial in self.trials if trial.proposal is not None and trial.proposal.family == family]
+        solved = sum(trial.cost is not None for trial in tried)
+        if not tried or solved or not mechanism.strip():
+            raise ValueError(
+                f"{family!r}: {len(tried)} trials, of which {solved} solved the problem, mechanism={mechanism!r}; "
+                f"accepted are families that were tried and never solved it, and a reason"
+            )
+        settings = len({trial.proposal.key for trial in tried if trial.proposal is not None})
+        scores = [trial.score for trial in tried if trial.score is not None]
+        best = f"best score {max(scores):.3g}" if scores else "none ran to a score"
+        given_up = Dropped(family, f"{settings} of {_number(size)} settings, {best}", mechanism)
+        return dataclasses.replace(self, dropped=(*self.dropped, given_up))
+
+    def plain(self, most: int = 500) -> dict[str, Any]:
+        """The study as plain JSON, for the ledger; of more than ``most`` trials, those that improved on the best."""
+        trials = self.trials if len(self.trials) <= most else self.improvements
         return {
             "process": self.process,
             "problem": dict(self.problem),
@@ -181,8 +210,14 @@ class Study:
             "best": self.best.plain() if self.best else None,
             "milestones": [dataclasses.asdict(passed) for passed in self.milestones],
             "overrides": [dataclasses.asdict(override) for override in self.overrides],
-            "trials": [trial.plain() for trial in self.trials],
+            "trials_in_all": len(self.trials),
+            "dropped": [dataclasses.asdict(dropped) for dropped in self.dropped],
+            "trials": [trial.plain() for trial in trials],
         }
+
+
+def _number(size: float) -> str:
+    return f"{size:,.0f}" if math.isfinite(size) else "infinitely many"
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:

@@ -7,6 +7,7 @@ from sutrolib.measure import score_of
 from sutrolib.models.mlp import Diverged, TwoLayerNetwork
 from sutrolib.nouns import Budget
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
+from sutrolib.processes.space import family_of
 
 
 def weights(parameters):
@@ -118,3 +119,36 @@ def test_wrong_fields_are_named(fields, named):
 def test_a_budget_that_is_not_positive_is_refused(limits):
     with pytest.raises(ValueError, match=next(iter(limits))):
         Budget(**limits)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "sign"])
+@pytest.mark.parametrize("update", ["standard", "fused"])
+def test_random_features_stay_as_they_were_drawn_and_layer_2_takes_its_usual_step(rule, update):
+    task = SparseParity(n=6, n_train=20).sample(0)
+    x, y = task.train.x.double(), task.train.y.double()
+    model = TwoLayerNetwork(hidden=7, rule=rule, update=update, features="random", dtype="float64")
+    drawn, trained, learned = (model.initial(6, 3) for _ in range(3))
+    with torch.inference_mode():
+        model.step(trained, x, y)
+        dataclasses.replace(model, features="learned").step(learned, x, y)
+    assert torch.equal(trained.W1, drawn.W1)
+    assert torch.equal(trained.b1, drawn.b1)
+    assert not torch.equal(learned.W1, drawn.W1)
+    assert torch.equal(trained.W2, learned.W2)
+    assert torch.equal(trained.b2, learned.b2)
+    assert not torch.equal(trained.W2, drawn.W2)
+
+
+def test_random_features_do_not_solve_what_learned_ones_solve():
+    task = SparseParity().sample(0)
+    learned, random = (
+        score_of(task, TwoLayerNetwork(features=features).fit(task.for_training(), 0))
+        for features in ("learned", "random")
+    )
+    assert learned >= task.target > random
+
+
+def test_a_search_does_not_set_which_features_are_learned():
+    assert "features" not in family_of(TwoLayerNetwork()).dimensions
+    with pytest.raises(ValueError, match="features='none', accepted are learned, random"):
+        TwoLayerNetwork(features="none")

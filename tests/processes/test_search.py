@@ -85,7 +85,7 @@ def test_trials_that_crash_or_run_out_of_memory_are_recorded_and_the_search_goes
 
 
 def test_settings_that_diverge_are_failed_trials():
-    space = space_of(START, lr=Range(50.0, 100.0), batch=Choice((1,)))
+    space = space_of(TwoLayerNetwork(lr=100.0, batch=1), lr=Range(50.0, 100.0))
     study = RandomSearch().improve(PROBLEM, space, METER, SearchBudget(trials=2))
     assert study.best is None
     assert all("left the finite numbers" in t.why or t.state is State.MISSED for t in study.trials)
@@ -185,7 +185,7 @@ def test_a_person_can_override_and_the_override_is_in_the_record(tmp_path):
 @pytest.mark.parametrize(
     ("control", "space", "beaten"),
     [
-        (untouched(START), SPACE, True),
+        (untouched(TwoLayerNetwork(hidden=1000)), SPACE, True),
         (untouched(GF2Elimination()), SPACE, False),
         (shuffled_labels(), SPACE, True),
         (shuffled_labels(), space_of(Crashing("learn"), how=Choice(("learn",))), True),
@@ -202,7 +202,10 @@ def test_a_candidate_has_to_beat_its_control_before_it_gets_more(control, space,
 
 def test_learned_features_have_to_beat_random_ones():
     study = RandomSearch(milestones=(milestone(math.inf, trials=1, control=random_features()),)).improve(
-        SparseParity(n=12, k=3), space_of(TwoLayerNetwork(), hidden=Choice((100,))), METER, SearchBudget(trials=1)
+        SparseParity(n=12, k=3),
+        space_of(TwoLayerNetwork(hidden=100), hidden=Choice((100,))),
+        METER,
+        SearchBudget(trials=1),
     )
     assert study.milestones[0].met
 
@@ -242,3 +245,12 @@ def test_every_family_of_a_space_can_be_suggested_by_a_model_of_what_is_good():
     study = ModelBased(random=6).improve(PROBLEM, space, METER, SearchBudget(trials=20))
     assert study.best.proposal.family == "GF(2) elimination"
     assert "2 of 2 families" in study.tried
+
+
+def test_a_model_of_what_is_good_learns_from_what_diverged():
+    model = TwoLayerNetwork(loss="square", hidden=200, max_epochs=5)
+    space = space_of(model, lr=Range(0.01, 100.0, log=True))
+    study = ModelBased(random=8).improve(PROBLEM, space, METER, SearchBudget(trials=24))
+    failed = [trial.state is State.FAILED for trial in study.trials]
+    assert any(failed[:8]), "nothing diverged that could be learned from"
+    assert sum(failed[8:]) / 16 < 0.5 * sum(failed[:8]) / 8

@@ -47,6 +47,7 @@ def test_a_setting_of_a_field_of_a_field_reaches_it():
         (lambda: space_of(Curriculum(), "network.hiden"), "no field 'network.hiden'; the fields are first"),
         (lambda: space_of(TwoLayerNetwork(), lr=Range(0.1, 1000.0)), "goes beyond the field.*1000.0, accepted"),
         (lambda: space_of(TwoLayerNetwork(), rule=Choice(("sgd", "adam"))), "adam.*accepted are sgd, sign"),
+        (lambda: space_of(TwoLayerNetwork(), hidden=Choice((20, 50))), "hidden=200, accepted are 20, 50"),
         (lambda: Space(()), "none, accepted are one and above"),
         (lambda: Space((family_of(START), family_of(START))), "of different names"),
         (lambda: Range(2, 1), "in this order"),
@@ -107,7 +108,9 @@ def test_the_points_of_a_grid_reach_from_end_to_end_without_repeats():
 
 
 def test_the_size_of_a_space_counts_its_settings():
-    assert space_of(START, hidden=Range(20, 29, whole=True), rule=Choice(("sgd", "sign"))).size == 20
+    assert (
+        space_of(TwoLayerNetwork(hidden=20), hidden=Range(20, 29, whole=True), rule=Choice(("sgd", "sign"))).size == 20
+    )
     assert SPACE.size == math.inf
     assert Space((CRASHING, family_of(GF2Elimination()))).size == 3 + 101
 

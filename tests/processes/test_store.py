@@ -192,3 +192,19 @@ def test_workers_that_cannot_share_are_refused(tmp_path, changes, options, told)
     search = dataclasses.replace(RandomSearch(store=tmp_path / "study.log"), **changes)
     with pytest.raises(ValueError, match=told):
         improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=1), **options)
+
+
+def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_in_the_same_process(tmp_path):
+    calls = []
+
+    def interrupt_once(_):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    search = RandomSearch(store=tmp_path / "study.log", on_measurement=interrupt_once)
+    with pytest.raises(KeyboardInterrupt):
+        search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
+    study = search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
+    whole = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
+    assert [t.proposal for t in study.trials] == [t.proposal for t in whole.trials]

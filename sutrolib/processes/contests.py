@@ -1,0 +1,82 @@
+"""The contests of the benchmark of processes: a problem each, a baseline tuned by hand, and the entrants.
+
+Those who set the fields of the baseline and those who may choose among algorithms start from the same model, are judged
+by the same meter, and have the same number of trials. Digits and letters are searched on their training samples alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sutrolib.models.classifier import Perceptron
+from sutrolib.models.experts import MixtureOfExperts
+from sutrolib.nouns import Model, Problem
+from sutrolib.problems.digits import Digits
+from sutrolib.problems.parity import SparseParity
+from sutrolib.problems.rehearsal import rehearsal
+from sutrolib.problems.text import NextLetter
+from sutrolib.processes.blank_slate import BlankSlate
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.by_hand import ByHand, Change
+from sutrolib.processes.dimension import Plain
+from sutrolib.processes.families import (
+    SMALL_GPT,
+    TUNED,
+    TUNED_NOISY,
+    digits_families,
+    letters_families,
+    parity_families,
+)
+from sutrolib.processes.race import Entrant
+from sutrolib.processes.samplers import Grid, ModelBased, MultiFidelity, RandomSearch
+from sutrolib.processes.space import Space
+from sutrolib.verdict import MIN_PAIRS
+
+LETTERS = 100_000  # characters of the text in the contest: a training of the GPT costs the same on any number
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A problem, the baseline, the entrants with their budget, and how many updates of a training are traced."""
+
+    problem: Problem
+    baseline: Model
+    entrants: dict[str, Entrant]
+    budget: SearchBudget
+    trace_updates: int
+
+
+def contests() -> dict[str, Contest]:
+    """The four contests, by name."""
+    net: list[tuple[str, Plain]] = [("patience", 1), ("batch", 64), ("hidden", 25), ("loss", "square"), ("lr", 1.0)]
+    perceptron: list[tuple[str, Plain]] = [("patience", 1), ("hidden", 64), ("lr", 0.3), ("batch", 64), ("hidden", 32)]
+    gpt: list[tuple[str, Plain]] = [("max_steps", 400), ("batch", 512)]
+    # Without the mixture of experts: a trial of it takes ten times as long as one of the others.
+    digits = Space(tuple(f for f in digits_families(lazy=False).families if f.name != MixtureOfExperts.name))
+    return {
+        "parity": _contest(SparseParity(), TUNED, parity_families(), net, 24, 60),
+        "parity, 10 % noise": _contest(
+            SparseParity(noise=0.1), TUNED_NOISY, parity_families(network=TUNED_NOISY), net[1:], 24, 60
+        ),
+        "digits": _contest(rehearsal(Digits()), Perceptron(), digits, perceptron, 20, 60),
+        "27 letters": _contest(rehearsal(NextLetter(characters=LETTERS)), SMALL_GPT, letters_families(), gpt, 12, 20),
+    }
+
+
+def _contest(
+    problem: Problem, baseline: Model, algorithms: Space, steps: Sequence[tuple[str, Plain]], trials: int, traced: int
+) -> Contest:
+    settings = Space(algorithms.families[:1])  # those of the baseline's own family
+    changes = [Change(f"{name} = {value}", {name: value}, "cheaper") for name, value in steps]
+    entrants = {
+        "by hand": Entrant(ByHand(changes, MIN_PAIRS, trace_updates=traced), settings),
+        "grid": Entrant(Grid(points=2, trace_updates=traced), settings),
+        "random": Entrant(RandomSearch(trace_updates=traced), settings),
+        "TPE": Entrant(ModelBased(trace_updates=traced), settings),
+        "TPE with halving": Entrant(MultiFidelity(trace_updates=traced), settings),
+        "random, all algorithms": Entrant(RandomSearch(trace_updates=traced), algorithms),
+        "TPE, all algorithms": Entrant(ModelBased(trace_updates=traced), algorithms),
+        "blank slate": Entrant(BlankSlate(trace_updates=traced), algorithms),
+    }
+    return Contest(problem, baseline, entrants, SearchBudget(trials=trials), traced)

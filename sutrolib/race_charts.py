@@ -1,0 +1,67 @@
+"""Charts of races between processes: what was found against what was spent, and the chance of having found anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from sutrolib.figures import BLACK, GREY, PURPLE, RED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLES = [(colour, style) for style in ("-", "--", ":") for colour in (BLACK, RED, PURPLE, GREY)]
+
+Curves = Mapping[str, Sequence[Sequence[float]]]  # by entrant: lower quartile, median, upper quartile over the seeds
+
+
+def draw_best_so_far(
+    spent: Sequence[float], curves: Curves, lines: Mapping[str, float], title: str, xlabel: str, ylabel: str
+) -> Figure:
+    """The median of the best so far with its quartiles as a band, by entrant; ``lines`` are known costs, by name."""
+    figure, ax = plt.subplots()
+    _draw_curves(ax, spent, curves)
+    for name, value in lines.items():
+        ax.axhline(value, color=GREY, lw=1, ls="-.")
+        ax.annotate(name, (max(spent), value), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8)
+    ax.set_yscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.legend(loc="upper right", fontsize=8)
+    return figure
+
+
+def draw_races(
+    spent: Sequence[float], races: Mapping[str, Curves], title: str, xlabel: str, ylabel: str, log: bool = True
+) -> Figure:
+    """A small panel for each problem; the entrants are the same in all of them, and named once."""
+    rows = math.ceil(len(races) / 2)
+    figure, axes = plt.subplots(rows, min(2, len(races)), sharex=True, squeeze=False)
+    for ax, (problem, curves) in zip(axes.flat, races.items(), strict=False):
+        _draw_curves(ax, spent, curves)
+        if log:
+            ax.set_yscale("log")
+        ax.annotate(problem, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top", fontsize=9)
+        ax.tick_params(labelsize=9)
+    for ax in list(axes.flat)[len(races) :]:
+        ax.set_visible(False)
+    axes[0, 0].set_title(title)
+    figure.supxlabel(xlabel, fontsize=10)
+    figure.supylabel(ylabel, fontsize=10)
+    handles: dict[str, Any] = {}
+    for ax in axes.flat:
+        handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=8)
+    return figure
+
+
+def _draw_curves(ax: Axes, spent: Sequence[float], curves: Curves) -> None:
+    for (name, (low, middle, high)), (colour, style) in zip(curves.items(), STYLES, strict=False):
+        # What is not solved yet is infinite, and is left out of the picture.
+        shown = [np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high)]
+        ax.fill_between(spent, shown[0], shown[2], color=colour, alpha=0.12, lw=0, step="post")
+        ax.step(spent, shown[1], where="post", color=colour, ls=style, lw=1.8, label=name)

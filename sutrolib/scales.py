@@ -1,0 +1,160 @@
+"""The passes of one measurement, and the readings that come in from them.
+
+What adds up over a long training of like updates can be traced over its first ones and carried on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sutrolib.meters.base import Kind, Meter, NoReading, Reading
+from sutrolib.meters.clock import WallTime
+from sutrolib.meters.trace import TorchTrace, TracedMeter
+from sutrolib.nouns import Budget, Fitted, Task
+
+PREDICTIONS = 1000
+INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
+
+
+class Scales:
+    """The readings of one measurement, as they come in."""
+
+    def __init__(self, meters: Sequence[Meter], clock: WallTime, renew: Callable[[], object]) -> None:
+        """``renew`` is called before each pass: what a training leaves in its task is not to help the next one."""
+        self.clock, self.renew = clock, renew
+        self.traced = [m for m in meters if isinstance(m, TracedMeter)]
+        self.windows = [m for m in meters if not isinstance(m, TracedMeter | WallTime)]
+        self.readings: list[Reading] = []
+        self.missing: dict[str, str] = {}
+        self._trace: TorchTrace | None = None
+
+    def untimed(self, work: Callable[[], Fitted], trace_updates: int | None) -> Fitted:
+        """Run ``work`` once, under the trace where all of it is to be traced anyway."""
+        self.renew()
+        if not self.traced or trace_updates is not None:
+            return work()
+        self._trace = TorchTrace()
+        with self._trace:
+            return work()
+
+    def window(self, meter: Meter, work: Callable[[], Any], name: str = "", **detail: Any) -> Any:
+        """Run ``work`` in the window of ``meter``, keep its reading (as ``name``), and return the last result."""
+        self.renew()
+        with meter:
+            result = meter.repeat(work)
+        self.keep(name or meter.name, lambda: meter.reading, detail)
+        return result
+
+    def weigh(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
+        """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less, and the windows."""
+        if self.traced and trace_updates is not None and trace_updates < updates:
+            self._extrapolate(work, trace_updates, updates)
+        elif self.traced:
+            trace = self._trace or self._traced(work)
+            for meter in self.traced:
+                self.keep(meter.name, functools.partial(meter.read, trace))
+        self._windows(work)
+
+    def _traced(self, work: Callable[[], Any]) -> TorchTrace:
+        self.renew()
+        return traced(work)
+
+    def _extrapolate(self, work: Callable[..., Any], cut: int, updates: int) -> None:
+        """Trace up to ``cut`` updates and up to half of them; what adds up goes on at the rate of the second half.
+
+        So what comes before the first update is counted once, however long the training is.
+        """
+        half = cut // 2
+        traces = [self._traced(functools.partial(work, Budget(steps=steps))) for steps in (half, cut) if steps]
+        detail = {"updates": updates, "traced_updates": cut}
+
+        def read(meter: TracedMeter) -> Reading:
+            found = [meter.read(trace) for trace in traces]
+            last = found[-1]
+            if not meter.adds_up:
+                return last
+            rate = (last.value - (found[0].value if half else 0.0)) / (cut - half)
+            kind = Kind.MODELLED if last.kind is Kind.COUNTED else last.kind
+            return dataclasses.replace(last, value=last.value + rate * (updates - cut), kind=kind)
+
+        for meter in self.traced:
+            self.keep(meter.name, functools.partial(read, meter), detail)
+
+    def serve(self, task: Task, fitted: Fitted) -> None:
+        """The same meters on 1,000 predictions, and the bytes that the model takes."""
+
+        def work() -> None:
+            task.examiner.serve(fitted, test_of(task), PREDICTIONS)
+
+        detail = {"predictions": PREDICTIONS}
+        if self.traced:  # before the clock: the first use pays for whatever the training has put off
+            trace = traced(work)
+            for meter in self.traced:
+                self.keep(INFERENCE + meter.name, functools.partial(meter.read, trace), detail)
+        clock = WallTime()
+        self.window(clock, work, INFERENCE + clock.name, **detail)
+        self._windows(work, INFERENCE, **detail)
+        if fitted.nbytes:
+            self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
+        else:
+            self.missing[SIZE] = "the model keeps nothing"
+
+    def time_to_target(self, task: Task, fit: Callable[..., Fitted], fitted: Fitted, score: float) -> None:
+        """Train once more up to the first point of the learning curve at which the test score is at the target."""
+        if score < task.target:
+            self.missing[TO_TARGET] = f"never there: the score of {score:.3g} misses the target of {task.target:g}"
+            return
+        for updates in [u for u, held_out in fitted.history if held_out >= task.target and u < fitted.steps]:
+            clock = WallTime(self.clock.runs, self.clock.window)
+            self.renew()
+            with clock:
+                part = clock.repeat(lambda updates=updates: fit(Budget(steps=updates)))  # type: ignore[misc]
+            if score_of(task, part) >= task.target:
+                self.keep(TO_TARGET, lambda clock=clock: clock.reading, {"updates": updates})  # type: ignore[misc]
+                return
+        whole = next(reading for reading in self.readings if reading.name == self.clock.name)
+        self.keep(TO_TARGET, lambda: whole, {"updates": fitted.steps})
+
+    def leave(self, why: str) -> None:
+        """Weigh nothing more, for this reason."""
+        self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
+
+    def _windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
+        for window in self.windows:
+            if window.available().ok:
+                self.window(window, work, prefix + window.name, **detail)
+            else:
+                self.missing[prefix + window.name] = window.available().why
+
+    def keep(self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None) -> None:
+        """Keep a reading under this name, or why there is none."""
+        try:
+            found = read()
+        except NoReading as error:
+            self.missing[name] = str(error)
+            return
+        told = {**found.detail, **(detail or {})}
+        self.readings.append(dataclasses.replace(found, name=name, detail=told))
+
+
+def score_of(task: Task, fitted: Fitted) -> float:
+    """The score of ``fitted`` on the test split of ``task``."""
+    return task.score(task.examiner.predictions(fitted, test_of(task)), test_of(task).y)
+
+
+def test_of(task: Task) -> Any:
+    """The test split. Raises ValueError where the task is a copy made for training."""
+    if task.test is None:
+        raise ValueError("this task has no test split: it is a copy made for training")
+    return task.test
+
+
+def traced(work: Callable[[], Any]) -> TorchTrace:
+    """The access trace of ``work``."""
+    trace = TorchTrace()
+    with trace:
+        work()
+    return trace

@@ -1,0 +1,85 @@
+"""Charts of searches: what was tried, what it cost, and what was found."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.patches import Rectangle
+
+from sutrolib.cube import COLOURS, Axis
+from sutrolib.figures import BLACK, GREY, PURPLE, RED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TOP = 0.96  # of the height of the axes
+COLOURS_OF_FAMILIES = (BLACK, RED, PURPLE, GREY)
+
+
+def draw_trials(
+    families: Mapping[str, Sequence[tuple[int, float | None]]], start: float | None, title: str, ylabel: str
+) -> Figure:
+    """The cost of every trial by its number, a marker for each family; hollow along the top where nothing was solved.
+
+    The line is the best cost so far, and the dashed one the cost of the ``start``, where that solves the problem.
+    """
+    figure, ax = plt.subplots()
+    for (name, trials), marker, colour in zip(families.items(), cycle("osD^vPX"), cycle(COLOURS_OF_FAMILIES)):
+        solved = [(number, cost) for number, cost in trials if cost is not None]
+        missed = [number for number, cost in trials if cost is None]
+        style: dict[str, Any] = {"marker": marker, "ls": "", "ms": 6, "color": colour}
+        ax.plot([n for n, _ in solved], [c for _, c in solved], label=f"{name}: {len(solved)}/{len(trials)}", **style)
+        ax.plot(missed, [TOP] * len(missed), mfc="none", transform=ax.get_xaxis_transform(), **style)
+    every = sorted(trial for trials in families.values() for trial in trials)
+    ax.step(
+        [number for number, _ in every],
+        np.fmin.accumulate([np.nan if cost is None else cost for _, cost in every]),
+        where="post",
+        color=COLOURS[Axis.PROCESS],
+        lw=2.5,
+        label="best so far",
+        zorder=1,
+    )
+    if start is not None:
+        ax.axhline(start, color=GREY, ls="--", lw=1, label="the start", zorder=0)
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.12)  # room for the hollow ones
+    ax.set(xlabel="trial", ylabel=ylabel, title=title)
+    legend = ax.legend(
+        loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, title="solved / tried\n(hollow: not solved)"
+    )
+    legend.set_alignment("left")
+    legend.get_title().set_fontsize(8)
+    return figure
+
+
+PASSED, FAILED, LIMIT = "#99D8C7", RED, "#DDDDDD"  # the green of the problem axis is stronger
+
+
+def draw_checks(outcomes: Mapping[str, Mapping[str, str]], title: str) -> Figure:
+    """A row for each check and a column for each model, by model and check: ``passed``, ``failed``, or another word.
+
+    A failed check is dark; what only says where a result ends is grey, and what does not apply is left white.
+    """
+    figure, ax = plt.subplots()
+    checks = list(dict.fromkeys(check for words in outcomes.values() for check in words))
+    colours = {"passed": PASSED, "failed": FAILED, "not tested": "white"}
+    for x, words in enumerate(outcomes.values()):
+        for y, check in enumerate(checks):
+            word = words.get(check, "not tested")
+            ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colours.get(word, LIMIT), lw=0))
+            colour, weight = ("white", "bold") if word == "failed" else (BLACK, "normal")
+            shown = "-" if word == "not tested" else word
+            ax.text(x, y, shown, ha="center", va="center", fontsize=7.5, color=colour, weight=weight)
+    ax.set_xticks(range(len(outcomes)), [textwrap.fill(name, 11) for name in outcomes], fontsize=7.5)
+    ax.set_yticks(range(len(checks)), [textwrap.fill(check, 36) for check in checks], fontsize=7.5)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.set(xlim=(-0.5, len(outcomes) - 0.5), ylim=(len(checks) - 0.5, -0.5), title=title)
+    return figure
