@@ -156,7 +156,7 @@ MISTAKES = (
     Mistake(
         "Too simple an objective",
         "a proxy that stops tracking the real cost",
-        ("20_from_counts_to_joules", "23_warm_to_the_touch", "24_is_the_proxy_safe"),
+        ("20_from_counts_to_joules", "23_warm_to_the_touch", "24_is_the_proxy_safe", "14_verify_the_winner"),
     ),
     Mistake(
         "Suboptimization",
@@ -166,11 +166,11 @@ MISTAKES = (
     Mistake(
         "Risk mismanagement",
         "going far without a sign of life",
-        ("11_one_change_at_a_time",),
+        ("11_one_change_at_a_time", "12_search"),
     ),
     Mistake(
         "Building for the wrong future",
         "an algorithm that wins only on today's hardware",
-        ("25_other_hardware",),
+        ("25_other_hardware", "13_blank_slate"),
     ),
 )

@@ -6,12 +6,14 @@ Two environment variables redirect the output of a run: SUTRO_FIGURES and SUTRO_
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 DATA = ROOT / "data"
 RUNS = DATA / "runs"
+STUDIES = DATA / "studies"
 
 
 def figures() -> Path:
@@ -22,3 +24,10 @@ def figures() -> Path:
 def ledger() -> Path:
     """The folder of the ledger: SUTRO_LEDGER, else data/ledger/ of the checkout."""
     return Path(os.environ.get("SUTRO_LEDGER") or DATA / "ledger")
+
+
+def study_file(name: str) -> Path:
+    """The journal of a search of this name, under data/studies/. Raises ValueError for a name that leads elsewhere."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}", name):
+        raise ValueError(f"study {name!r}, accepted are names of letters, digits, blanks, '_', '-' and '.'")
+    return STUDIES / f"{name}.log"

@@ -29,7 +29,8 @@ def draw_best_so_far(
     for name, value in lines.items():
         ax.axhline(value, color=GREY, lw=1, ls="-.")
         ax.annotate(name, (max(spent), value), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8)
-    ax.set_yscale("log")
+    if any(np.isfinite(middle).any() for _, middle, _ in map(np.asarray, curves.values())):
+        ax.set_yscale("log")  # of nothing there is no logarithm
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(loc="upper right", fontsize=8)
     return figure

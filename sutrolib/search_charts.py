@@ -15,9 +15,11 @@ from sutrolib.cube import COLOURS, Axis
 from sutrolib.figures import BLACK, GREY, PURPLE, RED
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TOP = 0.96  # of the height of the axes
+NAME_HEIGHT = 0.06  # of the axes, which a line of small text takes
 COLOURS_OF_FAMILIES = (BLACK, RED, PURPLE, GREY)
 
 
@@ -83,3 +85,52 @@ def draw_checks(outcomes: Mapping[str, Mapping[str, str]], title: str) -> Figure
     ax.grid(visible=False)
     ax.set(xlim=(-0.5, len(outcomes) - 0.5), ylim=(len(checks) - 0.5, -0.5), title=title)
     return figure
+
+
+def draw_records(
+    curves: Mapping[str, Sequence[tuple[float, float]]], records: Mapping[str, float], title: str, ylabel: str
+) -> Figure:
+    """The best cost so far of each search by the number of its trial; public records as lines, named at the right.
+
+    A curve holds (trials, best cost) points, infinite while nothing is solved; a name that begins with ``kept`` is
+    dashed. Names of records that lie close together are moved apart, each joined to its line.
+    """
+    figure, ax = plt.subplots()
+    colours = cycle((COLOURS[Axis.PROCESS], BLACK, PURPLE))
+    for (name, points), colour in zip(curves.items(), colours, strict=False):
+        trials, costs = [trial for trial, _ in points], [best if np.isfinite(best) else np.nan for _, best in points]
+        style: dict[str, Any] = {"color": colour, "ls": "--" if name.startswith("kept") else "-", "lw": 2.5}
+        ax.step(trials, costs, where="post", label=textwrap.fill(name, 34), zorder=3, **style)
+    for cost in records.values():
+        ax.axhline(cost, color=GREY, lw=1, zorder=1)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    low, high = ax.get_ylim()
+    if high < 10 * low:  # no power of ten or one: the ticks between them are to be named as well
+        ax.yaxis.set_minor_formatter("{x:,.0f}")
+        ax.tick_params(axis="y", which="minor", labelsize=9)
+    _name_records(ax, records)
+    ax.set(xlabel="trial", ylabel=ylabel, title=title)
+    ax.legend(loc="best", fontsize=8)
+    return figure
+
+
+def _name_records(ax: Axes, records: Mapping[str, float]) -> None:
+    """Write the names of records beside the axes, lowest first, none closer to the one below than its height."""
+    low, high = np.log(ax.get_ylim())
+    above = 0.0
+    for name, cost in sorted(records.items(), key=lambda record: record[1]):
+        place = (np.log(cost) - low) / (high - low)
+        above = max(place, above)
+        ax.annotate(
+            name,
+            xy=(1, place),
+            xytext=(1.04, above),
+            xycoords="axes fraction",
+            va="center",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.7, "shrinkA": 1, "shrinkB": 0},
+        )
+        above += NAME_HEIGHT

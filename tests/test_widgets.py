@@ -1,14 +1,26 @@
 import re
+import time
 
 import ipywidgets
 import pytest
 from builders import measurement
+from searches import METER, PROBLEM, SPACE
 
 from sutrolib.cube import A, Position
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.meters.heat import Plan, judge, parse_readings
 from sutrolib.meters.warmth import Load
-from sutrolib.widgets import PANEL, count_positions, cube_explorer, describe_position, positions_of, reading_panel
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.by_hand import ByHand, Walk
+from sutrolib.widgets import (
+    PANEL,
+    count_positions,
+    cube_explorer,
+    describe_position,
+    hand_panel,
+    positions_of,
+    reading_panel,
+)
 
 ARD = Reading("ard", 100.0, "floats", Kind.COUNTED)
 JOULES = Reading("codecarbon", 2.0, "J", Kind.ESTIMATED)
@@ -143,3 +155,68 @@ def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_on
     person.record.click()
     assert [(o.slot, o.after, o.scale) for o in observed] == [("first", 4, "touch"), ("second", 3, "touch")]
     assert PANEL in person.panel._dom_classes
+
+
+class Hand:
+    """The panel of a walk by hand, and the person in front of it."""
+
+    def __init__(self, **options):
+        process = ByHand(pairs=3, **options)
+        self.walk = Walk(process, PROBLEM, SPACE, METER, SearchBudget(trials=5))
+        self.panel = hand_panel(self.walk)
+        self.name, self.value, self.expectation, self.button, self.message, self.steps = self.panel.children
+
+    def attempt(self, name, value, expectation):
+        self.name.value, self.value.value, self.expectation.value = name, value, expectation
+        self.button.click()
+        for _ in range(600):
+            if not self.button.disabled:
+                return
+            time.sleep(0.05)
+        raise AssertionError("the step did not end")
+
+
+def test_a_step_that_a_person_chooses_is_measured_and_kept_or_not():
+    hand = Hand()
+    assert hand.value.placeholder == "now 100"
+    hand.attempt("hidden", "30", "a third of the units, a third of the cost")
+    assert hand.message.value == "Kept: better in cost." or "better in time and cost" in hand.message.value
+    assert [step.title for step in hand.walk.steps] == ["start", "hidden = 30"]
+    assert hand.walk.best.proposal.settings["hidden"] == 30
+    assert hand.value.placeholder == "now 30"
+    hand.attempt("hidden", "200", "dearer")
+    assert "Rejected: worse in" in hand.message.value
+    assert hand.walk.best.proposal.settings["hidden"] == 30
+    assert "a third of the units" in hand.steps.value
+    assert PANEL in hand.panel._dom_classes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expectation", "told"),
+    [
+        ("hidden", "30", " ", "say first what you expect of it"),
+        ("hidden", "3000", "x", "hidden=3000, accepted are whole numbers from 20 to 200"),
+        ("lr", "fast", "x", "accepted are numbers from 0.03 to 1"),
+        ("lr", "<b>", "x", "&lt;b&gt;"),
+    ],
+)
+def test_a_step_that_cannot_be_tried_is_refused_before_anything_runs(name, value, expectation, told):
+    hand = Hand()
+    hand.attempt(name, value, expectation)
+    assert told in hand.message.value
+    assert hand.walk.steps == []
+
+
+def test_an_error_during_a_step_is_shown_and_the_panel_stays_usable():
+    calls = []
+
+    def broken(_):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError("no space left on device")
+
+    hand = Hand(on_measurement=broken)
+    hand.attempt("hidden", "30", "cheaper")
+    assert "Ended in an error: no space left on device" in hand.message.value
+    hand.attempt("hidden", "30", "cheaper")
+    assert hand.walk.best.proposal.settings["hidden"] == 30

@@ -6,12 +6,16 @@ by the same meter, and have the same number of trials. Digits and letters are se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from sutrolib.meters.base import Meter
 from sutrolib.models.classifier import Perceptron
 from sutrolib.models.experts import MixtureOfExperts
-from sutrolib.nouns import Model, Problem
+from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.nouns import Model, Problem, describe
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.rehearsal import rehearsal
@@ -19,7 +23,7 @@ from sutrolib.problems.text import NextLetter
 from sutrolib.processes.blank_slate import BlankSlate
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.by_hand import ByHand, Change
-from sutrolib.processes.dimension import Plain
+from sutrolib.processes.dimension import Plain, Range
 from sutrolib.processes.families import (
     SMALL_GPT,
     TUNED,
@@ -28,11 +32,14 @@ from sutrolib.processes.families import (
     letters_families,
     parity_families,
 )
-from sutrolib.processes.race import Entrant
+from sutrolib.processes.race import Entrant, Result, result_from
 from sutrolib.processes.samplers import Grid, ModelBased, MultiFidelity, RandomSearch
-from sutrolib.processes.space import Space
+from sutrolib.processes.space import Space, family_of
 from sutrolib.verdict import MIN_PAIRS
 
+Record: TypeAlias = dict[str, Any]  # plain JSON
+
+RACE = "race of processes"
 LETTERS = 100_000  # characters of the text in the contest: a training of the GPT costs the same on any number
 
 
@@ -50,18 +57,33 @@ class Contest:
 def contests() -> dict[str, Contest]:
     """The four contests, by name."""
     net: list[tuple[str, Plain]] = [("patience", 1), ("batch", 64), ("hidden", 25), ("loss", "square"), ("lr", 1.0)]
-    perceptron: list[tuple[str, Plain]] = [("patience", 1), ("hidden", 64), ("lr", 0.3), ("batch", 64), ("hidden", 32)]
+    perceptron: list[tuple[str, Plain]] = [("patience", 1), ("hidden", 64), ("lr", 0.3)]
     gpt: list[tuple[str, Plain]] = [("max_steps", 400), ("batch", 512)]
     # Without the mixture of experts: a trial of it takes ten times as long as one of the others.
     digits = Space(tuple(f for f in digits_families(lazy=False).families if f.name != MixtureOfExperts.name))
     return {
-        "parity": _contest(SparseParity(), TUNED, parity_families(), net, 24, 60),
-        "parity, 10 % noise": _contest(
-            SparseParity(noise=0.1), TUNED_NOISY, parity_families(network=TUNED_NOISY), net[1:], 24, 60
-        ),
-        "digits": _contest(rehearsal(Digits()), Perceptron(), digits, perceptron, 20, 60),
-        "27 letters": _contest(rehearsal(NextLetter(characters=LETTERS)), SMALL_GPT, letters_families(), gpt, 12, 20),
+        "parity": _contest(SparseParity(), TUNED, _parity(TUNED), net, 24, 60),
+        "parity, 10 % noise": _contest(SparseParity(noise=0.1), TUNED_NOISY, _parity(TUNED_NOISY), net[1:], 24, 60),
+        "digits": _contest(rehearsal(Digits()), Perceptron(), digits, perceptron, 12, 60),
+        "27 letters": _contest(rehearsal(NextLetter(characters=LETTERS)), SMALL_GPT, letters_families(), gpt, 8, 20),
     }
+
+
+def _parity(network: TwoLayerNetwork) -> Space:
+    """All families, beginning with the network in ranges within which it mostly learns.
+
+    A training that comes to nothing runs for all of its epochs: in wider ranges these would be what a search is about.
+    """
+    narrow = family_of(
+        dataclasses.replace(network, max_epochs=60),
+        "loss",
+        "patience",
+        enough=Range(0.8, 1.0),
+        lr=Range(0.05, 1.0, log=True),
+        hidden=Range(16, 400, log=True, whole=True),
+        batch=Range(8, 128, log=True, whole=True),
+    )
+    return Space((narrow, *parity_families(network=network).families[1:]))
 
 
 def _contest(
@@ -80,3 +102,29 @@ def _contest(
         "blank slate": Entrant(BlankSlate(trace_updates=traced), algorithms),
     }
     return Contest(problem, baseline, entrants, SearchBudget(trials=trials), traced)
+
+
+def record_of(name: str, contest: Contest, meter: Meter, seeds: Sequence[int], results: Mapping[str, Result]) -> Record:
+    """The outcome of a contest as plain JSON, for the ledger."""
+    return {
+        "process": RACE,
+        "contest": name,
+        "problem": describe(contest.problem),
+        "baseline": describe(contest.baseline),
+        "metric": meter.name,
+        "unit": meter.unit,
+        "kind": str(meter.kind),
+        "budget": dataclasses.asdict(contest.budget),
+        "seeds": list(seeds),
+        "results": {entrant: result.plain() for entrant, result in results.items()},
+    }
+
+
+def kept_races(records: Sequence[Record]) -> dict[str, dict[str, Result]]:
+    """The last kept outcome of each contest, among the records of a ledger (``Ledger.studies()``), in their order."""
+    found = {r["contest"]: r["results"] for r in records if r.get("process") == RACE}
+    return {
+        name: {entrant: result_from(plain) for entrant, plain in found[name].items()}
+        for name in contests()
+        if name in found
+    }

@@ -28,7 +28,10 @@ UNITS = ("trials", "effort", "seconds", "joules")  # effort is in the unit of th
 
 
 class Process(Protocol):
-    """How an algorithm is found."""
+    """How an algorithm is found; ``pairs`` is the number of seeds that it weighs a candidate on."""
+
+    @property
+    def pairs(self) -> int: ...
 
     def improve(self, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
         """Search ``space`` for a cheaper model, within ``budget``."""
@@ -79,7 +82,10 @@ def course_of(study: Study) -> Course:
 
 @dataclass(frozen=True)
 class Result:
-    """What one entrant did: a course for each seed, and the cost of the baseline on the same seeds (inf: unsolved)."""
+    """What one entrant did: a course for each seed, and the cost of the baseline (inf: unsolved).
+
+    The baseline is weighed on the seeds that the entrant weighs its own trials on.
+    """
 
     courses: tuple[Course, ...]
     baseline: tuple[float, ...]
@@ -153,23 +159,27 @@ def race(
     meter: Meter,
     budget: SearchBudget,
     seeds: Sequence[int],
-    pairs: int = 1,
     trace_updates: int | None = None,
     on_study: Callable[[Study], object] = ignore,
 ) -> dict[str, Result]:
     """Let every entrant search on every seed; ``on_study`` is told of each search as it ends.
 
     The entrants take turns, seed by seed, so that a machine that slows down slows them alike. The ``baseline`` is
-    weighed on the ``pairs`` seeds that a search of that seed weighs its trials on.
+    weighed beside each of them, with ``trace_updates`` as in :class:`sutrolib.processes.judge.Judge`.
     """
     courses: dict[str, list[Course]] = {name: [] for name in entrants}
-    costs = []
+    costs: dict[str, list[float]] = {name: [] for name in entrants}
     for seed in seeds:
-        judge = Judge(problem, meter, range(seed, seed + pairs), trace_updates=trace_updates)
-        cost = judge.weigh(baseline).cost
-        costs.append(math.inf if cost is None else cost)
+        before: dict[int, float] = {}  # by the number of seeds that it is weighed on
         for name, entrant in entrants.items():
+            pairs = entrant.process.pairs
+            if pairs not in before:
+                cost = (
+                    Judge(problem, meter, range(seed, seed + pairs), trace_updates=trace_updates).weigh(baseline).cost
+                )
+                before[pairs] = math.inf if cost is None else cost
+            costs[name].append(before[pairs])
             study = entrant.process.improve(problem, entrant.space, meter, budget, seed)
             courses[name].append(course_of(study))
             on_study(study)
-    return {name: Result(tuple(found), tuple(costs)) for name, found in courses.items()}
+    return {name: Result(tuple(courses[name]), tuple(costs[name])) for name in entrants}

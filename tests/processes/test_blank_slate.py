@@ -37,7 +37,9 @@ def imagined(outcome, trials, search=SLATE, space=SPACE, seed=0):
     for number in range(trials):
         for attempt in range(50):
             rng = np.random.default_rng((seed, number, attempt))
-            question = Question(None, space, "cost", list(history), BUDGET, Ticket(number, number, None), rng, 0, attempt)
+            question = Question(
+                None, space, "cost", list(history), BUDGET, Ticket(number, number, None), rng, 0, attempt
+            )
             proposal = search.propose(question)
             if proposal.key not in {trial.proposal.key for trial in history}:
                 break

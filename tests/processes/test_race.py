@@ -73,3 +73,11 @@ def test_by_hand_only_what_was_kept_counts_as_found():
     found = course_of(process.improve(PROBLEM, SPACE, METER, SearchBudget(trials=5)))
     assert [cost is None for cost in found.costs][:2] == [False, True]
     assert "hidden=100" in found.found
+
+
+def test_the_baseline_is_weighed_on_as_many_seeds_as_the_entrant_weighs_its_trials_on():
+    entrants = {"one seed": Entrant(RandomSearch(), SPACE), "two seeds": Entrant(RandomSearch(pairs=2), SPACE)}
+    found = race(entrants, PROBLEM, START, METER, SearchBudget(trials=1), (0,))
+    first, second = (measure(PROBLEM, START, [METER], seed).reading("operations").value for seed in (0, 1))
+    assert found["one seed"].baseline == (pytest.approx(first),)
+    assert found["two seeds"].baseline == (pytest.approx(math.sqrt(first * second)),)

@@ -12,7 +12,7 @@ import time
 import pytest
 from searches import CHOICES, METER, PROBLEM, SPACE
 
-from sutrolib.places import ROOT
+from sutrolib.places import ROOT, STUDIES, study_file
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import State
 from sutrolib.processes.samplers import MultiFidelity, RandomSearch
@@ -208,3 +208,10 @@ def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_in_the_same_proces
     study = search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
     whole = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
     assert [t.proposal for t in study.trials] == [t.proposal for t in whole.trials]
+
+
+@pytest.mark.parametrize("name", ["../ledger/x", "a/b", "", ".hidden", "x" * 200])
+def test_the_name_of_a_study_cannot_leave_its_folder(name):
+    assert study_file("my search").parent == STUDIES
+    with pytest.raises(ValueError, match="accepted are names of letters"):
+        study_file(name)
