@@ -113,7 +113,8 @@ def draw_records(
         ax.tick_params(axis="y", which="minor", labelsize=9)
     _name_records(ax, records)
     ax.set(xlabel="trial", ylabel=ylabel, title=title)
-    ax.legend(loc="best", fontsize=8)
+    ax.yaxis.label.set_fontsize(10)
+    ax.legend(loc="best", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 
@@ -131,6 +132,6 @@ def _name_records(ax: Axes, records: Mapping[str, float]) -> None:
             xycoords="axes fraction",
             va="center",
             fontsize=8,
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.7, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
         )
         above += NAME_HEIGHT

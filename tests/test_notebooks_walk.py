@@ -11,7 +11,7 @@ from sutrolib.findings import finding_in
 from sutrolib.parameters import declared_in
 
 NOTEBOOKS = batch.find_notebooks()
-REPEATS = ("runs", "pairs", "windows")  # taken as few as the notebook allows
+REPEATS = ("runs", "pairs", "windows", "searches", "joules", "budget")  # taken as few as the notebook allows
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
 

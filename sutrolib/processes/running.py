@@ -12,7 +12,7 @@ import numpy as np
 from sutrolib.meters.base import Meter
 from sutrolib.meters.carbon import RunningJoules
 from sutrolib.nouns import Problem
-from sutrolib.processes.budget import Milestone, Passed, SearchBudget, Spent, judged
+from sutrolib.processes.budget import Milestone, Passed, SearchBudget, Spent, judged, total
 from sutrolib.processes.judge import Judge, State
 from sutrolib.processes.question import NothingLeft, Question, Refused
 from sutrolib.processes.space import Proposal, Space
@@ -74,7 +74,7 @@ class Run:
     def ended(self) -> str:
         """Why the search is to end now; empty where it is to go on."""
         trials = self.store.finished()
-        spent = sum((trial.spent for trial in trials), self.controls)
+        spent = total([trial.spent for trial in trials]) + self.controls
         for milestone in self.search.milestones:
             if milestone.by.used_up(spent) and self._judged(milestone, trials).stops:
                 return f"no sign of life: {milestone.title}: {self._judged(milestone, trials).why}"
@@ -84,7 +84,7 @@ class Run:
     def passed(self) -> tuple[Passed, ...]:
         """The milestones behind the search."""
         trials = self.store.finished()
-        spent = sum((trial.spent for trial in trials), self.controls)
+        spent = total([trial.spent for trial in trials]) + self.controls
         return tuple(self._judged(m, trials) for m in self.search.milestones if m.by.used_up(spent))
 
     def _judged(self, milestone: Milestone, trials: Sequence[Trial]) -> Passed:

@@ -74,6 +74,8 @@ class Store:
             raise ValueError(f"{path} holds another study: {told[:1000]}. Accepted is the same study, or a new name")
         self._objectives = objectives
         self._known: dict[int, Trial] = {}
+        self._keys: dict[int, str] = {}  # what was proposed, by the number of the trial
+        self._closed: set[int] = set()  # trials that neither a dead worker nor a later one can change any more
         self._me = _worker()
         self._lock = FileLock(f"{path}.workers.lock") if path else contextlib.nullcontext()
 
@@ -113,8 +115,13 @@ class Store:
         ticket.handle.set_user_attr(PROPOSAL, {"family": proposal.family, "settings": dict(proposal.settings)})
 
     def _taken(self) -> set[str]:
-        about = (frozen.user_attrs for frozen in self._all())
-        return {Proposal(**a[PROPOSAL]).key for a in about if PROPOSAL in a and LOST not in a}
+        return {self._key(frozen) for frozen in self._all() if LOST not in frozen.user_attrs} - {""}
+
+    def _key(self, frozen: optuna.trial.FrozenTrial) -> str:
+        """What a trial has proposed; it is written down once, and empty until then."""
+        if frozen.number not in self._keys and PROPOSAL in frozen.user_attrs:
+            self._keys[frozen.number] = Proposal(**frozen.user_attrs[PROPOSAL]).key
+        return self._keys.get(frozen.number, "")
 
     def tell(self, ticket: Ticket, trial: Trial) -> None:
         """Keep a finished trial. From its first line on it is never lost, and never run again."""
@@ -141,7 +148,12 @@ class Store:
         """
         lost: dict[str, Proposal] = {}
         for frozen in self._all():
+            if frozen.number in self._closed:
+                continue
             about = frozen.user_attrs
+            if frozen.state.is_finished() and LOST not in about:
+                self._closed.add(frozen.number)
+                continue
             proposal = Proposal(**about[PROPOSAL]) if PROPOSAL in about else None
             if not frozen.state.is_finished() and not _alive(about.get(WORKER)):
                 if RESULT in about:
@@ -157,6 +169,8 @@ class Store:
                         lost[proposal.key] = proposal
             elif proposal and about.get(LOST) == INTERRUPTED:
                 lost[proposal.key] = proposal
+        if not lost:
+            return []
         taken = self._taken()
         return [proposal for key, proposal in lost.items() if key not in taken]
 
