@@ -46,17 +46,18 @@ def draw_races(
         _draw_curves(ax, spent, curves)
         if log:
             ax.set_yscale("log")
-        ax.annotate(problem, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top", fontsize=9)
-        ax.tick_params(labelsize=9)
+        ax.annotate(problem, (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=8)
+        ax.tick_params(labelsize=8)
     for ax in list(axes.flat)[len(races) :]:
         ax.set_visible(False)
     axes[0, 0].set_title(title)
-    figure.supxlabel(xlabel, fontsize=10)
-    figure.supylabel(ylabel, fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel(xlabel, fontsize=9)
+    figure.supylabel(ylabel, fontsize=9)
     handles: dict[str, Any] = {}
     for ax in axes.flat:
         handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=7)
     return figure
 
 

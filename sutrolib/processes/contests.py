@@ -138,7 +138,7 @@ def kept_races(records: Sequence[Record]) -> dict[str, dict[str, Result]]:
     """The last kept outcome of each contest, among the records of a ledger (``Ledger.studies()``), in their order."""
     found = {r["contest"]: r["results"] for r in records if r.get("process") == RACE}
     return {
-        name: {entrant: result_from(plain) for entrant, plain in found[name].items()}
-        for name in contests()
+        name: {entrant: result_from(found[name][entrant]) for entrant in contest.entrants if entrant in found[name]}
+        for name, contest in contests().items()
         if name in found
     }

@@ -111,8 +111,9 @@ class Result:
 
     def quartiles(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
         """Lower quartile, median and upper quartile over the seeds of best / baseline, of shape (3, points)."""
-        with np.errstate(invalid="ignore"):
-            ratios = self.best_at(spent, unit) / np.array(self.baseline)[:, None]
+        best = self.best_at(spent, unit)
+        with np.errstate(invalid="ignore"):  # nothing found over nothing solved: still nothing found
+            ratios = np.where(np.isinf(best), math.inf, best / np.array(self.baseline)[:, None])
         found: np.ndarray = np.quantile(ratios, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
         return found
 
