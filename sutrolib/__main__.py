@@ -96,10 +96,10 @@ def _summary(outcomes: Sequence[Outcome]) -> Table:
 def list_notebooks(options: argparse.Namespace, console: Console) -> int:
     """Show the notebooks with their axis, step and parameters."""
     for notebook in batch.find_notebooks():
-        console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}", highlight=False)
-        console.print(f"  axis: {notebook.axis}; step: {notebook.step}", markup=False, highlight=False)
+        console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}", highlight=False, soft_wrap=True)
+        console.print(f"  axis: {notebook.axis}; step: {notebook.step}", markup=False, highlight=False, soft_wrap=True)
         for parameter in notebook.parameters.values():
-            console.print(f"  -p {parameter}", markup=False, highlight=False)
+            console.print(f"  -p {parameter}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -221,11 +221,11 @@ def test_a_study_that_is_stopped_and_continued_makes_the_same_proposals(tmp_path
 
 def test_the_example_agent_moves_in_every_sort_of_dimension_and_stays_within_the_space():
     space = space_of(
-        TwoLayerNetwork(),
+        TwoLayerNetwork(patience=2),
         "rule",
         hidden=Range(20, 200, log=True, whole=True),
         weight_decay=Range(0.0, 0.05),
-        patience=Range(2, 2, whole=True),  # where the model itself does not start
+        patience=Range(2, 2, whole=True),  # where there is nothing to move
     )
     history, moved = [], set()
     for number in range(60):
