@@ -1,4 +1,5 @@
 import os
+import time
 
 import psutil
 import pytest
@@ -67,6 +68,10 @@ def test_a_program_that_is_left_behind_would_be_seen(tmp_path):
     token = f"left-{os.getpid()}"
     left = psutil.Popen([*HOSTILE_AGENT, "linger", token])
     try:
+        for _ in range(200):  # a process that has just begun has no arguments for a moment
+            if named(token):
+                break
+            time.sleep(0.05)
         assert named(token) == [left.pid]
     finally:
         left.kill()
