@@ -207,8 +207,12 @@ class Model(Protocol):
     """
 
     name: ClassVar[str]
-    told: ClassVar[str]
     asks: ClassVar[tuple[str, ...]]
+
+    @property
+    def told(self) -> str:
+        """A class variable of most models; of some it depends on the fields."""
+        ...
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> Fitted:
         """Train on ``task.train``; all randomness comes from ``seed``."""
@@ -223,7 +227,7 @@ class ProgramModel(Protocol):
 
     @property
     def told(self) -> str:
-        """As that of :class:`Model`; it may depend on the fields."""
+        """As that of :class:`Model`."""
         ...
 
     def fit_by(self, run: Callable[[Any, Sequence[Any]], Any], task: Task, seed: int) -> Fitted:

@@ -63,10 +63,7 @@ class Scales:
         return traced(work)
 
     def _extrapolate(self, work: Callable[..., Any], cut: int, updates: int) -> None:
-        """Trace up to ``cut`` updates and up to half of them; what adds up goes on at the rate of the second half.
-
-        So what comes before the first update is counted once, however long the training is.
-        """
+        """Trace up to half of ``cut`` updates and up to all of these; what adds up is :func:`carried_on` from there."""
         half = cut // 2
         traces = [self._traced(functools.partial(work, Budget(steps=steps))) for steps in (half, cut) if steps]
         detail = {"updates": updates, "traced_updates": cut}
@@ -76,9 +73,9 @@ class Scales:
             last = found[-1]
             if not meter.adds_up:
                 return last
-            rate = (last.value - (found[0].value if half else 0.0)) / (cut - half)
+            value = carried_on(found[0].value if half else 0.0, last.value, cut, updates)
             kind = Kind.MODELLED if last.kind is Kind.COUNTED else last.kind
-            return dataclasses.replace(last, value=last.value + rate * (updates - cut), kind=kind)
+            return dataclasses.replace(last, value=value, kind=kind)
 
         for meter in self.traced:
             self.keep(meter.name, functools.partial(read, meter), detail)
@@ -138,6 +135,15 @@ class Scales:
             return
         told = {**found.detail, **(detail or {})}
         self.readings.append(dataclasses.replace(found, name=name, detail=told))
+
+
+def carried_on(at_half: float, at_cut: float, cut: int, updates: int) -> float:
+    """What adds up to ``at_half`` after ``cut // 2`` updates and to ``at_cut`` after ``cut``, after all ``updates``.
+
+    It goes on at the rate of the second half, so that what comes before the first update is counted once, however long
+    the training is.
+    """
+    return at_cut + (at_cut - at_half) / (cut - cut // 2) * (updates - cut)
 
 
 def score_of(task: Task, fitted: Fitted) -> float:

@@ -61,7 +61,7 @@ def draw_trials(
     return figure
 
 
-PASSED, FAILED, LIMIT = "#99D8C7", RED, "#DDDDDD"  # the green of the problem axis is stronger
+PASSED, FAILED, LIMIT = "#99D8C7", RED, "#DDDDDD"  # the green of the metric axis is stronger
 
 
 def draw_checks(outcomes: Mapping[str, Mapping[str, str]], title: str) -> Figure:

@@ -176,16 +176,17 @@ class Hand:
         raise AssertionError("the step did not end")
 
 
+@pytest.mark.usefixtures("steady_clock")
 def test_a_step_that_a_person_chooses_is_measured_and_kept_or_not():
     hand = Hand()
     assert hand.value.placeholder == "now 100"
     hand.attempt("hidden", "30", "a third of the units, a third of the cost")
-    assert hand.message.value == "Kept: better in cost." or "better in time and cost" in hand.message.value
+    assert hand.message.value == "Kept: better in cost."
     assert [step.title for step in hand.walk.steps] == ["start", "hidden = 30"]
     assert hand.walk.best.proposal.settings["hidden"] == 30
     assert hand.value.placeholder == "now 30"
     hand.attempt("hidden", "200", "dearer")
-    assert "Rejected: worse in" in hand.message.value
+    assert hand.message.value == "Rejected: worse in cost."
     assert hand.walk.best.proposal.settings["hidden"] == 30
     assert "a third of the units" in hand.steps.value
     assert PANEL in hand.panel._dom_classes
@@ -207,6 +208,7 @@ def test_a_step_that_cannot_be_tried_is_refused_before_anything_runs(name, value
     assert hand.walk.steps == []
 
 
+@pytest.mark.usefixtures("steady_clock")
 def test_an_error_during_a_step_is_shown_and_the_panel_stays_usable():
     calls = []
 

@@ -5,7 +5,7 @@
   outside the trace: an answer learned by heart, a cache, work done elsewhere.
 * *The same cost twice*: a cache makes the second fit, or the second prediction, cheaper than the first. ``measure``
   trains once for the clock and once for the trace, so that the trace would see a cached fit.
-* *Scaled counts agree*: a trace that is cut after some updates is scaled by the updates that the model says it made.
+* *Scaled counts agree*: a trace that is cut after some updates is carried on to those that the model says it made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sutrolib.guards.checks import UNRELATED, Check, Cost, Disguised, Finding, c
 from sutrolib.guards.seal import LeftTheTrace, sealed
 from sutrolib.meters.trace import READ, TorchTrace
 from sutrolib.nouns import Budget, Fitted, Model, Problem, Task
-from sutrolib.scales import test_of
+from sutrolib.scales import carried_on, test_of
 
 PER_INPUT = 64  # elements that may leave, or come in, for each input of a sample
 PER_UPDATE = 8  # and for each update: a loss that is looked at, the sizes of a few groups
@@ -112,7 +112,7 @@ def _predicting(task: Task, fitted: Fitted) -> Cost:
 
 @check("scaled counts agree with a full trace", "a long training is weighed by its first updates")
 def scaled_counts_agree(problem: Problem, model: Model, seed: int, updates: int | None = None) -> Finding:
-    """Cut the trace to so many ``updates``, a quarter where it is None, scale it up, and compare it with a full one.
+    """Cut the trace to so many ``updates``, a quarter where it is None, carry it on as ``measure`` does, and compare.
 
     It fails for a model that says it made fewer updates than it did, that does not stop where it is told to, or whose
     first updates are cheaper or dearer than the later ones: none of them may be weighed by a part of its training.
@@ -122,14 +122,17 @@ def scaled_counts_agree(problem: Problem, model: Model, seed: int, updates: int 
     cut = max(1, fitted.steps // 4) if updates is None else updates
     if cut >= fitted.steps:
         return None, f"not applicable: {fitted.steps:,} updates, so that it is traced as a whole"
-    _, part = traced_fit(model, task, seed, Budget(steps=cut))
+    stopped, part = traced_fit(model, task, seed, Budget(steps=cut))
+    half = Cost.of(traced_fit(model, task, seed, Budget(steps=cut // 2))[1]) if cut > 1 else Cost(0, 0, 0)
     whole, scaled = Cost.of(trace), Cost.of(part)
     ratios = [
-        getattr(scaled, name) * fitted.steps / cut / getattr(whole, name)
+        carried_on(getattr(half, name), getattr(scaled, name), cut, fitted.steps) / getattr(whole, name)
         for name in ("nbytes", "operations")
         if getattr(whole, name)
     ]
-    seen = f"scaled up from {cut:,} of {fitted.steps:,} updates over all of them: " + ", ".join(
+    seen = f"carried on from {cut:,} of {fitted.steps:,} updates over all of them: " + ", ".join(
         f"{ratio:.3f} of the {what}" for ratio, what in zip(ratios, ("bytes accessed", "operations"), strict=False)
     )
+    if stopped.steps > cut:
+        return False, f"told to stop after {cut:,} updates, it made {stopped.steps:,}; {seen}"
     return all(1 / (1 + MARGIN) <= ratio <= 1 + MARGIN for ratio in ratios), seen

@@ -41,11 +41,10 @@ from types import FunctionType, MethodType, TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 
 from sutrolib.meters.base import Kind, NoReading, ProgramMeter
 from sutrolib.meters.escapes import Escape, check_function
-from sutrolib.meters.stack import _BLOCK_SHIFT, NEVER, _clear, _latest_until, _mark
+from sutrolib.meters.stack import write_moved_depths
 from sutrolib.meters.tracked import NUMBERS
 
 WORD_BITS = 64
@@ -201,30 +200,6 @@ def _check_program(program: Any) -> None:
         long = isinstance(value, tuple) and sum(isinstance(item, NUMBERS) for item in value) > _SHAPE
         if long or array_like or isinstance(value, list | dict | set | bytes):
             raise Escape(f"{function.__name__}: data at hand that is not passed; accepted is to pass it as an argument")
-
-
-@njit(cache=True)
-def write_moved_depths(event: np.ndarray, elements: int) -> np.ndarray:
-    """The depths of the reads among ``event`` (2 e a read of element e, 2 e + 1 a write), in order; O(log n) each."""
-    size = len(event) + 1
-    bits = np.zeros(((size >> _BLOCK_SHIFT) + 1) << (_BLOCK_SHIFT - 6), np.uint64)
-    tree = np.zeros((size >> _BLOCK_SHIFT) + 2, np.int64)
-    place, depths = np.full(elements, NEVER, np.int64), np.empty(len(event), np.int64)
-    now = alive = reads = 0
-    for code in event:
-        element = code >> 1
-        if code & 1:
-            if place[element] == NEVER:
-                alive += 1
-            else:
-                _clear(bits, tree, place[element], now)
-            place[element] = now
-            _mark(bits, tree, now)
-            now += 1
-        else:
-            depths[reads] = alive - _latest_until(bits, tree, place[element]) + 1
-            reads += 1
-    return depths[:reads]
 
 
 def traced_run(program: Callable[..., Any], arguments: Sequence[Any]) -> tuple[np.ndarray, Any, dict[str, Any]]:

@@ -211,3 +211,27 @@ def instruction_depths(
                 alive -= 1
         begin = end
     return depths
+
+
+@njit(cache=True)
+def write_moved_depths(event: np.ndarray, elements: int) -> np.ndarray:
+    """The depths of the reads among ``event`` (2 e a read of element e, 2 e + 1 a write), in order; O(log n) each."""
+    size = len(event) + 1
+    bits = np.zeros(((size >> _BLOCK_SHIFT) + 1) << (_BLOCK_SHIFT - 6), np.uint64)
+    tree = np.zeros((size >> _BLOCK_SHIFT) + 2, np.int64)
+    place, depths = np.full(elements, NEVER, np.int64), np.empty(len(event), np.int64)
+    now = alive = reads = 0
+    for code in event:
+        element = code >> 1
+        if code & 1:
+            if place[element] == NEVER:
+                alive += 1
+            else:
+                _clear(bits, tree, place[element], now)
+            place[element] = now
+            _mark(bits, tree, now)
+            now += 1
+        else:
+            depths[reads] = alive - _latest_until(bits, tree, place[element]) + 1
+            reads += 1
+    return depths[:reads]

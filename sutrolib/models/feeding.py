@@ -108,13 +108,15 @@ class Feeding:
     network: TwoLayerNetwork = field(default_factory=TwoLayerNetwork)
 
     name: ClassVar[str] = "finder and network"
-    told: ClassVar[str] = "what its finder is told"  # that of an instance says what this is
     asks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)
-        # Not a property: a model's class says what it is told, and here that depends on a field as well.
-        object.__setattr__(self, "told", FINDERS[self.finder](self.k, self.samples).told)
+
+    @property
+    def told(self) -> str:
+        """What the finder is told."""
+        return FINDERS[self.finder](self.k, self.samples).told
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedFeeding:
         """Find, then train. ``budget`` is that of the network, less the seconds that the finder took.

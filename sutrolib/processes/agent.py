@@ -58,6 +58,7 @@ class OutsideAgent(Search):
     name: ClassVar[str] = "outside agent"
     rung: ClassVar[str] = "agent"
     charges_repeats: ClassVar[bool] = True
+    apart: ClassVar[frozenset[str]] = Search.apart | {"timeout", "max_bytes", "variables"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,11 +74,6 @@ class OutsideAgent(Search):
         unset = [name for name in self.variables if name not in os.environ]
         if unset:
             raise ValueError(f"variables={unset!r}: not set here, accepted are names of the environment")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """With the command: another agent's study is another study."""
-        return {**super().identity, "command": list(self.command)}
 
     def propose(self, question: Question) -> Proposal:
         """What the command answers. Raises Refused for what is no proposal."""

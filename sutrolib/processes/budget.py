@@ -70,11 +70,6 @@ class SearchBudget:
                 return f"{used:.4g} of {limit:g} {unit}"
         return ""
 
-    def share(self, spent: Spent) -> float:
-        """How much of the budget is spent, by the limit that is closest; the last trial may take it beyond 1."""
-        limits = ((getattr(spent, name), limit) for name, limit in dataclasses.asdict(self).items())
-        return max(float(used / limit) for used, limit in limits if limit is not None)
-
 
 def as_it_is(thing: T) -> T:
     """``thing``."""

@@ -46,7 +46,6 @@ class Step(Trial):
 
     title: str
     expectation: str
-    kept: bool
     rivals: tuple[Measurement, ...] = ()
     verdict: Verdict | None = None
 

@@ -70,7 +70,7 @@ class Course:
 
 def course_of(study: Study) -> Course:
     """The course of a study."""
-    costs = [trial.cost if getattr(trial, "kept", True) else None for trial in study.trials]
+    costs = [trial.cost if trial.kept else None for trial in study.trials]
     return Course(
         costs=tuple(costs),
         efforts=tuple(trial.effort for trial in study.trials),

@@ -7,6 +7,7 @@ kept in memory: a search that was killed goes on as if it had not been.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -56,10 +57,15 @@ class Search(ABC):
     rung: ClassVar[str]  # of the process axis
     objectives: ClassVar[int] = 1
     charges_repeats: ClassVar[bool] = False  # whether to propose what was tried before costs a trial
+    # Fields that may change while a study goes on, as they change neither what is tried nor what it is found to cost.
+    apart: ClassVar[frozenset[str]] = frozenset("store joules milestones overrides on_trial on_measurement".split())
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
             raise ValueError(f"pairs={self.pairs!r}, accepted are 1 and above")
+        titles = [milestone.title for milestone in self.milestones]
+        if len(set(titles)) < len(titles):
+            raise ValueError(f"milestones {titles}, accepted are different titles, by which each is kept")
 
     @abstractmethod
     def propose(self, question: Question) -> Proposal:
@@ -76,9 +82,9 @@ class Search(ABC):
         return None
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What makes two searches of one name different ones, as plain JSON: a store holds one of them."""
-        return {"pairs": self.pairs}
+    def settings(self) -> dict[str, Any]:
+        """What makes two searches of one name different ones: all fields but those ``apart``."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in self.apart}
 
     def open_store(self, problem: Problem, space: Space, meter: Meter, seed: int) -> Store:
         """Where the trials of this study are kept. Raises ValueError where the store holds another study."""
@@ -87,8 +93,9 @@ class Search(ABC):
             "problem": describe(problem),
             "space": space.describe(),
             "metric": meter.name,
+            "meter": {name: str(value) for name, value in vars(meter).items() if not name.startswith("_")},
             "seed": seed,
-            **self.identity,
+            "settings": self.settings,
         }
         return Store(self.store, header, self.objectives)
 

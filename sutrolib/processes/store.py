@@ -60,7 +60,6 @@ class Store:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna
-        self.path = path
         self.study = optuna.create_study(
             storage=_storage(path), study_name=NAME, directions=["minimize"] * objectives, load_if_exists=True
         )

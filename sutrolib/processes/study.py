@@ -22,7 +22,8 @@ class Trial:
     """One candidate: what was proposed, what became of it, and what finding that out cost.
 
     ``cost`` is there where the problem was solved; ``effort`` is the sum of all readings, in the meter's unit;
-    ``runs`` is empty for a trial that another process ran or an earlier session kept.
+    ``kept`` is False for one that the process turned down, whatever it cost; ``runs`` is empty for a trial that another
+    process ran or an earlier session kept.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Trial:
     seconds: float | None = None
     effort: float = 0.0
     spent: Spent = NOTHING
+    kept: bool = True
     runs: tuple[Measurement, ...] = ()
 
     @property
@@ -119,12 +121,12 @@ class Study:
         return self.space.model(self.best.proposal)
 
     def space_from_best(self) -> Space:
-        """The same space, beginning at the best trial: for a search that goes on from there."""
-        assert self.best is not None
-        assert self.best.proposal is not None
-        best = self.space.family(self.best.proposal.family)
-        begun = dataclasses.replace(best, model=self.model)
-        return Space((begun, *(family for family in self.space.families if family is not best)))
+        """The same space, beginning at the best trial: for a search that goes on from there. Raises as ``model``."""
+        begun = self.model
+        return Space(
+            tuple(dataclasses.replace(f, model=begun) for f in self.space.families if f.name == type(begun).name)
+            + tuple(f for f in self.space.families if f.name != type(begun).name)
+        )
 
     @property
     def front(self) -> tuple[Trial, ...]:
@@ -168,7 +170,7 @@ class Study:
         points, total, best = [], 0.0, math.inf
         for trial in self.trials:
             total += trial.effort if unit == "effort" else getattr(trial.spent, unit)
-            best = min(best, trial.cost if trial.cost is not None else math.inf)
+            best = min(best, trial.cost if trial.kept and trial.cost is not None else math.inf)
             points.append((total, best))
         return points
 

@@ -39,6 +39,7 @@ from sutrolib.models.classifier import Perceptron
 from sutrolib.models.constraint import ConstraintSearch
 from sutrolib.models.curriculum import Curriculum
 from sutrolib.models.experts import MixtureOfExperts
+from sutrolib.models.feeding import Feeding
 from sutrolib.models.fourier import WalshFourier
 from sutrolib.models.gpt import GPT
 from sutrolib.models.hebbian import Hebbian
@@ -354,8 +355,13 @@ class LeavesANote(Cheat):
         return fitted
 
 
-def test_a_note_in_the_training_samples_is_caught():
+def test_a_note_in_the_training_samples_is_caught_and_helps_no_later_pass_of_a_measurement():
     assert not same_cost_twice(PARITY, LeavesANote(), 5).passed
+    meters = [WallTime(runs=1, window=0), OperationCount()]
+    noted, honest = (
+        measure(PARITY, model, meters, 5).reading("operations") for model in (LeavesANote(), WalshFourier())
+    )
+    assert noted.value >= honest.value
 
 
 class Lazy(Cheat):
@@ -386,6 +392,12 @@ def test_training_that_is_put_off_until_the_first_prediction_is_caught():
     assert not found.passed
     assert "fits: " in found.seen
     assert "accesses" in found.seen.split("then")[-1]
+
+
+def test_training_that_is_put_off_is_in_the_cost_of_inference_though_its_score_came_first():
+    trained = cost(WalshFourier()).operations
+    found = measure(PARITY, Lazy(keeps=True), [WallTime(runs=1, window=0), OperationCount()], 0, whole=True)
+    assert found.reading("inference-operations").value > trained
 
 
 def test_training_moved_into_every_prediction_is_in_the_cost_of_inference():
@@ -450,6 +462,11 @@ def test_updates_that_are_not_owned_up_to_make_a_scaled_reading_smaller_and_are_
 
 def test_a_model_that_does_not_stop_where_it_is_told_to_is_caught():
     assert not scaled_counts_agree(PARITY, DoesNotStop(**NETWORK), 5).passed
+
+
+def test_what_is_done_once_before_the_updates_is_no_obstacle_to_a_scaled_reading():
+    network = TwoLayerNetwork(max_epochs=8, enough=1.0, patience=8)
+    assert scaled_counts_agree(PARITY, Feeding(finder="walsh-fourier", network=network), 5).passed
 
 
 def test_lessons_of_unequal_cost_must_not_be_weighed_by_the_first_one():

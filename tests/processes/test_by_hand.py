@@ -14,18 +14,7 @@ from sutrolib.processes.dimension import Range
 from sutrolib.processes.space import space_of
 from sutrolib.verdict import Verdict
 
-
-@pytest.fixture(autouse=True)
-def steady_clock(monkeypatch):
-    """Every run takes one second, so that no decision here hangs on how busy the machine is."""
-
-    def timed(*arguments, **options):
-        found = measure(*arguments, **options)
-        readings = tuple(dataclasses.replace(r, value=1.0) if r.name == "time" else r for r in found.readings)
-        return dataclasses.replace(found, readings=readings)
-
-    monkeypatch.setattr("sutrolib.processes.by_hand.measure", timed)
-
+pytestmark = pytest.mark.usefixtures("steady_clock")
 
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
 START = TwoLayerNetwork(hidden=200)

@@ -68,10 +68,11 @@ def test_a_result_comes_back_from_plain_json_as_it_was():
     assert result_from(json.loads(json.dumps(result.plain(), allow_nan=False))) == result
 
 
+@pytest.mark.usefixtures("steady_clock")
 def test_by_hand_only_what_was_kept_counts_as_found():
     process = ByHand([Change("worse", {"hidden": 200}, "")], pairs=3)
     found = course_of(process.improve(PROBLEM, SPACE, METER, SearchBudget(trials=5)))
-    assert [cost is None for cost in found.costs][:2] == [False, True]
+    assert [cost is None for cost in found.costs] == [False, True]
     assert "hidden=100" in found.found
 
 

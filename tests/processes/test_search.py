@@ -253,3 +253,8 @@ def test_a_model_of_what_is_good_learns_from_what_diverged():
     failed = [trial.state is State.FAILED for trial in study.trials]
     assert any(failed[:8]), "nothing diverged that could be learned from"
     assert sum(failed[8:]) / 16 < 0.5 * sum(failed[:8]) / 8
+
+
+def test_two_milestones_of_one_title_are_refused():
+    with pytest.raises(ValueError, match="accepted are different titles"):
+        RandomSearch(milestones=(milestone(1.0), milestone(2.0)))

@@ -12,6 +12,8 @@ import time
 import pytest
 from searches import CHOICES, METER, PROBLEM, SPACE
 
+from sutrolib.meters import CacheEnergy
+from sutrolib.meters.hardware import HOROWITZ_2014, JOUPPI_2021
 from sutrolib.places import ROOT, STUDIES, study_file
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import State
@@ -98,6 +100,10 @@ def test_another_study_does_not_go_into_the_same_store(tmp_path):
     search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
     with pytest.raises(ValueError, match="holds another study: space is"):
         search.improve(PROBLEM, CHOICES, METER, SearchBudget(trials=1))
+    with pytest.raises(ValueError, match=r"holds another study: settings is .*'pairs': 1.* and not .*'pairs': 2"):
+        dataclasses.replace(search, pairs=2).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
+    with pytest.raises(ValueError, match=r"holds another study: settings is .*'trace_updates': None"):
+        dataclasses.replace(search, trace_updates=5).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
     with pytest.raises(ValueError, match="holds another study: process is 'random search' and not 'TPE with halving'"):
         MultiFidelity(store=search.store).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
 
@@ -215,3 +221,10 @@ def test_the_name_of_a_study_cannot_leave_its_folder(name):
     assert study_file("my search").parent == STUDIES
     with pytest.raises(ValueError, match="accepted are names of letters"):
         study_file(name)
+
+
+def test_a_study_that_was_judged_on_one_machine_does_not_go_on_on_another(tmp_path):
+    search, one_trial = RandomSearch(store=tmp_path / "study.log"), SearchBudget(trials=1)
+    search.improve(PROBLEM, SPACE, CacheEnergy(JOUPPI_2021), one_trial)
+    with pytest.raises(ValueError, match=r"holds another study: meter is .*7 nm, 2021.* and not .*45 nm, 2014"):
+        search.improve(PROBLEM, SPACE, CacheEnergy(HOROWITZ_2014), one_trial)
