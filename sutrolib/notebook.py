@@ -94,7 +94,7 @@ class Session:
         """Add what a search found, and what it cost, to the ledger."""
         self.ledger.add_study(study.plain())
 
-    def watch(self, title: str, total: int) -> Callable[[Trial], None]:
+    def watch(self, title: str, total: int | None = None) -> Callable[[Trial], None]:
         """What tells a reader how a search of ``total`` trials gets on: a bar and a curve that change as trials end.
 
         Without JupyterLab the same display ends up in its last state.

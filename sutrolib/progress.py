@@ -18,11 +18,14 @@ WIDTH, HEIGHT, MARGIN = 480, 120, 6
 
 
 class Progress:
-    """Told of every trial (``on_trial=Progress("random search", 40)``); ``total`` is how many there may be."""
+    """Told of every trial (``on_trial=Progress("random search", 40)``); ``total`` is how many there may be.
 
-    def __init__(self, title: str, total: int) -> None:
-        if total < 1:
-            raise ValueError(f"total={total!r}, accepted are 1 and above")
+    Where nobody knows, as the budget is in seconds or joules, it is None, and there is no bar.
+    """
+
+    def __init__(self, title: str, total: int | None = None) -> None:
+        if total is not None and total < 1:
+            raise ValueError(f"total={total!r}, accepted are 1 and above, and None where it is not known")
         self.title, self.total = title, total
         self.costs: list[float | None] = []
         self._handle: Any = None
@@ -38,13 +41,15 @@ class Progress:
         """The state in words."""
         solved = [cost for cost in self.costs if cost is not None]
         best = f"best cost {min(solved):.4g}" if solved else "nothing solved yet"
-        return f"{self.title}: {len(self.costs)} of at most {self.total} trials, {len(solved)} solved, {best}"
+        limit = "" if self.total is None else f" of at most {self.total}"
+        return f"{self.title}: {len(self.costs)}{limit} trials, {len(solved)} solved, {best}"
 
     @property
     def html(self) -> str:
         """The state as a bar with its text, and the curve of the best cost, by its logarithm."""
-        bar = f'<progress value="{len(self.costs)}" max="{self.total}" aria-label="{escape(self.title)}"></progress>'
-        return f"<div>{bar} {escape(self.text)}</div>{self._curve()}"
+        label = escape(self.title)
+        bar = f'<progress value="{len(self.costs)}" max="{self.total}" aria-label="{label}"></progress> '
+        return f"<div>{bar if self.total else ''}{escape(self.text)}</div>{self._curve()}"
 
     def _curve(self) -> str:
         best, steps = math.inf, []
@@ -57,7 +62,7 @@ class Progress:
         low, high = min(y for _, y in steps), max(y for _, y in steps)
         points = []
         for number, y in steps:
-            across = MARGIN + (WIDTH - 2 * MARGIN) * number / max(self.total, len(self.costs))
+            across = MARGIN + (WIDTH - 2 * MARGIN) * number / max(self.total or 1, len(self.costs))
             down = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (y - low) / ((high - low) or 1.0)
             points.append(f"{across:.1f},{down:.1f}")
         line = f'<polyline points="{" ".join(points)}" fill="none" stroke="{COLOURS[Axis.PROCESS]}" stroke-width="3"/>'

@@ -40,3 +40,12 @@ def test_more_trials_than_announced_stay_inside_the_picture():
 def test_a_search_without_trials_is_refused():
     with pytest.raises(ValueError, match="total=0"):
         Progress("a search", 0)
+
+
+def test_where_nobody_knows_how_many_trials_there_will_be_there_is_no_bar():
+    progress = Progress("a search")
+    progress(trial(0, 10.0))
+    progress(trial(1, 1.0))
+    assert progress.text == "a search: 2 trials, 2 solved, best cost 1"
+    assert "<progress" not in progress.html
+    assert "<polyline" in progress.html
