@@ -23,6 +23,7 @@ from sutrolib.models.fields import check_model
 from sutrolib.nouns import Budget, Task, nbytes
 
 KEY_BITS = 63
+LEAST_DISCOUNT = 0.01  # without any, a context seen often enough would give nothing to what it never saw
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def _discounts(counts: Tensor) -> Tensor:
         return torch.tensor([0.0, 0.5, 0.5, 0.5])
     y = one / (one + 2 * two)
     found = (1 - 2 * y * two / one, 2 - 3 * y * three / two, 3 - 4 * y * four / three)
-    # More than its count cannot be taken from a string, nor less than nothing.
-    return torch.tensor([0.0, *(min(max(d, 0.0), n) for n, d in enumerate(found, 1))])
+    # More than its count cannot be taken from a string.
+    return torch.tensor([0.0, *(min(max(d, LEAST_DISCOUNT), n) for n, d in enumerate(found, 1))])
 
 
 def _find(table: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,13 @@ from collections import Counter, defaultdict
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from texts import text_task
 
 from sutrolib.measure import score_of
 from sutrolib.meters import OperationCount
-from sutrolib.models.ngram import KneserNey
+from sutrolib.models.ngram import LEAST_DISCOUNT, KneserNey
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextCharacter, NextLetter, best_bigram_loss
 
@@ -30,7 +30,7 @@ def plain_kneser_ney(text, alphabet, order):
             continue
         y = n[1] / (n[1] + 2 * n[2])
         found = {c: c - (c + 1) * y * n[c + 1] / n[c] for c in (1, 2, 3)}
-        discounts.append({c: min(max(d, 0.0), c) for c, d in found.items()})
+        discounts.append({c: min(max(d, LEAST_DISCOUNT), c) for c, d in found.items()})
 
     followers = [defaultdict(dict) for _ in counts]
     for length, table in enumerate(counts):
@@ -67,6 +67,7 @@ def test_it_is_the_definition(text, context, order):
 
 @settings(max_examples=30, deadline=None)
 @given(st.text("ab\n.", min_size=10, max_size=300), st.integers(1, 9), st.integers(0, 10))
+@example("aa.a.....a.", 3, 0)  # its counts of counts ask for a discount below 0
 def test_every_distribution_sums_to_one(text, order, seed):
     task = text_task(text)
     ids = torch.randint(len(task.alphabet), (50, 12), generator=torch.Generator().manual_seed(seed))
