@@ -13,6 +13,7 @@ context are neighbours in the sorted table. Time is that of sorting the text onc
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -38,11 +39,23 @@ class Order:
     def refine(self, lower: Tensor, context: Tensor) -> Tensor:
         """Distributions (streams, characters) after contexts (streams,), from those of the order below."""
         characters = lower.shape[1]
-        row, known = _find(self.contexts, context)
+        row, known = find(self.contexts, context)
         gamma = torch.where(known, self.gamma[row], 1.0)
         asked = context[:, None] * characters + torch.arange(characters)
-        place, seen = _find(self.keys, asked)
+        place, seen = find(self.keys, asked)
         return torch.where(seen, self.share[place], 0.0).addcmul_(gamma[:, None], lower)
+
+    def to(self, device: str) -> Order:
+        """The same on this device."""
+        return Order(*(getattr(self, part.name).to(device) for part in dataclasses.fields(self)))
+
+    def after_all(self, lower: Tensor) -> Tensor:
+        """Distributions after every context of this order, from those (contexts, characters) of the order below."""
+        characters = lower.shape[1]
+        found = lower * self.gamma[:, None]
+        row, _ = find(self.contexts, self.keys // characters)
+        found[row, self.keys % characters] += self.share
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,26 @@ class FittedNGram:
     def reader(self, streams: int) -> NGramReader:
         """A reader of so many streams, without any context yet."""
         return NGramReader(self, streams)
+
+    def to(self, device: str) -> FittedNGram:
+        """The same tables on this device."""
+        return dataclasses.replace(self, orders=tuple(order.to(device) for order in self.orders))
+
+    def table(self) -> Tensor:
+        """Probabilities (contexts, characters) after every context of the highest order, in order of its contexts."""
+        characters = len(self.alphabet)
+        found = torch.full((1, characters), 1 / characters)
+        below = torch.zeros(1, dtype=torch.int64)
+        for length, order in enumerate(self.orders):
+            row, _ = find(below, order.contexts % characters ** max(length - 1, 0))
+            found, below = order.after_all(found[row]), order.contexts
+        return found
+
+    def rows(self, strings: Tensor) -> Tensor:
+        """For ids (samples, order - 1), the row of :meth:`table`; that of another context where it was never seen."""
+        characters = len(self.alphabet)
+        powers = characters ** torch.arange(strings.shape[1] - 1, -1, -1, device=strings.device)
+        return find(self.orders[-1].contexts, (strings * powers).sum(1))[0]
 
     def predict(self, x: Tensor) -> Tensor:
         """Log-probabilities (samples, characters) of what follows ids x of shape (samples, characters of context)."""
@@ -111,38 +144,47 @@ class KneserNey:
         check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNGram:
-        """Count. Exact, so neither ``seed`` nor ``budget`` changes anything.
-
-        Raises ValueError for what is not text, a text shorter than the order, or strings that do not fit into 63 bits.
-        """
-        characters = len(task.alphabet)
-        if not characters:
-            raise ValueError(f"{self.name}: the task is not text, as it has no alphabet")
-        if characters**self.order >= 1 << KEY_BITS:
-            raise ValueError(f"{self.name}: order={self.order} with {characters} characters does not fit into 63 bits")
-        ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
-        if len(ids) < self.order:
-            raise ValueError(
-                f"{self.name}: {len(ids)} characters are too few, accepted are order={self.order} and above"
-            )
-        with torch.inference_mode():
-            keys = ids[: len(ids) - self.order + 1].clone()
-            for offset in range(1, self.order):
-                keys.mul_(characters).add_(ids[offset : len(ids) - self.order + 1 + offset])
-            orders: list[Order] = []
-            for length in range(self.order, 0, -1):
-                keys, counts = keys.unique(return_counts=True)
-                orders.append(_order(keys, counts, characters))
-                keys = keys % characters ** (length - 1)  # each string without its oldest character, once a predecessor
-        return FittedNGram(task.alphabet, tuple(reversed(orders)))
+        """Count. Exact, so neither ``seed`` nor ``budget`` changes anything. Raises as :func:`count_strings`."""
+        orders = [order_of(keys, counts, _taken(counts), c) for keys, counts, c in count_strings(task, self.order)]
+        return FittedNGram(task.alphabet, tuple(orders))
 
 
-def _order(keys: Tensor, counts: Tensor, characters: int) -> Order:
-    contexts, row, _ = torch.unique_consecutive(keys // characters, return_inverse=True, return_counts=True)
-    taken = _discounts(counts)[counts.clamp(max=3)]
+def count_strings(task: Task, longest: int) -> list[tuple[Tensor, Tensor, int]]:
+    """The strings of 1 to ``longest`` characters of the training text: sorted keys, counts, and the alphabet's size.
+
+    The longest are counted as they occur; every shorter one by how many different characters precede it.
+    Raises ValueError for what is not text, a text shorter than that, or strings that do not fit into 63 bits.
+    """
+    characters = len(task.alphabet)
+    if not characters:
+        raise ValueError("n-gram: the task is not text, as it has no alphabet")
+    if characters**longest >= 1 << KEY_BITS:
+        raise ValueError(f"n-gram: order={longest} with {characters} characters does not fit into 63 bits")
+    ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
+    if len(ids) < longest:
+        raise ValueError(f"n-gram: {len(ids)} characters are too few, accepted are order={longest} and above")
+    found = []
+    with torch.inference_mode():
+        keys = ids[: len(ids) - longest + 1].clone()
+        for offset in range(1, longest):
+            keys.mul_(characters).add_(ids[offset : len(ids) - longest + 1 + offset])
+        for length in range(longest, 0, -1):
+            keys, counts = keys.unique(return_counts=True)
+            found.append((keys, counts, characters))
+            keys = keys % characters ** (length - 1)  # each string without its oldest character, once a predecessor
+    return found[::-1]
+
+
+def order_of(keys: Tensor, counts: Tensor, taken: Tensor, characters: int) -> Order:
+    """The tables of one order, from the counts of its strings and what is taken from each."""
+    contexts, row = torch.unique_consecutive(keys // characters, return_inverse=True)
     total = torch.zeros(len(contexts)).index_add_(0, row, counts.float())
     gamma = torch.zeros(len(contexts)).index_add_(0, row, taken) / total
     return Order(keys, (counts - taken) / total[row], contexts, gamma)
+
+
+def _taken(counts: Tensor) -> Tensor:
+    return _discounts(counts)[counts.clamp(max=3)]
 
 
 def _discounts(counts: Tensor) -> Tensor:
@@ -156,7 +198,7 @@ def _discounts(counts: Tensor) -> Tensor:
     return torch.tensor([0.0, *(min(max(d, LEAST_DISCOUNT), n) for n, d in enumerate(found, 1))])
 
 
-def _find(table: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def find(table: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Where ``wanted`` stands in the sorted ``table``, and whether it does; the place is 0 where it does not."""
     place = torch.searchsorted(table, wanted).clamp_(max=len(table) - 1)
     there = table[place] == wanted
