@@ -1,155 +1,42 @@
-"""The command line: python -m sutrolib run | list | doctor | reproduce."""
+"""The command line: python -m sutrolib run | list | doctor | reproduce | exam."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
-from sutrolib import batch
-from sutrolib.batch import Job, Outcome
-
-FAILED, REFUSED = 1, 2
-
-
-class ProgressReporter:
-    """A progress bar on a terminal, a line for each notebook elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("cell {task.completed:.0f}/{task.total:.0f}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.task = self.bar.add_task("", total=1)
-        self.position = ""
-
-    def job_started(self, number: int, total: int, job: Job) -> None:
-        self.position = f"notebook {number} of {total}"
-        description = escape(f"{self.position}: {job.label}")
-        self.bar.reset(self.task, total=job.notebook.cells, completed=0, description=description)
-
-    def cell_started(self, cell: int) -> None:
-        self.bar.update(self.task, completed=cell)
-
-    def job_ended(self, outcome: Outcome) -> None:
-        state = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
-        label = escape(outcome.job.label)
-        self.console.print(f"{self.position}: {label}  {state} in {outcome.seconds:.1f} s", highlight=False)
-        if not outcome.passed:
-            self.console.print(outcome.error, style="red", markup=False, highlight=False)
+REFUSED = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
-    console = Console()
     try:
-        status: int = options.command(options, console)
-    except (ValueError, OSError) as error:
+        status: int = options.command(options)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"sutrolib: {error}", file=sys.stderr)
         return REFUSED
     return status
 
 
-def run(options: argparse.Namespace, console: Console) -> int:
-    """Walk the notebooks; 1 if any failed."""
-    notebooks = batch.select(batch.find_notebooks(), options.notebooks)
-    if not notebooks:
-        raise ValueError("there are no notebooks to run")
-    jobs = batch.plan(notebooks, dict(options.parameter), dict(options.grid))
-    folder = Path(options.output) if options.output else None
-    reporter = ProgressReporter(console)
-    with reporter.bar:
-        outcomes = batch.run(jobs, reporter, folder, keep_figures=options.keep_figures)
-    console.print(_summary(outcomes))
-    written = outcomes[0].output.parent
-    console.print(f"Executed copies, figures and findings.csv are in {written}", markup=False, highlight=False)
-    return FAILED if any(not outcome.passed for outcome in outcomes) else 0
+def _shown(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of :mod:`sutrolib.commands`, which needs rich: it is imported when the command is given."""
+
+    def command(options: argparse.Namespace) -> int:
+        from sutrolib import commands
+
+        status: int = getattr(commands, name)(options)
+        return status
+
+    return command
 
 
-def _summary(outcomes: Sequence[Outcome]) -> Table:
-    table = Table("notebook", "seconds", "finding", "result", title="The walk")
-    for outcome in outcomes:
-        result = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
-        finding = escape(outcome.finding if outcome.passed else outcome.error)
-        table.add_row(escape(outcome.job.label), f"{outcome.seconds:.1f}", finding, result)
-    total = sum(outcome.seconds for outcome in outcomes)
-    table.add_section()
-    passed = sum(outcome.passed for outcome in outcomes)
-    table.add_row("all", f"{total:.1f}", "", f"{passed} of {len(outcomes)} passed")
-    return table
+def _exam(options: argparse.Namespace) -> int:
+    """The final exam, which loads torch: it is imported when the command is given."""
+    from sutrolib import exam_command
 
-
-def list_notebooks(options: argparse.Namespace, console: Console) -> int:
-    """Show the notebooks with their axis, step and parameters."""
-    for notebook in batch.find_notebooks():
-        console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}", highlight=False, soft_wrap=True)
-        console.print(f"  axis: {notebook.axis}; step: {notebook.step}", markup=False, highlight=False, soft_wrap=True)
-        for parameter in notebook.parameters.values():
-            console.print(f"  -p {parameter}", markup=False, highlight=False, soft_wrap=True)
-    return 0
-
-
-def doctor(options: argparse.Namespace, console: Console) -> int:
-    """Show what this machine can measure."""
-    from sutrolib.doctor import examine
-
-    table = Table("topic", "", "what")
-    for check in examine():
-        table.add_row(check.topic, "[green]yes[/]" if check.ok else "[red]no[/]", escape(check.what))
-    console.print(table)
-    return 0
-
-
-def reproduce(options: argparse.Namespace, console: Console) -> int:
-    """Compute every published figure that is claimed; 1 if any fails."""
-    from sutrolib.reproduce import reproduce
-
-    found = reproduce(options.slow)
-    if options.json:
-        rows = [
-            {
-                "what": r.claim.what,
-                "source": r.claim.source,
-                "published": r.claim.published,
-                "ours": r.ours,
-                "difference": r.difference,
-                "tolerance": r.claim.tolerance,
-                "result": r.result,
-                "why": r.missing or r.claim.apart,
-            }
-            for r in found
-        ]
-        print(json.dumps(rows, indent=1))
-    else:
-        sources = list(dict.fromkeys(r.claim.source for r in found))
-        table = Table("what", "source", "published", "ours", "difference", "result")
-        for r in found:
-            ours = ("", "") if r.ours is None else (f"{r.ours:,.6g}", f"{r.difference:+.3g}")
-            numbers = (f"{r.claim.published:,.7g}", *ours)
-            colour = {"pass": "green", "fail": "red"}.get(r.result, "yellow")
-            result = f"[{colour}]{r.result}[/]"
-            table.add_row(r.claim.what, f"({sources.index(r.claim.source) + 1})", *numbers, result)
-        console.print(table)
-        for number, source in enumerate(sources, 1):
-            console.print(f"({number}) {source}", markup=False, highlight=False)
-        for r in found:
-            if why := r.missing or r.claim.apart:
-                console.print(f"{r.result}: {r.claim.what}: {why}", markup=False, highlight=False)
-    return FAILED if any(r.result == "fail" for r in found) else 0
+    return exam_command.run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,13 +56,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     walk.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
     walk.add_argument("-o", "--output", help="folder for the run, instead of a new one under data/runs/")
-    walk.set_defaults(command=run)
-    commands.add_parser("list", help="show notebooks, axes, steps and parameters").set_defaults(command=list_notebooks)
-    commands.add_parser("doctor", help="show what this machine can measure").set_defaults(command=doctor)
+    walk.set_defaults(command=_shown("run"))
+    listing = commands.add_parser("list", help="show notebooks, axes, steps and parameters")
+    listing.set_defaults(command=_shown("list_notebooks"))
+    commands.add_parser("doctor", help="show what this machine can measure").set_defaults(command=_shown("doctor"))
     published = commands.add_parser("reproduce", help="compute every published figure that is claimed")
     published.add_argument("--slow", action="store_true", help="with those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
-    published.set_defaults(command=reproduce)
+    published.set_defaults(command=_shown("reproduce"))
+    exam = commands.add_parser("exam", help="hold the final exam, or show the one that was held")
+    exam.add_argument("--division", default="closed", help="closed: only trained otherwise; open: anything")
+    exam.add_argument("--scale", default="smoke", help="smoke: a minute; cpu: an hour; gpu: where there is one")
+    exam.add_argument("--seeds", type=int, default=5, help="paired seeds, 5 and above")
+    exam.add_argument("--again", action="store_true", help="start anew; the old record is kept under another name")
+    exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")
+    exam.set_defaults(command=_exam)
     return parser
 
 

@@ -56,7 +56,7 @@ class Ledger:
         path = folder / f"{stamp}-{_hash(content)}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, content)
+            write_atomically(path, content)
         except OSError as error:
             raise OSError(f"the measurement could not be kept in {folder}: {error}") from error
         return path
@@ -133,10 +133,11 @@ def _prefixed(prefix: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _encode(measurement: Measurement) -> bytes:
     # allow_nan=False: a NaN is not JSON, and a measurement that holds one is a bug upstream.
-    return json.dumps(_plain(measurement), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+    return json.dumps(plain(measurement), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
-def _plain(measurement: Measurement) -> dict[str, Any]:
+def plain(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as values that JSON takes; :func:`of_plain` makes a measurement of them."""
     return {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)} | {
         "readings": [dataclasses.asdict(reading) for reading in measurement.readings]
     }
@@ -150,16 +151,20 @@ def _intact(path: Path) -> bytes:
 
 
 def _decode(path: Path) -> Measurement:
-    fields = json.loads(_intact(path))
-    fields["readings"] = tuple(Reading(**reading) for reading in fields["readings"])
-    return Measurement(**fields)
+    return of_plain(json.loads(_intact(path)))
+
+
+def of_plain(fields: Mapping[str, Any]) -> Measurement:
+    """The measurement of these values. Raises KeyError and TypeError for those of another shape."""
+    return Measurement(**{**fields, "readings": tuple(Reading(**reading) for reading in fields["readings"])})
 
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all. Raises OSError where it cannot be written."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:

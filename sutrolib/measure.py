@@ -120,7 +120,7 @@ def measure(
                 scales.time_to_target(task, fit, fitted, score)
         else:
             scales.leave(f"not weighed, as the score of {score:.3g} misses the target of {task.target:g}")
-    return _measurement(problem, model, task, seed, process, scales, score, scores, failure)
+    return measurement_of(problem, model, task, seed, process, scales, score, scores, failure)
 
 
 def measure_program(
@@ -141,10 +141,10 @@ def measure_program(
     else:
         score = score_of(task, fitted)
         scales.keep(meter.name, lambda: meter.reading)
-    return _measurement(problem, model, task, seed, process, scales, score, {}, failure)
+    return measurement_of(problem, model, task, seed, process, scales, score, {}, failure)
 
 
-def _measurement(
+def measurement_of(
     problem: Problem,
     model: Model | ProgramModel,
     task: Task,
@@ -155,6 +155,7 @@ def _measurement(
     scores: Mapping[str, float],
     failure: str,
 ) -> Measurement:
+    """The measurement that these readings and scores make, with where and when it was taken."""
     return Measurement(
         problem=describe(problem),
         model=describe(model),

@@ -1,6 +1,6 @@
 """Where files are: the checkout, its notebooks, its data, and where this run may put figures and measurements.
 
-Two environment variables redirect the output of a run: SUTRO_FIGURES and SUTRO_LEDGER.
+Environment variables redirect the output of a run: SUTRO_FIGURES, SUTRO_LEDGER and SUTRO_EXAM.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def figures() -> Path:
 def ledger() -> Path:
     """The folder of the ledger: SUTRO_LEDGER, else data/ledger/ of the checkout."""
     return Path(os.environ.get("SUTRO_LEDGER") or DATA / "ledger")
+
+
+def exam() -> Path:
+    """The folder of the final exam's records: SUTRO_EXAM, else data/exam/ of the checkout."""
+    return Path(os.environ.get("SUTRO_EXAM") or DATA / "exam")
 
 
 def study_file(name: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
@@ -18,16 +19,25 @@ from sutrolib.places import ROOT
 @functools.cache
 def machine() -> dict[str, Any]:
     """What the numbers were taken on: system, processor, cores, memory, graphics card. No name of the host or user."""
-    import psutil
     import torch
 
     return {
         "system": platform.system(),
         "processor": _processor(),
-        "cores": psutil.cpu_count(logical=True),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "cores": os.cpu_count(),
+        "memory_gib": round(_memory() / 2**30, 1),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
     }
+
+
+def _memory() -> int:
+    """Bytes of memory: by psutil, which is not needed on Unix."""
+    try:
+        import psutil
+    except ImportError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found: int = psutil.virtual_memory().total
+    return found
 
 
 def _processor() -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 from sutrolib.meters.clock import WallTime
+from sutrolib.meters.together import Together
 from sutrolib.meters.trace import TorchTrace, TracedMeter
 from sutrolib.nouns import Budget, Fitted, Task
+
+T = TypeVar("T")
 
 PREDICTIONS = 1000
 INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
@@ -49,14 +52,27 @@ class Scales:
         return result
 
     def weigh(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
-        """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less, and the windows."""
+        """The traced pass (:meth:`trace`) and the windows."""
+        self.trace(work, trace_updates, updates)
+        self._windows(work)
+
+    def trace(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
+        """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less."""
         if self.traced and trace_updates is not None and trace_updates < updates:
             self._extrapolate(work, trace_updates, updates)
         elif self.traced:
             trace = self._trace or self._traced(work)
             for meter in self.traced:
                 self.keep(meter.name, functools.partial(meter.read, trace))
-        self._windows(work)
+
+    def at_once(self, together: Together, work: Callable[[], T], prefix: str = "", **detail: Any) -> T:
+        """Run ``work`` with all the windows of ``together`` open, keep its readings, and return the last result."""
+        self.renew()
+        result = together.weigh(work)
+        for reading in together.readings:
+            self.keep(prefix + reading.name, functools.partial(_same, reading), detail)
+        self.missing |= {prefix + name: why for name, why in together.missing.items()}
+        return result
 
     def _traced(self, work: Callable[[], Any]) -> TorchTrace:
         self.renew()
@@ -82,18 +98,27 @@ class Scales:
 
     def serve(self, task: Task, fitted: Fitted) -> None:
         """The same meters on 1,000 predictions, and the bytes that the model takes."""
-
-        def work() -> None:
-            task.examiner.serve(fitted, test_of(task), PREDICTIONS)
-
-        detail = {"predictions": PREDICTIONS}
-        if self.traced:  # before the clock: the first use pays for whatever the training has put off
-            trace = traced(work)
-            for meter in self.traced:
-                self.keep(INFERENCE + meter.name, functools.partial(meter.read, trace), detail)
-        clock = WallTime()
+        self.trace_serving(task, fitted)  # before the clock: the first use pays for whatever the training has put off
+        clock, work, detail = WallTime(), _serving(task, fitted), {"predictions": PREDICTIONS}
         self.window(clock, work, INFERENCE + clock.name, **detail)
         self._windows(work, INFERENCE, **detail)
+        self.size(fitted)
+
+    def serve_at_once(self, together: Together, task: Task, fitted: Fitted) -> None:
+        """The meters of ``together`` on 1,000 predictions, and the bytes that the model takes."""
+        self.at_once(together, _serving(task, fitted), INFERENCE, predictions=PREDICTIONS)
+        self.size(fitted)
+
+    def trace_serving(self, task: Task, fitted: Fitted) -> None:
+        """The traced pass of 1,000 predictions."""
+        if self.traced:
+            trace = traced(_serving(task, fitted))
+            for meter in self.traced:
+                read = functools.partial(meter.read, trace)
+                self.keep(INFERENCE + meter.name, read, {"predictions": PREDICTIONS})
+
+    def size(self, fitted: Fitted) -> None:
+        """The bytes that the model takes."""
         if fitted.nbytes:
             self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
         else:
@@ -144,6 +169,14 @@ def carried_on(at_half: float, at_cut: float, cut: int, updates: int) -> float:
     the training is.
     """
     return at_cut + (at_cut - at_half) / (cut - cut // 2) * (updates - cut)
+
+
+def _serving(task: Task, fitted: Fitted) -> Callable[[], None]:
+    return lambda: task.examiner.serve(fitted, test_of(task), PREDICTIONS)
+
+
+def _same(reading: Reading) -> Reading:
+    return reading
 
 
 def score_of(task: Task, fitted: Fitted) -> float:

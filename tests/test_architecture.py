@@ -9,8 +9,19 @@ from sutrolib.places import ROOT
 
 LAYERS = [
     {"__main__"},
-    {"batch", "notebook", "progress", "widgets", "doctor", "reproduce", "claims", "problem_claims"},
-    {"guards", "exam"},
+    {
+        "batch",
+        "commands",
+        "exam_command",
+        "notebook",
+        "progress",
+        "widgets",
+        "doctor",
+        "reproduce",
+        "claims",
+        "problem_claims",
+    },
+    {"guards", "recipes", "exam", "exam_charts", "exam_entries", "exam_outcome", "exam_record", "exam_sitting", "exam_table"},
     {"processes"},
     {
         "measure",

@@ -163,10 +163,19 @@ class JouleMeter(WindowMeter):
     def repeat(self, work: Callable[[], T]) -> T:
         while True:
             result = work()
-            finish_queued_work()
-            self._runs += 1
-            if self.seconds >= self.window:
+            self.ran()
+            if self.full:
                 return result
+
+    def ran(self) -> None:
+        """Count one run of the work as done, for whoever repeats it under several meters at once."""
+        finish_queued_work()
+        self._runs += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether the window is long enough."""
+        return self.seconds >= self.window
 
     @property
     def seconds(self) -> float:

@@ -24,6 +24,8 @@ from sutrolib.models.fields import check_model
 from sutrolib.models.gpt_reader import FittedGPT
 from sutrolib.nouns import Budget, Diverged, FailedRun, Task
 
+CHECK_EVERY = 100  # updates on a graphics card between two looks at the loss
+
 
 class OutOfMemory(FailedRun):
     """The training did not fit into memory; the message names the batch and the bytes that were asked for."""
@@ -122,7 +124,8 @@ class GPT:
     A share ``holdout`` of the training text, its beginning, is set aside, and gives a point of the learning curve every
     ``eval_every`` updates: none by default, as in the recipe. (The end of the training text would be the wrong part: it
     is of the play that the test text goes on with, and going without it costs 0.02 to 0.03 nats of test loss.)
-    Fields out of range raise ValueError.
+    Weights and rows are drawn on the CPU whatever the ``device``, so that a seed means the same on both; dropout draws
+    on the device. Fields out of range raise ValueError.
     """
 
     layers: int = _whole(4, "blocks", 1, 96)
@@ -142,6 +145,7 @@ class GPT:
     holdout: float = _number(0.0, 0.0, 0.5)
     eval_every: int = _whole(250, "updates", 1, 10_000_000)
     compile: bool = field(default=False, metadata={"choices": (False, True)})  # needs a C++ compiler
+    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
 
     name: ClassVar[str] = "GPT"
     told: ClassVar[str] = "samples only"
@@ -166,9 +170,12 @@ class GPT:
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedGPT:
         """Train for ``max_steps`` updates, or until ``budget`` is spent.
 
-        Raises ValueError for what is not text and for a text too short for the block, Diverged with the step at which
-        the loss was no longer finite, and OutOfMemory with the batch and the bytes.
+        Raises ValueError for what is not text, for a text too short for the block and for a device that is not here,
+        Diverged with the step at which the loss was seen to be no longer finite, and OutOfMemory with the batch and the
+        bytes.
         """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("GPT: device='cuda', and torch finds no graphics card; accepted here is cpu")
         if not task.alphabet:
             raise ValueError("GPT: the task is not text, as it has no alphabet")
         ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
@@ -176,7 +183,7 @@ class GPT:
         kept = ids[held:]
         if len(kept) <= self.block:
             raise ValueError(f"GPT: {len(kept)} characters to train on, accepted are more than block={self.block}")
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
+        with torch.random.fork_rng(devices=self._cards()):  # dropout draws from torch's own generator
             torch.manual_seed(seed)
             try:
                 return self._train(task, kept, ids[:held], seed, budget or Budget())
@@ -187,22 +194,30 @@ class GPT:
                     raise OutOfMemory(f"GPT ran out of memory at batch={self.batch}: it asked for {amount}") from error
                 raise
 
+    def _cards(self) -> list[int]:
+        """The graphics cards whose generator the training draws from."""
+        return [torch.cuda.current_device()] if self.device == "cuda" else []
+
     def _train(self, task: Task, kept: Tensor, held: Tensor, seed: int, budget: Budget) -> FittedGPT:
-        network = self.network(len(task.alphabet), seed)
+        network = self.network(len(task.alphabet), seed).to(self.device)
+        kept, held = kept.to(self.device), held.to(self.device)
         run: nn.Module = torch.compile(network) if self.compile else network  # type: ignore[assignment]
         optimizer = self.optimizer(network)
         generator = torch.Generator().manual_seed(seed)
-        within = torch.arange(self.block + 1)
+        within = torch.arange(self.block + 1, device=self.device)
         history: list[tuple[int, float]] = []
         began = time.perf_counter()
         steps, spent = 0, False
         while not spent:
             starts = torch.randint(len(kept) - self.block, (self.batch, 1), generator=generator)
-            loss = self.update(run, network, optimizer, kept[starts + within], steps)
+            rows = kept[starts.to(self.device, non_blocking=True) + within]
+            loss = self.update(run, network, optimizer, rows, steps)
             steps += 1
-            if not math.isfinite(loss):
-                raise Diverged(f"GPT with lr={self.lr:g}: the loss was {loss} at step {steps}")
             spent = steps >= self.max_steps or budget.spent(steps, time.perf_counter() - began)
+            # To look at a loss is to wait for a graphics card, and one that is no number stays so.
+            seen = self.device == "cpu" or spent or steps % CHECK_EVERY == 0
+            if seen and not math.isfinite(value := float(loss)):
+                raise Diverged(f"GPT with lr={self.lr:g}: the loss was {value} at step {steps}")
             if len(held) > self.block and (spent or steps % self.eval_every == 0):
                 history.append((steps, self._held_out_score(task, network, held)))
                 spent = spent or budget.ended(*history[-1])
@@ -219,8 +234,11 @@ class GPT:
 
     def update(
         self, run: nn.Module, network: Transformer, optimizer: torch.optim.AdamW, rows: Tensor, step: int
-    ) -> float:
-        """One update from rows of ids (batch, block + 1); returns the loss before it, in nats per character."""
+    ) -> float | Tensor:
+        """One update from rows of ids (batch, block + 1); returns the loss before it, in nats per character.
+
+        On a graphics card it is a tensor, so that nothing waits for it.
+        """
         for group in optimizer.param_groups:
             group["lr"] = self.rate(step)
         loss = F.cross_entropy(run(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
@@ -228,7 +246,7 @@ class GPT:
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), self.clip)
         optimizer.step()
-        return loss.item()
+        return loss.item() if self.device == "cpu" else loss.detach()
 
     def _held_out_score(self, task: Task, network: Transformer, held: Tensor) -> float:
         rows = held[: (len(held) - 1) // self.block * self.block + 1]

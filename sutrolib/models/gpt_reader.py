@@ -34,15 +34,20 @@ class FittedGPT:
         """The bytes of the weights."""
         return nbytes(*self.network.parameters())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.positions.weight.device
+
     def reader(self, streams: int) -> GPTReader:
         """A reader of so many streams, without any context yet."""
         return GPTReader(self, streams)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Log-probabilities (samples, characters) of what follows ids x of shape (samples, 1 to block)."""
+        """Log-probabilities (samples, characters) of what follows ids x of shape (samples, 1 to block), where x is."""
         _check(x, self.alphabet)
         with torch.inference_mode():
-            return F.log_softmax(self.network(x)[:, -1], 1)
+            return F.log_softmax(self.network(x.to(self.device))[:, -1], 1).to(x.device)
 
 
 class GPTReader:
@@ -53,24 +58,25 @@ class GPTReader:
         network = fitted.network
         width = network.positions.weight.shape[1]
         self.kept = [
-            torch.empty(2, streams, block.heads, network.block, width // block.heads) for block in network.decoder()
+            torch.empty(2, streams, block.heads, network.block, width // block.heads, device=fitted.device)
+            for block in network.decoder()
         ]
         self.filled = 0
 
     def next(self, ids: Tensor) -> Tensor:
-        """Take in ids (streams,) and return log-probabilities (streams, characters)."""
+        """Take in ids (streams,) and return log-probabilities (streams, characters) on the device of the ids."""
         _check(ids, self.fitted.alphabet)
         network = self.fitted.network
         here = self.filled % network.block
         with torch.inference_mode():
-            x = network.embed(ids[:, None], here)
+            x = network.embed(ids.to(self.fitted.device)[:, None], here)
             for block, kept in zip(network.decoder(), self.kept, strict=True):
                 q, k, v = block.heads_of(x)
                 kept[0, :, :, here : here + 1], kept[1, :, :, here : here + 1] = k, v
                 keys, values = kept[:, :, :, : here + 1]
                 x = block.finish(x, F.scaled_dot_product_attention(q, keys, values))
             self.filled = here + 1
-            return F.log_softmax(network.logits(x)[:, 0], 1)
+            return F.log_softmax(network.logits(x)[:, 0], 1).to(ids.device)
 
 
 def _check(ids: Tensor, alphabet: str) -> None:

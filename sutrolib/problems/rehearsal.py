@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 
 from sutrolib.nouns import Problem, Split, Task, check_fields
+from sutrolib.problems.examined import ExamText
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
 from sutrolib.problems.text import TRAIN_SHARE, NextCharacter, NextLetter, in_letters, load_text
 
@@ -24,7 +25,7 @@ def rehearsal(problem: Problem) -> Problem:
     """
     if isinstance(problem, SparseParity | SparseSum | SparseAnd):
         return problem
-    if isinstance(problem, NextCharacter | NextLetter):
+    if isinstance(problem, NextCharacter | NextLetter | ExamText):
         text = load_text(problem.text)
         characters = len((in_letters(text) if isinstance(problem, NextLetter) else text)[: problem.characters or None])
         return dataclasses.replace(problem, characters=int(TRAIN_SHARE * characters))

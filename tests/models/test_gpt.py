@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from texts import text_task
 
 from sutrolib.measure import measure, score_of
-from sutrolib.models.gpt import GPT, OutOfMemory
+from sutrolib.models import gpt_reader
+from sutrolib.models.gpt import CHECK_EVERY, GPT, OutOfMemory, Transformer
 from sutrolib.nouns import Budget, Diverged
 from sutrolib.problems.text import NextCharacter
 
@@ -145,6 +146,7 @@ def test_other_errors_stay_what_they_are(monkeypatch):
         ({"layers": 0}, "layers=0"),
         ({"batch": 1.5}, "batch=1.5"),
         ({"compile": "yes"}, "compile='yes', accepted are False, True"),
+        ({"device": "abacus"}, "device='abacus', accepted are cpu, cuda"),
     ],
 )
 def test_fields_out_of_range_are_refused(fields, message):
@@ -170,3 +172,60 @@ def test_ids_and_lengths_out_of_range_are_refused():
         fitted.reader(1).next(torch.tensor([99]))
     with pytest.raises(ValueError, match="9 positions, accepted are 1 to block=8"):
         fitted.predict(torch.zeros(1, 9, dtype=torch.int64))
+
+
+def on(device, model):
+    """The same model on a device that is not offered, for want of a graphics card to test with."""
+    object.__setattr__(model, "device", device)
+    return model
+
+
+class WithoutData(GPT):
+    """On torch's device ``meta``: to look at a value there, or to mix it with another device, is an error."""
+
+    def optimizer(self, network):
+        return torch.optim.AdamW(network.parameters(), foreach=True)  # the fused one is not for that device
+
+    def update(self, *arguments):
+        loss = super().update(*arguments)
+        assert (loss.device.type, loss.shape, loss.requires_grad) == ("meta", (), False)
+        return 1.0  # a value to look at
+
+
+def test_another_device_holds_everything_and_no_update_looks_at_a_value(monkeypatch):
+    monkeypatch.setattr(gpt_reader, "_check", lambda ids, alphabet: None)  # which looks at the ids, on the CPU
+    fitted = on("meta", WithoutData(**{**vars(SMALL), "dropout": 0.1})).fit(TASK.for_training(), 0)
+    assert (fitted.device.type, fitted.steps) == ("meta", 30)
+    reader, ids = fitted.reader(3), torch.zeros(3, dtype=torch.int64, device="meta")
+    for _ in range(10):
+        assert reader.next(ids).shape == (3, len(TASK.alphabet))
+    assert {kept.device.type for kept in reader.kept} == {"meta"}
+    embed, asked = Transformer.embed, []
+    monkeypatch.setattr(Transformer, "embed", lambda net, ids, *a: asked.append(ids.device.type) or embed(net, ids, *a))
+    for ask in (fitted.reader(3).next, lambda ids: fitted.predict(ids[:, None])):
+        with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+            ask(torch.zeros(3, dtype=torch.int64))  # the answer goes back to where the ids came from
+    assert asked == ["meta", "meta"]
+
+
+@pytest.mark.parametrize(("device", "updates", "seen"), [("cpu", 150, 4), ("meta", 150, CHECK_EVERY), ("meta", 30, 30)])
+def test_elsewhere_than_on_the_cpu_a_loss_is_seen_now_and_then_and_at_the_end(monkeypatch, device, updates, seen):
+    model = on(device, WithoutData(layers=1, heads=1, width=8, block=8, batch=2, max_steps=updates))
+    monkeypatch.setattr(WithoutData, "update", lambda self, *a: math.nan if a[-1] >= 3 else 1.0)
+    with pytest.raises(Diverged, match=f"the loss was nan at step {seen}$"):
+        model.fit(TASK.for_training(), 0)
+
+
+def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="device='cuda', and torch finds no graphics card; accepted here is cpu"):
+        GPT(device="cuda").fit(TASK.for_training(), 0)
+
+
+def test_a_graphics_card_learns_what_the_cpu_learns():
+    if not torch.cuda.is_available():
+        pytest.skip("no graphics card")
+    one, other = (GPT(**{**vars(SMALL), "device": device}).fit(TASK.for_training(), 0) for device in ("cpu", "cuda"))
+    assert other.device.type == "cuda"
+    assert score_of(TASK, other) == pytest.approx(score_of(TASK, one), abs=0.05)
+    assert other.predict(TASK.test.x[:4, None]).device.type == "cpu"

