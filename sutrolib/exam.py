@@ -1,9 +1,9 @@
 """The final exam: nanoGPT with less energy, sacrificing neither time nor accuracy.
 
 Over at least five paired seeds, the baseline and every entry of a division are trained in turn in one process, each
-weighed with all that it needs (:mod:`sutrolib.exam_sitting`). Every finished sitting is kept
-(:mod:`sutrolib.exam_record`), so that an interrupted exam goes on where it stopped, and a finished one is read rather
-than held again. What follows from the record is in :mod:`sutrolib.exam_outcome`.
+weighed with all that it needs (:mod:`sutrolib.exam_sitting`). Every finished sitting is kept in the ledger, as any
+measurement, and in the exam's record (:mod:`sutrolib.exam_record`), from which an interrupted exam goes on where it
+stopped, and a finished one is read rather than held again. :mod:`sutrolib.exam_outcome` says what follows from it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from sutrolib.exam_entries import BASELINE, CLOSED, Entry, Scale
 from sutrolib.exam_record import Record, opened
 from sutrolib.exam_sitting import sit
+from sutrolib.ledger import Ledger
 from sutrolib.measure import Measurement
 from sutrolib.meters import CodeCarbon, Joules
 from sutrolib.meters.base import JouleMeter
@@ -58,6 +59,7 @@ def examine(
         began = time.perf_counter()
         run = _sitting(scale, division, name, seed, together)
         record.keep(name, run)
+        Ledger().add(run)  # for the cube
         taken[name] = time.perf_counter() - began
         told(Sat(total - len(left) + number, total, name, seed, run, _seconds_left(left[number:], taken)))
     return record

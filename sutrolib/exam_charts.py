@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 from sutrolib.exam_entries import BASELINE
+from sutrolib.exam_limits import frontier
 from sutrolib.exam_outcome import ACCURACY, ENERGY, LOSS, MISSED, TO_TARGET, TRAINING_ENERGY, Line, Outcome, outcomes
 from sutrolib.exam_record import Record
 from sutrolib.figures import BLACK, GREY, PURPLE, RED
 from sutrolib.measure import Measurement
+from sutrolib.nouns import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,6 +114,79 @@ def draw_frontier(record: Record) -> Figure:
         ax.legend(fontsize=9)
     ax.set_title(_frontier(means))
     return figure
+
+
+def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
+    """Loss against the energy of the training on each corpus, with the frontier: nobody has less of both."""
+    figure, axes = plt.subplots(1, len(runs), sharex=True)
+    names = list(dict.fromkeys(name for found in runs.values() for name in found))
+    style = dict(zip(names, _many_styles(), strict=False))
+    best = []
+    for ax, (corpus, found) in zip(np.atleast_1d(axes), runs.items(), strict=True):
+        points = {
+            name: (run.reading(_energy(found)).value, run.scores[LOSS])
+            for name, run in found.items()
+            if not run.failure
+        }
+        edge = frontier(points)
+        ax.step(*zip(*(points[name] for name in edge), strict=True), where="post", color=GREY, lw=1.5, zorder=0)
+        for name, (joules, lost) in points.items():
+            marker, colour = style[name]
+            ax.plot(joules, lost, marker, color=colour, ms=8, ls="", label=name)
+        ax.set_xscale("log")
+        ax.set_title(corpus, fontsize=9)
+        ax.tick_params(labelsize=8)
+        best.append(f"{corpus}: {edge[-1]} ({points[edge[-1]][1]:.2f})" if edge else f"{corpus}: nobody")
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("loss on the corpus's last tenth, nats")
+    kind = next(
+        run.reading(_energy(found)).kind for found in runs.values() for run in found.values() if not run.failure
+    )
+    figure.supxlabel(f"energy of the training, J ({kind})", fontsize=10)
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.suptitle("Lowest loss: " + "; ".join(best), fontsize=10)
+    return figure
+
+
+def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[str], kind: str) -> Figure:
+    """What the rest of a recipe takes without each ingredient, over the whole recipe, with intervals.
+
+    ``saved`` maps a quantity to the ratios by ingredient; those of ``least`` missed the loss that was asked.
+    """
+    figure, ax = plt.subplots()
+    first = next(iter(saved.values()))
+    names = sorted(first, key=lambda name: -first[name].value)
+    for number, ((what, ratios), (marker, colour)) in enumerate(zip(saved.items(), STYLES, strict=False)):
+        offset = 0.2 * (number - (len(saved) - 1) / 2)
+        rows = [row + offset for row in range(len(names))]
+        values = [ratios[name] for name in names]
+        ends = [[v.value - v.low for v in values], [v.high - v.value for v in values]]
+        ax.errorbar([v.value for v in values], rows, xerr=ends, fmt=marker, color=colour, capsize=3, label=what)
+    ax.axvline(1, color=GREY, ls="--", lw=1)
+    ax.set_yticks(range(len(names)), [f"{name}{' (at least)' if name in least else ''}" for name in names], fontsize=9)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(left=min(0.9, *(v.low for ratios in saved.values() for v in ratios.values())))
+    ax.set_xlabel(f"without it / the whole recipe, to the same loss ({kind})", fontsize=9)
+    ax.legend(fontsize=9, loc="lower right")
+    most, each = names[0], first[names[0]]
+    ax.set_title(
+        f"What saves most is {most}: without it {each.value:.2g} [{each.low:.2g}, {each.high:.2g}] times as much"
+    )
+    return figure
+
+
+def _energy(runs: Mapping[str, Measurement]) -> str:
+    """The joules that all of these have, counters first. Raises ValueError where there are none."""
+    trained = [run for run in runs.values() if not run.failure]
+    for name in ENERGY:
+        if all(name in {reading.name for reading in run.readings} for run in trained):
+            return name
+    raise ValueError(f"none of {', '.join(ENERGY)} is in all of {len(trained)} sittings")
+
+
+def _many_styles() -> Iterator[tuple[str, str]]:
+    """A marker of its own for each of up to twelve models, and a colour that comes again."""
+    return zip("osD^vPX*<>ph", cycle((BLACK, RED, PURPLE, GREY)))
 
 
 def _styles(record: Record) -> list[tuple[str, str, str]]:

@@ -25,7 +25,7 @@ from sutrolib.measure import Measurement
 from sutrolib.meters.base import Reading
 from sutrolib.meters.paired import difference_interval
 from sutrolib.nouns import Interval
-from sutrolib.scales import INFERENCE, SIZE
+from sutrolib.scales import INFERENCE, PREDICTIONS, SIZE
 
 ENERGY = ("joules", "codecarbon")  # the first that all runs have decides
 TRAINING_ENERGY, TO_TARGET, LOSS, ACCURACY = "training energy", "wall-clock to target", "loss", "accuracy"
@@ -139,6 +139,20 @@ def target(record: Record) -> tuple[float, float]:
     if not runs:
         raise ValueError("the baseline has not sat: there is no target yet")
     return _mean(runs, LOSS), _mean(runs, ACCURACY)
+
+
+def break_even(record: Record, entry: str) -> tuple[float, str]:
+    """After how many predictions the energy that an entry's training saves is spent on using it, and the kind.
+
+    0 where it saves none, infinite where using it takes no more than using the baseline. Raises ValueError where one of
+    these energies is not there.
+    """
+    found = outcome(record, entry)
+    training, use = found.line(TRAINING_ENERGY), found.line(BESIDE[INFERENCE + "codecarbon"])
+    if training is None or use is None:
+        raise ValueError(f"{entry}: no energy of training or of predictions; {found.text}")
+    less, more = training.baseline - training.candidate, (use.candidate - use.baseline) / PREDICTIONS
+    return (max(0.0, less / more) if more > 0 else math.inf if less > 0 else 0.0), training.kind
 
 
 def _faults(record: Record, name: str) -> list[str]:

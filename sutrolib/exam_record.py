@@ -21,7 +21,8 @@ from sutrolib.nouns import describe
 from sutrolib.provenance import commit, machine, now, versions
 
 MIN_SEEDS = 5
-SAME = ("scale", "division", "problem", "baseline", "entries", "machine", "versions")  # of which sittings can be paired
+EXAM = ("scale", "division", "problem", "baseline", "entries")  # what is examined
+PLACE = ("machine", "versions")  # where: sittings from different places cannot be paired
 PACKAGES = ("torch",)  # whose version decides what a training costs
 
 
@@ -138,7 +139,7 @@ def opened(scale: Scale, division: str, seeds: int, again: bool = False) -> Reco
     """The record to go on with: that in the file, with as many seeds as asked for or more, else a new one.
 
     With ``again``, the one in the file is set aside under a name with its time. Raises ValueError that says what
-    differs where the file holds an exam of something else or from elsewhere.
+    differs where the file holds an exam of something else, or an unfinished one from elsewhere.
     """
     new = new_record(scale, division, seeds)
     if not new.path.exists():
@@ -147,7 +148,9 @@ def opened(scale: Scale, division: str, seeds: int, again: bool = False) -> Reco
         set_aside(new.path)
         return new
     old = read_record(new.path)
-    differ = [f"{name}: {there}, now {here}" for name in SAME for there, here in _differences(name, old, new)]
+    complete = old.finished and seeds <= old.seeds  # nothing is left to be paired: it can be read anywhere
+    names = EXAM if complete else (*EXAM, *PLACE)
+    differ = [f"{name}: {there}, now {here}" for name in names for there, here in _differences(name, old, new)]
     if differ:
         raise ValueError(
             f"{new.path} holds another exam; {'; '.join(differ)}. "

@@ -1,0 +1,125 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from exams import TINY, sitting
+
+from sutrolib import ablation, recipes
+from sutrolib.ablation import WHOLE, ablate, long_enough, saved, without
+from sutrolib.exam_charts import draw_savings
+from sutrolib.exam_entries import SCALES, scale_of
+from sutrolib.meters import OperationCount
+from sutrolib.models.gpt import GPT
+from sutrolib.models.taught import TaughtGPT
+from sutrolib.problems.examined import ExamText
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.climb import Climb
+from sutrolib.processes.samplers import RandomSearch
+from sutrolib.recipes import LOWER, MARGIN, asked_at, baseline_loss, hunts, taught_like
+
+RECIPE = TaughtGPT(layers=1, heads=2, width=8, block=8, batch=4, max_steps=10)
+PROBLEM = ExamText(characters=3000, context=8, least=4, asked=2.0)
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_search_never_has_the_validation_text(name):
+    scale = scale_of(name)
+    whole = scale.problem.sample(0)
+    for hunt in hunts(scale, 1.83).values():
+        task = hunt.problem.sample(0)
+        assert len(task.train) + len(task.test) <= len(whole.train)
+
+
+def test_what_is_asked_is_the_baselines_loss_less_a_margin():
+    loss = baseline_loss(TINY, 0)
+    assert 2 < loss < 5
+    found = hunts(TINY, loss)
+    assert [hunt.problem.asked for hunt in found.values()] == [loss - MARGIN, loss - MARGIN, loss - LOWER]
+    assert asked_at(TINY, 2.0).target == -2.0
+
+
+def test_the_closed_space_changes_nothing_of_the_architecture():
+    space = hunts(scale_of("cpu"), 1.83)["closed"].space
+    baseline = GPT()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        model = space.model(space.sample(rng))
+        assert all(getattr(model, n) == getattr(baseline, n) for n in ("layers", "heads", "width", "block"))
+    assert taught_like(baseline).max_steps < baseline.max_steps / 10
+
+
+def test_a_search_is_kept_and_found_again_and_a_later_one_takes_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
+    assert recipes.kept(TINY) == {}
+    hunt = hunts(TINY, 5.0)["counting"]
+    for process, trials in ((RandomSearch, 1), (RandomSearch, 2), (Climb, 1)):
+        study = process().improve(hunt.problem, hunt.space, OperationCount(), SearchBudget(trials=trials))
+        recipes.keep(TINY, "counting", study)
+    found = recipes.kept(TINY)
+    assert {name: [r["process"] for r in records] for name, records in found.items()} == {
+        "counting": ["random search", "hill climbing"]
+    }
+    assert found["counting"][0]["trials_in_all"] == 2
+    assert found["counting"][1]["best"]["cost"] == study.best.cost
+    assert recipes.kept(scale_of("smoke")) == {}
+
+
+def test_each_ingredient_is_left_out_alone():
+    for name, found in without(RECIPE).items():
+        for recipe in found:
+            changed = {f.name for f in dataclasses.fields(RECIPE) if getattr(recipe, f.name) != getattr(RECIPE, f.name)}
+            assert (
+                changed - {"lr", "matrix_lr"}
+                == {
+                    "the n-gram's targets": {"trust"},
+                    "the start that looks back": {"handed_on"},
+                    "Muon (Adam instead)": {"optimizer"},
+                    "rates that fall": {"decay"},
+                    "bfloat16 (float32 instead)": {"precision"},
+                }[name]
+            )
+
+
+@pytest.fixture
+def sat(monkeypatch):
+    """The models that sat, whose loss falls with the updates: that of the whole recipe to 2 in ten of them."""
+    found = []
+
+    def fake(problem, model, seed, together):
+        found.append(model)
+        worth = 10 if model.trust == 0 or not model.handed_on else 1
+        loss = 2.0 * (10 * worth / model.max_steps) ** 0.1
+        return sitting(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
+
+    monkeypatch.setattr(ablation, "sit", fake)
+    return found
+
+
+def test_the_shortest_length_that_reaches_the_loss_is_found(sat):
+    model, way = long_enough(PROBLEM, without(RECIPE)["the n-gram's targets"], 0, None)
+    assert [m.max_steps for m in sat] == [10, 14, 20, 28, 40, 57, 80, 113]
+    assert (model.max_steps, model.trust) == (113, 0.0)
+    assert [run.solved for run in way] == [False] * 7 + [True]
+
+
+def test_the_longest_is_returned_where_none_reaches_it(sat):
+    model, way = long_enough(PROBLEM, [dataclasses.replace(RECIPE, max_steps=1, trust=0.0)], 0, None)
+    assert model.max_steps == 16
+    assert [run.solved for run in way] == [False] * 9
+
+
+def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_being_kept(sat, tmp_path, monkeypatch):
+    told = []
+    parts = ablate(PROBLEM, RECIPE, range(5), None, told.append)
+    found = saved(parts, "codecarbon")
+    assert set(found) == set(without(RECIPE))
+    assert found["the n-gram's targets"].low < 11.3 < found["the n-gram's targets"].high
+    assert found["bfloat16 (float32 instead)"].value == pytest.approx(1, rel=0.05)
+    assert all(len(part.runs) == 5 for part in parts.values())
+    assert parts[WHOLE].way == ()
+    assert len(told) == len(without(RECIPE)) + 5
+    monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
+    ablation.keep(TINY, parts)
+    assert saved(ablation.kept(TINY), "codecarbon") == found
+    title = draw_savings({"energy": found}, [], "estimated").axes[0].get_title()
+    assert "What saves most is the" in title
