@@ -56,6 +56,11 @@ class Part:
     runs: tuple[Measurement, ...]
 
     @property
+    def at_first(self) -> tuple[Measurement, ...]:
+        """The runs on the way that were as long as the whole recipe, one for each rate that was tried."""
+        return tuple(run for run in self.way if run.model["max_steps"] == self.way[0].model["max_steps"])
+
+    @property
     def missed(self) -> bool:
         """Whether even the longest training missed the loss that was asked: what is read is then the least it takes."""
         return bool(self.way) and not self.way[-1].solved

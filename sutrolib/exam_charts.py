@@ -148,10 +148,10 @@ def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     return figure
 
 
-def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[str], kind: str) -> Figure:
+def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[str]) -> Figure:
     """What the rest of a recipe takes without each ingredient, over the whole recipe, with intervals.
 
-    ``saved`` maps a quantity to the ratios by ingredient; those of ``least`` missed the loss that was asked.
+    ``saved`` maps a quantity, with its kind, to the ratios by ingredient; those of ``least`` missed the loss asked.
     """
     figure, ax = plt.subplots()
     first = next(iter(saved.values()))
@@ -166,7 +166,7 @@ def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[
     ax.set_yticks(range(len(names)), [f"{name}{' (at least)' if name in least else ''}" for name in names], fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(left=min(0.9, *(v.low for ratios in saved.values() for v in ratios.values())))
-    ax.set_xlabel(f"without it / the whole recipe, to the same loss ({kind})", fontsize=9)
+    ax.set_xlabel("without it / the whole recipe, to the same loss", fontsize=9)
     ax.legend(fontsize=9, loc="lower right")
     most, each = names[0], first[names[0]]
     ax.set_title(

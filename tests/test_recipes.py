@@ -11,11 +11,12 @@ from sutrolib.exam_entries import SCALES, scale_of
 from sutrolib.meters import OperationCount
 from sutrolib.models.gpt import GPT
 from sutrolib.models.taught import TaughtGPT
+from sutrolib.nouns import describe
 from sutrolib.problems.examined import ExamText
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.climb import Climb
 from sutrolib.processes.samplers import RandomSearch
-from sutrolib.recipes import LOWER, MARGIN, asked_at, baseline_loss, hunts, taught_like
+from sutrolib.recipes import LOWER, MARGIN, asked_at, baseline_loss, hunts
 
 RECIPE = TaughtGPT(layers=1, heads=2, width=8, block=8, batch=4, max_steps=10)
 PROBLEM = ExamText(characters=3000, context=8, least=4, asked=2.0)
@@ -45,7 +46,7 @@ def test_the_closed_space_changes_nothing_of_the_architecture():
     for _ in range(20):
         model = space.model(space.sample(rng))
         assert all(getattr(model, n) == getattr(baseline, n) for n in ("layers", "heads", "width", "block"))
-    assert taught_like(baseline).max_steps < baseline.max_steps / 10
+    assert space.start.settings["max_steps"] < baseline.max_steps / 10
 
 
 def test_a_search_is_kept_and_found_again_and_a_later_one_takes_its_place(tmp_path, monkeypatch):
@@ -89,7 +90,8 @@ def sat(monkeypatch):
         found.append(model)
         worth = 10 if model.trust == 0 or not model.handed_on else 1
         loss = 2.0 * (10 * worth / model.max_steps) ** 0.1
-        return sitting(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
+        run = sitting(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
+        return dataclasses.replace(run, model=describe(model))
 
     monkeypatch.setattr(ablation, "sit", fake)
     return found
@@ -117,9 +119,10 @@ def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_bein
     assert found["bfloat16 (float32 instead)"].value == pytest.approx(1, rel=0.05)
     assert all(len(part.runs) == 5 for part in parts.values())
     assert parts[WHOLE].way == ()
+    assert [run.score for run in parts["the n-gram's targets"].at_first] == [parts["the n-gram's targets"].way[0].score]
     assert len(told) == len(without(RECIPE)) + 5
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
     ablation.keep(TINY, parts)
     assert saved(ablation.kept(TINY), "codecarbon") == found
-    title = draw_savings({"energy": found}, [], "estimated").axes[0].get_title()
+    title = draw_savings({"energy (estimated)": found}, []).axes[0].get_title()
     assert "What saves most is the" in title

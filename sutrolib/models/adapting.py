@@ -2,12 +2,13 @@
 
 What was read is counted in strings of ``shortest`` to ``longest`` characters, in plain dictionaries, a count a
 character; shorter strings are left to the text that it was trained on, of which there is more. From the trained
-distribution P, and c of what has been read,
+distribution P and the counts c of what has been read, the shortest contexts first,
 
-    P_m(w | h) = (c(h w) - D) / c(h) + D t(h) / c(h) * P_{m-1}(w | h'),    t(h): different characters after h
+    P_m(w | h) = (c(h w) + weight P_{m-1}(w | h')) / (c(h) + weight)
 
-(absolute discounting: Ney, Essen and Kneser, Computer Speech and Language 8, 1994). All of this is work of using the
-model, and is weighed there: training is that of the n-gram below.
+(Dirichlet smoothing: MacKay and Peto, A hierarchical Dirichlet language model, Natural Language Engineering 1, 1995):
+what was trained counts for as much as ``weight`` characters read after the same context. All of this is work of using
+the model, and is weighed there: training is that of the n-gram below.
 """
 
 from __future__ import annotations
@@ -86,9 +87,9 @@ class AdaptingReader:
         return [whole[len(whole) - length :] for length in lengths]
 
     def _refine(self, row: Tensor, after: dict[int, int]) -> None:
-        total, discount = sum(after.values()), self.settings.discount
-        row.mul_(discount * len(after) / total)
-        row[list(after)] += (torch.tensor(list(after.values())) - discount) / total
+        weight, total = self.settings.weight, sum(after.values())
+        row.mul_(weight / (total + weight))
+        row[list(after)] += torch.tensor(list(after.values())) / (total + weight)
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ class AdaptingNGram:
     """Counts and learns discounts as ``before``, then adapts while it reads. Fields out of range raise ValueError."""
 
     before: LeaveOneOutNGram = field(default_factory=LeaveOneOutNGram)
-    shortest: int = field(default=6, metadata={"unit": "characters", "low": 2, "high": 20, "search": (4, 8)})
-    longest: int = field(default=8, metadata={"unit": "characters", "low": 2, "high": 20, "search": (6, 12)})
-    discount: float = field(default=0.8, metadata={"unit": "", "low": 0.01, "high": 0.99})
+    shortest: int = field(default=5, metadata={"unit": "characters", "low": 2, "high": 20, "search": (4, 8)})
+    longest: int = field(default=9, metadata={"unit": "characters", "low": 2, "high": 20, "search": (6, 12)})
+    weight: float = field(default=40.0, metadata={"unit": "characters", "low": 0.01, "high": 1e6, "log": True})
 
     name: ClassVar[str] = "adapting n-gram"
     told: ClassVar[str] = "samples only"

@@ -8,7 +8,7 @@ from sutrolib.models.adapting import AdaptingNGram
 from sutrolib.models.leave_one_out import LeaveOneOutNGram
 
 BEFORE = LeaveOneOutNGram(3, 100, 50, 3)
-MODEL = AdaptingNGram(BEFORE, shortest=2, longest=4)
+MODEL = AdaptingNGram(BEFORE, shortest=2, longest=4, weight=0.5)
 TEXT = "abcd dcba abba acca " * 10
 
 
@@ -32,14 +32,14 @@ def test_what_was_read_again_and_again_becomes_likely():
     assert found[-1] > 0.8
 
 
-def test_one_count_is_absolute_discounting_by_its_definition():
+def test_counts_are_added_to_what_was_trained_by_the_definition():
     task = text_task(TEXT)
-    fitted = dataclasses.replace(MODEL, longest=2, discount=0.75).fit(task, 0)
+    fitted = dataclasses.replace(MODEL, longest=2, weight=3.0).fit(task, 0)
     text = "acaba"  # after a: c once, b once
     found, below = read(fitted, text)[-1].exp(), read(fitted.counted, text)[-1].exp()
-    expected = 0.75 * 2 / 2 * below
+    expected = 3 * below / 5
     for character in "cb":
-        expected[fitted.alphabet.index(character)] += 0.25 / 2
+        expected[fitted.alphabet.index(character)] += 1 / 5
     assert torch.allclose(found, expected, atol=1e-6)
 
 
