@@ -8,6 +8,8 @@ from sutrolib import ablation, recipes
 from sutrolib.ablation import WHOLE, ablate, long_enough, saved, without
 from sutrolib.exam_charts import draw_savings
 from sutrolib.exam_entries import SCALES, scale_of
+from sutrolib.guards.checks import Check
+from sutrolib.guards.verification import Verification
 from sutrolib.meters import OperationCount
 from sutrolib.models.gpt import GPT
 from sutrolib.models.taught import TaughtGPT
@@ -126,3 +128,11 @@ def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_bein
     assert saved(ablation.kept(TINY), "codecarbon") == found
     title = draw_savings({"energy (estimated)": found}, []).axes[0].get_title()
     assert "What saves most is the" in title
+
+
+def test_what_the_checks_saw_survives_being_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
+    checks = (Check("leak", False, "seen", "why"), Check("noise", None, "not applicable", "why", limit=True))
+    found = {"taught": Verification("text", "taught GPT", checks)}
+    recipes.keep_checks(TINY, found)
+    assert recipes.kept_checks(TINY) == found
