@@ -27,7 +27,7 @@ from sutrolib.problems.examined import ExamText
 from sutrolib.problems.text import load_text
 
 SEED = 0
-LONGER = (4, 16)  # times the closed recipe's updates: what it comes to with more of the baseline's energy
+LONGER = (4,)  # times the closed recipe's updates: what it comes to with more energy
 
 
 def corpora(scale: Scale) -> dict[str, ExamText]:
