@@ -112,12 +112,16 @@ class StreamExaminer:
         return torch.stack([self._ask(reader.next(rows[:, c].clone())) for c in range(lead, rows.shape[1])], 1)
 
     def serve(self, fitted: Fitted, test: Split, count: int) -> None:
-        """``count`` predictions: 8 streams side by side, or one stream a prediction where the window is 1."""
+        """``count`` predictions: 8 streams side by side, or one stream a prediction where the window is 1.
+
+        Of a text that is read as one stream, its first ``count`` characters: a model that learns from what it reads has
+        little of it to look up there yet.
+        """
         reading = self._check(fitted)
         if self.window == 1:
             reading.reader(count).next(test.x.repeat(-(-count // len(test)))[:count].clone())
             return
-        streams = min(8, count)
+        streams = 1 if self.streams == 1 else min(8, count)
         steps = -(-count // streams)
         rows = test.x.repeat(-(-streams * steps // len(test)))[: streams * steps].view(streams, steps)
         reader = reading.reader(streams)
