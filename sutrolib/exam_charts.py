@@ -7,12 +7,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib import pyplot as plt
 
 from sutrolib.exam_entries import BASELINE
 from sutrolib.exam_limits import frontier
-from sutrolib.exam_outcome import ACCURACY, ENERGY, LOSS, MISSED, TO_TARGET, TRAINING_ENERGY, Line, Outcome, outcomes
+from sutrolib.exam_outcome import (
+    ACCURACY,
+    LOSS,
+    MISSED,
+    TO_TARGET,
+    TRAINING_ENERGY,
+    Line,
+    Outcome,
+    energy_of,
+    outcomes,
+)
 from sutrolib.exam_record import Record
 from sutrolib.figures import BLACK, GREY, PURPLE, RED
 from sutrolib.measure import Measurement
@@ -94,7 +103,7 @@ def draw_frontier(record: Record) -> Figure:
     """Loss against the energy of the training, a small point for each sitting and a large one for their means."""
     figure, ax = plt.subplots()
     every = [run for name in record.contestants for run in _trained(record, name)]
-    energy = next((n for n in ENERGY if every and all(n in {r.name for r in run.readings} for run in every)), "")
+    energy = energy_of(every)
     means: dict[str, tuple[float, float]] = {}
     for name, marker, colour in _styles(record):
         runs = _trained(record, name)
@@ -117,34 +126,33 @@ def draw_frontier(record: Record) -> Figure:
 
 
 def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
-    """Loss against the energy of the training on each corpus, with the frontier: nobody has less of both."""
-    figure, axes = plt.subplots(1, len(runs), sharex=True)
-    names = list(dict.fromkeys(name for found in runs.values() for name in found))
+    """Loss against the energy of the training on each corpus, with the frontier: nobody has less of both.
+
+    A corpus on which nothing was trained is left out.
+    """
+    held = {corpus: trained for corpus, found in runs.items() if (trained := _without_failed(found))}
+    every = [run for found in held.values() for run in found.values()]
+    energy = energy_of(every)
+    figure, axes = plt.subplots(1, len(held), sharex=True, squeeze=False)
+    names = list(dict.fromkeys(name for found in held.values() for name in found))
     style = dict(zip(names, _many_styles(), strict=False))
     best = []
-    for ax, (corpus, found) in zip(np.atleast_1d(axes), runs.items(), strict=True):
-        points = {
-            name: (run.reading(_energy(found)).value, run.scores[LOSS])
-            for name, run in found.items()
-            if not run.failure
-        }
+    for ax, (corpus, found) in zip(axes[0], held.items(), strict=True):
+        points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
         edge = frontier(points)
         ax.step(*zip(*(points[name] for name in edge), strict=True), where="post", color=GREY, lw=1.5, zorder=0)
         for name, (joules, lost) in points.items():
             marker, colour = style[name]
             ax.plot(joules, lost, marker, color=colour, ms=8, ls="", label=name)
         ax.set_xscale("log")
-        ax.set_title(corpus, fontsize=9)
+        ax.set_xlabel(corpus, fontsize=9)
         ax.tick_params(labelsize=8)
-        best.append(f"{corpus}: {edge[-1]} ({points[edge[-1]][1]:.2f})" if edge else f"{corpus}: nobody")
-    first = np.atleast_1d(axes)[0]
-    first.set_ylabel("loss on the corpus's last tenth, nats")
-    kind = next(
-        run.reading(_energy(found)).kind for found in runs.values() for run in found.values() if not run.failure
-    )
-    figure.supxlabel(f"energy of the training, J ({kind})", fontsize=10)
-    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
-    figure.suptitle("Lowest loss: " + "; ".join(best), fontsize=10)
+        best.append(f"{edge[-1]} ({points[edge[-1]][1]:.2f})")
+    axes[0][0].set_ylabel("loss on its last tenth, nats", fontsize=9)
+    figure.supxlabel(f"energy of the training, J ({every[0].reading(energy).kind})", fontsize=9)
+    handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
+    axes[0][0].set_title("Lowest loss, from the short to the long corpus: " + "; ".join(best))
     return figure
 
 
@@ -169,19 +177,15 @@ def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[
     ax.set_xlabel("without it / the whole recipe, to the same loss", fontsize=9)
     ax.legend(fontsize=9, loc="lower right")
     most, each = names[0], first[names[0]]
+    bound = "at least " if most in least else ""
     ax.set_title(
-        f"What saves most is {most}: without it {each.value:.2g} [{each.low:.2g}, {each.high:.2g}] times as much"
+        f"What saves most is {most}: without it {bound}{each.value:.2g} [{each.low:.2g}, {each.high:.2g}] times as much"
     )
     return figure
 
 
-def _energy(runs: Mapping[str, Measurement]) -> str:
-    """The joules that all of these have, counters first. Raises ValueError where there are none."""
-    trained = [run for run in runs.values() if not run.failure]
-    for name in ENERGY:
-        if all(name in {reading.name for reading in run.readings} for run in trained):
-            return name
-    raise ValueError(f"none of {', '.join(ENERGY)} is in all of {len(trained)} sittings")
+def _without_failed(runs: Mapping[str, Measurement]) -> dict[str, Measurement]:
+    return {name: run for name, run in runs.items() if not run.failure}
 
 
 def _many_styles() -> Iterator[tuple[str, str]]:

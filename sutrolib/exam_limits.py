@@ -12,8 +12,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from sutrolib import places
+from sutrolib import exam_record, places
 from sutrolib.exam_entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam_sitting import sit
 from sutrolib.ledger import of_plain, plain, write_atomically
@@ -22,7 +23,7 @@ from sutrolib.meters.together import Together
 from sutrolib.models.leave_one_out import LeaveOneOutNGram
 from sutrolib.models.ngram import KneserNey
 from sutrolib.models.taught import TaughtGPT
-from sutrolib.nouns import Model, describe
+from sutrolib.nouns import Model, Problem, describe
 from sutrolib.problems.examined import ExamText
 from sutrolib.problems.text import load_text
 
@@ -62,21 +63,34 @@ def path_of(scale: Scale) -> Path:
 
 
 def read(scale: Scale) -> dict[str, dict[str, Measurement]]:
-    """The sittings so far, by corpus and model; those of a model that has changed since are left out."""
+    """The sittings so far, by corpus and model, those of the exam itself among them.
+
+    Sittings of a model or on a problem that has changed since are left out.
+    """
     path = path_of(scale)
     kept = json.loads(path.read_bytes()) if path.exists() else {}
-    problems = {name: json.loads(json.dumps(describe(problem))) for name, problem in corpora(scale).items()}
-    models = {name: json.loads(json.dumps(describe(model))) for name, model in contestants(scale).items()}
-    return {
-        corpus: {
-            name: of_plain(kept[corpus][name])
-            for name in models
-            if name in kept.get(corpus, {})
-            and kept[corpus][name]["model"] == models[name]
-            and kept[corpus][name]["problem"] == problem
-        }
-        for corpus, problem in problems.items()
-    }
+    problems, models = corpora(scale), contestants(scale)
+    found: dict[str, dict[str, Measurement]] = {corpus: {} for corpus in problems}
+    for corpus, problem in problems.items():
+        for name, model in models.items():
+            sat = [of_plain(kept[corpus][name])] if name in kept.get(corpus, {}) else []
+            for run in (*_of_exam(scale, name), *sat):
+                if (run.model, run.problem) == (_as_read(model), _as_read(problem)):
+                    found[corpus][name] = run
+    return found
+
+
+def _of_exam(scale: Scale, name: str) -> list[Measurement]:
+    """The sittings of this name in the scale's exams, of the seed that is sat here."""
+    paths = [exam_record.path_of(scale.name, division) for division in (CLOSED, OPEN)]
+    runs = [run for path in paths if path.exists() for run in exam_record.read_record(path).runs(name)]
+    return [run for run in runs if run.seed == SEED]
+
+
+def _as_read(thing: Problem | Model) -> dict[str, Any]:
+    """Its description as it comes back from a file."""
+    found: dict[str, Any] = json.loads(json.dumps(describe(thing)))
+    return found
 
 
 def weigh(

@@ -22,7 +22,6 @@ import numpy as np
 from sutrolib.exam_entries import BASELINE
 from sutrolib.exam_record import Record
 from sutrolib.measure import Measurement
-from sutrolib.meters.base import Reading
 from sutrolib.meters.paired import difference_interval
 from sutrolib.nouns import Interval
 from sutrolib.scales import INFERENCE, PREDICTIONS, SIZE
@@ -106,7 +105,11 @@ class Outcome:
                 parts.append(f"{line.what} {sort} {line} ({line.kind}), asked is {line.asked}: {state}")
         sacrifices = [f"{line.what} {line} times ({line.kind})" for line in self.sacrifices]
         said = f"{self.entry}: {'passed' if self.passed else 'not passed'}; {'; '.join(parts)}."
-        said += f" Sacrificed for it: {', '.join(sacrifices)}." if sacrifices else " Nothing beside became costlier."
+        said += (
+            f" Sacrificed for it: {', '.join(sacrifices)}."
+            if sacrifices
+            else " Nothing beside is shown to be costlier."
+        )
         return " ".join([said, *self.notes])
 
     def line(self, what: str) -> Line | None:
@@ -125,7 +128,7 @@ def outcome(record: Record, entry: str) -> Outcome:
     baseline, candidate = _pairs(record, entry)
     if len(baseline) < 2:
         return Outcome(entry, (), (*faults, f"{len(baseline)} pairs of trained runs, of which nothing follows"))
-    energy = next((name for name in ENERGY if _all_have(name, baseline, candidate)), None)
+    energy = energy_of([*baseline, *candidate]) or None
     if energy is None:
         why = {**baseline[0].missing, **candidate[0].missing}
         faults.append(f"no joules ({'; '.join(f'{n}: {why[n]}' for n in ENERGY if n in why) or 'not in every run'})")
@@ -144,15 +147,20 @@ def target(record: Record) -> tuple[float, float]:
 def break_even(record: Record, entry: str) -> tuple[float, str]:
     """After how many predictions the energy that an entry's training saves is spent on using it, and the kind.
 
-    0 where it saves none, infinite where using it takes no more than using the baseline. Raises ValueError where one of
-    these energies is not there.
+    0 where it saves none, infinite where using it takes no more than using the baseline, and no number (NaN) where one
+    of these energies is not there.
     """
     found = outcome(record, entry)
     training, use = found.line(TRAINING_ENERGY), found.line(BESIDE[INFERENCE + "codecarbon"])
     if training is None or use is None:
-        raise ValueError(f"{entry}: no energy of training or of predictions; {found.text}")
+        return math.nan, "not compared"
     less, more = training.baseline - training.candidate, (use.candidate - use.baseline) / PREDICTIONS
     return (max(0.0, less / more) if more > 0 else math.inf if less > 0 else 0.0), training.kind
+
+
+def energy_of(runs: Sequence[Measurement]) -> str:
+    """The name of the joules that decide: the first sort that all of these have, empty where there is none."""
+    return next((name for name in ENERGY if runs and _all_have(name, runs)), "")
 
 
 def _faults(record: Record, name: str) -> list[str]:
@@ -215,7 +223,7 @@ def _judged(line: Line, asked: str, held: bool) -> Line:
 
 
 def _ratio(name: str, what: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> Line:
-    pairs = [(_reading(b, name), _reading(c, name)) for b, c in zip(baseline, candidate, strict=True)]
+    pairs = [(b.reading(name), c.reading(name)) for b, c in zip(baseline, candidate, strict=True)]
     kinds = sorted({str(reading.kind) for pair in pairs for reading in pair})
     firsts, seconds = zip(*((b.value, c.value) for b, c in pairs), strict=True)
     logs = student([math.log(b) for b in firsts], [math.log(c) for c in seconds])
@@ -246,10 +254,6 @@ def student(baseline: Sequence[float], candidate: Sequence[float]) -> Interval:
 
 def _all_have(name: str, *groups: Sequence[Measurement]) -> bool:
     return all(any(reading.name == name for reading in run.readings) for runs in groups for run in runs)
-
-
-def _reading(run: Measurement, name: str) -> Reading:
-    return run.reading(name)
 
 
 def _mean(runs: Sequence[Measurement], name: str) -> float:

@@ -22,6 +22,7 @@ from sutrolib.meters.together import Together
 from sutrolib.models.gpt import GPT
 from sutrolib.models.gpt_reader import FittedGPT, GPTReader
 from sutrolib.models.ngram import KneserNey
+from sutrolib.models.taught import TaughtGPT
 from sutrolib.nouns import Diverged
 from sutrolib.problems.examined import ExamText
 
@@ -382,11 +383,19 @@ def test_the_gpu_scale_comes_to_a_verdict_by_measured_joules(faked_counter, untr
             SPENT[0] += 2
             return super().update(*arguments)
 
-    small = {"layers": 1, "heads": 1, "width": 8, "block": 16, "batch": 2, "dropout": 0.2, "device": "cpu"}
+    @dataclasses.dataclass(frozen=True)
+    class DrawingTaught(TaughtGPT):
+        def _loss(self, *arguments):
+            SPENT[0] += 2
+            return super()._loss(*arguments)
+
+    small = {"layers": 1, "heads": 2, "width": 8, "block": 16, "batch": 2, "device": "cpu"}
     real = scale_of("gpu")
     (entry,) = real.entries[CLOSED]
-    fields = [{f.name: getattr(m, f.name) for f in dataclasses.fields(m)} for m in (real.baseline, entry.model)]
-    baseline, candidate = (Drawing(**{**f, **small, "max_steps": n}) for f, n in zip(fields, (6, 3), strict=True))
+    baseline, candidate = (
+        kind(**{**{f.name: getattr(model, f.name) for f in dataclasses.fields(model)}, **small, "max_steps": steps})
+        for kind, model, steps in ((Drawing, real.baseline, 6), (DrawingTaught, entry.model, 3))
+    )
     problem = dataclasses.replace(real.problem, characters=3000, context=16, least=8)
     scale = Scale("gpu", problem, baseline, 2, {CLOSED: (dataclasses.replace(entry, model=candidate),)})
     record = examine(scale, CLOSED, 5, meters=faked_counter)

@@ -8,6 +8,7 @@ import sutrolib.exam_limits
 from sutrolib.exam_charts import draw_corpora
 from sutrolib.exam_entries import CLOSED, OPEN, Entry
 from sutrolib.exam_limits import contestants, corpora, frontier, path_of, read, weigh
+from sutrolib.exam_record import new_record
 from sutrolib.models.ngram import KneserNey
 from sutrolib.models.taught import TaughtGPT
 from sutrolib.nouns import describe
@@ -76,6 +77,16 @@ def test_what_a_changed_model_did_before_is_left_out(sat):
     assert all("baseline" not in found and "taught" in found for found in read(changed).values())
 
 
+def test_what_sat_in_the_exam_itself_does_not_sit_again(sat):
+    record = new_record(SCALE, CLOSED, 5)
+    run = dataclasses.replace(sitting(0), problem=record.problem, model=record.entries["taught"]["model"])
+    record.keep("taught", run)
+    usual = list(corpora(SCALE))[1]
+    assert read(SCALE) == {corpus: {"taught": run} if corpus == usual else {} for corpus in corpora(SCALE)}
+    weigh(SCALE, None)
+    assert (SCALE.problem, TAUGHT) not in sat[0]
+
+
 def test_nobody_on_the_frontier_is_beaten_in_both():
     points = {"a": (1.0, 3.0), "b": (2.0, 3.5), "c": (3.0, 2.0), "d": (4.0, 2.0), "e": (9.0, 1.0), "f": (1.0, 4.0)}
     assert frontier(points) == ["a", "c", "e"]
@@ -84,6 +95,7 @@ def test_nobody_on_the_frontier_is_beaten_in_both():
 
 def test_the_figure_names_the_lowest_loss_of_each_corpus(sat):
     runs = weigh(SCALE, None)
-    text = draw_corpora(runs).get_suptitle()
+    ax = draw_corpora(runs).axes[0]
+    text = ax.get_title() + ax.get_title("left")  # the style says where it stands
     assert text.count(list(contestants(SCALE))[-1]) == 3
     assert path_of(SCALE).name == "tiny_corpora.json"

@@ -36,7 +36,7 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
     found = verdict()
     assert found.passed
     assert found.text.startswith("other rate: passed; training energy ratio 0.5")
-    assert found.text.endswith("Nothing beside became costlier.")
+    assert found.text.endswith("Nothing beside is shown to be costlier.")
     assert [line.kind for line in found.lines if line.held is not None] == [
         "estimated",
         "measured",

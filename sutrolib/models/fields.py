@@ -1,11 +1,24 @@
-"""Checks of a model's hyper-parameters, read off the metadata of its dataclass fields."""
+"""A model's hyper-parameters: dataclass fields whose metadata say what they may be, and checks of them."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import field
 from typing import Any
 
 from sutrolib.nouns import check_fields
+
+
+def whole(default: int, unit: str, low: int, high: int) -> int:
+    """A field that holds a whole number of ``unit`` from ``low`` to ``high``."""
+    found: int = field(default=default, metadata={"unit": unit, "low": low, "high": high})
+    return found
+
+
+def number(default: float, low: float, high: float, log: bool = False) -> float:
+    """A field that holds a number from ``low`` to ``high``, searched by its logarithm where ``log``."""
+    found: float = field(default=default, metadata={"unit": "", "low": low, "high": high, "log": log})
+    return found
 
 
 def check_model(model: Any) -> None:

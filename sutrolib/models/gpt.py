@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -20,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sutrolib.models.fields import check_model
+from sutrolib.models.fields import check_model, number, whole
 from sutrolib.models.gpt_reader import FittedGPT
 from sutrolib.nouns import Budget, Diverged, FailedRun, Task
 
@@ -29,6 +31,19 @@ CHECK_EVERY = 100  # updates on a graphics card between two looks at the loss
 
 class OutOfMemory(FailedRun):
     """The training did not fit into memory; the message names the batch and the bytes that were asked for."""
+
+
+@contextmanager
+def naming_memory(name: str, batch: int) -> Iterator[None]:
+    """Turn what torch says when memory runs out into OutOfMemory, with the model's name and its batch."""
+    try:
+        yield
+    except RuntimeError as error:  # of which torch.OutOfMemoryError is one, on a graphics card
+        asked = re.search(r"allocate ([\d.]+ ?\w+)", str(error))
+        if isinstance(error, torch.OutOfMemoryError) or (asked and "memory" in str(error)):
+            amount = asked[1] if asked else "more memory than there is"
+            raise OutOfMemory(f"{name} ran out of memory at batch={batch}: it asked for {amount}") from error
+        raise
 
 
 class Block(nn.Module):
@@ -107,16 +122,6 @@ class Transformer(nn.Module):
         return self.logits(x)
 
 
-def _whole(default: int, unit: str, low: int, high: int) -> int:
-    found: int = field(default=default, metadata={"unit": unit, "low": low, "high": high})
-    return found
-
-
-def _number(default: float, low: float, high: float, log: bool = False) -> float:
-    found: float = field(default=default, metadata={"unit": "", "low": low, "high": high, "log": log})
-    return found
-
-
 @dataclass(frozen=True)
 class GPT:
     """nanoGPT, by default with its recipe for a CPU.
@@ -128,22 +133,22 @@ class GPT:
     on the device. Fields out of range raise ValueError.
     """
 
-    layers: int = _whole(4, "blocks", 1, 96)
-    heads: int = _whole(4, "heads", 1, 128)
-    width: int = _whole(128, "units", 1, 16_384)
-    block: int = _whole(64, "characters", 1, 65_536)
-    batch: int = _whole(12, "sequences", 1, 1_000_000)
-    max_steps: int = _whole(2000, "updates", 1, 10_000_000)
-    lr: float = _number(1e-3, 1e-7, 10.0, log=True)
-    min_lr: float = _number(1e-4, 0.0, 10.0)
-    warmup: int = _whole(100, "updates", 0, 1_000_000)
-    beta1: float = _number(0.9, 0.0, 0.9999)
-    beta2: float = _number(0.99, 0.0, 0.9999)
-    weight_decay: float = _number(0.1, 0.0, 10.0)
-    clip: float = _number(1.0, 1e-6, 1e6)
-    dropout: float = _number(0.0, 0.0, 0.9)
-    holdout: float = _number(0.0, 0.0, 0.5)
-    eval_every: int = _whole(250, "updates", 1, 10_000_000)
+    layers: int = whole(4, "blocks", 1, 96)
+    heads: int = whole(4, "heads", 1, 128)
+    width: int = whole(128, "units", 1, 16_384)
+    block: int = whole(64, "characters", 1, 65_536)
+    batch: int = whole(12, "sequences", 1, 1_000_000)
+    max_steps: int = whole(2000, "updates", 1, 10_000_000)
+    lr: float = number(1e-3, 1e-7, 10.0, log=True)
+    min_lr: float = number(1e-4, 0.0, 10.0)
+    warmup: int = whole(100, "updates", 0, 1_000_000)
+    beta1: float = number(0.9, 0.0, 0.9999)
+    beta2: float = number(0.99, 0.0, 0.9999)
+    weight_decay: float = number(0.1, 0.0, 10.0)
+    clip: float = number(1.0, 1e-6, 1e6)
+    dropout: float = number(0.0, 0.0, 0.9)
+    holdout: float = number(0.0, 0.0, 0.5)
+    eval_every: int = whole(250, "updates", 1, 10_000_000)
     compile: bool = field(default=False, metadata={"choices": (False, True)})  # needs a C++ compiler
     device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
 
@@ -185,14 +190,8 @@ class GPT:
             raise ValueError(f"GPT: {len(kept)} characters to train on, accepted are more than block={self.block}")
         with torch.random.fork_rng(devices=self._cards()):  # dropout draws from torch's own generator
             torch.manual_seed(seed)
-            try:
+            with naming_memory(self.name, self.batch):
                 return self._train(task, kept, ids[:held], seed, budget or Budget())
-            except RuntimeError as error:  # of which torch.OutOfMemoryError is one, on a graphics card
-                asked = re.search(r"allocate ([\d.]+ ?\w+)", str(error))
-                if isinstance(error, torch.OutOfMemoryError) or (asked and "memory" in str(error)):
-                    amount = asked[1] if asked else "more memory than there is"
-                    raise OutOfMemory(f"GPT ran out of memory at batch={self.batch}: it asked for {amount}") from error
-                raise
 
     def _cards(self) -> list[int]:
         """The graphics cards whose generator the training draws from."""

@@ -4,10 +4,10 @@
 
 as in Kneser-Ney smoothing (:mod:`sutrolib.models.ngram`), with counts of 1, 2, and 3 and more told apart, and contexts
 too: by how often they occur, and by how many different characters follow them. Kneser-Ney has three discounts an order,
-whatever the context. The discounts are those of least loss on characters left out one at a time (Jelinek, Statistical
-Methods for Speech Recognition, 1997, section 4.5): their own string is taken from the counts, and where a string is
-gone with it, so is that one from the counts of predecessors an order below. All that this needs of a position is a few
-numbers an order, so learning costs about as much as counting.
+whatever the context. The discounts are those of least loss on characters left out one at a time (Ney, Essen and Kneser,
+On the Estimation of 'Small' Probabilities by Leaving-One-Out, IEEE TPAMI 17, 1995): their own string is taken from the
+counts, and where a string is gone with it, so is that one from the counts of predecessors an order below. All that this
+needs of a position is a few numbers an order, so learning costs about as much as counting.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class LeaveOneOutNGram:
         orders = []
         for (keys, counts, _), context, weight in zip(counted, contexts, weights, strict=True):
             every = context.seen
-            taken = _discounts(weight)[every.sort, counts.clamp(max=CLASSES) - 1]
+            taken = _discounts_of(weight)[every.sort, counts.clamp(max=CLASSES) - 1]
             orders.append(order_of(keys, counts, taken, characters))
         return FittedNGram(task.alphabet, tuple(orders))
 
@@ -111,7 +111,7 @@ class LeaveOneOutNGram:
             optimizer.param_groups[0]["lr"] = self.lr * (1 - step / self.steps)
             some = torch.randint(self.samples, (min(self.batch, self.samples),), generator=generator)
             found = torch.full((len(some),), 1 / characters)
-            for one, sort, discounts in zip(seen, sorts, _discounts(weights), strict=True):
+            for one, sort, discounts in zip(seen, sorts, _discounts_of(weights), strict=True):
                 part = Seen(one.count[some], one.total[some], one.classes[some])
                 found = part.probability(discounts[sort[some]], found)
             optimizer.zero_grad()
@@ -158,6 +158,6 @@ def _one_hot(counts: Tensor) -> Tensor:
     return torch.stack([counts == 1, counts == 2, counts >= CLASSES], 1).float()
 
 
-def _discounts(weights: Tensor) -> Tensor:
+def _discounts_of(weights: Tensor) -> Tensor:
     """From weights (..., 3): above 0, and below the count that they are taken from."""
     return torch.arange(1, CLASSES + 1) * torch.sigmoid(weights)

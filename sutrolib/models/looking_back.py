@@ -2,8 +2,8 @@
 
 Head h of the first block attends to the character h + 1 places back, and hands a random projection of it on: from the
 first update, every position has the last characters before it, as an n-gram has, and need not find out how to look for
-them. Heads that do so form late in training, and the loss falls when they do (Olsson et al., In-context Learning and
-Induction Heads, 2022).
+them. Heads that attend to the character before are the first half of induction heads, with whose forming the loss of a
+transformer falls at once (Olsson et al., In-context Learning and Induction Heads, 2022).
 
 The last (width / heads) dimensions hold nothing but the position t, as cos(w t) and sin(w t) for frequencies w between
 0 and pi; a query turned back by h + 1 places scores sum_w cos(w (t - (h + 1) - t')), which has its peak at

@@ -13,7 +13,6 @@ context are neighbours in the sorted table. Time is that of sorting the text onc
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -45,10 +44,6 @@ class Order:
         place, seen = find(self.keys, asked)
         return torch.where(seen, self.share[place], 0.0).addcmul_(gamma[:, None], lower)
 
-    def to(self, device: str) -> Order:
-        """The same on this device."""
-        return Order(*(getattr(self, part.name).to(device) for part in dataclasses.fields(self)))
-
     def after_all(self, lower: Tensor) -> Tensor:
         """Distributions after every context of this order, from those (contexts, characters) of the order below."""
         characters = lower.shape[1]
@@ -76,10 +71,6 @@ class FittedNGram:
         """A reader of so many streams, without any context yet."""
         return NGramReader(self, streams)
 
-    def to(self, device: str) -> FittedNGram:
-        """The same tables on this device."""
-        return dataclasses.replace(self, orders=tuple(order.to(device) for order in self.orders))
-
     def table(self) -> Tensor:
         """Probabilities (contexts, characters) after every context of the highest order, in order of its contexts."""
         characters = len(self.alphabet)
@@ -89,12 +80,6 @@ class FittedNGram:
             row, _ = find(below, order.contexts % characters ** max(length - 1, 0))
             found, below = order.after_all(found[row]), order.contexts
         return found
-
-    def rows(self, strings: Tensor) -> Tensor:
-        """For ids (samples, order - 1), the row of :meth:`table`; that of another context where it was never seen."""
-        characters = len(self.alphabet)
-        powers = characters ** torch.arange(strings.shape[1] - 1, -1, -1, device=strings.device)
-        return find(self.orders[-1].contexts, (strings * powers).sum(1))[0]
 
     def predict(self, x: Tensor) -> Tensor:
         """Log-probabilities (samples, characters) of what follows ids x of shape (samples, characters of context)."""

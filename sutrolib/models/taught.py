@@ -3,12 +3,13 @@
 What differs from the published recipe is the training alone; the network, and what it computes, is that of
 :mod:`sutrolib.models.gpt`. Five ingredients, each of which can be left out:
 
-- soft targets: the distribution that a Kneser-Ney n-gram counts in the training text, for a hundredth of a second,
-  mixed with the characters themselves (distillation: Hinton et al., arXiv 1503.02531);
+- soft targets: the distribution that a Kneser-Ney n-gram counts in the training text, mixed with the characters
+  themselves (distillation: Hinton et al., arXiv 1503.02531);
 - a first block that attends to the last characters from the start (:mod:`sutrolib.models.looking_back`);
 - Muon for the matrices of the blocks (:mod:`sutrolib.models.muon`), Adam for the rest;
 - rates that start high and fall to 0 along a line, without warm-up;
-- matrix products in bfloat16, on float32 weights (Micikevicius et al., Mixed Precision Training, arXiv 1710.03740).
+- the whole pass in bfloat16, with weights, optimizers and logits in float32 (Kalamkar et al., A Study of BFLOAT16 for
+  Deep Learning Training, arXiv 1905.12322).
 """
 
 from __future__ import annotations
@@ -22,26 +23,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sutrolib.models.fields import check_model
-from sutrolib.models.gpt import Transformer
+from sutrolib.models.fields import check_model, number, whole
+from sutrolib.models.gpt import Transformer, naming_memory
 from sutrolib.models.gpt_reader import FittedGPT
 from sutrolib.models.looking_back import look_back
 from sutrolib.models.muon import Muon
-from sutrolib.models.ngram import FittedNGram, KneserNey
+from sutrolib.models.ngram import FittedNGram, KneserNey, find
 from sutrolib.models.stacked import Stacks
 from sutrolib.nouns import Budget, Diverged, Task
 
 CHECK_EVERY = 20  # updates between two looks at the loss, for which a graphics card has to wait
-
-
-def _whole(default: int, unit: str, low: int, high: int) -> int:
-    found: int = field(default=default, metadata={"unit": unit, "low": low, "high": high})
-    return found
-
-
-def _number(default: float, low: float, high: float, log: bool = False) -> float:
-    found: float = field(default=default, metadata={"unit": "", "low": low, "high": high, "log": log})
-    return found
 
 
 @dataclass(frozen=True)
@@ -53,25 +44,25 @@ class TaughtGPT:
     Fields out of range raise ValueError.
     """
 
-    layers: int = _whole(4, "blocks", 1, 96)
-    heads: int = _whole(4, "heads", 1, 128)
-    width: int = _whole(128, "units", 1, 16_384)
-    block: int = _whole(64, "characters", 1, 65_536)
-    batch: int = _whole(8, "sequences", 1, 1_000_000)
-    max_steps: int = _whole(200, "updates", 1, 10_000_000)
-    lr: float = _number(0.02, 1e-6, 10.0, log=True)
-    matrix_lr: float = _number(0.01, 1e-6, 10.0, log=True)
-    beta1: float = _number(0.8, 0.0, 0.9999)
-    beta2: float = _number(0.95, 0.0, 0.9999)
-    momentum: float = _number(0.85, 0.0, 0.9999)
-    iterations: int = _whole(5, "Newton-Schulz iterations", 1, 20)
+    layers: int = whole(4, "blocks", 1, 96)
+    heads: int = whole(4, "heads", 1, 128)
+    width: int = whole(128, "units", 1, 16_384)
+    block: int = whole(64, "characters", 1, 65_536)
+    batch: int = whole(8, "sequences", 1, 1_000_000)
+    max_steps: int = whole(200, "updates", 1, 10_000_000)
+    lr: float = number(0.02, 1e-6, 10.0, log=True)
+    matrix_lr: float = number(0.01, 1e-6, 10.0, log=True)
+    beta1: float = number(0.8, 0.0, 0.9999)
+    beta2: float = number(0.95, 0.0, 0.9999)
+    momentum: float = number(0.85, 0.0, 0.9999)
+    iterations: int = whole(5, "Newton-Schulz iterations", 1, 20)
     optimizer: str = field(default="muon", metadata={"choices": ("muon", "adam")})
     decay: bool = field(default=True, metadata={"choices": (True, False)})
-    trust: float = _number(1.0, 0.0, 1.0)
-    order: int = _whole(4, "characters", 2, 8)
-    spread: float = _number(0.1, 1e-3, 10.0, log=True)
-    peak: float = _number(8.0, 0.1, 100.0, log=True)
-    handed_on: float = _number(0.2, 0.0, 10.0)
+    trust: float = number(1.0, 0.0, 1.0)
+    order: int = whole(4, "characters", 2, 8)
+    spread: float = number(0.1, 1e-3, 10.0, log=True)
+    peak: float = number(8.0, 0.1, 100.0, log=True)
+    handed_on: float = number(0.2, 0.0, 10.0)
     precision: str = field(default="bfloat16", metadata={"choices": ("bfloat16", "float32")})
     device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
 
@@ -83,12 +74,17 @@ class TaughtGPT:
         check_model(self)
         if self.width % self.heads:
             raise ValueError(f"{self.name}: width={self.width} does not split into heads={self.heads} equal parts")
+        if self.handed_on and (self.heads < 2 or self.width // self.heads % 2):
+            raise ValueError(
+                f"{self.name}: heads={self.heads} of width {self.width // self.heads}, accepted are two or more of an "
+                "even width, or handed_on=0"
+            )
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedGPT:
         """Count the n-gram, and train for ``max_steps`` updates or until ``budget`` is spent.
 
-        Raises ValueError for what is not text, a text too short and a device that is not here, and Diverged with the
-        step at which the loss was seen to be no longer finite.
+        Raises ValueError for what is not text, a text too short and a device that is not here, Diverged with the step
+        at which the loss was seen to be no longer finite, and OutOfMemory with the batch and the bytes.
         """
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"{self.name}: device='cuda', and torch finds no graphics card; accepted here is cpu")
@@ -101,7 +97,8 @@ class TaughtGPT:
         teacher = _Teacher(KneserNey(self.order).fit(task, seed), self.device) if self.trust else None
         network = self._start(len(task.alphabet), seed)
         stacks = Stacks.of(network)
-        steps = self._train(stacks, ids.to(self.device), teacher, seed, budget or Budget(), began)
+        with naming_memory(self.name, self.batch):
+            steps = self._train(stacks, ids.to(self.device), teacher, seed, budget or Budget(), began)
         stacks.write_to(network)
         return FittedGPT(network.eval(), task.alphabet, (), steps)
 
@@ -149,11 +146,14 @@ class _Teacher:
     """The distributions of an n-gram after every context of its highest order, on the device of the training."""
 
     def __init__(self, counted: FittedNGram, device: str) -> None:
-        self.counted, self.probabilities = counted.to(device), counted.table().to(device)
+        self.probabilities, self.contexts = counted.table().to(device), counted.orders[-1].contexts.to(device)
+        self.characters = len(counted.alphabet)
 
     def after(self, rows: Tensor, order: int) -> Tensor:
         """Probabilities (samples x positions, characters) after each string of ``order`` - 1 ids within the rows."""
-        return self.probabilities[self.counted.rows(rows.unfold(1, order - 1, 1).flatten(0, 1))]
+        powers = self.characters ** torch.arange(order - 2, -1, -1, device=rows.device)
+        context = (rows.unfold(1, order - 1, 1) * powers).sum(2).flatten()
+        return self.probabilities[find(self.contexts, context)[0]]  # all are there: they are of the text
 
 
 class _Updates:

@@ -97,6 +97,7 @@ def test_a_training_that_leaves_the_finite_numbers_says_when(monkeypatch):
         ({"trust": 1.5}, "trust=1.5"),
         ({"optimizer": "sgd"}, "optimizer='sgd'"),
         ({"heads": 3}, "heads=3"),
+        ({"heads": 1}, "heads=1"),
         ({"precision": "float16"}, "precision='float16'"),
     ],
     ids=str,
