@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from sutrolib.exam_entries import BASELINE
-from sutrolib.exam_limits import frontier
 from sutrolib.exam_outcome import (
     ACCURACY,
     LOSS,
@@ -25,7 +25,6 @@ from sutrolib.exam_outcome import (
 from sutrolib.exam_record import Record
 from sutrolib.figures import BLACK, GREY, PURPLE, RED
 from sutrolib.measure import Measurement
-from sutrolib.nouns import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +54,12 @@ def draw_asked(record: Record) -> Figure:
         _bars(axes[what], [outcome.line(what) for outcome in found], "o", BLACK, what)
         axes[what].axvline(0, color=GREY, ls="--", lw=1)
         axes[what].set_xlabel(label, fontsize=8)
+        axes[what].xaxis.set_major_locator(MaxNLocator(3))
     for name, ax in axes.items():
         ax.set_yticks(range(len(found)), [o.entry for o in found] if name == "ratio" else [""] * len(found))
         ax.set_ylim(len(found) - 0.5, -0.5)
         ax.tick_params(labelsize=8)
-    ratio.set_title(" ".join(_finding(outcome) for outcome in found))
+    ratio.set_title(_findings(found))
     return figure
 
 
@@ -75,8 +75,8 @@ def draw_seeds(record: Record) -> Figure:
         ax.set_xticks(range(record.seeds))
         ax.set_xlabel("seed")
         ax.set_ylabel(unit)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
-    axes[0].set_title("; ".join(_on_every_seed(record, name) for name in record.entries))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    axes[0].set_title(_on_seeds(record))
     return figure
 
 
@@ -94,8 +94,8 @@ def draw_beside(record: Record) -> Figure:
     ax.set_yticks(range(len(whats)), [f"{what} ({kinds[what]})" for what in whats], fontsize=8)
     ax.set_ylim(max(1, len(whats)) - 0.5, -0.5)
     ax.set_xlabel("candidate / baseline, below 1 is better", fontsize=9)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
-    ax.set_title(" ".join(f"{o.entry}: {_sacrifices(o)}." for o in found))
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    ax.set_title(_prices(found))
     return figure
 
 
@@ -123,74 +123,6 @@ def draw_frontier(record: Record) -> Figure:
         ax.legend(fontsize=9)
     ax.set_title(_frontier(means))
     return figure
-
-
-def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
-    """Loss against the energy of the training on each corpus, with the frontier: nobody has less of both.
-
-    A corpus on which nothing was trained is left out.
-    """
-    held = {corpus: trained for corpus, found in runs.items() if (trained := _without_failed(found))}
-    every = [run for found in held.values() for run in found.values()]
-    energy = energy_of(every)
-    figure, axes = plt.subplots(1, len(held), sharex=True, squeeze=False)
-    names = list(dict.fromkeys(name for found in held.values() for name in found))
-    style = dict(zip(names, _many_styles(), strict=False))
-    best = []
-    for ax, (corpus, found) in zip(axes[0], held.items(), strict=True):
-        points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
-        edge = frontier(points)
-        ax.step(*zip(*(points[name] for name in edge), strict=True), where="post", color=GREY, lw=1.5, zorder=0)
-        for name, (joules, lost) in points.items():
-            marker, colour = style[name]
-            ax.plot(joules, lost, marker, color=colour, ms=8, ls="", label=name)
-        ax.set_xscale("log")
-        ax.set_xlabel(corpus, fontsize=9)
-        ax.tick_params(labelsize=8)
-        best.append(f"{edge[-1]} ({points[edge[-1]][1]:.2f})")
-    axes[0][0].set_ylabel("loss on its last tenth, nats", fontsize=9)
-    figure.supxlabel(f"energy of the training, J ({every[0].reading(energy).kind})", fontsize=9)
-    handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
-    axes[0][0].set_title("Lowest loss, from the short to the long corpus: " + "; ".join(best))
-    return figure
-
-
-def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[str]) -> Figure:
-    """What the rest of a recipe takes without each ingredient, over the whole recipe, with intervals.
-
-    ``saved`` maps a quantity, with its kind, to the ratios by ingredient; those of ``least`` missed the loss asked.
-    """
-    figure, ax = plt.subplots()
-    first = next(iter(saved.values()))
-    names = sorted(first, key=lambda name: -first[name].value)
-    for number, ((what, ratios), (marker, colour)) in enumerate(zip(saved.items(), STYLES, strict=False)):
-        offset = 0.2 * (number - (len(saved) - 1) / 2)
-        rows = [row + offset for row in range(len(names))]
-        values = [ratios[name] for name in names]
-        ends = [[v.value - v.low for v in values], [v.high - v.value for v in values]]
-        ax.errorbar([v.value for v in values], rows, xerr=ends, fmt=marker, color=colour, capsize=3, label=what)
-    ax.axvline(1, color=GREY, ls="--", lw=1)
-    ax.set_yticks(range(len(names)), [f"{name}{' (at least)' if name in least else ''}" for name in names], fontsize=9)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlim(left=min(0.9, *(v.low for ratios in saved.values() for v in ratios.values())))
-    ax.set_xlabel("without it / the whole recipe, to the same loss", fontsize=9)
-    ax.legend(fontsize=9, loc="lower right")
-    most, each = names[0], first[names[0]]
-    bound = "at least " if most in least else ""
-    ax.set_title(
-        f"What saves most is {most}: without it {bound}{each.value:.2g} [{each.low:.2g}, {each.high:.2g}] times as much"
-    )
-    return figure
-
-
-def _without_failed(runs: Mapping[str, Measurement]) -> dict[str, Measurement]:
-    return {name: run for name, run in runs.items() if not run.failure}
-
-
-def _many_styles() -> Iterator[tuple[str, str]]:
-    """A marker of its own for each of up to twelve models, and a colour that comes again."""
-    return zip("osD^vPX*<>ph", cycle((BLACK, RED, PURPLE, GREY)))
 
 
 def _styles(record: Record) -> list[tuple[str, str, str]]:
@@ -240,11 +172,38 @@ def _finding(outcome: Outcome) -> str:
     return f"{outcome.entry} {state} at {' and '.join(amounts) or 'no numbers'}{'' if outcome.passed else why}."
 
 
+def _findings(found: Sequence[Outcome]) -> str:
+    """What one entry does; of several, how many pass, and the one of least energy."""
+    compared = [outcome for outcome in found if outcome.line(TRAINING_ENERGY)]
+    if len(found) == 1 or not compared:
+        return " ".join(_finding(outcome) for outcome in found)
+    least = min(compared, key=lambda o: o.line(TRAINING_ENERGY).change.value)  # type: ignore[union-attr]
+    return f"{sum(o.passed for o in found)} of {len(found)} entries pass; {_finding(least)}"
+
+
+def _prices(found: Sequence[Outcome]) -> str:
+    """What one entry pays with; of several, how many do, and the highest price."""
+    paying = [outcome for outcome in found if outcome.sacrifices]
+    if len(found) == 1 or not paying:
+        return " ".join(f"{o.entry}: {_sacrifices(o)}." for o in found)
+    price, who = max(((line.change.value, line.what), o.entry) for o in paying for line in o.sacrifices)
+    return (
+        f"{len(paying)} of {len(found)} entries pay with something beside, at most {who}: {price[1]} x {price[0]:.3g}"
+    )
+
+
 def factor(ratio: float) -> str:
     """A ratio in words: ``5.2 times less`` for 0.19, ``as much`` for what is 1 to two digits."""
     if abs(ratio - 1) < 0.005:
         return "as much"
     return f"{1 / ratio:.3g} times less" if ratio < 1 else f"{ratio:.3g} times as much"
+
+
+def _on_seeds(record: Record) -> str:
+    """How often each entry has the lower loss; in one sentence where that is always."""
+    said = [_on_every_seed(record, name) for name in record.entries]
+    always = all(text.endswith(f"{record.seeds} of {record.seeds} seeds") for text in said)
+    return f"All {len(said)} entries have the lower loss on every seed" if always and len(said) > 1 else "; ".join(said)
 
 
 def _on_every_seed(record: Record, name: str) -> str:
@@ -257,7 +216,7 @@ def _on_every_seed(record: Record, name: str) -> str:
 def _sacrifices(outcome: Outcome) -> str:
     lines = sorted(outcome.sacrifices, key=lambda line: -line.change.value)
     if not lines:
-        return "nothing beside became costlier"
+        return "nothing beside is shown to be costlier"
     return "pays with " + ", ".join(f"{line.what} x {line.change.value:.3g}" for line in lines[:3])
 
 

@@ -171,8 +171,9 @@ def keep_checks(scale: Scale, found: Mapping[str, Verification]) -> Path:
 
 
 def kept_checks(scale: Scale) -> dict[str, Verification]:
-    """The kept verifications of this scale, by the recipe's name. Raises OSError where there are none."""
-    found = json.loads((places.exam() / f"{scale.name}_verification.json").read_bytes())
+    """The kept verifications of this scale, by the recipe's name; none where nothing was kept."""
+    path = places.exam() / f"{scale.name}_verification.json"
+    found = json.loads(path.read_bytes()) if path.exists() else {}
     return {
         name: Verification(one["problem"], one["model"], tuple(Check(**check) for check in one["checks"]))
         for name, one in found.items()

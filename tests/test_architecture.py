@@ -32,6 +32,7 @@ LAYERS = [
         "exam_record",
         "exam_sitting",
         "exam_table",
+        "recipe_charts",
         "recipes",
     },
     {"processes"},

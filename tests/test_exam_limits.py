@@ -5,13 +5,13 @@ import pytest
 from exams import SHAPE, TINY, sitting
 
 import sutrolib.exam_limits
-from sutrolib.exam_charts import draw_corpora
 from sutrolib.exam_entries import CLOSED, OPEN, Entry
 from sutrolib.exam_limits import contestants, corpora, frontier, path_of, read, weigh
 from sutrolib.exam_record import new_record
 from sutrolib.models.ngram import KneserNey
 from sutrolib.models.taught import TaughtGPT
 from sutrolib.nouns import describe
+from sutrolib.recipe_charts import draw_corpora
 
 TAUGHT = TaughtGPT(**{k: v for k, v in SHAPE.items() if k != "warmup"}, max_steps=3)
 SCALE = dataclasses.replace(

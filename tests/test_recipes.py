@@ -7,7 +7,6 @@ from exams import TINY, sitting
 
 from sutrolib import ablation, recipes
 from sutrolib.ablation import ablate, long_enough, saved, without
-from sutrolib.exam_charts import draw_savings
 from sutrolib.exam_entries import SCALES, scale_of
 from sutrolib.guards.checks import Check
 from sutrolib.guards.verification import Verification
@@ -19,6 +18,7 @@ from sutrolib.problems.examined import ExamText
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.climb import Climb
 from sutrolib.processes.samplers import RandomSearch
+from sutrolib.recipe_charts import draw_savings
 from sutrolib.recipes import LOWER, MARGIN, asked_at, baseline_loss, hunts
 
 RECIPE = TaughtGPT(layers=1, heads=2, width=8, block=8, batch=4, max_steps=10)
@@ -153,5 +153,6 @@ def test_what_the_checks_saw_survives_being_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
     checks = (Check("leak", False, "seen", "why"), Check("noise", None, "not applicable", "why", limit=True))
     found = {"taught": Verification("text", "taught GPT", checks)}
+    assert recipes.kept_checks(TINY) == {}
     recipes.keep_checks(TINY, found)
     assert recipes.kept_checks(TINY) == found
