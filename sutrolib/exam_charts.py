@@ -196,7 +196,12 @@ def factor(ratio: float) -> str:
     """A ratio in words: ``5.2 times less`` for 0.19, ``as much`` for what is 1 to two digits."""
     if abs(ratio - 1) < 0.005:
         return "as much"
-    return f"{1 / ratio:.3g} times less" if ratio < 1 else f"{ratio:.3g} times as much"
+    return f"{_plain(1 / ratio)} times less" if ratio < 1 else f"{_plain(ratio)} times as much"
+
+
+def _plain(number: float) -> str:
+    """Three digits that count, without an exponent."""
+    return f"{float(f'{number:.3g}'):,g}"
 
 
 def _on_seeds(record: Record) -> str:
