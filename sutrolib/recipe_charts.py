@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     figure, axes = plt.subplots(1, len(held), sharex=True, squeeze=False)
     names = list(dict.fromkeys(name for found in held.values() for name in found))
     style = dict(zip(names, _many_styles(), strict=False))
-    title = f"energy of the training, J ({every[0].reading(energy).kind})" if every else ""
+    title = f"J to train ({every[0].reading(energy).kind})" if every else ""
     best = []
     for ax, (corpus, found) in zip(axes[0], held.items(), strict=True):
         points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
@@ -46,7 +47,8 @@ def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     axes[0][0].set_ylabel("loss on its last tenth, nats", fontsize=9)
     handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
-    axes[0][0].set_title("Lowest loss, from the short to the long corpus: " + "; ".join(best))
+    said = "Lowest loss, from the short to the long corpus: " + "; ".join(best)
+    figure.suptitle(textwrap.fill(said, 90), fontsize=10, x=0.02, ha="left")
     return figure
 
 

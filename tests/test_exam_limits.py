@@ -95,7 +95,6 @@ def test_nobody_on_the_frontier_is_beaten_in_both():
 
 def test_the_figure_names_the_lowest_loss_of_each_corpus(sat):
     runs = weigh(SCALE, None)
-    ax = draw_corpora(runs).axes[0]
-    text = ax.get_title() + ax.get_title("left")  # the style says where it stands
+    text = draw_corpora(runs).get_suptitle().replace("\n", " ")
     assert text.count(list(contestants(SCALE))[-1]) == 3
     assert path_of(SCALE).name == "tiny_corpora.json"
