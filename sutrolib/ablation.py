@@ -1,9 +1,10 @@
 """What each ingredient of a recipe saves: the recipe without it, trained for as long as it then takes.
 
 Without an ingredient the same number of updates ends at a higher loss, and a loss is no energy. So the rest is trained
-for longer, until it reaches the loss of the whole recipe on the same seed: lengths grow by the root of 2, and the
+for longer, until it reaches the loss of the whole recipe on the first seed: lengths grow by the root of 2, and the
 length between the last two at which the loss is met is read off the line between them, over the logarithm of the
-length. What the rest then takes over what the whole recipe takes, on paired seeds, is what the ingredient saves.
+length. What the rest then takes over what the whole recipe takes, on paired seeds, is what the ingredient saves. On the
+other seeds the losses are only about equal; :attr:`Part.loss` says how near they are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sutrolib import places
 from sutrolib.exam_entries import Scale
 from sutrolib.exam_outcome import student
 from sutrolib.exam_sitting import sit
-from sutrolib.ledger import of_plain, plain, write_atomically
+from sutrolib.ledger import of_plain, plain, write_json
 from sutrolib.measure import Measurement
 from sutrolib.meters.together import Together
 from sutrolib.models.taught import TaughtGPT
@@ -108,7 +109,7 @@ def ablate(
     together: Together,
     told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Part]:
-    """The whole recipe and the recipe without each ingredient, at the same loss on ``problem``.
+    """The whole recipe and the recipe without each ingredient, at about the same loss on ``problem``.
 
     How long each has to be is found on the first seed; then all are trained on every seed in turn. ``told`` hears how
     it goes on. Raises ValueError where the whole recipe comes to no model.
@@ -156,10 +157,7 @@ def keep(scale: Scale, parts: Mapping[str, Part]) -> Path:
         }
         for name, part in parts.items()
     }
-    path = _path_of(scale)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
-    return path
+    return write_json(_path_of(scale), content)
 
 
 def kept(scale: Scale) -> dict[str, Part]:

@@ -35,7 +35,12 @@ def examine() -> list[Check]:
     checks.append(Check("gpu", True, about["gpu"] if has_gpu else "none; nothing in this walk needs one"))
     checks.append(Check("versions", True, ", ".join(f"{name} {version}" for name, version in versions().items())))
     checks.append(Check("kernel", True, f"notebooks run on {Path(sys.executable).name} of this environment"))
-    for name, folder in (("figures", places.figures()), ("ledger", places.ledger()), ("runs", places.RUNS)):
+    for name, folder in (
+        ("figures", places.figures()),
+        ("ledger", places.ledger()),
+        ("exam", places.exam()),
+        ("runs", places.RUNS),
+    ):
         checks.append(_writable(name, folder))
     return checks
 

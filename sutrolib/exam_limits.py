@@ -17,7 +17,7 @@ from typing import Any
 from sutrolib import exam_record, places
 from sutrolib.exam_entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam_sitting import sit
-from sutrolib.ledger import of_plain, plain, write_atomically
+from sutrolib.ledger import of_plain, plain, write_json
 from sutrolib.measure import Measurement
 from sutrolib.meters.together import Together
 from sutrolib.models.leave_one_out import LeaveOneOutNGram
@@ -69,22 +69,22 @@ def read(scale: Scale) -> dict[str, dict[str, Measurement]]:
     """
     path = path_of(scale)
     kept = json.loads(path.read_bytes()) if path.exists() else {}
-    problems, models = corpora(scale), contestants(scale)
+    problems, models, examined = corpora(scale), contestants(scale), _of_exam(scale)
     found: dict[str, dict[str, Measurement]] = {corpus: {} for corpus in problems}
     for corpus, problem in problems.items():
         for name, model in models.items():
             sat = [of_plain(kept[corpus][name])] if name in kept.get(corpus, {}) else []
-            for run in (*_of_exam(scale, name), *sat):
+            for run in (*examined, *sat):
                 if (run.model, run.problem) == (_as_read(model), _as_read(problem)):
                     found[corpus][name] = run
     return found
 
 
-def _of_exam(scale: Scale, name: str) -> list[Measurement]:
-    """The sittings of this name in the scale's exams, of the seed that is sat here."""
+def _of_exam(scale: Scale) -> list[Measurement]:
+    """The sittings in the scale's exams, of the seed that is sat here."""
     paths = [exam_record.path_of(scale.name, division) for division in (CLOSED, OPEN)]
-    runs = [run for path in paths if path.exists() for run in exam_record.read_record(path).runs(name)]
-    return [run for run in runs if run.seed == SEED]
+    records = [exam_record.read_record(path) for path in paths if path.exists()]
+    return [run for r in records for name in r.contestants for run in r.runs(name) if run.seed == SEED]
 
 
 def _as_read(thing: Problem | Model) -> dict[str, Any]:
@@ -109,9 +109,7 @@ def weigh(
 
 def _save(scale: Scale, runs: Mapping[str, Mapping[str, Measurement]]) -> None:
     content = {corpus: {name: plain(run) for name, run in found.items()} for corpus, found in runs.items()}
-    path = path_of(scale)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
+    write_json(path_of(scale), content)
 
 
 def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sutrolib import places
 from sutrolib.exam_entries import BASELINE, Scale
-from sutrolib.ledger import of_plain, plain, write_atomically
+from sutrolib.ledger import of_plain, plain, write_json
 from sutrolib.measure import Measurement
 from sutrolib.nouns import describe
 from sutrolib.provenance import commit, machine, now, versions
@@ -82,12 +82,7 @@ class Record:
         """Write the file, whole or not at all. Raises OSError, naming the folder, where it cannot be written."""
         head = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sittings"}
         sittings = {name: [plain(run) for run in self.runs(name)] for name in self.contestants}
-        content = json.dumps({**head, "sittings": sittings}, indent=1, allow_nan=False).encode() + b"\n"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, content)
-        except OSError as error:
-            raise OSError(f"the exam's record could not be kept in {self.path.parent}: {error}") from error
+        write_json(self.path, {**head, "sittings": sittings})
 
 
 def path_of(scale: str, division: str) -> Path:

@@ -163,6 +163,17 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
 
 
+def write_json(path: Path, content: Any) -> Path:
+    """Write ``content`` as JSON, whole or not at all. Raises OSError, naming the folder, where it cannot be written."""
+    encoded = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, encoded)
+    except OSError as error:
+        raise OSError(f"{path.name} could not be kept in {path.parent}: {error}") from error
+    return path
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all. Raises OSError where it cannot be written."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")

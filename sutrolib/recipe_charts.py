@@ -70,7 +70,7 @@ def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[
     ax.set_yticks(range(len(names)), [f"{name}{' (at least)' if name in least else ''}" for name in names], fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(left=min(0.9, *(v.low for ratios in saved.values() for v in ratios.values())))
-    ax.set_xlabel("without it / the whole recipe, to the same loss", fontsize=9)
+    ax.set_xlabel("without it / the whole recipe, to the same loss on the first seed", fontsize=9)
     ax.legend(fontsize=9, loc="lower right")
     most, each = names[0], first[names[0]]
     bound = "at least " if most in least else ""
@@ -85,5 +85,5 @@ def _without_failed(runs: Mapping[str, Measurement]) -> dict[str, Measurement]:
 
 
 def _many_styles() -> Iterator[tuple[str, str]]:
-    """A marker of its own for each of up to twelve models, and a colour that comes again."""
-    return zip("osD^vPX*<>ph", cycle((BLACK, RED, PURPLE, GREY)))
+    """Markers and colours, twelve pairs before one comes again."""
+    return zip(cycle("osD^vPX*<>ph"), cycle((BLACK, RED, PURPLE, GREY)))

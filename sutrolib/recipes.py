@@ -18,7 +18,7 @@ from sutrolib import places
 from sutrolib.exam_entries import Scale, taught_like
 from sutrolib.guards.checks import Check
 from sutrolib.guards.verification import Verification
-from sutrolib.ledger import write_atomically
+from sutrolib.ledger import write_json
 from sutrolib.measure import score_of
 from sutrolib.models.blend import Blend
 from sutrolib.models.gpt import GPT
@@ -145,34 +145,29 @@ def _training(start: TaughtGPT) -> dict[str, Dimension]:
 
 def keep(scale: Scale, hunt: str, study: Study) -> Path:
     """Add a search, with what it cost, to the scale's file of searches, in place of an earlier one of its sort."""
-    path = _path_of(scale)
+    path = _path_of(scale, "searches")
     record = {**study.plain(), "hunt": hunt, "commit": commit(), "when": now(), "machine": machine()}
     kept = [old for old in _read(path) if _sort(old) != _sort(record)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps([*kept, record], indent=1, allow_nan=False).encode() + b"\n")
-    return path
+    return write_json(path, [*kept, record])
 
 
 def kept(scale: Scale) -> dict[str, list[Record]]:
     """The kept searches of each hunt at this scale, as plain JSON, in the order in which they were made."""
     found: dict[str, list[Record]] = {}
-    for record in _read(_path_of(scale)):
+    for record in _read(_path_of(scale, "searches")):
         found.setdefault(record["hunt"], []).append(record)
     return found
 
 
 def keep_checks(scale: Scale, found: Mapping[str, Verification]) -> Path:
     """Write what the checks saw of recipes, by name, to the scale's file of verifications."""
-    path = places.exam() / f"{scale.name}_verification.json"
     content = {name: dataclasses.asdict(one) for name, one in found.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
-    return path
+    return write_json(_path_of(scale, "verification"), content)
 
 
 def kept_checks(scale: Scale) -> dict[str, Verification]:
     """The kept verifications of this scale, by the recipe's name; none where nothing was kept."""
-    path = places.exam() / f"{scale.name}_verification.json"
+    path = _path_of(scale, "verification")
     found = json.loads(path.read_bytes()) if path.exists() else {}
     return {
         name: Verification(one["problem"], one["model"], tuple(Check(**check) for check in one["checks"]))
@@ -180,8 +175,8 @@ def kept_checks(scale: Scale) -> dict[str, Verification]:
     }
 
 
-def _path_of(scale: Scale) -> Path:
-    return places.exam() / f"{scale.name}_searches.json"
+def _path_of(scale: Scale, what: str) -> Path:
+    return places.exam() / f"{scale.name}_{what}.json"
 
 
 def _read(path: Path) -> list[Record]:

@@ -123,7 +123,26 @@ class Transformer(nn.Module):
 
 
 @dataclass(frozen=True)
-class GPT:
+class Architecture:
+    """The network's shape, by default that of nanoGPT's recipe for a CPU; whoever trains one adds how."""
+
+    layers: int = whole(4, "blocks", 1, 96)
+    heads: int = whole(4, "heads", 1, 128)
+    width: int = whole(128, "units", 1, 16_384)
+    block: int = whole(64, "characters", 1, 65_536)
+
+    name: ClassVar[str] = "GPT"
+    told: ClassVar[str] = "samples only"
+    asks: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_model(self)
+        if self.width % self.heads:
+            raise ValueError(f"{self.name}: width={self.width} does not split into heads={self.heads} equal parts")
+
+
+@dataclass(frozen=True)
+class GPT(Architecture):
     """nanoGPT, by default with its recipe for a CPU.
 
     A share ``holdout`` of the training text, its beginning, is set aside, and gives a point of the learning curve every
@@ -133,10 +152,6 @@ class GPT:
     on the device. Fields out of range raise ValueError.
     """
 
-    layers: int = whole(4, "blocks", 1, 96)
-    heads: int = whole(4, "heads", 1, 128)
-    width: int = whole(128, "units", 1, 16_384)
-    block: int = whole(64, "characters", 1, 65_536)
     batch: int = whole(12, "sequences", 1, 1_000_000)
     max_steps: int = whole(2000, "updates", 1, 10_000_000)
     lr: float = number(1e-3, 1e-7, 10.0, log=True)
@@ -151,15 +166,6 @@ class GPT:
     eval_every: int = whole(250, "updates", 1, 10_000_000)
     compile: bool = field(default=False, metadata={"choices": (False, True)})  # needs a C++ compiler
     device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
-
-    name: ClassVar[str] = "GPT"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
-        if self.width % self.heads:
-            raise ValueError(f"GPT: width={self.width} does not split into heads={self.heads} equal parts")
 
     def network(self, characters: int, seed: int) -> Transformer:
         """The untrained network for so many characters."""

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sutrolib.models.fields import check_model, number, whole
-from sutrolib.models.gpt import Transformer, naming_memory
+from sutrolib.models.fields import number, whole
+from sutrolib.models.gpt import Architecture, Transformer, naming_memory
 from sutrolib.models.gpt_reader import FittedGPT
 from sutrolib.models.looking_back import look_back
 from sutrolib.models.muon import Muon
@@ -36,7 +36,7 @@ CHECK_EVERY = 20  # updates between two looks at the loss, for which a graphics 
 
 
 @dataclass(frozen=True)
-class TaughtGPT:
+class TaughtGPT(Architecture):
     """A GPT whose targets are those of an n-gram by a share of ``trust``.
 
     ``lr`` is Adam's rate, for embedding, positions and gains; ``matrix_lr`` that of the matrices, which Muon updates
@@ -44,10 +44,6 @@ class TaughtGPT:
     Fields out of range raise ValueError.
     """
 
-    layers: int = whole(4, "blocks", 1, 96)
-    heads: int = whole(4, "heads", 1, 128)
-    width: int = whole(128, "units", 1, 16_384)
-    block: int = whole(64, "characters", 1, 65_536)
     batch: int = whole(8, "sequences", 1, 1_000_000)
     max_steps: int = whole(200, "updates", 1, 10_000_000)
     lr: float = number(0.02, 1e-6, 10.0, log=True)
@@ -67,13 +63,9 @@ class TaughtGPT:
     device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
 
     name: ClassVar[str] = "taught GPT"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_model(self)
-        if self.width % self.heads:
-            raise ValueError(f"{self.name}: width={self.width} does not split into heads={self.heads} equal parts")
+        super().__post_init__()
         if self.handed_on and (self.heads < 2 or self.width // self.heads % 2):
             raise ValueError(
                 f"{self.name}: heads={self.heads} of width {self.width // self.heads}, accepted are two or more of an "
