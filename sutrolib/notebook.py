@@ -19,7 +19,7 @@ from sutrolib import places
 from sutrolib.findings import FINDING_TYPE, markdown_table
 from sutrolib.ledger import Ledger
 from sutrolib.measure import Measurement, measure
-from sutrolib.meters.base import Meter
+from sutrolib.meters.base import Kind, Meter
 from sutrolib.nouns import Model, Problem
 from sutrolib.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
 from sutrolib.progress import Progress
@@ -55,6 +55,7 @@ class Session:
     ledger: Ledger
     figures: Path
     expectations: list[Expectation] = field(default_factory=list)
+    stated: dict[str, Kind] = field(default_factory=dict)  # the kind of each quantity, of all others under ""
 
     @property
     def quick(self) -> bool:
@@ -67,14 +68,30 @@ class Session:
             raise ValueError(f"expectation of {quantity!r}: low={low!r} is above high={high!r}")
         self.expectations.append(Expectation(quantity, low, high, because))
 
+    def kinds(self, rest: str, **others: Sequence[str]) -> None:
+        """State of what kind the quantities are: ``rest`` all, but for those that are listed under another kind.
+
+        Raises ValueError for what is no kind: accepted are counted, modelled, estimated and measured.
+        """
+        self.stated = {"": _kind(rest)}
+        self.stated |= {quantity: _kind(kind) for kind, quantities in others.items() for quantity in quantities}
+
+    def kind_of(self, quantity: str) -> Kind:
+        """The kind of a quantity. Raises ValueError where none was stated: every number carries its kind."""
+        if not self.stated:
+            raise ValueError(f"no kind of {quantity!r} was stated; call nb.kinds(...), accepted are {', '.join(Kind)}")
+        return self.stated.get(quantity, self.stated[""])
+
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Display a table."""
         show_markdown(markdown_table(header, rows))
 
     def show_expectations(self) -> None:
         """Display what was predicted so far."""
-        rows = [(e.quantity, f"{e.low:g} to {e.high:g}", e.because) for e in self.expectations]
-        self.table(("quantity", "expected", "because"), rows)
+        rows = [
+            (e.quantity, self.kind_of(e.quantity), f"{e.low:g} to {e.high:g}", e.because) for e in self.expectations
+        ]
+        self.table(("quantity", "kind", "expected", "because"), rows)
 
     def measure(
         self, problem: Problem, model: Model, meters: Sequence[Meter], seeds: Iterable[int], **options: Any
@@ -131,6 +148,7 @@ class Session:
         rows = [
             (
                 quantity,
+                self.kind_of(quantity),
                 f"{expected[quantity].low:g} to {expected[quantity].high:g}" if quantity in expected else "",
                 "not measured" if value is None else f"{value:.4g}",
                 words[_holds(expected[quantity], value)] if quantity in expected else "",
@@ -141,7 +159,7 @@ class Session:
         text = "\n\n".join(
             (
                 f"**{finding}**",
-                markdown_table(("quantity", "expected", "saw", "held"), rows),
+                markdown_table(("quantity", "kind", "expected", "saw", "held"), rows),
                 f"Sign of life: **{sign}** ({held.count(True)} of {len(held)} expectations held{unread}). {then}",
             )
         )
@@ -151,6 +169,9 @@ class Session:
             "finding": finding,
             "sign": sign,
             "results": {k: None if v is None else float(v) for k, v in results.items()},
+            "then": then,
+            "kinds": {quantity: self.kind_of(quantity) for quantity in results},
+            "expected": {e.quantity: [e.low, e.high, e.because] for e in self.expectations},
         }
         display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload, allow_nan=False))}, raw=True)
 
@@ -166,6 +187,13 @@ def sign_of_life(held: Sequence[bool | None]) -> str:
     if all(measured):
         return "continue"
     return "turn back" if any(measured) else "stop"
+
+
+def _kind(text: str) -> Kind:
+    try:
+        return Kind(text)
+    except ValueError:
+        raise ValueError(f"kind {text!r}, accepted are {', '.join(Kind)}") from None
 
 
 def _holds(expectation: Expectation, value: float | None) -> bool | None:

@@ -46,6 +46,7 @@ LAYERS = [
         "race_charts",
         "figures",
         "ladders",
+        "standing",
         "tables",
     },
     {"problems", "models", "meters"},

@@ -44,16 +44,28 @@ def test_the_sign_of_life_follows_from_the_expectations(held, sign):
 def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(session, shown):
     session.expect("speed", 1, 2, "a guess")
     session.expect("cost", 1, 2, "a guess")
+    session.kinds("counted", measured=["speed"])
     session.conclude("It is fast.", {"speed": 1.5, "cost": None, "extra": 7}, "Next.")
     data = shown[0][0][0]
     assert data[FINDING_TYPE] == {
         "finding": "It is fast.",
         "sign": "continue",
         "results": {"speed": 1.5, "cost": None, "extra": 7},
+        "then": "Next.",
+        "kinds": {"speed": "measured", "cost": "counted", "extra": "counted"},
+        "expected": {"speed": [1, 2, "a guess"], "cost": [1, 2, "a guess"]},
     }
-    assert "| speed | 1 to 2 | 1.5 | yes |" in data["text/markdown"]
-    assert "| cost | 1 to 2 | not measured |  |" in data["text/markdown"]
+    assert "| speed | measured | 1 to 2 | 1.5 | yes |" in data["text/markdown"]
+    assert "| cost | counted | 1 to 2 | not measured |  |" in data["text/markdown"]
     assert "1 of 2 expectations held, 1 not measured" in data["text/markdown"]
+
+
+def test_a_number_without_a_kind_or_of_an_unknown_one_is_refused(session, shown):
+    with pytest.raises(ValueError, match="no kind of 'speed' was stated"):
+        session.conclude("It is fast.", {"speed": 1.5}, "Next.")
+    with pytest.raises(ValueError, match="kind 'guessed', accepted are counted, modelled, estimated, measured"):
+        session.kinds("guessed")
+    assert shown == []
 
 
 def test_an_expectation_without_a_result_cannot_be_passed_over(session, shown):
@@ -97,6 +109,7 @@ def test_an_expectation_holds_at_its_limits_and_never_for_what_is_no_number():
 
 
 def test_a_result_that_is_no_number_is_refused(session, shown):
+    session.kinds("counted")
     with pytest.raises(ValueError, match="not JSON compliant"):
         session.conclude("It is fast.", {"speed": float("nan")}, "Next.")
     assert shown == []

@@ -12,13 +12,11 @@ from sutrolib.meters.heat import Plan, judge, parse_readings
 from sutrolib.meters.warmth import Load
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.by_hand import ByHand, Walk
+from sutrolib.standing import count_positions, describe_position, positions_of
 from sutrolib.widgets import (
     PANEL,
-    count_positions,
     cube_explorer,
-    describe_position,
     hand_panel,
-    positions_of,
     reading_panel,
 )
 

@@ -1,0 +1,51 @@
+"""The cube: three selectors that choose a position, what was measured there, and the steps that lead on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sutrolib.cube import RUNGS, A, Axis, Position
+from sutrolib.measure import Measurement
+from sutrolib.standing import count_positions, describe_position
+from sutrolib.widgets.frame import image, panel
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+
+
+def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VBox:
+    """Three selectors that choose a position; below them the cube, what was measured there, and the next steps."""
+    import ipywidgets as widgets
+    from matplotlib import pyplot as plt
+    from nbconvert.filters import markdown2html
+
+    from sutrolib.figures import draw_cube
+
+    counts = count_positions(measurements)
+    selectors = {
+        axis: widgets.Dropdown(
+            options=[(rung.title, rung.key) for rung in RUNGS[axis]],
+            value=getattr(here, axis),
+            description=axis.value,
+            layout=widgets.Layout(width="32em"),
+        )
+        for axis in Axis
+    }
+    # Not an Output widget: while nbclient runs a notebook it answers one on the channel that it awaits the cell's reply
+    # on, and now and then misses that reply, and hangs.
+    picture, text = widgets.HTML(), widgets.HTML()
+    text.add_class("jp-RenderedHTMLCommon")  # JupyterLab's style of tables
+
+    def redraw(_change: object = None) -> None:
+        keys = [selectors[axis].value for axis in Axis]
+        position = Position(*keys)
+        figure = draw_cube(counts, position)
+        picture.value = image(figure, f"The cube, with {' / '.join(keys)} circled")
+        plt.close(figure)
+        text.value = markdown2html(describe_position(position, measurements))
+
+    for selector in selectors.values():
+        selector.observe(redraw, names="value")
+    redraw()
+    return panel([*selectors.values(), picture, text])
