@@ -23,6 +23,7 @@ from sutrolib.meters.base import Kind, Meter
 from sutrolib.nouns import Model, Problem
 from sutrolib.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
 from sutrolib.progress import Progress
+from sutrolib.provenance import now
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,6 +171,8 @@ class Session:
             "sign": sign,
             "results": {k: None if v is None else float(v) for k, v in results.items()},
             "then": then,
+            "when": now(),
+            "parameters": vars(self.parameters),
             "kinds": {quantity: self.kind_of(quantity) for quantity in results},
             "expected": {e.quantity: [e.low, e.high, e.because] for e in self.expectations},
         }

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -47,11 +48,13 @@ def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(s
     session.kinds("counted", measured=["speed"])
     session.conclude("It is fast.", {"speed": 1.5, "cost": None, "extra": 7}, "Next.")
     data = shown[0][0][0]
+    assert datetime.now(UTC) >= datetime.fromisoformat(data[FINDING_TYPE].pop("when"))
     assert data[FINDING_TYPE] == {
         "finding": "It is fast.",
         "sign": "continue",
         "results": {"speed": 1.5, "cost": None, "extra": 7},
         "then": "Next.",
+        "parameters": {"profile": "quick"},
         "kinds": {"speed": "measured", "cost": "counted", "extra": "counted"},
         "expected": {"speed": [1, 2, "a guess"], "cost": [1, 2, "a guess"]},
     }
