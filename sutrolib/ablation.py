@@ -22,7 +22,8 @@ from sutrolib import places
 from sutrolib.exam_entries import Scale
 from sutrolib.exam_outcome import student
 from sutrolib.exam_sitting import sit
-from sutrolib.ledger import of_plain, plain, write_json
+from sutrolib.files import write_json
+from sutrolib.ledger import of_plain, plain
 from sutrolib.measure import Measurement
 from sutrolib.meters.together import Together
 from sutrolib.models.taught import TaughtGPT

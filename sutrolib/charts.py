@@ -205,8 +205,8 @@ def draw_heat_plan(
     figure, ax = plt.subplots()
     for (label, values), style in zip(gaps.items(), ("-", "--", "-.", ":"), strict=False):
         ax.plot(seconds, values, color=BLACK, ls=style, label=label)
-    for (label, least), colour in zip(told.items(), (RED, PURPLE), strict=False):
-        ax.axhline(least, color=colour, lw=1, label=label)
+    for (label, least), colour, style in zip(told.items(), (RED, PURPLE), ("-", "--"), strict=False):
+        ax.axhline(least, color=colour, lw=2, ls=style, label=label)
     ax.axvline(run_s, color=GREY, ls="--", lw=1)
     ax.annotate("planned run", (run_s, 0), xytext=(4, 4), textcoords="offset points", fontsize=9, color=GREY)
     ax.set(xlabel="seconds of each run", ylabel="difference of the two rises, K (modelled)", title=title)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from sutrolib.exam_entries import BASELINE
+from sutrolib.exam_limits import frontier
 from sutrolib.exam_outcome import (
     ACCURACY,
+    BESIDE,
+    ENERGY,
     LOSS,
     MISSED,
     TO_TARGET,
@@ -25,11 +29,13 @@ from sutrolib.exam_outcome import (
 from sutrolib.exam_record import Record
 from sutrolib.figures import BLACK, GREY, PURPLE, RED
 from sutrolib.measure import Measurement
+from sutrolib.scales import INFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SCORES = {LOSS: "loss on the validation text, nats (counted)", ACCURACY: "accuracy on the validation text (counted)"}
 STYLES = tuple(zip("sD^vPX", (RED, PURPLE, GREY, RED, PURPLE, GREY), strict=True))  # of the entries, in their order
 
 
@@ -99,30 +105,63 @@ def draw_beside(record: Record) -> Figure:
     return figure
 
 
-def draw_frontier(record: Record) -> Figure:
-    """Loss against the energy of the training, a small point for each sitting and a large one for their means."""
+def draw_frontier(record: Record, cost: str = "", score: str = LOSS, single: str = "") -> Figure:
+    """A score against a cost, a small point for each sitting and a large one for their means; the front joins the best.
+
+    ``cost`` is the name of a reading in :func:`costs_of`, the energy of the training unless given; ``score`` is loss or
+    accuracy. The entry ``single`` is circled, and the title is about it.
+    """
     figure, ax = plt.subplots()
-    every = [run for name in record.contestants for run in _trained(record, name)]
-    energy = energy_of(every)
+    labels = costs_of(record)
+    cost = cost or next(iter(labels), "")
     means: dict[str, tuple[float, float]] = {}
     for name, marker, colour in _styles(record):
         runs = _trained(record, name)
-        if not runs or not energy:
+        if not runs or cost not in labels:
             continue
-        joules, losses = [run.reading(energy).value for run in runs], [run.scores[LOSS] for run in runs]
-        means[name] = statistics.geometric_mean(joules), statistics.fmean(losses)
-        ax.plot(joules, losses, marker, color=colour, ms=4, alpha=0.4)
+        sat = [(r.value, run.scores[score]) for run in runs for r in run.readings if r.name == cost]
+        means[name] = statistics.geometric_mean(value for value, _ in sat), statistics.fmean(y for _, y in sat)
+        ax.plot(*zip(*sat, strict=True), marker, color=colour, ms=4, alpha=0.4)
         ax.plot(*means[name], marker, color=colour, ms=10, label=name)
     if BASELINE in means:
         ax.axhline(means[BASELINE][1], color=GREY, ls="--", lw=1, zorder=0)
         ax.axvline(means[BASELINE][0], color=GREY, ls="--", lw=1, zorder=0)
     if means:
+        _draw_front(ax, means, score)
         _log_axis(ax)
-        kind = every[0].reading(energy).kind
-        ax.set(xlabel=f"energy of the training, J ({energy}, {kind})", ylabel="loss on the validation text, nats")
-        ax.legend(fontsize=9)
-    ax.set_title(_frontier(means))
+        ax.set(xlabel=labels[cost], ylabel=SCORES[score])
+    if single in means:
+        ax.plot(*means[single], "o", color=BLACK, ms=20, mfc="none", mew=1.5)
+    if means:
+        ax.legend(fontsize=8)
+    what = "energy" if cost in ENERGY else re.sub(r", (\w+)$", r" (\1)", BESIDE.get(cost, cost or "cost"))
+    ax.set_title(_frontier(means, what, score, single), loc="left")
     return figure
+
+
+def costs_of(record: Record) -> dict[str, str]:
+    """The readings that all who were trained have, each with what it is, its unit and its kind; energy first."""
+    groups = [runs for name in record.contestants if (runs := _trained(record, name))]
+    energy = energy_of([run for runs in groups for run in runs])
+    names = {energy: "energy of the training", "time": "time of the training", **BESIDE}
+    found = {}
+    for name, what in names.items():
+        readings = [[r for run in runs for r in run.readings if r.name == name and r.value > 0] for runs in groups]
+        if groups and all(readings):
+            kinds = " and ".join(sorted({str(r.kind) for group in readings for r in group}))
+            unit = "" if readings[0][0].unit == name else f", {readings[0][0].unit}"
+            meter = f"{name.removeprefix(INFERENCE)}, " if name.removeprefix(INFERENCE) in ENERGY else ""
+            found[name] = f"{what}{unit} ({meter}{kinds})"
+    return found
+
+
+def _draw_front(ax: Axes, means: Mapping[str, tuple[float, float]], score: str) -> None:
+    """A stair through those that nobody beats in both."""
+    sign = -1 if score == ACCURACY else 1
+    front = [means[name] for name in frontier({name: (x, sign * y) for name, (x, y) in means.items()})]
+    ax.step(
+        *zip(*front, strict=True), where="post", color=GREY, ls=":", zorder=0, label="front: beaten in both by nobody"
+    )
 
 
 def _styles(record: Record) -> list[tuple[str, str, str]]:
@@ -156,7 +195,9 @@ def _log_axis(ax: Axes) -> None:
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("{x:.2g}" if high < 10 * low else "")
+    if high < 100 * low:  # or hardly a number would stand there
+        ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7) if high < 10 * low else (2, 5)))
+    ax.xaxis.set_minor_formatter("{x:g}" if high < 100 * low else "")
     ax.tick_params(axis="x", which="both", labelsize=8)
 
 
@@ -225,13 +266,15 @@ def _sacrifices(outcome: Outcome) -> str:
     return "pays with " + ", ".join(f"{line.what} x {line.change.value:.3g}" for line in lines[:3])
 
 
-def _frontier(means: dict[str, tuple[float, float]]) -> str:
+def _frontier(means: Mapping[str, tuple[float, float]], what: str, score: str, single: str) -> str:
+    """What the entry ``single`` comes to; without one, the cheapest of those that are better in both."""
     if BASELINE not in means:
         return "There is no baseline to compare with"
-    energy, loss = means[BASELINE]
-    better = [name for name, (joules, lost) in means.items() if joules < energy and lost < loss]
-    if not better:
-        return "No entry has less energy and a lower loss than the baseline"
-    best = min(better, key=lambda name: means[name][0])
-    joules, lost = means[best]
-    return f"{best}: {energy / joules:.3g} times less energy at a loss of {lost:.3f} instead of {loss:.3f}"
+    cost, base = means[BASELINE]
+    sign, words = (-1, ("a higher", "an")) if score == ACCURACY else (1, ("a lower", "a"))
+    better = [name for name, (x, y) in means.items() if x < cost and sign * y < sign * base]
+    if not better and single not in means:
+        return f"No entry has less {what} and {words[0]} {score} than the baseline"
+    best = single if single in means else min(better, key=lambda name: means[name][0])
+    x, y = means[best]
+    return f"{best}: {factor(x / cost)} {what} at {words[1]} {score} of {y:.3f} instead of {base:.3f}"

@@ -17,7 +17,8 @@ from typing import Any
 from sutrolib import exam_record, places
 from sutrolib.exam_entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam_sitting import sit
-from sutrolib.ledger import of_plain, plain, write_json
+from sutrolib.files import write_json
+from sutrolib.ledger import of_plain, plain
 from sutrolib.measure import Measurement
 from sutrolib.meters.together import Together
 from sutrolib.models.leave_one_out import LeaveOneOutNGram

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 
 from sutrolib import places
 from sutrolib.exam_entries import BASELINE, Scale
-from sutrolib.ledger import of_plain, plain, write_json
+from sutrolib.files import write_json
+from sutrolib.ledger import of_plain, plain
 from sutrolib.measure import Measurement
 from sutrolib.nouns import describe
 from sutrolib.provenance import commit, machine, now, versions
@@ -86,7 +88,10 @@ class Record:
 
 
 def path_of(scale: str, division: str) -> Path:
-    """The file of this exam's record."""
+    """The file of this exam's record. Raises ValueError for a name that could lead to another folder."""
+    for name in (scale, division):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise ValueError(f"exam {name!r}, accepted are names of letters, digits, '_' and '-'")
     return places.exam() / f"{scale}_{division}.json"
 
 

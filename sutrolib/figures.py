@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib import patheffects
 from matplotlib import pyplot as plt
 
 from sutrolib.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, path_to_b
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 SIZE = (7, 4)
 INCHES_PER_LETTER = 0.0865  # of a title, on average
 BLACK, GREY, RED, PURPLE = "#000000", "#666666", "#D55E00", "#CC79A7"  # Okabe and Ito, and a neutral grey
+
+# On white, Okabe and Ito's colours are marks: as text and as thin lines most of them fall short of the contrast that
+# WCAG 2.2 asks for (4.5 to 1 and 3 to 1). These darker shades of the same hues are for that.
+TEXT_COLOURS = {Axis.PROCESS: "#8A5A00", Axis.METRIC: "#00704F", Axis.PROBLEM: "#005A8C"}
+RED_TEXT = "#A84A00"
 
 # Where one unit along each axis goes on paper: process right, metric up, problem back into the page.
 _DIRECTIONS = {Axis.PROCESS: (1.0, 0.0), Axis.METRIC: (0.0, 1.0), Axis.PROBLEM: (0.52, 0.36)}
@@ -76,25 +82,24 @@ def place(position: Position) -> tuple[float, float]:
     return x, y
 
 
-def draw_cube(points: Mapping[Position, int], here: Position | None = None, title: str = "") -> Figure:
+def draw_cube(
+    points: Mapping[Position, int],
+    here: Position | None = None,
+    title: str = "",
+    new: Mapping[Position, int] | None = None,
+) -> Figure:
     """The cube with its rungs, the path from A to B, and the positions that hold measurements.
 
-    ``points`` maps a position to its number of measurements, written beside its dot; ``here`` is circled.
+    ``points`` maps a position to its number of measurements, written beside its dot; ``here`` is circled. Where ``new``
+    is given, it says how many of them are new: those positions differ from the others by the shape of their mark.
     """
     figure, ax = plt.subplots(figsize=(7, 5.6))
     ax.set_axis_off()
     ax.set_aspect("equal")
     _draw_edges(ax)
     _draw_rungs(ax)
-    for number, step in enumerate(path_to_b()):
-        label = "path from A to B, one axis at a time" if number == 0 else None
-        ends = zip(place(step.start), place(step.end), strict=True)
-        ax.plot(*ends, color=COLOURS[step.axis], lw=1.8, ls=":", label=label, zorder=1)
-    for number, (position, count) in enumerate(points.items()):
-        x, y = place(position)
-        label = "measured (number of runs)" if number == 0 else None
-        ax.plot(x, y, "o", color=BLACK, ms=7, label=label, zorder=3)
-        ax.annotate(f"{count}", (x, y), xytext=(10, 7), textcoords="offset points", fontsize=9)
+    _draw_path(ax, points)
+    _draw_points(ax, points, new)
     if here is not None:
         ax.plot(*place(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
@@ -103,6 +108,41 @@ def draw_cube(points: Mapping[Position, int], here: Position | None = None, titl
     ax.set(xlim=(-0.48, 1.95), ylim=(-0.45, 1.5))
     ax.legend(loc="upper left", fontsize=9)
     return figure
+
+
+def _draw_path(ax: Axes, points: Mapping[Position, int]) -> None:
+    told = set()
+    for step in path_to_b():
+        walked = step.start in points and step.end in points
+        label = "walked: both ends are measured" if walked else "path from A to B, one axis at a time"
+        ends = zip(place(step.start), place(step.end), strict=True)
+        once, style = None if label in told else label, {"lw": 3.2, "ls": "-"} if walked else {"lw": 1.8, "ls": ":"}
+        ax.plot(*ends, color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)  # type: ignore[arg-type]
+        told.add(label)
+
+
+def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position, int] | None) -> None:
+    fresh, plain = new or {}, BLACK if new is None else "white"
+    groups = (
+        ("measured (number of runs)", [p for p in points if not fresh.get(p)], "o", 7, plain),
+        ("measured again (new runs)", [p for p in points if 0 < fresh.get(p, 0) < points[p]], "D", 8, BLACK),
+        ("measured for the first time (runs)", [p for p in points if fresh.get(p) == points[p]], "*", 14, RED),
+    )
+    for label, positions, marker, size, colour in groups:
+        if positions:
+            at = zip(*map(place, positions), strict=True)
+            ax.plot(*at, marker, ms=size, mfc=colour, mec=BLACK, label=label, zorder=4 if marker == "*" else 3)
+        for position in positions:
+            text = ax.annotate(
+                f"+{fresh[position]}" if fresh.get(position) else f"{points[position]}",
+                place(position),
+                xytext=(10, 7),
+                textcoords="offset points",
+                fontsize=9,
+                fontweight="bold" if fresh.get(position) else "normal",
+                zorder=2.5,  # its halo covers lines and no marks
+            )
+            text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 
 def _draw_edges(ax: Axes) -> None:
@@ -117,11 +157,13 @@ def _draw_edges(ax: Axes) -> None:
             end[number] = corners[1][number]
             ends = [place(Position(*start)), place(Position(*end))]
             main = bits == (0, 0)
+            outline = [patheffects.Stroke(linewidth=5, foreground=TEXT_COLOURS[axis]), patheffects.Normal()]
             ax.plot(
                 *zip(*ends, strict=True),
                 color=COLOURS[axis],
                 lw=3 if main else 1,
                 alpha=1 if main else 0.45,
+                path_effects=outline if main else None,
                 zorder=2 if main else 0,
             )
 
@@ -140,14 +182,14 @@ def _draw_rungs(ax: Axes) -> None:
             position = base.moved(axis, index)
             assert position is not None
             x, y = place(position)
-            ax.plot(x, y, "|" if axis is Axis.PROCESS else "_", color=COLOURS[axis], ms=9, mew=2)
+            ax.plot(x, y, "|" if axis is Axis.PROCESS else "_", color=TEXT_COLOURS[axis], ms=9, mew=2)
             ax.annotate(rung.key, (x, y), textcoords="offset points", fontsize=9, color=BLACK, **style[axis])  # type: ignore[arg-type]
     middle = {Axis.PROCESS: (0.5, -0.36), Axis.METRIC: (-0.42, 0.5), Axis.PROBLEM: (1.5, -0.12)}
     for axis in Axis:
         ax.text(
             *middle[axis],
             f"{axis.value.upper()}\n{QUESTIONS[axis]}",
-            color=COLOURS[axis],
+            color=TEXT_COLOURS[axis],
             ha="center",
             va="center",
             fontsize=10,

@@ -11,7 +11,7 @@ FINDING_TYPE = "application/vnd.sutro.finding+json"
 
 
 def finding_in(path: Path) -> dict[str, Any]:
-    """The last finding among the outputs of an executed notebook, as ``Session.conclude`` wrote it; empty without one."""
+    """The last finding among a notebook's outputs, as ``Session.conclude`` wrote it; empty where there is none."""
     if not path.exists():
         return {}
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -10,12 +10,13 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm, Normalize
 
-from sutrolib.figures import BLACK, GREY, PURPLE, RED
+from sutrolib.figures import BLACK, GREY, PURPLE, RED, RED_TEXT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLES = [(marker, colour) for marker in "osD^vPX*" for colour in (BLACK, RED, PURPLE, GREY)]
+MARKERS, SHADES = "osD^vPX*", (BLACK, RED, PURPLE, GREY)
+STYLES = [(mark, SHADES[(n + turn) % 4]) for turn in range(4) for n, mark in enumerate(MARKERS)]  # new marks first
 
 
 def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, label: str) -> Figure:
@@ -80,7 +81,8 @@ def draw_lifetimes(
         ax.plot(counts, costs, ls=style, color=BLACK, lw=2, label=name)
     if meet is not None:
         ax.axvline(meet, color=RED, lw=1)
-        ax.annotate(f"break-even: {meet:,.0f}", (meet, 0.05), xycoords=("data", "axes fraction"), color=RED, fontsize=9)
+        at = (meet, 0.05)
+        ax.annotate(f"break-even: {meet:,.0f}", at, xycoords=("data", "axes fraction"), color=RED_TEXT, fontsize=9)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set(xlabel="predictions served", ylabel=ylabel, title=title)

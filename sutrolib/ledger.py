@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sutrolib import places
+from sutrolib.files import write_atomically
 from sutrolib.measure import Measurement
 from sutrolib.meters.base import Reading
 from sutrolib.provenance import commit, now
@@ -161,41 +160,3 @@ def of_plain(fields: Mapping[str, Any]) -> Measurement:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
-
-
-def write_json(path: Path, content: Any) -> Path:
-    """Write ``content`` as JSON, whole or not at all. Raises OSError, naming the folder, where it cannot be written."""
-    encoded = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encoded)
-    except OSError as error:
-        raise OSError(f"{path.name} could not be kept in {path.parent}: {error}") from error
-    return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all. Raises OSError where it cannot be written."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes it private, and the ledger is shared
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can open a folder for that (Windows cannot)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ papermill and in a copied or renamed notebook. An unknown or ill-typed parameter
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,15 +121,21 @@ class Session:
         return Progress(title, total)
 
     def show(self, figure: Figure, label: str, alt: str) -> None:
-        """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""
+        """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words.
+
+        Raises ValueError for a label that is no part of a file's name.
+        """
         from IPython.display import display
         from matplotlib import pyplot as plt
 
         from sutrolib.figures import save, wrap_titles
 
+        stem = f"{self.name}_{label}"
+        if not re.fullmatch(r"[\w-]+", stem):
+            raise ValueError(f"figure {stem!r}, accepted are names of letters, digits, '_' and '-'")
         wrap_titles(figure)
         try:
-            save(figure, self.figures / f"{self.name}_{label}")
+            save(figure, self.figures / stem)
         except OSError as error:
             print(f"The figure is shown and not saved: {error}")
         display(figure, metadata={"image/png": {"alt": alt}})

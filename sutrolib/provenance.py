@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -75,3 +76,13 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return head.strip() + ("+" if changes.strip() else "")
+
+
+def library() -> str:
+    """The version of this library to the letter: the sha256 of its sources, as they are on disk now."""
+    package = ROOT / "sutrolib"
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

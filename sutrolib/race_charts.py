@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLES = [(colour, style) for style in ("-", "--", ":") for colour in (BLACK, RED, PURPLE, GREY)]
+SHADES, DASHES = (BLACK, RED, PURPLE, GREY), ("-", "--", ":", "-.")
+STYLES = [(shade, DASHES[(n + turn) % 4]) for turn in range(3) for n, shade in enumerate(SHADES)]  # both differ
 
 Curves = Mapping[str, Sequence[Sequence[float]]]  # by entrant: lower quartile, median, upper quartile over the seeds
 

@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 
 from sutrolib import places
 from sutrolib.exam_entries import Scale, taught_like
+from sutrolib.files import write_json
 from sutrolib.guards.checks import Check
 from sutrolib.guards.verification import Verification
-from sutrolib.ledger import write_json
 from sutrolib.measure import score_of
 from sutrolib.models.blend import Blend
 from sutrolib.models.gpt import GPT

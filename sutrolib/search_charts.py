@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from sutrolib.cube import COLOURS, Axis
-from sutrolib.figures import BLACK, GREY, PURPLE, RED
+from sutrolib.figures import BLACK, GREY, PURPLE, RED, RED_TEXT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def draw_trials(
     return figure
 
 
-PASSED, FAILED, LIMIT = "#99D8C7", RED, "#DDDDDD"  # the green of the metric axis is stronger
+PASSED, FAILED, LIMIT = "#99D8C7", RED_TEXT, "#DDDDDD"  # the green of the metric axis is stronger
 
 
 def draw_checks(outcomes: Mapping[str, Mapping[str, str]], title: str) -> Figure:
@@ -96,10 +96,11 @@ def draw_records(
     dashed. Names of records that lie close together are moved apart, each joined to its line.
     """
     figure, ax = plt.subplots()
-    colours = cycle((COLOURS[Axis.PROCESS], BLACK, PURPLE))
-    for (name, points), colour in zip(curves.items(), colours, strict=False):
+    looks = cycle(((COLOURS[Axis.PROCESS], "o"), (BLACK, "s"), (PURPLE, "D")))
+    for (name, points), (colour, mark) in zip(curves.items(), looks, strict=False):
         trials, costs = [trial for trial, _ in points], [best if np.isfinite(best) else np.nan for _, best in points]
         style: dict[str, Any] = {"color": colour, "ls": "--" if name.startswith("kept") else "-", "lw": 2.5}
+        style |= {"marker": mark, "ms": 6, "markevery": 0.1}
         ax.step(trials, costs, where="post", label=textwrap.fill(name, 34), zorder=3, **style)
     for cost in records.values():
         ax.axhline(cost, color=GREY, lw=1, zorder=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,14 +13,31 @@ from sutrolib.measure import Measurement
 
 
 def positions_of(measurement: Measurement) -> list[Position]:
-    """The positions that one measurement stands on: one for each of its readings that is a rung of the metric axis."""
+    """The positions that one measurement stands on: one for each of its readings that is a rung of the metric axis.
+
+    None where its process or problem is a rung that this cube does not have, as one measured on another branch.
+    """
+    if stranger(measurement):
+        return []
     metrics = {rung.key for rung in RUNGS[Axis.METRIC]}
     found = [r.name for r in measurement.readings if r.name in metrics]
     return [Position(measurement.rungs["process"], name, measurement.rungs["problem"]) for name in found]
 
 
+def stranger(measurement: Measurement) -> str:
+    """The rung on which a measurement stands and which this cube does not have; empty where it has all of them."""
+    for axis in (Axis.PROCESS, Axis.PROBLEM):
+        if measurement.rungs[axis] not in {rung.key for rung in RUNGS[axis]}:
+            return f"{axis} {measurement.rungs[axis]}"
+    return ""
+
+
 def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:
-    """How many measurements stand on each position."""
+    """How many measurements stand on each position. Warns of those that stand on rungs that this cube does not have."""
+    strangers = Counter(filter(None, map(stranger, measurements)))
+    if strangers:
+        told = ", ".join(f"{rung} ({count})" for rung, count in strangers.items())
+        warnings.warn(f"left out are measurements on rungs that this cube does not have: {told}", stacklevel=2)
     return Counter(position for m in measurements for position in positions_of(m))
 
 

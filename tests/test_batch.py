@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from sutrolib import batch
+from sutrolib import batch, batch_run
 from sutrolib.findings import FINDING_TYPE
 from sutrolib.parameters import ParameterError
 from sutrolib.places import ROOT
@@ -19,8 +19,14 @@ class Silent:
     def __init__(self):
         self.told = []
 
-    def job_started(self, number, total, job):
-        self.told.append(("start", number, total))
+    def batch_started(self, batch):
+        self.told.append(("batch", len(batch.tickets), batch.total))
+
+    def job_started(self, ticket):
+        self.told.append(("start", ticket.number))
+
+    def job_lost(self, ticket, again):
+        self.told.append(("lost", ticket.number, again))
 
     def cell_started(self, cell):
         self.told.append(("cell", cell))
@@ -29,11 +35,14 @@ class Silent:
         self.told.append(("end", outcome.passed))
 
 
-def write_notebook(path, *sources, parameters="n: int = 1  # 0 to 9", kernel="no-such-kernel"):
+def write_notebook(path, *sources, parameters="n: int = 1  # 0 to 9", kernel="no-such-kernel", **more):
     cells = [nbformat.v4.new_markdown_cell(f"# Title of {path.stem}")]
     cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     cells += [nbformat.v4.new_code_cell(source) for source in sources]
-    about = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}, "sutro": {"axis": "metric"}}
+    about = {
+        "kernelspec": {"name": kernel, "display_name": kernel, "language": "python"},
+        "sutro": {"axis": "metric", **more},
+    }
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), path)
 
 
@@ -65,14 +74,16 @@ def test_a_failed_and_a_dying_notebook_do_not_stop_the_others(folder, monkeypatc
     assert "ZeroDivisionError: division by zero" in outcomes[1].error
     assert "Kernel" in outcomes[2].error
     assert [o.finding for o in outcomes] == ["n is 7", "", "", "n is 7"]
-    assert all(o.output.exists() for o in outcomes)
-    assert str(folder / "run" / "figures") in outcomes[0].output.read_text()
+    copies = [folder / "run" / o.file for o in outcomes]
+    assert all(copy.exists() for copy in copies)
+    assert str(folder / "run" / "figures") in copies[0].read_text()
     assert "JUPYTER_PATH" not in os.environ
-    rows = (folder / "run" / "findings.csv").read_text().splitlines()
-    assert len(rows) == 5
-    assert rows[0] == "notebook,n,seconds,status,sign,finding,n,none,error"
-    assert "| 02_bad | 7 |" in (folder / "run" / "findings.md").read_text()
-    assert [t for t in reporter.told if t[0] != "cell"][:2] == [("start", 1, 4), ("end", True)]
+    assert not (folder / "run" / "attempts").exists()
+    rows = (folder / "run" / "results.csv").read_text().splitlines()
+    assert rows[0].startswith("run,notebook,n,status,seconds,")
+    assert len(rows) == 1 + 2 + 1 + 1 + 2, "a row for each quantity, and one for each run without any"
+    assert "| 02_bad n=7 |" in (folder / "run" / "findings.md").read_text()
+    assert [t for t in reporter.told if t[0] != "cell"][:3] == [("batch", 4, 4), ("start", 1), ("end", True)]
     assert ("cell", 3) in reporter.told
 
 
@@ -159,8 +170,10 @@ def test_the_kernel_of_this_interpreter_is_found_first_and_the_kernel_path_put_b
 def test_the_table_is_written_after_each_job(folder, monkeypatch):
     class Reading(Silent):
         def job_ended(self, outcome):
-            texts = [(folder / "run" / name).read_text() for name in ("findings.csv", "findings.md")]
-            self.told.append([text.count(outcome.job.notebook.name) for text in texts])
+            texts = [(folder / "run" / name).read_text() for name in ("results.csv", "findings.md")]
+            self.told.append(
+                [text.count(f"{outcome.notebook} ") + text.count(f",{outcome.notebook},") for text in texts]
+            )
 
     monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
     reporter = Reading()
@@ -219,13 +232,15 @@ def test_an_interruption_keeps_what_is_done_and_starts_nothing_more(folder, monk
 
     monkeypatch.setattr("papermill.execute_notebook", interrupted)
     outcomes = batch.run(jobs, Silent(), folder / "run")
-    assert [o.error for o in outcomes] == ["", "interrupted"]
-    assert len((folder / "run" / "findings.csv").read_text().splitlines()) == 3
+    assert [o.status for o in outcomes] == ["passed", "interrupted"]
+    assert len((folder / "run" / "results.csv").read_text().splitlines()) == 3
 
 
 def test_figures_of_several_runs_of_one_notebook_do_not_overwrite_each_other(folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(batch, "_own_kernel", lambda env: seen.append(env["SUTRO_FIGURES"]) or contextlib.nullcontext())
+    monkeypatch.setattr(
+        batch_run, "_own_kernel", lambda env: seen.append(env["SUTRO_FIGURES"]) or contextlib.nullcontext()
+    )
     monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
     jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {"n": ["1", "2"]})
     batch.run(jobs, Silent(), folder / "run")
@@ -253,4 +268,4 @@ def test_a_relative_run_folder_holds_the_figures_too(folder, monkeypatch):
     monkeypatch.chdir(folder)
     jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {})
     outcome = batch.run(jobs, Silent(), Path("run"))[0]
-    assert str(folder / "run" / "figures") in outcome.output.read_text()
+    assert str(folder / "run" / "figures") in (folder / "run" / outcome.file).read_text()

@@ -1,21 +1,11 @@
-"""The cube's selectors, driven by keyboard in a real JupyterLab in a real headless browser."""
+"""Every panel, worked by keyboard in a real JupyterLab in a real headless browser."""
 
-import contextlib
 import json
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+import re
 
 import pytest
-
-from sutrolib.places import NOTEBOOKS, ROOT
-
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+from lab import CHROMIUM, DRIVER, Page, Server, start_browser
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,118 +13,175 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def lab(tmp_path, monkeypatch):
-    """A JupyterLab on a copy of the checkout, so that its autosave changes nothing here; yields its address."""
-    shutil.copytree(ROOT / "sutrolib", tmp_path / "sutrolib")
-    (tmp_path / "notebooks").mkdir()
-    shutil.copy(NOTEBOOKS / "00_the_cube.ipynb", tmp_path / "notebooks")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", "--LabApp.news_url=None"]
-    # Jupyter keeps settings and workspaces of its own: fresh ones here.
-    homes = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
-    with (tmp_path / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=os.environ | homes)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait(lambda: _answers(f"{address}/api?token={token}"), "JupyterLab did not answer", 60)
-            yield f"{address}/lab/tree/notebooks/00_the_cube.ipynb?token={token}"
-        finally:
-            server.terminate()
-            server.wait(20)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    started = Server(tmp_path_factory.mktemp("lab"))
+    yield started
+    started.stop()
 
 
-@pytest.fixture
-def browser(tmp_path):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--no-first-run",
-        "--window-size=1300,2600",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "SEVERE"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
     yield driver
-    if os.environ.get("SUTRO_SCREENSHOT"):
-        driver.save_screenshot(os.environ["SUTRO_SCREENSHOT"])
     driver.quit()
 
 
-def test_the_selectors_of_the_cube_answer_to_the_keyboard(lab, browser):
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
+@pytest.fixture
+def notebook(server, browser):
+    """Opens a notebook by its name, with as few repeats as it allows, and runs all its cells."""
+    pages = []
 
-    def selectors():
-        return browser.find_elements(By.CSS_SELECTOR, ".jupyter-widgets select")
+    def opened(name, **parameters):
+        page = Page(server, browser, name)
+        pages.append(page)
+        page.open(**parameters)
+        page.run_all()
+        return page
 
-    def explorer_text():
-        return browser.find_element(By.CSS_SELECTOR, ".jupyter-widgets.widget-vbox").text
-
-    def picture():
-        images = browser.find_elements(By.CSS_SELECTOR, ".jupyter-widgets.widget-vbox img")
-        return images[0].get_attribute("src") if images else ""
-
-    def ready():
-        with contextlib.suppress(Exception):
-            for button in browser.find_elements(By.XPATH, "//div[contains(@class,'jp-Dialog')]//button"):
-                button.click()
-        return browser.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell")
-
-    browser.get(lab)
-    _wait(ready, "the notebook did not open", 90)
-    _wait(lambda: "| Idle" in browser.find_element(By.TAG_NAME, "body").text, "the kernel did not start", 120)
-    _run_all(browser)
-    _wait(lambda: len(selectors()) == 3 and picture(), "the three selectors did not appear", 120)
-    # Until its last cell has run, the notebook moves the focus.
-    _wait(lambda: "Sign of life" in browser.find_element(By.TAG_NAME, "body").text, "the run did not end", 120)
-    assert "metric: ard -> dmd" in explorer_text()
-    before = picture()
-    metric = selectors()[1]
-    metric.send_keys(Keys.ARROW_DOWN)
-    _wait(lambda: "metric: dmd -> cache-energy" in explorer_text(), "the table did not follow the selector", 30)
-    _wait(lambda: picture() != before, "the picture did not follow the selector", 30)
-    errors = [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
-    assert not errors, json.dumps(errors, indent=1)
+    yield opened
+    for page in pages:
+        too_wide = page.too_wide() if page.ran else []
+        errors = page.close()
+        assert not errors, json.dumps(errors, indent=1)
+        assert not too_wide
 
 
-def _run_all(browser):
-    from selenium.webdriver.common.by import By
-
-    def click(selector, text):
-        found = [e for e in browser.find_elements(By.CSS_SELECTOR, selector) if e.text == text]
-        if found:
-            found[0].click()
-        return bool(found)
-
-    _wait(lambda: click(".lm-MenuBar-itemLabel", "Run"), "no Run menu", 30)
-    _wait(lambda: click(".lm-Menu-itemLabel", "Run All Cells"), "no Run All Cells", 30)
+def test_the_selectors_of_the_cube_answer_to_the_keyboard(notebook):
+    page = notebook("00_the_cube")
+    assert page.tab_through("process", 3) == ["process", "metric", "problem"]
+    assert "metric: ard -> dmd" in page.text
+    before = page.pictures
+    page.press("metric", Keys.ARROW_DOWN)
+    page.sees("metric: dmd -> cache-energy")
+    page.sees_change(before)
 
 
-def _answers(url):
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-        return answer.status == 200
-    return False
+def test_a_run_beside_the_baseline_can_be_cancelled_and_its_finished_seeds_are_kept(notebook, server):
+    page = notebook("10_baseline", runs=3)
+    page.press("candidate", Keys.ARROW_DOWN)
+    page.sees("extra, samples")  # a field of the model that was chosen
+    before = server.kept_runs()
+    page.type("seeds", "90")
+    page.press("Run both", Keys.SPACE)
+    page.sees("Seed 0 (1 of 90), ")
+    page.sees_change([])
+    page.sees_change(page.pictures)
+    page.press("Cancel", Keys.SPACE)
+    page.sees(" of 90 seeds are finished and kept.")
+    finished = int(re.search(r"Cancelled. (\d+) of 90 seeds", page.text)[1])
+    assert 0 < finished < 90
+    assert server.kept_runs() - before in (2 * finished, 2 * finished + 1)  # of both, or of the baseline alone
+    assert page.control("Run both").is_enabled()
 
 
-def _wait(condition, otherwise, limit):
-    """Wait until ``condition`` is true, and fail with ``otherwise`` after ``limit`` seconds."""
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        with contextlib.suppress(Exception):
-            if condition():
-                return
-        time.sleep(0.3)
-    pytest.fail(otherwise)
+def test_a_step_by_hand_can_be_cancelled_and_tried_again(notebook):
+    page = notebook("11_one_change_at_a_time", pairs=3, n_train=200, n_bits=10)
+    assert page.tab_through("field", 4) == ["field", "value", "expected", "Try"]
+    page.press("field", Keys.ARROW_DOWN)
+    page.type("value", "1")
+    page.press("Try", Keys.SPACE)
+    page.sees("say first what you expect of it")
+    page.type("expected", "a rate of 1 learns faster")
+    page.press("Try", Keys.SPACE)
+    page.sees("Measuring on 3 seeds")
+    page.press("Cancel", Keys.SPACE)
+    page.sees("Cancelled: the step in hand is dropped")
+    page.press("Try", Keys.SPACE)
+    page.sees("a rate of 1 learns faster")
+    page.sees("lr = 1")
+
+
+def test_a_search_can_be_started_paused_continued_and_ended(notebook):
+    page = notebook("12_search", joules=10.0, searches=1, pairs=1)
+    assert page.tab_through("process", 4) == ["process", "trials", "seed", "Start"]
+    page.type("trials", "900")
+    page.press("Start", Keys.SPACE)
+    page.sees_change([])
+    page.sees_change(page.pictures)
+    page.press("Pause", Keys.SPACE)
+    page.sees("trials, which are kept.")
+    paused = trials_of(page)
+    before = page.pictures
+    page.press("Continue", Keys.SPACE)
+    page.sees_change(before)
+    page.press("Pause", Keys.SPACE)
+    page.sees("trials, which are kept")
+    assert trials_of(page) > paused > 0
+
+
+def trials_of(page):
+    return int(re.search(r"Paused after (\d+) trials", page.text)[1])
+
+
+def test_the_cache_of_the_reuse_histogram_moves_by_keyboard_and_misses_and_joules_follow(notebook):
+    page = notebook("21_data_movement")
+    assert page.tab_through("program", 3) == ["program", "machine", "cache"]
+    page.sees("miss a cache of 1 MiB (the machine's own)")
+    assert page.control("cache").get_attribute("aria-valuetext") == "1 MiB"
+    before = page.pictures
+    page.press("cache", *[Keys.ARROW_RIGHT] * 3)
+    page.sees("miss a cache of 8 MiB (the machine's own is 1 MiB)")
+    page.sees_change(before)
+    assert page.control("cache").get_attribute("aria-valuetext") == "8 MiB"
+    before = page.pictures
+    page.press("machine", *[Keys.ARROW_DOWN] * 3)
+    page.sees("miss a cache of 40 MiB (the machine's own)")
+    page.sees_change(before)
+    before = page.pictures
+    page.press("program", Keys.ARROW_DOWN)
+    page.sees_change(before)
+
+
+def test_a_run_of_the_touch_test_can_be_cancelled_and_a_whole_one_is_recorded_and_drawn(notebook):
+    page = notebook("23_warm_to_the_touch", rounds=1, run_s=5.0)
+    page.type("before", "30")
+    assert page.tab_through("before", 2) == ["before", "Start the run"]
+    page.press_here(Keys.SPACE)
+    page.sees("Running: ")
+    page.press_here(Keys.TAB)
+    assert page.focused == "Cancel"
+    page.press_here(Keys.SPACE)
+    page.sees("To be repeated: the run was cancelled.")
+    assert "Round 1 of 1, first run" in page.text
+    for slot, after in (("first", "34.5"), ("second", "31")):
+        page.sees(f"Round 1 of 1, {slot} run")
+        before = page.pictures
+        page.type("before", "30")
+        page.press("Start the run", Keys.SPACE)
+        page.sees("Read the device now.")
+        page.type("after", after)
+        page.press("Record", Keys.SPACE)
+        page.sees_change(before)
+    page.sees("readings = '30 34.5; 30 31'")
+
+
+def test_the_frontier_shows_the_axes_and_the_entry_that_the_keyboard_chose(notebook):
+    page = notebook("40_final_exam")
+    assert page.tab_through("exam", 4) == ["exam", "across", "up", "entry"]
+    page.sees("counting: passed.")
+    for name in ("across", "up", "entry"):
+        before = page.pictures
+        page.press(name, Keys.ARROW_DOWN)
+        page.sees_change(before)
+    page.sees("counting, discounts learned: passed.")
+    before = page.pictures
+    page.press("exam", Keys.ARROW_DOWN)
+    page.sees("taught: passed.")
+    page.sees_change(before)
+
+
+def test_the_slides_of_the_meeting_are_chosen_reordered_and_shown_by_keyboard(notebook, server):
+    page = notebook("50_weekly_meeting")
+    page.press("Preview", Keys.SPACE)
+    page.sees(" slides, below; scroll through them.")
+    chosen = int(re.search(r"(\d+) slides, below", page.text)[1])
+    page.press(page.names("checkbox")[0], Keys.SPACE)
+    page.press("Preview", Keys.SPACE)
+    page.sees(f"{chosen - 1} slides, below; scroll through them.")
+    page.press("Move down", Keys.SPACE)
+    page.sees(f"Slide 2 of {chosen}: ")
+    page.press("Export", Keys.SPACE)
+    page.sees("Written to ")
+    (deck,) = (server.folder / "data" / "decks").iterdir()
+    assert deck.stat().st_size > 1000

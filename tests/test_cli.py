@@ -149,7 +149,7 @@ def test_a_walk_that_passes_ends_with_0_and_a_table_in_a_new_folder(tmp_path, mo
     assert "n is 4" in shown
     assert "n is 5" in shown
     (folder,) = (tmp_path / "runs").iterdir()
-    assert {p.name for p in folder.iterdir()} >= {"001-01_good.ipynb", "002-01_good.ipynb", "findings.csv"}
+    assert {p.name for p in folder.iterdir()} >= {"001-01_good.ipynb", "002-01_good.ipynb", "results.csv"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from matplotlib import pyplot as plt
 
 from sutrolib import notebook
 from sutrolib.findings import FINDING_TYPE, finding_in, markdown_table
@@ -109,6 +110,13 @@ def test_the_cells_that_ran_tell_what_was_declared_and_what_was_passed():
 def test_an_expectation_holds_at_its_limits_and_never_for_what_is_no_number():
     expectation = Expectation("speed", 1, 2, "a guess")
     assert [expectation.holds(v) for v in (0.999, 1, 2, 2.001, float("nan"))] == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize("label", ["../out", "a/b", "/tmp/x"])
+def test_a_figure_cannot_leave_its_folder(session, shown, label):
+    with pytest.raises(ValueError, match="accepted are names of letters, digits"):
+        session.show(plt.figure(), label, "nothing")
+    assert list(session.figures.parent.rglob("*.png")) == []
 
 
 def test_a_result_that_is_no_number_is_refused(session, shown):

@@ -1,4 +1,5 @@
 import re
+import threading
 import time
 
 import ipywidgets
@@ -9,6 +10,7 @@ from searches import METER, PROBLEM, SPACE
 from sutrolib.cube import A, Position
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.meters.heat import Plan, judge, parse_readings
+from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.warmth import Load
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.by_hand import ByHand, Walk
@@ -18,7 +20,10 @@ from sutrolib.widgets import (
     cube_explorer,
     hand_panel,
     reading_panel,
+    run_until,
 )
+from sutrolib.widgets.frame import html_table
+from sutrolib.widgets.heat import Cancelled, Switch
 
 ARD = Reading("ard", 100.0, "floats", Kind.COUNTED)
 JOULES = Reading("codecarbon", 2.0, "J", Kind.ESTIMATED)
@@ -31,6 +36,13 @@ def test_a_run_stands_on_every_rung_of_the_metric_axis_that_was_read():
     assert positions_of(BOTH[0]) == [A, ESTIMATED]
     assert positions_of(measurement(readings=(TIME,))) == []
     assert count_positions(BOTH) == {A: 3, ESTIMATED: 3}
+
+
+def test_a_run_on_a_rung_that_the_cube_does_not_have_is_left_out_and_named():
+    elsewhere = measurement(rungs={"process": "by-hand", "problem": "majority"}, readings=(ARD,))
+    assert positions_of(elsewhere) == []
+    with pytest.warns(UserWarning, match=r"rungs that this cube does not have: problem majority \(1\)"):
+        assert count_positions([*BOTH, elsewhere]) == {A: 3, ESTIMATED: 3}
 
 
 def test_a_position_shows_its_runs_by_model_with_their_kind_and_the_steps_on():
@@ -58,6 +70,14 @@ def test_the_explorer_follows_its_selectors_without_an_output_widget():
     assert not any(isinstance(child, ipywidgets.Output) for child in panel.children)
 
 
+def test_markup_in_a_name_from_the_ledger_is_shown_and_not_acted_on():
+    model = {"name": "<img src=x onerror=alert(1)>"}
+    text = cube_explorer([measurement(model=model, readings=(TIME, ARD))]).children[-1].value
+    assert "<img" not in text
+    assert "&lt;img src=x" in text
+    assert "<td>&lt;b&gt;</td>" in html_table(["a"], [["<b>"]])
+
+
 HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
 
 
@@ -67,26 +87,45 @@ class Person:
     def __init__(self, observed, scale="celsius", run=None):
         self.ran = []
         self.panel = reading_panel(HEAT_PLAN, run or self.run, observed, scale)
-        self.task, self.before, self.start, self.after, self.record, self.message = self.panel.children
+        self.task, row = self.panel.children
+        column, self.picture = row.children
+        self.before, buttons, self.bar, self.after, self.record, self.message = column.children
+        self.start, self.cancel = buttons.children
 
-    def run(self, arm):
+    def run(self, arm, switch):
         self.ran.append(arm)
+        switch.begun.set()
         return Load(1, 10.0, 10.0)
 
-    def read(self, before, after):
+    def begin(self, before):
         self.before.value = before
         self.start.click()
+        self.until_ended()
+
+    def read(self, before, after):
+        self.begin(before)
         self.after.value = after
         self.record.click()
 
+    def until_ended(self):
+        wait_until(lambda: self.cancel.disabled)
+
     @property
     def text(self):
-        return self.task.value + self.message.value
+        return self.task.value + self.message.value + re.sub('src=".*?"', "", self.picture.value)
 
     @property
     def enabled(self):
-        controls = {"before": self.before, "start": self.start, "after": self.after, "record": self.record}
-        return {name for name, control in controls.items() if not control.disabled}
+        names = ("before", "start", "cancel", "after", "record")
+        return {name for name in names if not getattr(self, name).disabled}
+
+
+def wait_until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come to that")
 
 
 def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_verdict():
@@ -99,6 +138,7 @@ def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_v
     assert person.ran == list(HEAT_PLAN.reveal().values())
     assert judge(HEAT_PLAN, observed).why in person.task.value
     assert "A is warmer than B" in person.task.value
+    assert 'alt="The rises of A and B in each round. A rose more in 3 and B in 0 of 3 rounds.' in person.picture.value
     readings = re.search("readings = '(.*)'", person.task.value)[1]
     assert parse_readings(HEAT_PLAN, readings) == observed
     assert person.enabled == set()
@@ -113,7 +153,9 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
     person.before.value = "30"
     person.start.click()
     person.start.click()
+    person.until_ended()
     assert person.ran == ["A"], "a second click must not run it twice"
+    assert person.bar.value == person.bar.max == HEAT_PLAN.run_s
     assert person.enabled == {"after", "record"}
     person.after.value = "300"
     person.record.click()
@@ -129,8 +171,8 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
 @pytest.mark.parametrize(
     ("run", "told"),
     [
-        (lambda arm: 1 / 0, "To be repeated: the run ended in an error: division by zero"),
-        (lambda arm: Load(1, 20.0, 10.0), "To be repeated: the run ended 10 s too late"),
+        (lambda arm, switch: 1 / 0, "To be repeated: the run ended in an error: division by zero"),
+        (lambda arm, switch: Load(1, 20.0, 10.0), "To be repeated: the run ended 10 s too late"),
     ],
 )
 def test_a_run_that_failed_or_overran_is_repeated(run, told):
@@ -147,12 +189,57 @@ def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_on
     Person(observed, "touch").read("2", "4")
     person = Person(observed, "touch")
     assert "Round 1 of 3, second run" in person.task.value
+    assert "The rises of first run and second run in each round. 1 of 6 runs are read" in person.picture.value
     person.read("2", "4.5")
     assert "touch score after=4.5" in person.message.value
     person.after.value = "3"
     person.record.click()
     assert [(o.slot, o.after, o.scale) for o in observed] == [("first", 4, "touch"), ("second", 3, "touch")]
     assert PANEL in person.panel._dom_classes
+
+
+def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated():
+    def run(arm, switch):
+        person.ran.append(arm)
+        return run_until(lambda: switch.off.wait(60), 10.0, None, switch)
+
+    Person(observed := []).read("30", "33")
+    person = Person(observed, run=run)
+    person.before.value = "31"
+    person.start.click()
+    wait_until(lambda: "Running: 0 of 10 s." in person.message.value)
+    assert person.enabled == {"cancel"}
+    person.cancel.click()
+    person.until_ended()
+    assert "To be repeated: the run was cancelled." in person.message.value
+    assert person.enabled == {"before", "start"}
+    assert person.bar.value == 0
+    assert person.before.value == "31"
+    assert [(o.before, o.after) for o in observed] == [(30, 33)]
+    assert person.ran == ["B"]
+
+
+def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
+    switch, ended = Switch(), []
+
+    def run():
+        with pytest.raises(Cancelled):
+            run_until(lambda: ended.append("ran"), 10.0, None, switch)
+        ended.append("cancelled")
+
+    with meter_lock():
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert not switch.begun.wait(0.05)
+        switch.off.set()
+        thread.join(30)
+    assert ended == ["cancelled"]
+
+
+def test_the_rest_of_a_period_ends_when_it_is_cancelled():
+    switch = Switch()
+    with pytest.raises(Cancelled):
+        run_until(switch.off.set, 1000.0, 1000.0, switch)
 
 
 class Hand:
@@ -162,7 +249,8 @@ class Hand:
         process = ByHand(pairs=3, **options)
         self.walk = Walk(process, PROBLEM, SPACE, METER, SearchBudget(trials=5))
         self.panel = hand_panel(self.walk)
-        self.name, self.value, self.expectation, self.button, self.message, self.steps = self.panel.children
+        self.name, self.value, self.expectation, buttons, self.message, self.steps = self.panel.children
+        self.button, self.cancel = buttons.children
 
     def attempt(self, name, value, expectation):
         self.name.value, self.value.value, self.expectation.value = name, value, expectation

@@ -1,17 +1,23 @@
 """Several processes at work on one study: each proposes, judges and keeps trials in the same journal.
 
 They share the trials, not the machine's meters: a trial that is weighed in seconds or joules holds the machine-wide
-lock, so only counted and modelled metrics gain from a second worker. Each computes on one thread.
+lock, so only counted and modelled metrics gain from a second worker. Each computes on one thread. The processes are of
+this machine, or the workers of a Dask scheduler, which may be on others that share the disk with the journal.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Protocol
 
-from sutrolib.meters.base import Meter
+from sutrolib.cluster import open_cluster
+from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.nouns import Problem
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import ignore
@@ -22,6 +28,13 @@ from sutrolib.processes.study import Study
 POLL = 0.2  # seconds between two looks at what the workers have finished
 
 
+class Task(Protocol):
+    """What is known of a worker's work, in a pool of processes and on Dask alike."""
+
+    def done(self) -> bool: ...
+    def exception(self) -> BaseException | None: ...
+
+
 def improve_together(
     search: Search,
     problem: Problem,
@@ -30,12 +43,16 @@ def improve_together(
     budget: SearchBudget,
     seed: int = 0,
     workers: int = 2,
+    scheduler: str | None = None,
 ) -> Study:
     """As ``search.improve``, by so many processes at once; ``on_trial`` is told in this one.
 
+    They are processes of this machine, or workers of the Dask ``scheduler`` of this address, such as
+    tcp://127.0.0.1:8786; timed trials then go to workers that hold the resource ``meter``.
     A worker that dies costs the trial that it was at, which is tried again. ``on_measurement`` is called in the
     workers, so it has to be something that can be pickled. Raises ValueError for a search without a store, for less
-    than one worker, and for estimated joules, which can only be told apart one trial at a time.
+    than one worker, and for estimated joules, which can only be told apart one trial at a time; OSError where no
+    scheduler answers, or where it has no worker that may take the trials.
     """
     if search.store is None:
         raise ValueError("store=None, accepted is a journal file that the workers can share")
@@ -43,32 +60,53 @@ def improve_together(
         raise ValueError(f"workers={workers!r}, accepted are 1 and above")
     if search.joules or budget.joules is not None:
         raise ValueError("a budget of joules with several workers, accepted are trials and seconds")
-    quiet = dataclasses.replace(search, on_trial=ignore)
     store = search.open_store(problem, space, meter, seed)
     told = {trial.number for trial in store.finished()}
-    context = multiprocessing.get_context("spawn")  # a forked torch may hang on the locks of its threads
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        pending: set[Future[None]] = {
-            pool.submit(_work, quiet, problem, space, meter, budget, seed) for _ in range(workers)
-        }
-        while pending:
-            done, pending = wait(pending, timeout=POLL)
+    work = (dataclasses.replace(search, on_trial=ignore), problem, space, meter, budget, seed)
+    timed = search.timed or isinstance(meter, WindowMeter)
+    with _on_dask(scheduler, workers, work, timed) if scheduler else _in_pool(workers, work) as (tasks, lost):
+        while tasks:
+            ended = [task for task in tasks if task.done()]  # before the look at the store: their trials are there
+            tasks = [task for task in tasks if task not in ended]
             for trial in store.finished():
                 if trial.number not in told:
                     told.add(trial.number)
                     search.on_trial(trial)
-            for future in done:
-                error = future.exception()
-                if error is not None and not isinstance(error, BrokenProcessPool):
+            for task in ended:
+                error = task.exception()
+                if error is not None and not lost(error):
                     raise error
+            if tasks:
+                time.sleep(POLL)
     return search.improve(problem, space, meter, budget, seed)  # what dead workers left is done here
 
 
-def _one_thread() -> None:
-    import torch
+Tasks = tuple[list[Task], Callable[[BaseException], bool]]  # with what tells a lost worker from a failed search
 
-    torch.set_num_threads(1)
+
+@contextmanager
+def _in_pool(workers: int, work: tuple[Any, ...]) -> Iterator[Tasks]:
+    context = multiprocessing.get_context("spawn")  # a forked torch may hang on the locks of its threads
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures: list[Future[None]] = [pool.submit(_work, *work) for _ in range(workers)]
+        yield list(futures), lambda error: isinstance(error, BrokenProcessPool)
+
+
+@contextmanager
+def _on_dask(scheduler: str, workers: int, work: tuple[Any, ...], timed: bool) -> Iterator[Tasks]:
+    with open_cluster(None, scheduler) as cluster:
+        able = [worker for worker in cluster.workers().values() if worker.meters or not timed]
+        if not able:
+            needed = "with the resource meter, which timed trials need" if timed else "at all"
+            raise OSError(
+                f"the scheduler at {scheduler} has no worker {needed}: start one for each host by"
+                f" 'dask worker {scheduler} --nthreads 1 --resources meter=1'"
+            )
+        yield [cluster.submit(_work, *work, meter=timed) for _ in range(min(workers, len(able)))], cluster.lost
 
 
 def _work(search: Search, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int) -> None:
+    import torch
+
+    torch.set_num_threads(1)
     search.improve(problem, space, meter, budget, seed)

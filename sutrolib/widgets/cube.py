@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from sutrolib.cube import RUNGS, A, Axis, Position
 from sutrolib.measure import Measurement
 from sutrolib.standing import count_positions, describe_position
-from sutrolib.widgets.frame import image, panel
+from sutrolib.widgets.frame import choice, image, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -23,15 +24,9 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
     from sutrolib.figures import draw_cube
 
     counts = count_positions(measurements)
-    selectors = {
-        axis: widgets.Dropdown(
-            options=[(rung.title, rung.key) for rung in RUNGS[axis]],
-            value=getattr(here, axis),
-            description=axis.value,
-            layout=widgets.Layout(width="32em"),
-        )
-        for axis in Axis
-    }
+    selectors = {axis: choice(axis.value, [(rung.title, rung.key) for rung in RUNGS[axis]]) for axis in Axis}
+    for axis, selector in selectors.items():
+        selector.value = getattr(here, axis)
     # Not an Output widget: while nbclient runs a notebook it answers one on the channel that it awaits the cell's reply
     # on, and now and then misses that reply, and hangs.
     picture, text = widgets.HTML(), widgets.HTML()
@@ -43,7 +38,8 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
         figure = draw_cube(counts, position)
         picture.value = image(figure, f"The cube, with {' / '.join(keys)} circled")
         plt.close(figure)
-        text.value = markdown2html(describe_position(position, measurements))
+        # Names come from the ledger: markup in them is shown, and never acted on.
+        text.value = markdown2html(escape(describe_position(position, measurements), quote=False))
 
     for selector in selectors.values():
         selector.observe(redraw, names="value")

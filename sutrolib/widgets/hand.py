@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from html import escape
 from typing import TYPE_CHECKING
 
-from sutrolib.findings import markdown_table
+from sutrolib.measure import Measurement
 from sutrolib.processes.by_hand import Change, Walk
-from sutrolib.widgets.frame import panel
+from sutrolib.widgets.frame import beside, html_table, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
+
+
+class Cancelled(Exception):
+    """Somebody cancelled the step in hand."""
 
 
 def hand_panel(walk: Walk) -> VBox:
     """The next step of a walk by hand, chosen by a person: a field, its new value, and what is expected of it.
 
     "Try" measures the start first where nobody has, and then the change, in a thread of its own: the page stays alive.
-    A step without an expectation is not tried.
+    "Cancel" drops the step in hand as soon as the measurement under way has ended; those that have ended are kept where
+    the walk keeps them. A step without an expectation is not tried.
     """
     import ipywidgets as widgets
-    from nbconvert.filters import markdown2html
 
     family = walk.space.families[0]
     start = dict(walk.space.start.settings)
     name = widgets.Dropdown(options=list(family.dimensions), description="field")
-    value = widgets.Text(description="value")
-    expectation = widgets.Text(description="expected", placeholder="what this should change, and why")
+    value = widgets.Text(description="value", continuous_update=False)
+    why = "what this should change, and why"
+    # Letter by letter, the last ones could still be on their way when a click has already arrived.
+    expectation = widgets.Text(description="expected", placeholder=why, continuous_update=False)
     attempt = widgets.Button(description="Try")
+    cancel = widgets.Button(description="Cancel", disabled=True, tooltip="drop the step in hand")
+    cancelled, keep = threading.Event(), walk.process.on_measurement
     message, steps = widgets.HTML(), widgets.HTML()
     steps.add_class("jp-RenderedHTMLCommon")
 
@@ -36,7 +45,14 @@ def hand_panel(walk: Walk) -> VBox:
         here = walk.best.proposal.settings if walk.steps and walk.best.proposal else start
         value.placeholder = f"now {here[name.value]}"
         rows = [(s.title, s.expectation, "kept" if s.kept else "rejected", s.why) for s in walk.steps]
-        steps.value = markdown2html(markdown_table(("step", "expected", "decision", "why"), rows)) if rows else ""
+        steps.value = html_table(("step", "expected", "decision", "why"), rows) if rows else ""
+
+    def keep_or_end(measurement: Measurement) -> None:
+        keep(measurement)
+        if cancelled.is_set():
+            raise Cancelled
+
+    walk.process = dataclasses.replace(walk.process, on_measurement=keep_or_end)
 
     def work(change: Change) -> None:
         try:
@@ -44,10 +60,12 @@ def hand_panel(walk: Walk) -> VBox:
                 walk.begin()
             step = walk.step(change)
             message.value = escape(f"{'Kept' if step.kept else 'Rejected'}: {step.why}.")
+        except Cancelled:
+            message.value = "Cancelled: the step in hand is dropped, and the walk stays where it was."
         except Exception as error:  # raised in a thread, nobody would see it
             message.value = escape(f"Ended in an error: {error}")
         finally:
-            attempt.disabled = False
+            cancel.disabled, attempt.disabled = True, False
             refresh()
 
     def on_try(button: widgets.Button) -> None:
@@ -61,14 +79,21 @@ def hand_panel(walk: Walk) -> VBox:
         except ValueError as error:
             message.value = escape(str(error))
             return
-        button.disabled = True
+        button.disabled, cancel.disabled = True, False
+        cancelled.clear()
         message.value = f"Measuring on {walk.process.pairs} seeds, the best so far beside it."
         threading.Thread(target=work, args=(change,), daemon=True).start()
 
+    def on_cancel(button: widgets.Button) -> None:
+        button.disabled = True
+        cancelled.set()
+        message.value = "Cancelling: the measurement under way is brought to its end."
+
     name.observe(refresh, names="value")
     attempt.on_click(on_try)
+    cancel.on_click(on_cancel)
     refresh()
-    return panel([name, value, expectation, attempt, message, steps])
+    return panel([name, value, expectation, beside(attempt, cancel), message, steps])
 
 
 def _plain(text: str) -> bool | int | float | str:

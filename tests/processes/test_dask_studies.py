@@ -1,0 +1,51 @@
+"""Studies on the workers of a Dask scheduler, which share a journal."""
+
+import json
+import os
+
+import psutil
+import pytest
+from searches import METER, PROBLEM, SPACE
+
+from sutrolib.cluster import open_cluster
+from sutrolib.meters import WallTime
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.samplers import RandomSearch
+from sutrolib.processes.workers import improve_together
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a scheduler with two workers of this machine."""
+    from distributed import LocalCluster
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(**options) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_workers_of_a_scheduler_share_a_study_and_one_that_is_killed_takes_no_finished_trial_along(tmp_path, scheduler):
+    seen, killed = [], []
+
+    def watch(trial):
+        seen.append(trial.number)
+        if len(seen) == 3:
+            with open_cluster(None, scheduler) as cluster:
+                address = next(iter(cluster.workers()))
+                psutil.Process(cluster.client.run(os.getpid, workers=[address])[address]).kill()
+            killed.append(address)
+
+    search = RandomSearch(pairs=2, store=tmp_path / "study.log", on_trial=watch)
+    study = improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=30), scheduler=scheduler)
+    assert killed
+    assert len(study.trials) == len({trial.proposal.key for trial in study.trials}) == 30
+    assert sorted(seen) == sorted(trial.number for trial in study.trials)
+    entries = [json.loads(line) for line in (tmp_path / "study.log").read_text().splitlines()]
+    workers = {entry["user_attr"]["worker"]["pid"] for entry in entries if "worker" in entry.get("user_attr", {})}
+    assert len(workers - {os.getpid()}) >= 2, "the trials were not made by the workers"
+
+
+def test_a_timed_study_needs_a_worker_that_meters(tmp_path, scheduler):
+    search = RandomSearch(store=tmp_path / "study.log")
+    with pytest.raises(OSError, match="no worker with the resource meter, which timed trials need"):
+        improve_together(search, PROBLEM, SPACE, WallTime(), SearchBudget(trials=2), scheduler=scheduler)
