@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +74,8 @@ def prepare(
         raise ValueError(f"there is no run to resume in {folder}; leave out --resume to begin one there")
     folder = (folder or (batch_records.newest_batch() if resume else new_run_folder())).resolve()
     (folder / batch_records.RECORDS).mkdir(parents=True, exist_ok=True)  # from now on there is a run to resume
+    if not resume:
+        batch_records.note_begun(folder)
     library = provenance.library()
     wanted = {job.identity(library): job for job in jobs}
     before = {outcome.identity: outcome for outcome in batch_records.read_all(folder)}
@@ -82,7 +85,7 @@ def prepare(
     taken = {identity: outcome.number for identity, outcome in before.items()}
     free = (number for number in itertools.count(1) if number not in taken.values())
     others = [outcome.notebook for identity, outcome in before.items() if identity not in left]
-    tickets = []
+    tickets, order = [], secrets.token_hex(4)
     for identity, job in left.items():
         number = taken.get(identity) or next(free)
         alone = names.count(job.notebook.name) == 1 and job.notebook.name not in others
@@ -90,8 +93,9 @@ def prepare(
         environment = {
             "SUTRO_FIGURES": str(places.ROOT / "figures" if keep_figures else figures),
             "SUTRO_LEDGER": str(places.ledger().resolve()),  # notebooks run in a folder of their own
+            "SUTRO_EXAM": str(places.exam().resolve()),
         }
-        tickets.append(Ticket(number, identity, job, folder, environment))
+        tickets.append(Ticket(number, identity, job, folder, environment, order=order))
     return Batch(folder, tuple(tickets), done, len(jobs) - len(wanted))
 
 
@@ -135,21 +139,22 @@ def _carry_out(
     limit: int | None,
     execute: Callable[[Ticket], Outcome] | None,
 ) -> list[Outcome]:
+    batch_run.sweep(batch.folder)  # what a command that was killed had left running is called back
     reporter.batch_started(batch)
     source = _source(batch.tickets, reporter, cluster, limit, execute)
     tables = Tables(batch.folder)
     outcomes = list(batch.done)
-    try:
-        for outcome in source:
-            outcomes.append(outcome)
-            tables.add(outcome)
-            reporter.job_ended(outcome)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        source.close()
-        batch_run.sweep(batch.folder)
-        tables.finish()
+    with ExitStack() as stack:  # each of these is done, whatever becomes of the others; the last comes first
+        stack.callback(tables.finish)
+        stack.callback(batch_run.sweep, batch.folder)
+        stack.callback(source.close)
+        try:
+            for outcome in source:
+                outcomes.append(outcome)
+                tables.add(outcome)
+                reporter.job_ended(outcome)
+        except KeyboardInterrupt:
+            pass
     return sorted(outcomes, key=lambda outcome: outcome.number)
 
 

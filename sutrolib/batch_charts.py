@@ -40,7 +40,23 @@ class Panel:
     x: str
     by: tuple[str, ...]
     points: tuple[tuple[Any, tuple[Any, ...], float], ...]  # the x, the setting, the value
-    expected: tuple[float, float] | None = None
+    ranges: tuple[tuple[float, float] | None, ...] = ()  # what was expected of each point: it may depend on the run
+
+    @property
+    def stated(self) -> bool:
+        """Whether anything was expected of any run."""
+        return any(self.ranges)
+
+    @property
+    def kept(self) -> bool:
+        """Whether every value lies where its own run expected it."""
+        pairs = zip(self.points, self.ranges, strict=True)
+        return all(span is None or span[0] <= value <= span[1] for (*_, value), span in pairs)
+
+    @property
+    def shade(self) -> tuple[float, float] | None:
+        """The range that every run expected; None where they differ."""
+        return self.ranges[0] if len(set(self.ranges)) == 1 else None
 
     @property
     def swing(self) -> float:
@@ -86,15 +102,19 @@ def panels_of(outcomes: Iterable[Outcome]) -> list[Panel]:
         x = max(names, key=lambda name: _worth(name, runs))
         by = tuple(name for name in names if name != x and name not in REPEATS)
         quantities = list(dict.fromkeys(quantity for run in runs for quantity in run.results))
-        for quantity in sorted(quantities, key=lambda quantity: expected(runs[0], quantity) is None):
-            points = tuple(
-                (run.parameters.get(x), tuple(run.parameters.get(name) for name in by), value)
+        for quantity in sorted(quantities, key=lambda quantity: not any(expected(run, quantity) for run in runs)):
+            there = [
+                (run, value)
                 for run in runs
                 if (value := number(run.results.get(quantity))) is not None and math.isfinite(value)
+            ]
+            points = tuple(
+                (run.parameters.get(x), tuple(run.parameters.get(name) for name in by), value) for run, value in there
             )
             if len(points) > 1:
+                ranges = tuple(expected(run, quantity) for run, _ in there)
                 kind = next((run.kinds[quantity] for run in runs if quantity in run.kinds), "")
-                panels.append(Panel(notebook, quantity, kind, x, by, points, expected(runs[0], quantity)))
+                panels.append(Panel(notebook, quantity, kind, x, by, points, ranges))
     return panels
 
 
@@ -126,12 +146,14 @@ def _draw_panels(panels: Sequence[Panel]) -> tuple[Figure, str]:
         ax.set_axis_off()
     title = title_of(panels)
     figure.suptitle(_wrapped(title, int(size[0] / 0.1)), x=0.01, ha="left", fontsize=11, fontweight="bold")
-    if any(panel.expected for panel in shown):
+    shaded = any(panel.shade for panel in shown)
+    if shaded:
         figure.supxlabel("shaded: as expected", fontsize=9, color="#666666")
     names = "; ".join(f"{p.quantity} of {p.notebook} over {p.x}" for p in shown)
     level = f" The same in every run: {len(panels) - len(moving)} quantities." if len(panels) > len(moving) else ""
     more = f" Only in results.csv: {len(moving) - len(shown)} more." if len(moving) > len(shown) else ""
-    return figure, f"{title}. Panels, with the expected range shaded: {names}.{level}{more}"
+    told = ", with the expected range shaded where it is the same for every run" if shaded else ""
+    return figure, f"{title}. Panels{told}: {names}.{level}{more}"
 
 
 def _shared_out(panels: Sequence[Panel]) -> list[Panel]:
@@ -150,8 +172,8 @@ def title_of(panels: Sequence[Panel]) -> str:
     most = max(panels, key=lambda panel: panel.swing)
     values = [value for *_, value in most.points]
     parameters = " and ".join(dict.fromkeys(name for panel in panels for name in (panel.x, *panel.by)))
-    stated = [panel for panel in panels if panel.expected]
-    kept = sum(all(p.expected[0] <= value <= p.expected[1] for *_, value in p.points) for p in stated if p.expected)
+    stated = [panel for panel in panels if panel.stated]
+    kept = sum(panel.kept for panel in stated)
     if most.swing:
         range_ = f"from {min(values):.3g} to {max(values):.3g}"
         moved = f"{most.quantity!r} ({most.notebook}) moves most, {range_}"
@@ -167,8 +189,8 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     colours = (BLACK, RED, PURPLE, GREY)
     values = [value for *_, value in panel.points]
     room = 0.25 * (max(values) - min(values)) or 0.1 * abs(values[0]) or 1.0
-    if panel.expected:
-        ax.axhspan(*panel.expected, color=GREY, alpha=0.15, lw=0)
+    if panel.shade:
+        ax.axhspan(*panel.shade, color=GREY, alpha=0.15, lw=0)
     ax.set_ylim(min(values) - room, max(values) + room)  # by the values: what was expected may be far wider
     settings = list(dict.fromkeys(setting for _, setting, _ in panel.points))
     if len(settings) > len(MARKS):  # more series than can be told apart: they become repeats

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import queue
+import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sutrolib import batch_records
+from sutrolib.batch_plan import Notebook
 from sutrolib.batch_records import INTERRUPTED, Outcome
-from sutrolib.batch_run import KILLED_TWICE, BegunBefore, OtherLibrary, Ticket, attempt
-from sutrolib.cluster import Cluster, Worker, result_of
+from sutrolib.batch_run import KILLED_TWICE, BegunBefore, Ticket, attempt
+from sutrolib.cluster import Cluster, OtherLibrary, Worker, result_of
 
 if TYPE_CHECKING:
     from distributed import Future
 
     from sutrolib.batch import Reporter
 
-ATTEMPTS = 2
+MOST_ATTEMPTS = 2
+MOST_MISSES = 10  # workers that may be lost with a run before they begin it
+NEVER_BEGUN = f"{MOST_MISSES} workers were lost before they began it"
 POLL = 0.3  # seconds between two looks at who is still there
 GRACE = 60  # seconds to wait for a worker that could take what is left
 
@@ -43,14 +48,14 @@ class _Begun:
         return time.monotonic() - self.since
 
 
-def check(tickets: Sequence[Ticket], workers: Sequence[Worker], where: str) -> None:
+def check(notebooks: Sequence[Notebook], workers: Sequence[Worker], where: str) -> None:
     """Raise OSError where there is no worker at all, and ValueError where none may take a run that meters."""
     if not workers:
         raise OSError(
             f"the scheduler at {where} has no workers: start some by"
             f" 'dask worker {where} --nthreads 1 --resources meter=1'"
         )
-    metering = [ticket.job.notebook.name for ticket in tickets if ticket.job.notebook.meter]
+    metering = [notebook.name for notebook in notebooks if notebook.meter]
     if metering and not any(worker.meters for worker in workers):
         raise ValueError(
             f"none of the {len(workers)} workers at {where} has the resource meter, which {metering[0]} needs: start"
@@ -100,6 +105,7 @@ class _Crew:
         self.running: dict[str, _Begun] = {}
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.shunned: dict[str, str] = {}  # the worker that was lost with a run
+        self.misses: Counter[str] = Counter()  # how often a run's worker was lost before it began it
         self.progress = time.monotonic()
 
     def hand_out(self, workers: dict[str, Worker]) -> None:
@@ -155,7 +161,7 @@ class _Crew:
         except OtherLibrary as other:
             raise ValueError(
                 f"worker {worker.name} has sutrolib {str(other)[:12]} and this command {ticket.library[:12]}:"
-                " give both the same checkout"
+                " give both the same checkout, and start the worker anew"
             ) from None
         except ModuleNotFoundError as missing:
             if missing.name and missing.name.split(".")[0] == "sutrolib":
@@ -185,17 +191,24 @@ class _Crew:
     def _lose(self, begun: _Begun) -> Iterator[Outcome]:
         """A run's worker is gone: it had recorded how the run ended, or it is tried once more, or given up."""
         ticket = begun.ticket
+        never_begun = ticket.withdraw()
         self._cancel([begun])
         if recorded := batch_records.read(ticket.folder, ticket.identity):
             yield recorded
             return
-        again = ticket.attempt < ATTEMPTS
+        if never_begun:  # the same attempt, under another name: so nobody who was asked before can still begin it
+            self.misses[ticket.identity] += 1
+            again = self.misses[ticket.identity] < MOST_MISSES
+            next_ = dataclasses.replace(ticket, order=secrets.token_hex(4))
+        else:
+            again = ticket.attempt < MOST_ATTEMPTS
+            next_ = dataclasses.replace(ticket, attempt=ticket.attempt + 1)
         self.reporter.job_lost(ticket, again)
         if again:
             self.shunned[ticket.identity] = begun.worker.address
-            self.pending.insert(0, dataclasses.replace(ticket, attempt=ticket.attempt + 1))
+            self.pending.insert(0, next_)
         else:
-            yield self._failed(begun, KILLED_TWICE)
+            yield self._failed(begun, NEVER_BEGUN if never_begun else KILLED_TWICE)
 
     def _failed(self, begun: _Begun, error: str) -> Outcome:
         begun.ticket.call_back()
@@ -207,8 +220,8 @@ class _Crew:
         """What was running, as it ended by then: the rest is interrupted."""
         for key, begun in list(self.running.items()):
             del self.running[key]
+            self._cancel([begun])  # before the look: what a worker records from now on would be overwritten
             recorded = batch_records.read(begun.ticket.folder, begun.ticket.identity)
-            self._cancel([begun])
             yield recorded or self._failed(begun, INTERRUPTED)
 
     def call_back(self) -> None:

@@ -11,13 +11,15 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sutrolib import places
+from sutrolib import places, provenance
 from sutrolib.files import write_json
 
 RECORDS = "records"
+BATCH = "batch.json"  # says when the batch was begun
 INTERRUPTED = "interrupted"
 
 
@@ -110,12 +112,27 @@ def newest_of_each(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return sorted(newest.values(), key=lambda outcome: (outcome.number, outcome.when))
 
 
+def note_begun(folder: Path) -> None:
+    """Write down that a batch is begun in this folder now."""
+    write_json(folder / BATCH, {"begun": provenance.now()})
+
+
 def newest_batch() -> Path:
-    """The folder of the batch that was begun last. Raises ValueError where there is none."""
-    folders = sorted(path.parent for path in places.RUNS.glob(f"*/{RECORDS}"))
+    """The folder of the batch that was begun last, of those with a record. Raises ValueError where there is none."""
+    folders = {path.parent.parent for path in places.RUNS.glob(f"*/{RECORDS}/*.json")}
     if not folders:
         raise ValueError(f"there is no run to resume in {places.RUNS}; name its folder by -o, or leave out --resume")
-    return folders[-1]
+    return max(folders, key=lambda folder: (_begun(folder), folder.name))
+
+
+def _begun(folder: Path) -> datetime:
+    """When a batch was begun; where that is not written down, when its first record was."""
+    try:
+        begun = datetime.fromisoformat(json.loads((folder / BATCH).read_text(encoding="utf-8"))["begun"])
+        return begun if begun.tzinfo else begun.replace(tzinfo=UTC)
+    except (OSError, ValueError, KeyError, TypeError):
+        first = min(path.stat().st_mtime for path in (folder / RECORDS).glob("*.json"))
+        return datetime.fromtimestamp(first, UTC)
 
 
 def _storable(value: Any) -> Any:

@@ -24,6 +24,7 @@ from typing import Any
 from sutrolib import batch_records, places, provenance
 from sutrolib.batch_plan import Job, read_notebook
 from sutrolib.batch_records import INTERRUPTED, Outcome
+from sutrolib.cluster import OtherLibrary
 from sutrolib.findings import finding_in
 from sutrolib.kernel import RUN
 
@@ -36,15 +37,12 @@ class BegunBefore(Exception):
     """This attempt was begun before, by a worker that is no longer there; or it was called back."""
 
 
-class OtherLibrary(Exception):
-    """The worker would run another version of the library than the one that asks it to."""
-
-
 @dataclass(frozen=True)
 class Ticket:
     """A run to be made: the job, its number and identity, where it goes, and which attempt at it this is.
 
     ``environment`` is for the kernel. ``library`` is the version that is asked for; any will do where it is empty.
+    ``order`` is of the command that asks: what an earlier one left running does not take this one's file for its own.
     """
 
     number: int
@@ -55,6 +53,7 @@ class Ticket:
     attempt: int = 1
     worker: str = ""
     library: str = ""
+    order: str = ""
 
     @property
     def output(self) -> Path:
@@ -64,7 +63,7 @@ class Ticket:
     @property
     def waiting(self) -> Path:
         """The file that stands for this attempt until it is begun."""
-        return self.folder / ATTEMPTS / f"{self.identity}-{self.attempt}.waiting"
+        return self.folder / ATTEMPTS / f"{self.identity}-{self.order}-{self.attempt}.waiting"
 
     @property
     def running(self) -> Path:
@@ -72,12 +71,24 @@ class Ticket:
         return self.waiting.with_suffix(".running")
 
     def announce(self) -> None:
-        """Have the attempt wait for whoever begins it; how the run ended in another batch is no longer its record."""
+        """Have the attempt wait for whoever begins it, and call back all others at this run.
+
+        How the run ended in another batch is no longer its record.
+        """
         if self.attempt == 1:
             batch_records.forget(self.folder, self.identity)
-        self.running.unlink(missing_ok=True)
         self.waiting.parent.mkdir(parents=True, exist_ok=True)
+        for other in self.waiting.parent.glob(f"{self.identity}-*"):
+            other.unlink(missing_ok=True)
         self.waiting.touch()
+
+    def withdraw(self) -> bool:
+        """Keep the attempt from being begun; False where it was, or was called back."""
+        try:
+            self.waiting.unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def call_back(self) -> None:
         """End the attempt: it is not begun any more, and where it is running, its kernel ends."""
@@ -120,9 +131,12 @@ def attempt(ticket: Ticket, execute: Callable[[Ticket], Outcome]) -> Outcome:
 
 
 def sweep(folder: Path) -> None:
-    """Take away what is left when no run is going on: the folder of the attempts, and what was cut short in writing."""
-    for unfinished in (folder / batch_records.RECORDS).glob(".*.tmp"):
-        unfinished.unlink(missing_ok=True)
+    """Take away what is left when no run of ours is going on: the attempts, and what was cut short in writing.
+
+    The folder's lock is ours: so an attempt that is still there is of a command that was killed, and is called back.
+    """
+    for left in (*(folder / batch_records.RECORDS).glob(".*.tmp"), *(folder / ATTEMPTS).glob("*")):
+        left.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (folder / ATTEMPTS).rmdir()
 
@@ -143,11 +157,11 @@ def execute(ticket: Ticket, on_cell: Callable[[int], None] = lambda cell: None) 
     return ticket.ended(time.perf_counter() - began, error, **run, **_found(ticket.output))
 
 
-def _what_is_run(ticket: Ticket) -> dict[str, str]:
-    """The identity of what is on disk now, which may have been edited since the batch was planned."""
+def _what_is_run(ticket: Ticket) -> dict[str, Any]:
+    """What is on disk now, which may have been edited since the batch was planned: its identity and parameters."""
     library = provenance.library()
     job = dataclasses.replace(ticket.job, notebook=read_notebook(ticket.job.notebook.path))
-    return {"library": library, "identity": job.identity(library)}
+    return {"library": library, "identity": job.identity(library), "parameters": job.values, "label": job.label}
 
 
 def _execute(ticket: Ticket, on_cell: Callable[[int], None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -47,20 +48,31 @@ class Tables:
             self._write(list(self.known.values()))
 
     def finish(self) -> None:
-        """Write the tables of all records there are, and draw the figure that compares them."""
-        from sutrolib.batch_charts import compare
+        """Write the tables of all records there are, and then draw the figure that compares them.
 
-        outcomes = batch_records.read_all(self.folder)
-        if outcomes:
-            self._write(outcomes, compare(batch_records.newest_of_each(outcomes), self.folder / FIGURE))
+        A figure that cannot be drawn costs no row: findings.md and a line on stderr say why there is none.
+        """
+        outcomes = batch_records.newest_of_each(batch_records.read_all(self.folder))
+        if not outcomes:
+            return
+        self._write(outcomes)
+        try:
+            from sutrolib.batch_charts import compare
 
-    def _write(self, outcomes: Sequence[Outcome], figure: str = "") -> None:
+            above = _picture(compare(outcomes, self.folder / FIGURE))
+        except Exception as failure:  # whatever it is, the runs are what counts
+            words = f"The figure that compares the runs could not be drawn: {type(failure).__name__}: {failure}"
+            print(words, file=sys.stderr)
+            above = f"{_harmless(words)}\n\n"
+        write_atomically(self.folder / FINDINGS, _findings(outcomes, above).encode())
+
+    def _write(self, outcomes: Sequence[Outcome]) -> None:
         began = time.monotonic()
         outcomes = batch_records.newest_of_each(outcomes)
         header, rows = tidy(outcomes)
         write_atomically(self.folder / f"{RESULTS}.csv", _csv(header, rows))
         write_atomically(self.folder / f"{RESULTS}.parquet", _parquet(header, rows))
-        write_atomically(self.folder / FINDINGS, _findings(outcomes, figure).encode())
+        write_atomically(self.folder / FINDINGS, _findings(outcomes).encode())
         self.last = time.monotonic()
         self.took = self.last - began
 
@@ -143,8 +155,8 @@ def _arrow(kind: type) -> pa.DataType:
     return {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}[kind]
 
 
-def _findings(outcomes: Sequence[Outcome], figure: str) -> str:
-    """A row for each run, in Markdown, under the figure with its description. Nothing in it is taken for HTML."""
+def _findings(outcomes: Sequence[Outcome], above: str = "") -> str:
+    """A row for each run, in Markdown, under what is to stand above. Nothing in it is taken for HTML."""
     header = ["run", "seconds", "status", "sign", "finding", "error"]
     rows = [
         [
@@ -155,6 +167,13 @@ def _findings(outcomes: Sequence[Outcome], figure: str) -> str:
         ]
         for outcome in outcomes
     ]
-    described = escape(" ".join(figure.split()), quote=False).replace("[", "(").replace("]", ")")
-    picture = f"![{described}]({FIGURE}.png)\n\n" if figure else ""
-    return f"{picture}{markdown_table(header, rows)}\n"
+    return f"{above}{markdown_table(header, rows)}\n"
+
+
+def _picture(words: str) -> str:
+    """The figure with its description, in Markdown; empty where none was drawn."""
+    return f"![{_harmless(words)}]({FIGURE}.png)\n\n" if words else ""
+
+
+def _harmless(words: str) -> str:
+    return escape(" ".join(words.split()), quote=False).replace("[", "(").replace("]", ")")

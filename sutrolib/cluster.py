@@ -4,7 +4,8 @@ A worker of this machine is a process of one thread. Only the first has the reso
 it never runs twice at once on one host; on a cluster of several machines, one worker for each host is started with it.
 
 Nothing needs to be installed for the workers but what requirements.txt lists: a task puts the checkout that it was sent
-from on the worker's path, which has to be on a disk that they share.
+from on the worker's path, which has to be on a disk that they share. A worker that imported the library before it was
+edited imports it anew.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import sutrolib
+from sutrolib import provenance
 from sutrolib.places import ROOT
 
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ METER = "meter"
 LOOPBACK = "127.0.0.1"
 PATIENCE = 10  # seconds for a scheduler to answer
 GATHER = 10  # seconds for a result to arrive
+IMPORTED = "imported"  # what a process notes on the package sutrolib: the checkout and version that it has of it
+
+
+class OtherLibrary(Exception):
+    """The worker would run another version of the library than the one that asks it to."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,14 @@ class Worker:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Workers that functions can be sent to. ``local`` says whether they are processes of this machine, our own."""
+    """Workers that functions can be sent to. ``local`` says whether they are processes of this machine, our own.
+
+    ``version`` is the library's that they are to have imported; any will do where it is empty.
+    """
 
     client: Client
     local: bool
+    version: str = ""
 
     @property
     def dashboard(self) -> str:
@@ -53,9 +65,14 @@ class Cluster:
 
     def workers(self) -> dict[str, Worker]:
         """The workers there are now, by address. Raises OSError where the scheduler is gone."""
-        found = self.client.scheduler_info()["workers"]  # the last that were known, where it does not answer
-        if self.client.status != "running":
-            raise OSError("the Dask scheduler does not answer any more; what was running is lost")
+        gone = "the Dask scheduler does not answer any more; what was running is lost"
+        if self.client.status != "running" or self.client.scheduler is None:
+            raise OSError(gone)
+        try:
+            # Not by scheduler_info(), whose answer the client overwrites every other second with one without workers.
+            found = self.client.sync(self.client.scheduler.identity, n_workers=-1)["workers"]
+        except (OSError, TimeoutError) as error:
+            raise OSError(gone) from error
         return {address: _worker(address, about) for address, about in found.items()}
 
     @staticmethod
@@ -66,10 +83,14 @@ class Cluster:
     def submit(
         self, function: Callable[..., Any], *arguments: Any, worker: str | None = None, meter: bool = False
     ) -> Future[Any]:
-        """Run a function of this library on a worker, or on the one of this address, with its meter if asked for."""
+        """Run a function of this library on a worker, or on the one of this address, with its meter if asked for.
+
+        The task raises OtherLibrary where the worker finds another version of the library than is asked for.
+        """
         return self.client.submit(
             _carrier(),
             str(ROOT),
+            self.version,
             pickle.dumps((function, arguments)),
             workers=None if worker is None else [worker],
             resources={METER: 1} if meter else None,
@@ -96,7 +117,14 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
             client = stack.enter_context(_client_of(scheduler))
         else:
             client = stack.enter_context(_local(jobs or os.cpu_count() or 1))
-        yield Cluster(client, local=not scheduler)
+        yield Cluster(client, local=not scheduler, version=_own_version() if scheduler else "")
+
+
+def _own_version() -> str:
+    """The library's version, noted for this process too: it may be a worker itself, and keeps what it has imported."""
+    version = provenance.library()
+    setattr(sutrolib, IMPORTED, (str(ROOT), version))
+    return version
 
 
 @contextmanager
@@ -193,20 +221,45 @@ def _worker(address: str, about: Mapping[str, Any]) -> Worker:
     return Worker(address, short if name == address else name, bool(about.get("resources", {}).get(METER)))
 
 
-def _carrier() -> Callable[[str, bytes], Any]:
+def _carrier() -> Callable[[str, str, bytes], Any]:
     """A function that calls another one, at home in the checkout of ``root``.
 
     It is local to this one so that it is sent as it is, not by a name that a worker or scheduler would have to import.
+    A worker outlives many commands, and keeps what it once imported: where that is not of this checkout and version, it
+    forgets it and imports anew. It cannot where torch has the library's operators, which are registered for good.
     """
+    note = IMPORTED
 
-    def call_in_checkout(root: str, call: bytes) -> Any:
+    def call_in_checkout(root: str, version: str, call: bytes) -> Any:
+        import importlib
         import os
         import pickle
         import sys
+        import threading
 
-        if "sutrolib" not in sys.modules and os.path.isdir(root):  # noqa: PTH112
-            sys.path.insert(0, root)
-        function, arguments = pickle.loads(call)
+        def imported() -> tuple[str, str]:
+            about = importlib.import_module("sutrolib.provenance")
+            return getattr(sys.modules["sutrolib"], note, None) or (str(about.ROOT), about.library())
+
+        there = os.path.isdir(root)  # noqa: PTH112
+        lock = sys.__dict__.setdefault("_sutrolib_imports", threading.Lock())  # a worker may have several threads
+        with lock:
+            if version and "sutrolib" in sys.modules:
+                found = imported()
+                if found[1] != version or (there and found[0] != root):
+                    if "sutrolib.models.kernels" in sys.modules:
+                        raise importlib.import_module("sutrolib.cluster").OtherLibrary(found[1])
+                    for name in [name for name in sys.modules if name.partition(".")[0] == "sutrolib"]:
+                        del sys.modules[name]
+                    importlib.invalidate_caches()
+            if there and "sutrolib" not in sys.modules:
+                sys.path[:] = [root, *(path for path in sys.path if path != root)]
+            if version:
+                found = imported()
+                if found[1] != version:
+                    raise importlib.import_module("sutrolib.cluster").OtherLibrary(found[1])
+                setattr(sys.modules["sutrolib"], note, found)
+            function, arguments = pickle.loads(call)
         return function(*arguments)
 
     return call_in_checkout

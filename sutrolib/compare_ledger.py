@@ -25,6 +25,7 @@ from sutrolib.meters.base import Kind
 
 WORKING = "ledger"  # the name of the ledger as it is
 SCORED = "score"
+TIMEOUT = 60  # seconds for git to answer
 
 
 def commit_of(name: str) -> str:
@@ -40,10 +41,13 @@ def recent_commits(count: int = 3) -> list[str]:
 
 
 def at_commit(commit: str) -> list[Measurement]:
-    """The ledger as it was committed; empty where there was none. Damaged files are left out."""
-    packed = _git("archive", "--format=tar", commit, "--", _inside())
-    if not packed:
+    """The ledger as it was committed; empty where there was none. Damaged files are left out.
+
+    Raises OSError where git does not hand it out: no answer is not an empty ledger.
+    """
+    if not _asked("ls-tree", "--name-only", commit, "--", _inside()):
         return []
+    packed = _asked("archive", "--format=tar", commit, "--", _inside())
     with tempfile.TemporaryDirectory(prefix="sutro-ledger-") as folder:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder, filter="data")  # refuses what would lie outside the folder
@@ -55,10 +59,21 @@ def _inside() -> str:
 
 
 def _git(*arguments: str) -> bytes:
+    """What git says, empty where it fails."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=places.ROOT, capture_output=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
+        return _asked(*arguments)
+    except OSError:
         return b""
+
+
+def _asked(*arguments: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=places.ROOT, capture_output=True, timeout=TIMEOUT, check=True)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()
+        raise OSError(f"git {arguments[0]} failed in {places.ROOT}: {said or error}") from error
+    except subprocess.SubprocessError as error:
+        raise OSError(f"git {arguments[0]} in {places.ROOT} did not end within {TIMEOUT} s; try it again") from error
     return done.stdout
 
 

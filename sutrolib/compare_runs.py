@@ -124,10 +124,13 @@ def _circumstances(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[
 
 
 def _sources(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[str]:
-    """Notebooks whose source changed: the same parameters and version, and yet another identity."""
+    """Notebooks whose source changed: the same parameters and version, and yet another identity.
+
+    A run that was killed or interrupted has no version, and the identity that was planned with one.
+    """
 
     def known(outcomes: Sequence[Outcome]) -> dict[tuple[str, Any, str], str]:
-        return {(_case(o), o.parameters.get(SEED), o.library): o.identity for o in outcomes if o.identity}
+        return {(_case(o), o.parameters.get(SEED), o.library): o.identity for o in outcomes if o.identity and o.library}
 
     before, after = known(first), known(second)
     changed = {json.loads(key[0])[0] for key in before if key in after and before[key] != after[key]}

@@ -98,7 +98,7 @@ def gather(period: Period, wanted: Sequence[str] = (), ledger: Ledger | None = N
 
     Of each notebook the newest executed copy counts: the committed one, or that of a run under data/runs/. ``wanted``
     may also name executed copies, or folders of runs: of those every copy counts.
-    Raises ValueError for a name that is neither, and OSError for a file that cannot be read.
+    Raises ValueError for a name that is neither, and for a file named by itself that cannot be read.
     """
     ledger = ledger or Ledger()
     measurements, damaged = ledger.read()
@@ -137,18 +137,36 @@ def _candidates(period: Period, wanted: Sequence[str]) -> tuple[list[Executed], 
     for path in paths:
         if not path.exists():
             raise ValueError(f"--notebooks {path}: there is no such file or folder; name an executed notebook or a run")
-    kept = [read_executed(file) for path in paths for file in (path.rglob("*.ipynb") if path.is_dir() else [path])]
-    names, unreadable = [name for name in wanted if not _is_path(name)], []
+    kept = [read_executed(path) for path in paths if not path.is_dir()]
+    unreadable: list[str] = []
+    for folder in filter(Path.is_dir, paths):
+        found, bad = _readable(_notebooks_in(folder), folder.resolve().parent)
+        kept, unreadable = kept + found, unreadable + bad
+    names = [name for name in wanted if not _is_path(name)]
     if names or not paths:
-        executed = [read_executed(path) for path in _committed(names)]
-        for path in _copies(period, names):
-            try:
-                executed.append(read_executed(path))
-            except ValueError:
-                unreadable.append(path.relative_to(places.RUNS).as_posix())
-        kept += _newest(executed)
-    shown = [copy for copy in kept if not copy.name.startswith(MEETINGS)]
-    return sorted(shown, key=lambda copy: (copy.name, copy.when)), tuple(unreadable)
+        copies, bad = _readable(_copies(period, names), places.RUNS)
+        kept += _newest([*(read_executed(path) for path in _committed(names)), *copies])
+        unreadable += bad
+    shown = {copy.path.resolve(): copy for copy in kept if not copy.name.startswith(MEETINGS)}  # each file once
+    return sorted(shown.values(), key=lambda copy: (copy.name, copy.when)), tuple(dict.fromkeys(unreadable))
+
+
+def _readable(paths: Iterable[Path], root: Path) -> tuple[list[Executed], list[str]]:
+    """What can be read of these files, and the names below ``root`` of those that cannot."""
+    executed, unreadable = [], []
+    for path in paths:
+        try:
+            executed.append(read_executed(path))
+        except ValueError:
+            unreadable.append(path.relative_to(root).as_posix())
+    return executed, unreadable
+
+
+def _notebooks_in(folder: Path) -> list[Path]:
+    """The notebooks below a folder, without those that Jupyter puts aside while it saves."""
+    folder = folder.resolve()
+    there = (path for path in folder.rglob("*.ipynb") if path.is_file())
+    return sorted(path for path in there if ".ipynb_checkpoints" not in path.relative_to(folder).parts)
 
 
 def _is_path(name: str) -> bool:

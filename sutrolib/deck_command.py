@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     if pdf:
         browser()  # before anything is read: without one there will be no PDF
     target = Path(options.output or f"deck.{options.format}")
-    if target.is_dir():
+    if target.is_dir() or str(options.output).endswith(("/", "\\")):
         raise ValueError(f"-o {target} is a folder, accepted is the name of a file, such as {target / 'deck.html'}")
     meeting = gather(period_of(options.since), options.notebooks)
     use_style()

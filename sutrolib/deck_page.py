@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sutrolib.cube import COLOURS, Axis
-from sutrolib.deck_parts import LONG, LONGER, Slide
+from sutrolib.deck_parts import LONG, LONGER, SHORT, Slide
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {"process": "▲", "metric": "■", "problem": "●"}  # so that colour is not what tells the axes apart
-SHORT = 14  # letters of a cell that stays on one line
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "manifest"}
 
 _LINK = re.compile(r"\[([^\[\]]+)\]\(([^()\s]+)\)")
@@ -53,6 +52,7 @@ def render(slides: Sequence[Slide], title: str) -> str:
         emblem=Markup(_emblem()),
         colours=MARKS | {slide.axis: "" for slide in slides if slide.axis not in MARKS},
         inline=lambda text: inline(text, anchors),
+        numbers={slide.key: number for number, slide in enumerate(slides, start=1)},
         length=_length,
         tone=_tone,
     )

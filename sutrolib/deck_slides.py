@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -12,17 +11,20 @@ from typing import TYPE_CHECKING
 from sutrolib.cube import next_steps
 from sutrolib.deck import Meeting, all_positions, frontier, path_walked
 from sutrolib.deck_parts import (
-    LONG,
-    LONGER,
-    POINTS,
+    POINT,
     ROWS,
     SIGNS,
     Slide,
     Table,
     beginning,
     day,
+    distinct,
     first_sentence,
+    heading_type,
+    lines,
+    listed,
     paged,
+    shortened,
     some,
     words_of,
 )
@@ -31,22 +33,22 @@ from sutrolib.deck_sources import Executed, Picture, Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Of headings up to this many letters: letters a line, and the height of a line, see LONG and LONGER.
-HEADINGS = ((LONG, 62, 37), (LONGER, 82, 28), (10_000, 100, 24))
 HEADER = ("quantity", "kind", "expected", "saw", "held")
 HELD = {True: "✓ yes", False: "✗ no", None: "-"}
 
 
 def slides_of(meeting: Meeting) -> list[Slide]:
     """All slides of a meeting, in order. Draws in matplotlib's present style."""
-    return [
-        title_slide(meeting),
-        cube_slide(meeting),
-        *(finding_slide(executed) for executed in meeting.found),
-        *failed_slides(meeting),
-        *sign_slides(meeting),
-        *step_slides(meeting),
-    ]
+    return distinct(
+        [
+            title_slide(meeting),
+            cube_slide(meeting),
+            *(finding_slide(executed) for executed in meeting.found),
+            *failed_slides(meeting),
+            *sign_slides(meeting),
+            *step_slides(meeting),
+        ]
+    )
 
 
 def title_slide(meeting: Meeting) -> Slide:
@@ -69,7 +71,7 @@ def title_slide(meeting: Meeting) -> Slide:
         points=("Nothing was run and nothing was measured since then; here is where we stand.",) if nothing else points,
         foot="Every number carries its kind: counted, modelled, estimated or measured. The numbers here are counted.",
         notes=(f"From {meeting.period.since:%Y-%m-%d %H:%M} to {meeting.period.until:%Y-%m-%d %H:%M} UTC.",),
-        commands=(f"python -m sutrolib deck --since {meeting.period.since:%Y-%m-%d}",),
+        commands=(f"python -m sutrolib deck --since {meeting.period.since:%Y-%m-%dT%H:%M}",),
     )
 
 
@@ -139,14 +141,15 @@ def _png(figure: Figure) -> bytes:
 
 def finding_slide(executed: Executed) -> Slide:
     """One finding: its sentence, its figure, and what was expected against what was seen."""
-    heading, rest = first_sentence(executed.finding)
+    whole, after = first_sentence(executed.finding)
+    heading, rest = shortened(whole, POINT), shortened(after, POINT)
     rows, room = executed.rows, rows_that_fit(heading, rest, executed.rows)
     left = f"; {len(rows) - room} more in the notes" if len(rows) > room else ""
     table = Table(f"Expectation against result{left}", HEADER, tuple(_cells(row) for row in rows[:room]))
     return Slide(
         key=f"finding-{re.sub(r'[^A-Za-z0-9_-]', '-', executed.key)}",
         layout="finding",
-        eyebrow=f"{executed.name.split('_')[0]} · {executed.title}",
+        eyebrow=f"{executed.name.split('_')[0]} · {shortened(executed.title, 80)}",
         heading=heading,
         lead=rest,
         axis=executed.axis,
@@ -155,9 +158,10 @@ def finding_slide(executed: Executed) -> Slide:
         tables=(table,) if rows else (),
         foot=f"{executed.key}, {day(executed.when)}, {executed.when:%H:%M} UTC ({executed.dated})",
         notes=(
+            executed.finding if (heading, rest) != (whole, after) else "",
             f"Step: {executed.step}." if executed.step else "",
             *(f"{row.quantity}: expected {row.expected}, because {row.because}." for row in rows if row.because),
-            *(f"{row.quantity}: {row.saw}{f' ({row.kind})' if row.kind else ''}." for row in rows[room:]),
+            *(_words(row) for row in rows[room:]),
             executed.then,
         ),
         commands=(executed.command,),
@@ -168,20 +172,22 @@ def finding_slide(executed: Executed) -> Slide:
 def rows_that_fit(heading: str, lead: str, rows: Sequence[Row]) -> int:
     """How many rows of the table fit below these words, on a screen of 1280 x 720, with which the type grows.
 
-    The numbers are pixels, and letters a line, of the style sheet; a test holds them against a browser.
+    The numbers are pixels, and letters a line, see HEADINGS.
     """
-    letters, high = next((n, px) for most, n, px in HEADINGS if len(heading) <= most)
-    left = 500 - high * _lines(heading, letters) - (22 * _lines(lead, 115) if lead else 0)
+    letters, high = heading_type(heading)
+    left = 500 - high * lines(heading, letters) - (22 * lines(lead, 115) if lead else 0)
     others = [max(map(len, column)) for column in zip(HEADER, *map(_cells, rows), strict=True)][1:]
     for number, row in enumerate(rows[:ROWS]):
-        left -= 12 + 19 * _lines(row.quantity, max(12, 52 - sum(others)))
+        left -= 12 + 19 * lines(row.quantity, max(12, 52 - sum(others)))
         if left < 0:
             return number
     return min(len(rows), ROWS)
 
 
-def _lines(text: str, letters: int) -> int:
-    return max(1, len(textwrap.wrap(text, letters)))
+def _words(row: Row) -> str:
+    """A row for which the table has no room, as a sentence."""
+    asked = f", expected {row.expected}: {HELD[row.held]}" if row.expected else ""
+    return f"{row.quantity}: {row.saw} ({row.kind or 'not stated'}){asked}."
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -192,21 +198,21 @@ def failed_slides(meeting: Meeting) -> Iterator[Slide]:
     """Expectations that did not hold, runs that broke off, and trainings that came to no model."""
     missed = [(executed, row) for executed in meeting.found for row in executed.rows if row.held is False]
     rows = [(e.name, row.quantity, row.kind or "not stated", row.expected, row.saw) for e, row in missed]
-    reasons = tuple(
-        f"{e.name}: {row.quantity} was expected, because {row.because}." for e, row in missed if row.because
-    )
+    reasons = [
+        f"{e.name}: {row.quantity} was expected, because {row.because}." if row.because else "" for e, row in missed
+    ]
     yield from paged(
         "failed",
         f"{some(len(rows), 'expectation')} did not hold",
         Table("What was expected and did not come", ("notebook", "quantity", "kind", "expected", "saw"), tuple(rows)),
-        notes=reasons,
+        asides=reasons,
     )
     broken = [(executed.key, executed.error) for executed in meeting.broken]
     yield from paged(
         "broken",
         f"{some(len(broken), 'notebook')} broke off",
         Table("Runs that ended in an error", ("run", "error"), tuple(broken)),
-        commands=tuple(executed.command for executed in meeting.broken),
+        commands=[executed.command for executed in meeting.broken],
     )
     counts = Counter((str(m.model["name"]), str(m.problem["name"]), m.failure) for m in meeting.failures)
     lost = [(model, problem, f"{count}", why) for (model, problem, why), count in counts.most_common()]
@@ -219,9 +225,8 @@ def failed_slides(meeting: Meeting) -> Iterator[Slide]:
     )
     unread = f"{some(meeting.damaged, 'file')} of the ledger could not be read" if meeting.damaged else ""
     copies = f"Copies that could not be read: {', '.join(meeting.unreadable)}" if meeting.unreadable else ""
-    if unread or copies:
-        points = tuple(filter(None, (unread, copies)))
-        yield Slide("unread", "text", "Some files could not be read", eyebrow="What failed", points=points)
+    points = tuple(filter(None, (unread, copies)))
+    yield from listed("unread", "Some files could not be read", points, "What failed")
 
 
 def sign_slides(meeting: Meeting) -> Iterator[Slide]:
@@ -248,7 +253,8 @@ def step_slides(meeting: Meeting) -> Iterator[Slide]:
     for step in (step for start in starts for step in next_steps(start)):
         there = points.get(step.end, 0)
         rows.append((words_of(step.start), str(step), f"{some(there, 'run')} there" if there else "★ new ground"))
-    which = "farthest new positions" if new else "farthest positions"
+    again = f"farthest positions measured since {beginning(meeting.period)}" if new else "farthest positions"
+    which = "farthest new positions" if meeting.first_reached else again
     yield from paged(
         "steps",
         f"{some(len(rows), 'single-axis step')} from the {which}",
@@ -257,11 +263,4 @@ def step_slides(meeting: Meeting) -> Iterator[Slide]:
         notes=("A step moves one axis by one rung and holds the other two.",),
     )
     said = [f"**{executed.name}**: {executed.then}" for executed in meeting.found if executed.then]
-    for start in range(0, len(said), POINTS):
-        yield Slide(
-            key=f"then-{start // POINTS + 1}",
-            layout="text",
-            eyebrow="Proposed next",
-            heading="What the notebooks propose",
-            points=tuple(said[start : start + POINTS]),
-        )
+    yield from listed("then", "What the notebooks propose", said, "Proposed next")

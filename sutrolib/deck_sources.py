@@ -1,4 +1,4 @@
-"""What an executed notebook says, read off its file for a slide: finding, expectations, first figure, time, command.
+"""What an executed notebook says, read off its file for a slide: finding, expectations, figure, time, command.
 
 Nothing is run and nothing is evaluated: outputs are JSON, text stays text, and a figure is taken only if it is a PNG.
 """
@@ -98,7 +98,7 @@ def read_executed(path: Path) -> Executed:
             sign=str(payload.get("sign", "")),
             then=str(payload.get("then", "")),
             rows=tuple(_rows(payload)),
-            picture=_first_picture(outputs),
+            picture=_picture(outputs, payload.get("figure")),
             command=_command(name, cells, payload, about),
             error=_error(outputs),
         )
@@ -139,7 +139,14 @@ def _number(value: float) -> str:
     return f"{int(value):,}" if whole else f"{value:.4g}"
 
 
-def _first_picture(outputs: list[dict[str, Any]]) -> Picture | None:
+def _picture(outputs: list[dict[str, Any]], label: object) -> Picture | None:
+    """The figure of this label, which the notebook says shows its finding; the first one where it says nothing."""
+    shown = list(_pictures(outputs))
+    return next((picture for name, picture in shown if label and name == label), shown[0][1] if shown else None)
+
+
+def _pictures(outputs: list[dict[str, Any]]) -> Iterator[tuple[object, Picture]]:
+    """Every PNG with the label that it was shown under."""
     for output in outputs:
         encoded = output.get("data", {}).get("image/png")
         if encoded is None:
@@ -149,9 +156,8 @@ def _first_picture(outputs: list[dict[str, Any]]) -> Picture | None:
         except binascii.Error:
             continue
         if png.startswith(PNG):
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
-            return Picture(png, str(alt or NO_ALT))
-    return None
+            about = output.get("metadata", {}).get("image/png", {})
+            yield about.get("label"), Picture(png, str(about.get("alt") or NO_ALT))
 
 
 def _error(outputs: list[dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ on another machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -38,9 +39,22 @@ def _parent() -> int:
 def _watch(parent: int, run: str | None) -> None:
     while os.getppid() == parent and not _called_back(run):
         time.sleep(POLL)
+    _kill_offspring()
     if os.getpgrp() == os.getpid():  # what the notebook started is of this group
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
+
+
+def _kill_offspring() -> None:
+    """Kill what the notebook started in a session of its own, too: the signal to the group does not reach it."""
+    try:
+        import psutil
+    except ImportError:
+        return
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 def _called_back(run: str | None) -> bool:

@@ -138,13 +138,14 @@ class Session:
             save(figure, self.figures / stem)
         except OSError as error:
             print(f"The figure is shown and not saved: {error}")
-        display(figure, metadata={"image/png": {"alt": alt}})
+        display(figure, metadata={"image/png": {"alt": alt, "label": label}})
         plt.close(figure)
 
-    def conclude(self, finding: str, results: Mapping[str, float | None], then: str) -> None:
+    def conclude(self, finding: str, results: Mapping[str, float | None], then: str, figure: str | None = None) -> None:
         """Show expectation against result, the sign of life, and the next step; hand the finding to the batch runner.
 
-        A result of None was not measured. Raises ValueError when a stated expectation has no result.
+        A result of None was not measured. ``figure`` is the label of the figure that shows the finding, where that is
+        not the first. Raises ValueError when a stated expectation has no result.
         """
         unanswered = [e.quantity for e in self.expectations if e.quantity not in results]
         if unanswered:
@@ -178,6 +179,7 @@ class Session:
             "sign": sign,
             "results": {k: None if v is None else float(v) for k, v in results.items()},
             "then": then,
+            "figure": figure,
             "when": now(),
             "parameters": vars(self.parameters),
             "kinds": {quantity: self.kind_of(quantity) for quantity in results},

@@ -6,10 +6,11 @@ import argparse
 import shlex
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
+from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,8 +22,10 @@ from sutrolib import batch, batch_records
 from sutrolib.batch import Batch
 from sutrolib.batch_records import Outcome
 from sutrolib.batch_run import Ticket
-from sutrolib.cluster import Cluster, open_cluster
+from sutrolib.cluster import Cluster, Worker, open_cluster
+from sutrolib.parameters import ParameterError
 
+T = TypeVar("T")
 FAILED = 1
 INTERRUPTED = 130  # as a shell has it for Ctrl-C
 RECENT = 3  # findings that stay in sight
@@ -103,7 +106,8 @@ class Board:
             attempt = "second attempt" if ticket.attempt > 1 else cell
             run = escape(f"{ticket.number}: {ticket.job.label}")
             table.add_row(escape(ticket.worker or "here"), run, _clock(time.monotonic() - since), attempt)
-        found = [Text(f"{o.label}: {o.finding}", no_wrap=True, overflow="ellipsis", style="dim") for o in self.recent]
+        recent = list(self.recent)  # this is rich's thread
+        found = [Text(f"{o.label}: {o.finding}", no_wrap=True, overflow="ellipsis", style="dim") for o in recent]
         return Group(Text(f"\n{', '.join(counts)}; {self.left()}", style="bold"), table, *found)
 
     def left(self) -> str:
@@ -138,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
     notebooks = batch.select(batch.find_notebooks(), options.notebooks)
     if not notebooks:
         raise ValueError("there are no notebooks to run")
-    jobs = batch.plan(notebooks, dict(options.parameter), dict(options.grid))
+    jobs = batch.plan(notebooks, _by_name(options.parameter), _by_name(options.grid))
     try:
         if options.jobs is None and options.scheduler is None:
             return _run(options, jobs, console, None)
@@ -149,8 +153,20 @@ def run(options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
+def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """What each parameter was given. Raises ParameterError for one that was given twice."""
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ParameterError(f"{name}: given twice; write --grid {name}=V1,V2,... to run once for each value")
+        found[name] = value
+    return found
+
+
 def _run(options: argparse.Namespace, jobs: Sequence[batch.Job], console: Console, cluster: Cluster | None) -> int:
     folder = Path(options.output) if options.output else None
+    if cluster and not options.resume:  # before a folder is made: what is refused is no run to resume
+        _check(cluster, options, [job.notebook for job in jobs])
     prepared = batch.prepare(jobs, folder, keep_figures=options.keep_figures, resume=options.resume)
     slots = _look_at(cluster, options, prepared, console) if cluster else 1
     board = Board(console, slots)
@@ -176,11 +192,8 @@ def _run(options: argparse.Namespace, jobs: Sequence[batch.Job], console: Consol
 
 def _look_at(cluster: Cluster, options: argparse.Namespace, prepared: Batch, console: Console) -> int:
     """Say what the workers are; how many runs they can be at. Raises as :func:`sutrolib.batch_cluster.check`."""
-    from sutrolib.batch_cluster import check
-
-    workers = list(cluster.workers().values())
-    where = options.scheduler or "this machine"
-    check(prepared.tickets, workers, where)
+    workers = _check(cluster, options, [ticket.job.notebook for ticket in prepared.tickets])
+    where = _where(options)
     metering = sum(ticket.job.notebook.meter for ticket in prepared.tickets)
     meters = sum(worker.meters for worker in workers)
     dashboard = f"; Dask's dashboard: {cluster.dashboard}" if cluster.dashboard else ""
@@ -190,6 +203,19 @@ def _look_at(cluster: Cluster, options: argparse.Namespace, prepared: Batch, con
         text = f"{metering} of {len(prepared.tickets)} runs may read seconds or joules: {each}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     return min(options.jobs or len(workers), len(workers))
+
+
+def _check(cluster: Cluster, options: argparse.Namespace, notebooks: Sequence[batch.Notebook]) -> list[Worker]:
+    """The workers, which can run these notebooks. Raises as :func:`sutrolib.batch_cluster.check`."""
+    from sutrolib.batch_cluster import check
+
+    workers = list(cluster.workers().values())
+    check(notebooks, workers, _where(options))
+    return workers
+
+
+def _where(options: argparse.Namespace) -> str:
+    return str(options.scheduler or "this machine")
 
 
 def _to_resume(options: argparse.Namespace, folder: Path) -> str:

@@ -24,13 +24,19 @@ COLOURS_OF_FAMILIES = (BLACK, RED, PURPLE, GREY)
 
 
 def draw_trials(
-    families: Mapping[str, Sequence[tuple[int, float | None]]], start: float | None, title: str, ylabel: str
+    families: Mapping[str, Sequence[tuple[int, float | None]]],
+    start: float | None,
+    title: str,
+    ylabel: str,
+    figure: Figure | None = None,
 ) -> Figure:
     """The cost of every trial by its number, a marker for each family; hollow along the top where nothing was solved.
 
     The line is the best cost so far, and the dashed one the cost of the ``start``, where that solves the problem.
+    Drawn on ``figure``, an empty one; on a new one of pyplot's where it is None.
     """
-    figure, ax = plt.subplots()
+    figure = plt.figure() if figure is None else figure
+    ax = figure.subplots()
     for (name, trials), marker, colour in zip(families.items(), cycle("osD^vPX"), cycle(COLOURS_OF_FAMILIES)):
         solved = [(number, cost) for number, cost in trials if cost is not None]
         missed = [number for number, cost in trials if cost is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import warnings
 from collections import Counter
@@ -42,29 +43,49 @@ def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:
 
 
 def describe_position(position: Position, measurements: Sequence[Measurement]) -> str:
-    """Markdown: what has been measured at a position, by model, and the single-axis steps that lead on from it."""
+    """Markdown: what has been measured at a position, by model, and the single-axis steps that lead on from it.
+
+    Names come from the ledger: markup in them is shown, and never acted on.
+    """
+    heading, rows = measured_at(position, measurements)
+    shown = [[inert(cell) for cell in row] for row in rows]
+    table = f"\n\n{markdown_table(header_at(position), shown)}" if rows else ""
+    steps = "\n".join(f"- {step}" for step in steps_from(position))
+    return f"**{heading}**{table}\n\n**Next single-axis steps**\n\n{steps}"
+
+
+def inert(text: object) -> str:
+    """Text for Markdown that is shown as it is: whatever could begin markup, a link or an address is an entity."""
+    return re.sub(r"[\\`*_\[\]!<>&#~$|:@]|(?<=www)\.", lambda found: f"&#{ord(found[0])};", str(text), flags=re.I)
+
+
+def steps_from(position: Position) -> list[str]:
+    """The single-axis steps that lead on from a position, in words."""
+    return [str(step) for step in next_steps(position)] or ["none: this is corner B"]
+
+
+def header_at(position: Position) -> tuple[str, ...]:
+    """What the columns of :func:`measured_at` hold."""
+    return ("model", "runs", "solved", f"median {position.metric}", "range", "kind")
+
+
+def measured_at(position: Position, measurements: Sequence[Measurement]) -> tuple[str, list[tuple[str, ...]]]:
+    """What has been measured at a position: how much, in words, and a row for each model."""
     here = [m for m in measurements if position in positions_of(m)]
-    steps = "\n".join(f"- {step}" for step in next_steps(position)) or "- none: this is corner B"
-    return f"{_measured(position, here)}\n\n**Next single-axis steps**\n\n{steps}"
-
-
-def _measured(position: Position, here: Sequence[Measurement]) -> str:
     if not here:
-        return "**Nothing has been measured here yet.**"
-    rows = []
+        return "Nothing has been measured here yet.", []
+    rows: list[tuple[str, ...]] = []
     for model in sorted({m.model["name"] for m in here}):
         runs = [m for m in here if m.model["name"] == model]
         readings = [m.reading(position.metric) for m in runs]
         rows.append(
             (
-                model,
-                len(runs),
-                f"{sum(m.solved for m in runs)}",
+                str(model),
+                str(len(runs)),
+                str(sum(m.solved for m in runs)),
                 f"{statistics.median(r.value for r in readings):.4g} {readings[0].unit}",
                 f"{min(r.value for r in readings):.4g} to {max(r.value for r in readings):.4g}",
-                readings[0].kind,
+                str(readings[0].kind),
             )
         )
-    return f"**{len(here)} runs measured here**\n\n" + markdown_table(
-        ("model", "runs", "solved", f"median {position.metric}", "range", "kind"), rows
-    )
+    return f"{len(here)} runs measured here", rows

@@ -52,7 +52,11 @@ class Server:
         environment |= {"OMP_NUM_THREADS": "1"}  # more of them wait for each other where others compute too
         with (folder / "lab.log").open("w") as log:
             self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
-        wait(self._answers, "JupyterLab did not answer", 60)
+        try:
+            wait(self._answers, "JupyterLab did not answer", 60)
+        except BaseException:  # nobody has got a server that could be stopped
+            self.stop()
+            raise
 
     def write(self, name, parameters):
         """A copy of this notebook without its outputs, with some of its parameters changed."""
@@ -85,6 +89,7 @@ class Server:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
 
     def _answers(self):
         return self._ask("GET", "status")
@@ -218,7 +223,17 @@ class Page:
         return found
 
     def close(self):
-        """A picture of the panel, the errors in the console, and an end to the kernel."""
+        """A picture of the panel, the errors in the console, and an end to the kernel, whatever else went wrong."""
+        try:
+            self._picture()
+            return [entry for entry in self.browser.get_log("browser") if "favicon" not in entry["message"]]
+        finally:
+            try:
+                self.browser.get("about:blank")
+            finally:
+                self.server.end_kernels()
+
+    def _picture(self):
         if SCREENSHOTS:
             Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
             self.browser.set_window_size(WIDTH, 3 * HEIGHT)  # the whole panel, however long
@@ -226,10 +241,6 @@ class Page:
                 self.panel.screenshot(str(Path(SCREENSHOTS) / f"{self.name}.png"))
             self.browser.set_window_size(WIDTH, HEIGHT)
             self.browser.save_screenshot(str(Path(SCREENSHOTS) / f"{self.name}_page.png"))
-        errors = [entry for entry in self.browser.get_log("browser") if "favicon" not in entry["message"]]
-        self.browser.get("about:blank")
-        self.server.end_kernels()
-        return errors
 
     def _text(self, selector):
         return self.browser.find_element(By.CSS_SELECTOR, selector).text

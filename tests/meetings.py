@@ -34,8 +34,18 @@ def payload(**fields):
     return made | fields
 
 
-def executed(folder, name="10_first", said=None, picture=None, alt="Cost by width.", error=None, papermill=None):
-    """Write an executed notebook, and return its path; ``said`` is its payload, {} for a run that came to no end."""
+def _labelled(label):
+    about = {"image/png": {"alt": f"The figure {label}.", "label": label}}
+    return {"output_type": "display_data", "metadata": about, "data": {"image/png": png((0, 90, 0))}}
+
+
+def executed(
+    folder, name="10_first", said=None, picture=None, alt="Cost by width.", error=None, papermill=None, more=()
+):
+    """Write an executed notebook, and return its path; ``said`` is its payload, {} for a run that came to no end.
+
+    ``more`` are labels of further figures.
+    """
     said = payload() if said is None else said
     declared = (
         'n_bits: int = 20  # bits, 3 to 200\nseed: int = 0  # first seed\nprofile: str = "quick"  # quick or full\n'
@@ -45,7 +55,7 @@ def executed(folder, name="10_first", said=None, picture=None, alt="Cost by widt
         "metadata": {"image/png": {"alt": alt}},
         "data": {"image/png": picture or png()},
     }
-    outputs = [shown]
+    outputs = [shown, *(_labelled(label) for label in more)]
     if said:
         outputs.append({"output_type": "display_data", "metadata": {}, "data": {FINDING_TYPE: said}})
     if error:

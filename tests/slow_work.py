@@ -27,6 +27,13 @@ def count(line, numbers, then="end"):
         os._exit(3)
 
 
+def mention(line, number):
+    """Mention more than a pipe holds, and end."""
+    line.tell("first")
+    for word in range(number):
+        line.mention(word)
+
+
 def until(condition, limit=60):
     """Wait until ``condition`` is true."""
     deadline = time.monotonic() + limit
@@ -62,6 +69,8 @@ class Heard:
 
     def tell(self, event):
         self.events.append(event)
+
+    mention = tell
 
     @property
     def stop_asked(self):

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from sutrolib import batch, batch_run
+from sutrolib.__main__ import main
 from sutrolib.findings import FINDING_TYPE
 from sutrolib.parameters import ParameterError
 from sutrolib.places import ROOT
@@ -262,6 +263,30 @@ def test_a_notebook_of_a_format_that_papermill_cannot_read_fails_alone(tmp_path)
     write_notebook(tmp_path / "02_good.ipynb")
     outcomes = batch.run(batch.plan(batch.find_notebooks(tmp_path), {}, {}), Silent(), tmp_path / "run")
     assert [o.passed for o in outcomes] == [False, True]
+
+
+def test_an_outcome_says_what_was_run_where_the_notebook_was_edited_after_the_plan(folder):
+    jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {})
+    write_notebook(folder / "01_good.ipynb", FIND, parameters="n: int = 4  # 0 to 9")
+    (outcome,) = batch.run(jobs, Silent(), folder / "run")
+    assert (outcome.finding, outcome.parameters) == ("n is 4", {"n": 4})
+
+
+def test_a_run_is_sent_where_figures_ledger_and_exam_go(folder, monkeypatch):
+    monkeypatch.setenv("SUTRO_EXAM", "exam of mine")
+    monkeypatch.chdir(folder)
+    ticket = batch.prepare(batch.plan(batch.find_notebooks(folder), {}, {}), folder / "run").tickets[0]
+    assert {"SUTRO_FIGURES", "SUTRO_LEDGER", "SUTRO_EXAM"} <= set(ticket.environment)
+    assert ticket.environment["SUTRO_EXAM"] == str(folder / "exam of mine")
+
+
+@pytest.mark.parametrize("words", [["-p", "n", "1", "-p", "n", "2"], ["--grid", "n=1", "--grid", "n=2"]])
+def test_a_parameter_that_is_given_twice_is_refused(folder, monkeypatch, capsys, words):
+    found = batch.find_notebooks(folder)
+    monkeypatch.setattr(batch, "find_notebooks", lambda: found)
+    assert main(["run", *words, "-o", str(folder / "run")]) == 2
+    assert "n: given twice; write --grid n=V1,V2,..." in capsys.readouterr().err
+    assert not (folder / "run").exists()
 
 
 def test_a_relative_run_folder_holds_the_figures_too(folder, monkeypatch):

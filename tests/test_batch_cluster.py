@@ -17,11 +17,12 @@ import pytest
 from light_runs import die, nap, nap_and_say_when, refuse
 from test_batch import FIND, Silent, copy_checkout, write_notebook
 
-from sutrolib import batch, batch_records
+from sutrolib import batch, batch_cluster, batch_records
+from sutrolib import cluster as cluster_module
 from sutrolib.__main__ import main
 from sutrolib.batch_plan import Job, Notebook
 from sutrolib.batch_run import KILLED_TWICE, BegunBefore, OtherLibrary, attempt
-from sutrolib.cluster import open_cluster, result_of
+from sutrolib.cluster import Worker, open_cluster, result_of
 from sutrolib.parameters import declared_in
 from sutrolib.places import ROOT
 
@@ -123,7 +124,7 @@ if n == 2:
 """
 SLEEP = """
 import os, pathlib, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 pathlib.Path("{}").write_text(f"{{os.getpid()}} {{child.pid}}")
 time.sleep(600)
 """
@@ -210,6 +211,72 @@ def test_an_attempt_is_begun_once_and_not_by_another_version_of_the_library(tmp_
         attempt(ticket, nap)
 
 
+def test_the_workers_are_all_there_at_every_look():
+    import dask
+
+    with dask.config.set({"distributed.client.scheduler-info-interval": "10ms"}), open_cluster(1, None) as cluster:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert len(cluster.workers()) == 1
+
+
+class Fake:
+    """Stands in for a cluster's client and for a task, neither of which does anything."""
+
+    status, key = "running", "task"
+
+    def __init__(self, cancelled=lambda: None):
+        self.client, self.cancelled = self, cancelled
+
+    def done(self):
+        return False
+
+    def cancel(self, futures, force):
+        self.cancelled()
+
+
+def crew_at(ticket, cancelled=lambda: None):
+    """A crew whose only worker has been handed this run."""
+    cluster = Fake(cancelled)
+    crew = batch_cluster._Crew([], cluster, nap, Silent(), 1)
+    begun = batch_cluster._Begun(ticket, Worker("tcp://1", "1", True), cluster, 0.0)
+    crew.running["task"] = begun
+    return crew, begun
+
+
+def test_a_worker_that_is_lost_before_it_began_costs_no_attempt_until_there_are_too_many(tmp_path):
+    (ticket,) = batch.prepare(light_jobs(tmp_path, 1), tmp_path / "run").tickets
+    ticket.announce()
+    crew, begun = crew_at(ticket)
+    assert list(crew._lose(begun)) == []
+    (again,) = crew.pending
+    assert again.attempt == 1
+    with pytest.raises(BegunBefore):
+        attempt(ticket, nap)  # a late worker finds nothing to begin
+    again.announce()
+    assert attempt(again, nap).passed
+    crew.misses[ticket.identity] = batch_cluster.MOST_MISSES - 1
+    ticket.announce()
+    assert [o.error for o in crew._lose(begun)] == [batch_cluster.NEVER_BEGUN]
+
+
+def test_an_attempt_that_was_begun_counts(tmp_path):
+    (ticket,) = batch.prepare(light_jobs(tmp_path, 1), tmp_path / "run").tickets
+    ticket.announce()
+    ticket.waiting.rename(ticket.running)
+    crew, begun = crew_at(ticket)
+    assert list(crew._lose(begun)) == []
+    assert crew.pending[0].attempt == 2
+
+
+def test_what_is_recorded_until_an_interruption_cancels_it_stands(tmp_path):
+    (ticket,) = batch.prepare(light_jobs(tmp_path, 1), tmp_path / "run").tickets
+    ticket.announce()
+    recorded = ticket.ended(1.0, results={"n": 0})
+    crew, _ = crew_at(ticket, lambda: batch_records.write(ticket.folder, recorded))
+    assert list(crew.interrupt()) == [recorded]
+
+
 # A scheduler of others, started by Dask's own commands as a user would.
 
 
@@ -264,7 +331,7 @@ def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
         assert main(command) == 2
         assert "none of the 1 workers" in (said := capsys.readouterr().err)
         assert "has the resource meter, which 01_good needs" in said
-        assert not list((tmp_path / "run").glob("*.ipynb"))
+        assert not (tmp_path / "run").exists()
 
         elsewhere(*worker_of(scheduler, "--resources", "meter=1"))
         wait_for(lambda: len(cluster.workers()) == 2)
@@ -277,6 +344,38 @@ def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
         said = capsys.readouterr().err
     assert "has sutrolib " in said
     assert "and this command another vers" in said
+
+
+LOOK = """
+import sys
+sys.path.insert(0, {root!r})
+from sutrolib import light_look
+from sutrolib.cluster import open_cluster, result_of
+with open_cluster(None, sys.argv[1]) as cluster:
+    print(result_of(cluster.submit(light_look.look)))
+"""
+
+
+def test_a_worker_that_lives_on_does_not_run_what_the_library_was_before_an_edit(tmp_path, elsewhere, scheduler):
+    copy_checkout(tmp_path)
+    elsewhere(*worker_of(scheduler))
+    seen = []
+    for said in ("as it was", "as it was edited"):
+        (tmp_path / "sutrolib" / "light_look.py").write_text(f"def look():\n    return {said!r}\n")
+        command = [sys.executable, "-c", LOOK.format(root=str(tmp_path)), scheduler]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        seen.append(done.stdout.strip() or done.stderr)
+    assert seen == ["as it was", "as it was edited"]
+
+
+def test_a_worker_whose_operators_torch_holds_refuses_another_version_and_keeps_what_it_has(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sutrolib.models.kernels", sys.modules["sutrolib.cluster"])
+    before = dict(sys.modules)
+    with pytest.raises(OtherLibrary):
+        cluster_module._carrier()(str(ROOT), "f" * 64, b"")
+    assert {name: sys.modules.get(name) for name in before if name.startswith("sutrolib")} == {
+        name: module for name, module in before.items() if name.startswith("sutrolib")
+    }
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, capsys, monkeypatch):

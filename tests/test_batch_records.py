@@ -152,6 +152,32 @@ def test_resume_takes_the_newest_run_and_says_which(folder, monkeypatch, capsys)
     assert "1 of 1 passed" in said
 
 
+def test_the_newest_run_is_the_one_that_was_begun_last_whatever_its_name_and_that_has_a_record(folder, monkeypatch):
+    monkeypatch.setattr(places, "RUNS", folder / "runs")
+    jobs = jobs_of(folder, "1")
+    batch.run(jobs, Silent(), folder / "runs" / "sweep", execute=Executed())
+    batch.run(jobs, Silent(), folder / "runs" / "20260101T000000Z", execute=Executed())
+    batch.prepare(jobs, folder / "runs" / "zzz")
+    assert batch_records.newest_batch().name == "20260101T000000Z"
+    batch.run(jobs, Silent(), folder / "runs" / "sweep", execute=Executed())
+    assert batch_records.newest_batch().name == "sweep"
+
+
+def test_what_a_killed_command_left_running_is_called_back_and_not_taken_for_the_next_ones(folder):
+    jobs = jobs_of(folder, "1")[:1]
+    (old,) = batch.prepare(jobs, folder / "run").tickets
+    old.announce()
+    old.waiting.rename(old.running)
+    (new,) = batch.prepare(jobs, folder / "run", resume=True).tickets
+    assert new.running != old.running
+    new.announce()
+    assert not old.running.exists()
+    assert new.waiting.exists()
+    old.running.touch()
+    batch.run(jobs, Silent(), folder / "run", execute=Executed())
+    assert not (folder / "run" / "attempts").exists()
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"identity": "x"}', "null"])
 def test_a_damaged_record_counts_as_none(folder, damage):
     run, execute = folder / "run", Executed()

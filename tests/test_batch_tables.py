@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
@@ -160,6 +161,35 @@ def test_a_figure_is_drawn_of_any_mixture(tmp_path, outcomes, said):
 def test_where_nothing_can_be_compared_there_is_no_figure(tmp_path):
     assert compare([outcome(1, error="no", n=1)], tmp_path / "comparison") == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_each_run_is_held_against_its_own_expectation_and_no_range_is_shaded_where_they_differ():
+    own = [dataclasses.replace(outcome(n, n=n), expected={"q": [2.0 * n, 2.0 * n + 1, "n"]}) for n in (1, 2, 3)]
+    (panel,) = panels_of(own)
+    assert (panel.kept, panel.shade) == (True, None)
+    assert title_of([panel]).endswith("1 of 1 expectations hold in every run")
+    (missed,) = panels_of([own[0], dataclasses.replace(own[1], expected={"q": [0.0, 1.0, "n"]})])
+    assert (missed.stated, missed.kept) == (True, False)
+    (same,) = panels_of([outcome(1, n=1), outcome(2, n=2)])
+    assert same.shade == (0.0, 5.0)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no <b>fonts</b>"), KeyboardInterrupt()])
+def test_a_figure_that_fails_costs_no_row(tmp_path, monkeypatch, capsys, failure):
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr(batch_charts, "compare", fail)
+    expected = pytest.raises(KeyboardInterrupt) if isinstance(failure, KeyboardInterrupt) else nullcontext()
+    batch_records.write(tmp_path, outcome(1, n=1))
+    with expected:
+        Tables(tmp_path).finish()
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 2
+    text = (tmp_path / "findings.md").read_text()
+    assert "| 10_a" in text
+    if isinstance(failure, RuntimeError):
+        assert "could not be drawn: RuntimeError: no &lt;b&gt;" in text
+        assert "could not be drawn: RuntimeError" in capsys.readouterr().err
 
 
 def test_each_notebook_has_its_share_of_the_panels():

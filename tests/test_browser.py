@@ -40,11 +40,14 @@ def notebook(server, browser):
         return page
 
     yield opened
+    errors, too_wide = [], []
     for page in pages:
-        too_wide = page.too_wide() if page.ran else []
-        errors = page.close()
-        assert not errors, json.dumps(errors, indent=1)
-        assert not too_wide
+        try:
+            too_wide += page.too_wide() if page.ran else []
+        finally:
+            errors += page.close()
+    assert not errors, json.dumps(errors, indent=1)
+    assert not too_wide
 
 
 def test_the_selectors_of_the_cube_answer_to_the_keyboard(notebook):

@@ -149,6 +149,12 @@ def test_cases_versions_sources_failures_and_signs_that_differ_are_told(runs):
     assert "10_first n_bits=20: sign of life continue -> stop" in told
 
 
+def test_a_run_that_was_killed_says_nothing_of_the_source(runs):
+    killed = {"library": "", "error": "its worker was killed twice"}
+    first, second = runs("a", [outcome(identity="x", **killed)]), runs("b", [outcome(identity="y", **killed)])
+    assert not any("source changed" in line for line in compare_runs(first, second).differences)
+
+
 def test_a_folder_of_executed_copies_is_a_run_too(tmp_path):
     executed(tmp_path / "a", "001-10_first")
     executed(tmp_path / "b", "001-10_first", payload(results={"cost ratio": 0.4, "units": 25.0}))
@@ -231,6 +237,15 @@ def test_what_is_neither_a_run_nor_a_commit_is_refused_with_what_there_is(checko
     told = capsys.readouterr().err
     assert f"{name!r} is neither a run nor a commit; the newest runs are 20260310T120000Z" in told
     assert compare_ledger.recent_commits(1)[0] in told
+
+
+def test_a_commit_without_a_ledger_is_empty_and_one_that_git_does_not_hand_out_is_an_error(checkout):
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["rm", "-rq", "--cached", "data"], [*who, "commit", "-q", "--allow-empty", "-m", "none"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+    assert compare_ledger.at_commit("HEAD") == []
+    with pytest.raises(OSError, match="git ls-tree failed in"):
+        compare_ledger.at_commit("f" * 40)
 
 
 def test_an_option_is_never_handed_to_git_as_a_commit(checkout):

@@ -15,7 +15,7 @@ from sutrolib.__main__ import main
 from sutrolib.cube import A, Position
 from sutrolib.deck import frontier, gather, path_walked, period_of
 from sutrolib.deck_page import inline, loads, policy, render
-from sutrolib.deck_parts import Slide, Table, chosen, first_sentence
+from sutrolib.deck_parts import Slide, Table, chosen, first_sentence, shortened
 from sutrolib.deck_slides import slides_of
 from sutrolib.deck_sources import read_executed
 from sutrolib.ledger import Ledger
@@ -106,6 +106,15 @@ def test_only_a_png_is_taken_for_a_figure(tmp_path):
     assert read_executed(executed(tmp_path, picture=png())).picture.url.startswith("data:image/png;base64,iVBOR")
 
 
+def test_the_figure_that_the_conclusion_names_is_taken_and_else_the_first(tmp_path):
+    def alt(figure):
+        path = executed(tmp_path, said=payload(figure=figure), more=("cost", "verdict"))
+        return read_executed(path).picture.alt
+
+    assert alt("verdict") == "The figure verdict."
+    assert alt(None) == alt("gone") == "Cost by width."
+
+
 def test_a_file_that_is_no_notebook_is_named(tmp_path):
     (tmp_path / "10_x.ipynb").write_text("{")
     with pytest.raises(ValueError, match=r"10_x\.ipynb cannot be read as an executed notebook"):
@@ -132,7 +141,7 @@ def test_a_meeting_holds_what_is_new_and_the_newest_copy_of_each_notebook(collec
     ]
     assert meeting.older == 1
     assert meeting.unreadable == ("20260310/005-11_next.ipynb",)
-    assert "005-11_next.ipynb" in by_key(meeting)["unread"].points[0]
+    assert "005-11_next.ipynb" in by_key(meeting)["unread-1"].points[0]
 
 
 def test_a_run_that_broke_off_is_told_with_its_error_and_command(collection):
@@ -151,6 +160,79 @@ def test_copies_and_folders_may_be_named_and_then_every_copy_counts(collection, 
     assert [e.finding for e in gather(WEEK, [str(one)]).found] == ["One."]
     assert [e.finding for e in gather(WEEK, [str(tmp_path / "mine")]).found] == ["One.", "Two."]
     assert [e.key for e in gather(WEEK, ["10"]).found] == ["10_first"]
+
+
+def test_a_folder_is_read_without_checkpoints_each_file_once_and_past_what_cannot_be_read(collection, tmp_path):
+    mine = tmp_path / "mine"
+    for folder in ("a/run", "b/run", "a/run/.ipynb_checkpoints"):
+        executed(mine / folder, "001-10_first")
+    (mine / "002-11_next.ipynb").write_text("{")
+    meeting = gather(WEEK, [str(mine), f"{mine}/a", str(mine / "b/run/001-10_first.ipynb"), f"{mine}/b/../a"])
+    assert sorted(e.path.relative_to(mine).as_posix() for e in meeting.found) == [
+        "a/run/001-10_first.ipynb",
+        "b/run/001-10_first.ipynb",
+    ]
+    assert meeting.unreadable == ("mine/002-11_next.ipynb",)
+    keys = [slide.key for slide in slides_of(meeting)]
+    assert "finding-run-001-10_first-ipynb" in keys
+    assert "finding-run-001-10_first-ipynb-2" in keys
+    assert len(set(keys)) == len(keys), "they are the ids of the page"
+
+
+def test_the_title_says_the_command_that_gathers_the_same_period(collection):
+    period = period_of("12h", datetime.fromisoformat(UNTIL))
+    command = by_key(gather(period))["title"].commands[0]
+    assert command == "python -m sutrolib deck --since 2026-03-11T12:00"
+    assert period_of(command.split()[-1], period.until) == period
+
+
+def test_a_long_error_is_cut_on_its_slide_and_whole_in_the_notes(collection):
+    error = f"it broke {'again and ' * 60}off\nsecond line"
+    executed(collection, "11_next", {}, error=error, papermill={"end_time": WHEN})
+    slide = by_key(gather(WEEK))["broken-1"]
+    shown = slide.tables[0].rows[0][1]
+    assert shown.startswith("ValueError: it broke again and ")
+    assert shown.endswith("again and ...")
+    assert 120 < len(shown) <= 160
+    assert slide.notes == (f"11_next: ValueError: {error}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("short", "short"),
+        ("one\ntwo", "one ..."),
+        ("four words of it here", "four words of ..."),
+        ("x" * 30, "x" * 16 + " ..."),
+        ("see also [11_next](11_next.ipynb) of it", "see also ..."),
+        ("", ""),
+    ],
+)
+def test_what_is_too_long_is_cut_between_words_and_never_within_a_link(text, cut):
+    assert shortened(text, 20) == cut
+
+
+def test_rows_for_which_a_finding_has_no_room_are_whole_in_its_notes(collection):
+    names = [f"{number} {'cost of the candidate ' * 4}" for number in range(9)]
+    said = payload(
+        results=dict.fromkeys(names, 0.5), kinds=dict.fromkeys(names, "modelled"), expected={names[8]: [1, 2, "x"]}
+    )
+    executed(collection, "10_first", said | {"results": {names[8]: 0.5} | said["results"]})
+    slide = by_key(gather(WEEK))["finding-10_first"]
+    left = 9 - len(slide.tables[0].rows)
+    assert f"{left} more in the notes" in slide.tables[0].caption
+    assert sum("0.5 (modelled)" in note for note in slide.notes) == left
+    page = render([Slide("title", "title", "T"), slide], "t").split('<div class="appendix">')[1]
+    assert '<li value="2"><strong>Half the width costs half.</strong>' in page, "on paper they are at the end"
+    assert page.count("0.5 (modelled)") == left
+    assert "python -m sutrolib run 10 -p n_bits 30" in page
+
+
+def test_positions_measured_again_are_not_called_new(collection):
+    Ledger().add(measurement(seed=1, readings=(ARD,), when=BEFORE))
+    Ledger().add(measurement(seed=2, readings=(ARD,), when=WHEN))
+    steps = by_key(gather(WEEK))["steps-1"]
+    assert steps.heading == "3 single-axis steps from the farthest positions measured since 5 March 2026"
 
 
 @pytest.mark.parametrize("wanted", ["99", "10_frist", "nowhere/at-all", "--x"])
@@ -376,7 +458,9 @@ def test_the_page_reads_as_a_document_without_scripts(collection):
     page = render(slides, "t")
     assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert page.count("<h1") == 1
-    assert page.count("<section") == len(slides) == page.count("<h2") - 1 + 1, "a heading each, and the help's"
+    assert page.count("<section") == len(slides) == page.count("<h2") - 2 + 1, (
+        "a heading each, the appendix's, the help's"
+    )
     assert "<main" in page
     assert '<nav aria-label="Between slides" hidden>' in page, "shown by the script, which makes it work"
     assert page.count("<details") == sum(bool(s.notes or s.commands) for s in slides)
@@ -404,6 +488,8 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(collection, tmp_path
         (["--since", "soon"], "since='soon', accepted are a time back such as 7d"),
         (["--notebooks", "77"], "no notebook '77'; there are 10_first"),
         (["-o", "."], "-o . is a folder"),
+        (["-o", "nowhere/"], "-o nowhere is a folder"),
+        (["-o", f"{__file__}/deck.html"], "the deck could not be written to "),
     ],
 )
 def test_what_the_command_cannot_do_it_says_in_a_sentence(collection, capsys, arguments, told):

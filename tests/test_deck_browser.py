@@ -4,14 +4,17 @@ import re
 import shutil
 
 import pytest
-from meetings import executed, payload
-from test_deck import HOSTILE, collection, hostile_slides  # noqa: F401 - a fixture
+from builders import measurement
+from meetings import WHEN, executed, payload
+from test_deck import ARD, HOSTILE, WEEK, collection, hostile_slides  # noqa: F401 - a fixture
 
+from sutrolib.deck import gather
 from sutrolib.deck_page import render
 from sutrolib.deck_parts import Slide, Table
 from sutrolib.deck_pdf import pdf_of
-from sutrolib.deck_slides import finding_slide
+from sutrolib.deck_slides import finding_slide, slides_of
 from sutrolib.deck_sources import read_executed
+from sutrolib.ledger import Ledger
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 
@@ -195,8 +198,50 @@ def test_a_finding_of_many_numbers_fits_its_slide(browser, collection, tmp_path,
     assert len(slide.tables[0].rows) >= 2
 
 
-def test_the_pdf_has_a_page_for_each_slide():
+HEIGHTS = """
+return [...document.querySelectorAll('.slide')].map(
+  (slide) => [slide.id, slide.offsetHeight, slide.scrollHeight - slide.clientHeight]
+).filter((found) => found[1] > 720 || found[2] > 0)
+"""
+
+
+@pytest.mark.parametrize("letters", [40, 200, 2000])
+def test_no_slide_of_a_bad_week_is_higher_than_the_screen_or_the_page(browser, collection, tmp_path, letters):  # noqa: F811
+    """Slides of what failed, signs and steps cut and spread what is long; on paper the rest would be lost."""
+    text = ("The candidate ran over its budget before Seed 3 ended; " * 40)[:letters]
+    for number in range(10, 19):
+        executed(
+            collection, f"{number}_a_notebook_with_a_rather_long_name", {}, error=text, papermill={"end_time": WHEN}
+        )
+    for number in range(20, 32):
+        quantity = f"{number} {text}"
+        said = payload(
+            finding=text,
+            then=f"{text} [x](11_next.ipynb)",
+            results={quantity: 1e-9},
+            kinds={quantity: "estimated"},
+            expected={quantity: [0.00125, 0.00375, text]},
+        )
+        executed(collection, f"{number}_a_notebook_with_a_rather_long_name", said)
+    for seed, words in enumerate((text, f"2 {text}", f"3 {text}", "4", "5", "6", "7")):
+        lost = measurement(seed=seed, readings=(), score=None, failure=words, when=WHEN, model={"name": words})
+        Ledger().add(lost)
+    for seed, rungs in enumerate(
+        (("search", "ard", "digits"), ("agent", "ard", "parity"), ("by-hand", "ard", "shakespeare"))
+    ):
+        here = dict(zip(("process", "metric", "problem"), rungs, strict=True))
+        Ledger().add(measurement(seed=10 + seed, readings=(ARD,), when=WHEN, rungs=here))
+    made = slides_of(gather(WEEK))
+    assert {"failed-1", "broken-1", "failures-1", "signs-1", "steps-1", "then-1"} <= {slide.key for slide in made}
+    opened(browser, tmp_path, render(made, "t"))
+    assert browser.execute_script(HEIGHTS) == []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.execute_script(HEIGHTS) == []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_pdf_has_a_page_for_each_slide_and_the_notes_at_the_end():
     content = pdf_of(render(slides(5), "t"))
     assert content.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", content)) == 5
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", content)) == 5 + 1
     assert b"/MediaBox [0 0 960 540]" in content or b"/MediaBox [0 0 959.76" in content, "16 to 9, as a projector"

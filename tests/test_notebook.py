@@ -47,7 +47,7 @@ def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(s
     session.expect("speed", 1, 2, "a guess")
     session.expect("cost", 1, 2, "a guess")
     session.kinds("counted", measured=["speed"])
-    session.conclude("It is fast.", {"speed": 1.5, "cost": None, "extra": 7}, "Next.")
+    session.conclude("It is fast.", {"speed": 1.5, "cost": None, "extra": 7}, "Next.", figure="bars")
     data = shown[0][0][0]
     assert datetime.now(UTC) >= datetime.fromisoformat(data[FINDING_TYPE].pop("when"))
     assert data[FINDING_TYPE] == {
@@ -55,6 +55,7 @@ def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(s
         "sign": "continue",
         "results": {"speed": 1.5, "cost": None, "extra": 7},
         "then": "Next.",
+        "figure": "bars",
         "parameters": {"profile": "quick"},
         "kinds": {"speed": "measured", "cost": "counted", "extra": "counted"},
         "expected": {"speed": [1, 2, "a guess"], "cost": [1, 2, "a guess"]},

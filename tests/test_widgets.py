@@ -1,3 +1,4 @@
+import html
 import re
 import threading
 import time
@@ -5,6 +6,7 @@ import time
 import ipywidgets
 import pytest
 from builders import measurement
+from nbconvert.filters import markdown2html
 from searches import METER, PROBLEM, SPACE
 
 from sutrolib.cube import A, Position
@@ -22,7 +24,7 @@ from sutrolib.widgets import (
     reading_panel,
     run_until,
 )
-from sutrolib.widgets.frame import html_table
+from sutrolib.widgets.frame import html_table, status
 from sutrolib.widgets.heat import Cancelled, Switch
 
 ARD = Reading("ard", 100.0, "floats", Kind.COUNTED)
@@ -60,7 +62,7 @@ def test_the_explorer_follows_its_selectors_without_an_output_widget():
     panel = cube_explorer(BOTH)
     *selectors, picture, text = panel.children
     assert "3 runs measured here" in text.value
-    assert "<table>" in text.value
+    assert "<table" in text.value
     before = picture.value
     selectors[1].value = "dmd"
     assert "Nothing has been measured here yet" in text.value
@@ -76,6 +78,18 @@ def test_markup_in_a_name_from_the_ledger_is_shown_and_not_acted_on():
     assert "<img" not in text
     assert "&lt;img src=x" in text
     assert "<td>&lt;b&gt;</td>" in html_table(["a"], [["<b>"]])
+
+
+@pytest.mark.parametrize(
+    "name", ["[c](javascript:alert(1))", "![x](http://evil/a.png)", "<http://evil>", "www.evil.org"]
+)
+def test_a_link_in_a_name_from_the_ledger_is_text(name):
+    runs = [measurement(model={"name": name}, readings=(TIME, ARD))]
+    assert f"<td>{html.escape(name)}</td>" in cube_explorer(runs).children[-1].value
+    shown = markdown2html(describe_position(A, runs))
+    assert "<a" not in shown
+    assert "<img" not in shown
+    assert name in html.unescape(shown)
 
 
 HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
@@ -219,6 +233,15 @@ def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated()
     assert person.ran == ["B"]
 
 
+def test_a_panel_that_takes_the_place_of_another_switches_the_run_of_that_one_off():
+    first = Person([], run=lambda arm, switch: run_until(lambda: switch.off.wait(60), 10.0, None, switch))
+    first.before.value = "31"
+    first.start.click()
+    Person([])
+    first.until_ended()
+    assert "To be repeated: the run was cancelled." in first.message.value
+
+
 def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
     switch, ended = Switch(), []
 
@@ -245,9 +268,9 @@ def test_the_rest_of_a_period_ends_when_it_is_cancelled():
 class Hand:
     """The panel of a walk by hand, and the person in front of it."""
 
-    def __init__(self, **options):
+    def __init__(self, trials=5, **options):
         process = ByHand(pairs=3, **options)
-        self.walk = Walk(process, PROBLEM, SPACE, METER, SearchBudget(trials=5))
+        self.walk = Walk(process, PROBLEM, SPACE, METER, SearchBudget(trials=trials))
         self.panel = hand_panel(self.walk)
         self.name, self.value, self.expectation, buttons, self.message, self.steps = self.panel.children
         self.button, self.cancel = buttons.children
@@ -267,15 +290,24 @@ def test_a_step_that_a_person_chooses_is_measured_and_kept_or_not():
     hand = Hand()
     assert hand.value.placeholder == "now 100"
     hand.attempt("hidden", "30", "a third of the units, a third of the cost")
-    assert hand.message.value == "Kept: better in cost."
+    assert hand.message.value == status("Kept: better in cost.")
     assert [step.title for step in hand.walk.steps] == ["start", "hidden = 30"]
     assert hand.walk.best.proposal.settings["hidden"] == 30
     assert hand.value.placeholder == "now 30"
     hand.attempt("hidden", "200", "dearer")
-    assert hand.message.value == "Rejected: worse in cost."
+    assert hand.message.value == status("Rejected: worse in cost.")
     assert hand.walk.best.proposal.settings["hidden"] == 30
     assert "a third of the units" in hand.steps.value
     assert PANEL in hand.panel._dom_classes
+
+
+@pytest.mark.usefixtures("steady_clock")
+def test_a_walk_ends_with_its_budget():
+    hand = Hand(trials=1)
+    for _ in range(2):
+        hand.attempt("hidden", "30", "cheaper")
+    assert "the budget of this walk is used up: 1 of 1 trials" in hand.message.value
+    assert len(hand.walk.steps) == 2
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sutrolib.exam_outcome import outcome
 from sutrolib.exam_record import new_record
 from sutrolib.widgets import PANEL, frontier_panel
 from sutrolib.widgets import frontier as module
+from sutrolib.widgets.frame import status
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
 
@@ -91,7 +92,7 @@ def test_what_was_chosen_stays_chosen_in_the_other_exam_where_it_is_there():
 def test_no_record_an_empty_one_and_a_broken_one_each_say_so():
     assert "There is no record of an exam yet" in frontier_panel().children[0].value
     new_record(TINY, CLOSED, 5).save()
-    assert Explorer().text.value == "Nobody has sat this exam yet."
+    assert Explorer().text.value == status("Nobody has sat this exam yet.")
     new_record(TINY, CLOSED, 5).path.write_text("<b>no record</b>")
     explorer = Explorer()
     assert "not the record of an exam" in explorer.text.value

@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from sutrolib.meters.hardware import A100, HOROWITZ_2014, Hardware, Level, cache_energy
 from sutrolib.meters.reuse import sequence_histograms
@@ -95,6 +96,7 @@ def test_the_bars_add_up_to_all_accesses_and_the_hatched_ones_to_the_misses(capa
     heights = {bar: bar.get_height() for bar in above.patches}
     assert sum(heights.values()) == pytest.approx(100)
     hatched = sum(height for bar, height in heights.items() if bar.get_hatch())
+    assert {bar.get_edgecolor() for bar in heights if not bar.get_hatch()} == {to_rgba("black")}
     assert hatched == pytest.approx(100 * NAIVE.histogram.misses(capacity) / NAIVE.histogram.accesses)
 
 

@@ -1,5 +1,6 @@
 import multiprocessing
 import re
+import threading
 
 import ipywidgets
 import pytest
@@ -9,12 +10,14 @@ from slow_work import Heard, controls_of, until
 
 from sutrolib.measure import measure
 from sutrolib.meters import OperationCount, WallTime
+from sutrolib.meters.lock import meter_lock
 from sutrolib.models.algebra import GF2Elimination
 from sutrolib.models.curriculum import Curriculum
 from sutrolib.widgets import PANEL, run_panel
 from sutrolib.widgets.against import draw_against, quantities, result_table, verdict_text
 from sutrolib.widgets.in_turn import Finished, Now, weigh_in_turn
 from sutrolib.widgets.inputs import fields_of, inputs_of, made
+from sutrolib.widgets.run import _Results, _RunPanel
 
 TITLES = {"time": "wall-clock time", "cost": "made up"}
 
@@ -133,6 +136,42 @@ def test_a_cancel_keeps_the_finished_runs_and_nothing_of_the_one_that_it_cut_off
     assert "Run both" in person.enabled
 
 
+def test_a_cancel_ends_a_run_while_another_measurement_holds_the_clock_and_shows_what_was_kept():
+    held, done, kept = threading.Event(), threading.Event(), []
+
+    def hold():
+        with meter_lock():
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+
+    def keep(run):
+        if not kept:
+            holder.start()
+            held.wait(60)
+        kept.append(run)
+
+    person = Person(seeds=100, keep=keep)
+    person.run()
+    try:
+        until(lambda: kept)
+        person["Cancel"].click()
+        assert "Cancelled. " in person.ended()
+    finally:
+        done.set()
+        holder.join()
+    assert solved(person.table.value)[1][1] == str(sum(run.model["name"] == START.name for run in kept))
+
+
+def test_a_panel_that_takes_the_place_of_another_ends_the_run_of_that_one():
+    first = Person(seeds=100)
+    first.run()
+    Person()
+    assert "Cancelled. " in first.ended()
+    assert multiprocessing.active_children() == []
+
+
 def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
     def full(run):
         raise OSError("no space left on device")
@@ -191,7 +230,8 @@ def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     assert found[1].mean.value == pytest.approx(0.5)
     table = result_table(candidate, baseline, found)
     assert "<td>made up, units</td><td>counted</td><td>5.5 (5 to 6)</td><td>11.5 (10 to 13)</td><td>0.5 [" in table
-    figure, alt = draw_against(found, ("made up", "baseline"), 3)
+    assert "; 3 of 3 seeds</td>" in table
+    figure, alt = draw_against(found, ("made up", "baseline"))
     assert "0.5 times the baseline's made up (units, counted), over 3 seeds" in figure.axes[0].get_title("left")
     assert "made up (units, counted) 0.5" in alt
     assert verdict_text(candidate, baseline, "cost").startswith("Verdict: passed at 95%")
@@ -204,7 +244,29 @@ def test_without_enough_seeds_or_with_failed_runs_there_is_no_ratio_and_the_reas
     three = [measurement(seed=seed) for seed in range(3)]
     failed = [*three[:2], measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
     found = quantities(failed, three, TITLES)
-    assert {quantity.why for quantity in found} == {"not read in every run"}
+    assert {quantity.why for quantity in found} == {"from 3 seeds on"}
+    assert quantities(failed[2:], three, TITLES)[0].why == "no seed has it of both"
     table = result_table(failed, three, found)
     assert "Seed 2, made up: left the &lt;finite&gt; numbers." in table
     assert solved(table)[:2] == [("2", "3"), ("3", "3")]
+
+
+def test_one_diverged_seed_takes_only_its_own_ratio_away():
+    baseline = [measurement(seed=seed, cost=10.0) for seed in range(5)]
+    candidate = [measurement(seed=seed, cost=5.0) for seed in range(5)]
+    candidate[1] = measurement(seed=1, score=None, failure="left the finite numbers", readings=())
+    found = quantities(candidate, baseline, TITLES)
+    assert found[1].ratios == (0.5,) * 4
+    assert "<td>0.5 [0.5, 0.5]; 4 of 5 seeds</td>" in result_table(candidate, baseline, found)
+    figure, _ = draw_against(found, ("made up", "baseline"))
+    assert "0.5 times the baseline's made up (units, counted), over 4 seeds" in figure.axes[0].get_title("left")
+
+
+def test_a_figure_does_not_outlive_the_ratios_that_it_shows():
+    panel = _RunPanel(PROBLEM, START, 3, 0, print)
+    results = _Results("title", 3, "cost", {"baseline": [measurement()], "candidate": [measurement()]})
+    panel.show(results)
+    assert "<img" in panel.picture.value
+    results.runs["candidate"][0] = measurement(failure="left the finite numbers", readings=())
+    panel.show(results)
+    assert panel.picture.value == ""

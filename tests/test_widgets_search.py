@@ -2,15 +2,18 @@ import multiprocessing
 import re
 from dataclasses import replace
 
+from matplotlib import pyplot as plt
 from searches import METER, PROBLEM, SPACE
 from slow_work import Heard, controls_of, until
 
+from sutrolib.meters.hardware import A100, HOROWITZ_2014, CacheEnergy
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import State
 from sutrolib.processes.samplers import ModelBased, RandomSearch
 from sutrolib.processes.study import Trial
 from sutrolib.widgets import PANEL, search_panel
-from sutrolib.widgets.search import Begun, UsedUp, draw, search_on
+from sutrolib.widgets.search import _SearchPanel, draw
+from sutrolib.widgets.study_work import Begun, UsedUp, search_on
 
 
 class Person:
@@ -21,13 +24,13 @@ class Person:
         self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, store=store, keep=self.kept.append)
         found = controls_of(self.panel)
         _, self.doing, self.message, self.picture, self.best = found[""]
-        buttons = [found[name] for name in found if name in ("Start", "Continue", "Pause")]
-        self.go, self.pause = buttons
+        buttons = [found[name] for name in found if name in ("Start", "Continue", "Pause", "Stop now")]
+        self.go, self.pause, self.stop = buttons
         self.process, self.count, self.seed, self.bar = (found[n] for n in ("process", "trials", "seed", "progress"))
 
     def click(self, button):
         button.click()
-        button.click() if button is self.go else None  # the second of two quick clicks
+        button.click()  # the second of two quick clicks
 
     @property
     def alt(self):
@@ -51,8 +54,8 @@ def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_hav
     until(lambda: person.bar.value >= 2)
     assert "Cost of each trial" in person.alt
     person.click(person.pause)
-    assert person.pause.description == "Stop now"
-    person.click(person.pause)
+    assert (person.pause.disabled, person.stop.disabled) == (True, False)
+    person.click(person.stop)
     until(lambda: person.message.value)
     done = int(re.search("Paused after ([0-9]+) trials, which are kept", person.message.value)[1])
     assert multiprocessing.active_children() == []
@@ -95,6 +98,42 @@ def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_
     assert [trial.number for trial in trials] == [2, 3]
     assert isinstance(used_up, UsedUp)
     assert used_up.study.trials == (*begun.trials, *trials)
+
+
+def panel_of(store, keep, meter=METER):
+    return _SearchPanel(PROBLEM, SPACE, meter, [RandomSearch()], 2, 0, store, keep)
+
+
+def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_that_failed(tmp_path):
+    def keep(study):
+        kept.append(study)
+        if len(kept) == 1:
+            raise OSError("no space left on device")
+
+    kept = []
+    panel = panel_of(tmp_path, keep)
+    search_on(last := Heard(most=3), panel.search, PROBLEM, SPACE, METER, SearchBudget(trials=2), 0)
+    assert [type(event) for event in last.events] == [Begun, Trial, Trial], "paused, after all trials"
+    ends = []
+    for _ in range(3):
+        panel.on_go()
+        until(lambda: panel.message.value)
+        ends.append("no space left" in panel.message.value)
+    assert ends == [True, False, False]
+    assert [len(study.trials) for study in kept] == [2, 2]
+
+
+def test_another_machine_of_the_same_meter_is_another_study(tmp_path):
+    one, same, other = (panel_of(tmp_path, print, CacheEnergy(machine)) for machine in (A100, A100, HOROWITZ_2014))
+    assert one.study == same.study != other.study
+
+
+def test_a_figure_drawn_while_a_cell_draws_its_own_leaves_that_one_alone():
+    plt.close("all")
+    before = plt.figure()
+    draw("TPE", [Trial(0, SPACE.start, State.MISSED, "accuracy 0.6")], METER, SPACE)
+    assert plt.get_fignums() == [before.number]
+    plt.close(before)
 
 
 def test_the_figure_marks_unsolved_trials_and_says_when_nothing_is_solved_yet():

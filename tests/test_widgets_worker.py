@@ -3,17 +3,20 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
 from searches import METER, PROBLEM, SPACE
-from slow_work import count, until
+from slow_work import count, mention, until
 
+from sutrolib.meters import WallTime
 from sutrolib.places import ROOT
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.by_hand import ByHand, Walk
 from sutrolib.widgets import hand_panel
-from sutrolib.widgets.worker import Ended, How, Worker, sentence
+from sutrolib.widgets.frame import status
+from sutrolib.widgets.worker import Ended, How, Worker, of_the_notebook, sentence
 
 
 class Watched(Worker):
@@ -90,6 +93,40 @@ def test_work_that_cannot_be_sent_is_an_error_and_the_worker_stays_usable():
     assert not worker.running
 
 
+def test_words_in_passing_keep_nobody_waiting_while_the_kernel_does_not_listen():
+    told, ends = [], []
+
+    def listen_late(events):
+        if not told:
+            until(lambda: not multiprocessing.active_children())
+        told.extend(events)
+
+    Worker(listen_late, ends.append).start(mention, 20_000)
+    assert until(lambda: ends) == [Ended(How.DONE)]
+    first, *words = told
+    assert first == "first"
+    assert words == sorted(words)
+    assert 0 < len(words) < 20_000
+
+
+def of_a_cell():
+    """An instance of a class that a notebook's cell defines."""
+    return type("MyModel", (), {"__module__": "__main__"})()
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [of_a_cell(), type(of_a_cell()), [{"deep": (of_a_cell(),)}], replace(SPACE.families[0], model=of_a_cell())],
+    ids=["itself", "its class", "in containers", "in a dataclass"],
+)
+def test_what_a_cell_of_the_notebook_defines_is_refused_before_a_process_starts(argument):
+    worker = Watched()
+    assert not worker.start(count, argument)
+    assert "MyModel is defined in this notebook; put it in a module (README, 'A model')" in worker.ended().why
+    assert not worker.running
+    assert of_the_notebook(SPACE, METER, PROBLEM, count, WallTime, {1: [2.0]}) == ""
+
+
 KERNEL = """
 import sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
@@ -136,5 +173,32 @@ def test_a_cancelled_step_by_hand_is_dropped_and_its_finished_measurements_are_k
     assert (len(kept), walk.steps) == (1, [])
     attempt.click()
     until(lambda: not attempt.disabled)
-    assert message.value == "Kept: better in cost."
+    assert message.value == status("Kept: better in cost.")
     assert cancel.disabled
+    cancel.click()
+    assert message.value == status("Kept: better in cost."), "there was nothing to cancel"
+
+
+@pytest.mark.usefixtures("steady_clock")
+def test_a_panel_that_takes_the_place_of_another_ends_the_step_of_that_one():
+    def slowly(run):
+        kept.append(run)
+        until(lambda: not hold)
+
+    hold, kept = [1], []
+    walk = Walk(ByHand(pairs=3, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
+    _, value, expectation, buttons, message, _ = hand_panel(walk).children
+    value.value, expectation.value = "30", "cheaper"
+    buttons.children[0].click()
+    until(lambda: kept)
+    _, value, expectation, again, told, _ = hand_panel(walk).children
+    assert "Cancelling" in message.value
+    value.value, expectation.value = "30", "cheaper"
+    again.children[0].click()
+    assert "has not ended yet" in told.value
+    hold.clear()
+    until(lambda: not buttons.children[0].disabled)
+    assert walk.steps == []
+    again.children[0].click()
+    until(lambda: not again.children[0].disabled)
+    assert told.value == status("Kept: better in cost.")

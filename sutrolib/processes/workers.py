@@ -7,20 +7,25 @@ this machine, or the workers of a Dask scheduler, which may be on others that sh
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from sutrolib.cluster import open_cluster
+import psutil
+
+from sutrolib.cluster import OtherLibrary, open_cluster
 from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.nouns import Problem
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.judge import ignore
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import Space
 from sutrolib.processes.study import Study
@@ -52,7 +57,9 @@ def improve_together(
     A worker that dies costs the trial that it was at, which is tried again. ``on_measurement`` is called in the
     workers, so it has to be something that can be pickled. Raises ValueError for a search without a store, for less
     than one worker, and for estimated joules, which can only be told apart one trial at a time; OSError where no
-    scheduler answers, or where it has no worker that may take the trials.
+    scheduler answers, or where it has no worker that may take the trials, or one with another library.
+    However this ends, no worker goes on after the trial that it is at: they look for a file beside the journal, which
+    is there as long as this function is at work.
     """
     if search.store is None:
         raise ValueError("store=None, accepted is a journal file that the workers can share")
@@ -62,9 +69,12 @@ def improve_together(
         raise ValueError("a budget of joules with several workers, accepted are trials and seconds")
     store = search.open_store(problem, space, meter, seed)
     told = {trial.number for trial in store.finished()}
-    work = (dataclasses.replace(search, on_trial=ignore), problem, space, meter, budget, seed)
     timed = search.timed or isinstance(meter, WindowMeter)
-    with _on_dask(scheduler, workers, work, timed) if scheduler else _in_pool(workers, work) as (tasks, lost):
+    with ExitStack() as stack:
+        going = stack.enter_context(_going(search.store))
+        work = (dataclasses.replace(search, on_trial=going), problem, space, meter, budget, seed)
+        hired = _on_dask(scheduler, workers, work, timed) if scheduler else _in_pool(workers, work)
+        tasks, lost = stack.enter_context(hired)
         while tasks:
             ended = [task for task in tasks if task.done()]  # before the look at the store: their trials are there
             tasks = [task for task in tasks if task not in ended]
@@ -74,6 +84,11 @@ def improve_together(
                     search.on_trial(trial)
             for task in ended:
                 error = task.exception()
+                if isinstance(error, OtherLibrary):
+                    raise ValueError(
+                        f"a worker has sutrolib {str(error)[:12]} and not that of this checkout: give it the same, on a"
+                        " disk that both see, and start it anew"
+                    ) from error
                 if error is not None and not lost(error):
                     raise error
             if tasks:
@@ -84,12 +99,57 @@ def improve_together(
 Tasks = tuple[list[Task], Callable[[BaseException], bool]]  # with what tells a lost worker from a failed search
 
 
+class Stopped(Exception):
+    """Whoever began the search has ended it."""
+
+
+@dataclass(frozen=True)
+class Going:
+    """What a worker's search tells of its trials: it ends the search when the file is gone."""
+
+    file: Path
+
+    def __call__(self, _: object) -> None:
+        try:
+            self.file.stat()
+        except FileNotFoundError:
+            raise Stopped from None
+        except OSError:  # a shared disk that does not answer for a moment
+            pass
+
+
+@contextmanager
+def _going(store: Path) -> Iterator[Going]:
+    going = Going(store.with_name(f"{store.name}.{secrets.token_hex(4)}.going").absolute())
+    going.file.touch()
+    try:
+        yield going
+    finally:
+        going.file.unlink(missing_ok=True)
+
+
 @contextmanager
 def _in_pool(workers: int, work: tuple[Any, ...]) -> Iterator[Tasks]:
     context = multiprocessing.get_context("spawn")  # a forked torch may hang on the locks of its threads
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures: list[Future[None]] = [pool.submit(_work, *work) for _ in range(workers)]
-        yield list(futures), lambda error: isinstance(error, BrokenProcessPool)
+        try:
+            yield list(futures), lambda error: isinstance(error, BrokenProcessPool)
+        except BaseException:  # its end is not waited for: a trial may be long, and can be made again
+            pids = list(pool._processes or ())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for pid in pids:
+                _end(pid)
+            raise
+
+
+def _end(pid: int) -> None:
+    """End a process and what it started, such as the program of an agent."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.Error):
+                one.terminate()
 
 
 @contextmanager
@@ -109,4 +169,5 @@ def _work(search: Search, problem: Problem, space: Space, meter: Meter, budget: 
     import torch
 
     torch.set_num_threads(1)
-    search.improve(problem, space, meter, budget, seed)
+    with contextlib.suppress(Stopped):
+        search.improve(problem, space, meter, budget, seed)

@@ -46,19 +46,23 @@ def quantities(
     pairs = paired(candidate, baseline)
     found = []
     for name in (name for name in titles if name in read):
-        ratios, mean, why = [], None, ""
+        both = [pair for pair in pairs if all(_has(run, name) for run in pair)]
+        mean, why = None, "" if both else "no seed has it of both"
+        ratios = tuple(c.reading(name).value / b.reading(name).value for c, b in both)
         try:
-            ratios = [c.reading(name).value / b.reading(name).value for c, b in pairs]
-            if len(pairs) >= MIN_PAIRS:
-                mean = paired_ratio([c for c, _ in pairs], [b for _, b in pairs], name)
-            else:
+            if len(both) >= MIN_PAIRS:
+                mean = paired_ratio([c for c, _ in both], [b for _, b in both], name)
+            elif both:
                 why = f"from {MIN_PAIRS} seeds on"
-        except KeyError:
-            why = "not read in every run"
         except ValueError as error:
             why = str(error)
-        found.append(Quantity(read[name], titles[name], tuple(ratios), mean, why))
+        found.append(Quantity(read[name], titles[name], ratios, mean, why))
     return found
+
+
+def _has(run: Measurement, name: str) -> bool:
+    """Whether a run came to its end and has this reading, of which a ratio can be taken."""
+    return not run.failure and any(reading.name == name and reading.value > 0 for reading in run.readings)
 
 
 def paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
@@ -68,8 +72,8 @@ def paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) ->
 
 
 def result_table(candidate: Sequence[Measurement], baseline: Sequence[Measurement], found: Sequence[Quantity]) -> str:
-    """HTML: a row for each reading with the median and range of both, and the ratio over paired seeds."""
-    both = (candidate, baseline)
+    """HTML: a row for each reading with median and range of both, and the ratio over the seeds that have it of both."""
+    both, pairs = (candidate, baseline), len(paired(candidate, baseline))
     rows = [
         ["seeds solved", str(Kind.COUNTED), *(f"{sum(r.solved for r in runs)} of {len(runs)}" for runs in both), ""],
         ["score", str(Kind.COUNTED), *(_spread([r.score for r in runs if r.score is not None]) for runs in both), ""],
@@ -78,7 +82,7 @@ def result_table(candidate: Sequence[Measurement], baseline: Sequence[Measuremen
         name, unit = quantity.reading.name, quantity.reading.unit
         values = ([r.value for run in runs for r in run.readings if r.name == name] for runs in both)
         title = quantity.title if unit == name else f"{quantity.title}, {unit}"
-        ratio = str(quantity.mean) if quantity.mean else quantity.why
+        ratio = f"{quantity.mean or quantity.why}; {len(quantity.ratios)} of {pairs} seeds"
         rows.append([title, str(quantity.reading.kind), *map(_spread, values), ratio])
     header = ("", "kind", "candidate: median (range)", "baseline: median (range)", "candidate / baseline [95 %]")
     failed = [f"Seed {run.seed}, {run.model['name']}: {run.failure}." for runs in both for run in runs if run.failure]
@@ -95,7 +99,7 @@ def verdict_text(candidate: Sequence[Measurement], baseline: Sequence[Measuremen
         return f"No verdict: {error.args[0]}."
 
 
-def draw_against(found: Sequence[Quantity], names: tuple[str, str], pairs: int) -> tuple[Figure, str]:
+def draw_against(found: Sequence[Quantity], names: tuple[str, str]) -> tuple[Figure, str]:
     """The ratios, a row for each reading: a small dot for each seed, a diamond with its interval for the mean.
 
     Also its description in words. Drawn without pyplot, whose state belongs to the cells of a notebook.
@@ -126,7 +130,7 @@ def draw_against(found: Sequence[Quantity], names: tuple[str, str], pairs: int) 
     figure.legend(fontsize=9, loc="outside lower center", ncols=3)
     first = next((q for q in shown if q.reading.kind is not Kind.MEASURED), shown[0])
     value = first.mean.value if first.mean else statistics.median(first.ratios)
-    over = f"over {pairs} seed{'s' if pairs > 1 else ''}"
+    over = f"over {len(first.ratios)} seed{'s' if len(first.ratios) > 1 else ''}"
     title = f"{names[0]}: {value:.3g} times the baseline's {first.label}, {over}"
     ax.set_title(title, loc="left", fontsize=11)
     told = "; ".join(f"{q.label} {q.mean or f'{statistics.median(q.ratios):.3g}'}" for q in shown)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sutrolib.cube import RUNGS, A, Axis, Position
 from sutrolib.measure import Measurement
-from sutrolib.standing import count_positions, describe_position
-from sutrolib.widgets.frame import choice, image, panel
+from sutrolib.standing import count_positions, header_at, measured_at, steps_from
+from sutrolib.widgets.frame import choice, html_table, image, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -19,7 +19,6 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
     """Three selectors that choose a position; below them the cube, what was measured there, and the next steps."""
     import ipywidgets as widgets
     from matplotlib import pyplot as plt
-    from nbconvert.filters import markdown2html
 
     from sutrolib.figures import draw_cube
 
@@ -39,7 +38,10 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
         picture.value = image(figure, f"The cube, with {' / '.join(keys)} circled")
         plt.close(figure)
         # Names come from the ledger: markup in them is shown, and never acted on.
-        text.value = markdown2html(escape(describe_position(position, measurements), quote=False))
+        heading, rows = measured_at(position, measurements)
+        steps = "".join(f"<li>{escape(step)}</li>" for step in steps_from(position))
+        table = html_table(header_at(position), rows) if rows else ""
+        text.value = f"<p><b>{escape(heading)}</b></p>{table}<p><b>Next single-axis steps</b></p><ul>{steps}</ul>"
 
     for selector in selectors.values():
         selector.observe(redraw, names="value")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 PANEL = "sutro-panel"
+
+_ends: dict[str, Callable[[], object]] = {}  # by the kind of panel, what ends the work of the last one
 
 # JupyterLab takes arrow keys for itself while a list or a slider has the focus. It leaves those alone that carry this
 # attribute, which no property of ipywidgets can set. And ipywidgets gives the handle of a slider no name and no words
@@ -51,6 +53,17 @@ def panel(children: Sequence[DOMWidget]) -> VBox:
     return panel
 
 
+def in_place_of_the_last(kind: str, end: Callable[[], object]) -> None:
+    """End the work of the last panel of this kind: whoever runs its cell again has no button for that one any more.
+
+    ``end`` ends the work of the new one, and does nothing where there is none.
+    """
+    last = _ends.get(kind)
+    _ends[kind] = end
+    if last:
+        last()
+
+
 def beside(*children: DOMWidget) -> Box:
     """The children in a row, and below each other where the page is too narrow for it."""
     import ipywidgets as widgets
@@ -72,6 +85,11 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     table = f'<table style="margin-left:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<div class="jp-RenderedHTMLCommon">{table}</div>'  # JupyterLab's style of tables comes with this class
+
+
+def status(text: str) -> str:
+    """HTML of a message to whoever works a panel, which screen readers read out."""
+    return f'<div role="status">{escape(text)}</div>' if text else ""
 
 
 def image(figure: Figure, alt: str) -> str:

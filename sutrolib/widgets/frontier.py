@@ -11,7 +11,7 @@ from sutrolib.exam_entries import CLOSED, OPEN, SCALES
 from sutrolib.exam_outcome import outcome
 from sutrolib.exam_record import Record, path_of, read_record
 from sutrolib.exam_table import amount
-from sutrolib.widgets.frame import beside, choice, html_table, image, panel
+from sutrolib.widgets.frame import beside, choice, html_table, image, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import Dropdown, VBox
@@ -26,7 +26,7 @@ def frontier_panel() -> VBox:
 
     there = [(scale, d) for scale in reversed(SCALES) for d in (OPEN, CLOSED) if path_of(scale, d).exists()]
     if not there:
-        return panel([widgets.HTML(escape(NONE))])
+        return panel([widgets.HTML(status(NONE))])
     exam = choice("exam", [(f"{division} division, scale {scale}", (scale, division)) for scale, division in there])
     cost, score = choice("across", []), choice("up", [(label, name) for name, label in SCORES.items()])
     entry = choice("entry", [])
@@ -48,11 +48,11 @@ def frontier_panel() -> VBox:
         try:
             record = read_record(path_of(*exam.value))
         except (OSError, ValueError) as error:
-            text.value = escape(str(error))
+            text.value = status(str(error))
             return
         costs = costs_of(record)
         if not costs:
-            text.value = "Nobody has sat this exam yet."
+            text.value = status("Nobody has sat this exam yet.")
             return
         _offer(cost, [(label, name) for name, label in costs.items()])
         _offer(entry, [(name, name) for name in record.entries])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from html import escape
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from sutrolib.measure import Measurement
 from sutrolib.processes.by_hand import Change, Walk
-from sutrolib.widgets.frame import beside, html_table, panel
+from sutrolib.widgets.frame import beside, html_table, in_place_of_the_last, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
+
+
+_under_way: WeakSet[Walk] = WeakSet()  # whose step is in hand, in a panel on show or in one before it
 
 
 class Cancelled(Exception):
@@ -37,9 +40,12 @@ def hand_panel(walk: Walk) -> VBox:
     expectation = widgets.Text(description="expected", placeholder=why, continuous_update=False)
     attempt = widgets.Button(description="Try")
     cancel = widgets.Button(description="Cancel", disabled=True, tooltip="drop the step in hand")
-    cancelled, keep = threading.Event(), walk.process.on_measurement
+    cancelled = threading.Event()
     message, steps = widgets.HTML(), widgets.HTML()
     steps.add_class("jp-RenderedHTMLCommon")
+
+    def say(text: str) -> None:
+        message.value = status(text)
 
     def refresh(_change: object = None) -> None:
         here = walk.best.proposal.settings if walk.steps and walk.best.proposal else start
@@ -47,24 +53,27 @@ def hand_panel(walk: Walk) -> VBox:
         rows = [(s.title, s.expectation, "kept" if s.kept else "rejected", s.why) for s in walk.steps]
         steps.value = html_table(("step", "expected", "decision", "why"), rows) if rows else ""
 
-    def keep_or_end(measurement: Measurement) -> None:
-        keep(measurement)
-        if cancelled.is_set():
-            raise Cancelled
-
-    walk.process = dataclasses.replace(walk.process, on_measurement=keep_or_end)
-
     def work(change: Change) -> None:
+        process = walk.process
+
+        def keep_or_end(measurement: Measurement) -> None:
+            process.on_measurement(measurement)
+            if cancelled.is_set():
+                raise Cancelled
+
+        walk.process = dataclasses.replace(process, on_measurement=keep_or_end)
         try:
             if not walk.steps:
                 walk.begin()
             step = walk.step(change)
-            message.value = escape(f"{'Kept' if step.kept else 'Rejected'}: {step.why}.")
+            say(f"{'Kept' if step.kept else 'Rejected'}: {step.why}.")
         except Cancelled:
-            message.value = "Cancelled: the step in hand is dropped, and the walk stays where it was."
+            say("Cancelled: the step in hand is dropped, and the walk stays where it was.")
         except Exception as error:  # raised in a thread, nobody would see it
-            message.value = escape(f"Ended in an error: {error}")
+            say(f"Ended in an error: {error}")
         finally:
+            walk.process = process
+            _under_way.discard(walk)
             cancel.disabled, attempt.disabled = True, False
             refresh()
 
@@ -76,22 +85,30 @@ def hand_panel(walk: Walk) -> VBox:
                 raise ValueError("say first what you expect of it")
             change = Change(f"{name.value} = {value.value}", {name.value: _plain(value.value)}, expectation.value)
             walk.check(change)
+            if walk in _under_way:
+                raise ValueError("the last step of this walk has not ended yet: try again in a moment")
+            if walk.used_up:
+                raise ValueError(f"the budget of this walk is used up: {walk.used_up}; begin one with a larger budget")
         except ValueError as error:
-            message.value = escape(str(error))
+            say(str(error))
             return
+        _under_way.add(walk)
         button.disabled, cancel.disabled = True, False
         cancelled.clear()
-        message.value = f"Measuring on {walk.process.pairs} seeds, the best so far beside it."
+        say(f"Measuring on {walk.process.pairs} seeds, the best so far beside it.")
         threading.Thread(target=work, args=(change,), daemon=True).start()
 
-    def on_cancel(button: widgets.Button) -> None:
-        button.disabled = True
+    def on_cancel(_button: object = None) -> None:
+        if cancel.disabled:  # there is nothing to cancel, or a cancel is under way
+            return
+        cancel.disabled = True
         cancelled.set()
-        message.value = "Cancelling: the measurement under way is brought to its end."
+        say("Cancelling: the measurement under way is brought to its end.")
 
     name.observe(refresh, names="value")
     attempt.on_click(on_try)
     cancel.on_click(on_cancel)
+    in_place_of_the_last("hand", on_cancel)
     refresh()
     return panel([name, value, expectation, beside(attempt, cancel), message, steps])
 

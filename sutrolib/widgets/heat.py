@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sutrolib.meters.heat import Arm, Observation, Plan, Rises, Scale, judge, next_run, write_readings
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.warmth import Load, run_load
-from sutrolib.widgets.frame import beside, image, panel
+from sutrolib.widgets.frame import beside, image, in_place_of_the_last, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -102,7 +102,7 @@ def reading_panel(
             )
 
     def say(text: str) -> None:
-        message.value = f'<div role="status">{escape(text)}</div>'  # which screen readers read out
+        message.value = status(text)
 
     def observe(last: str) -> Observation:
         due = next_run(plan, observed)
@@ -142,17 +142,18 @@ def reading_panel(
         cancel.disabled = True
 
     def count(switch: Switch, ended: threading.Event) -> None:
-        message.value = "Waiting for another measurement on this machine to end."
+        say("Waiting for another measurement on this machine to end.")
         while not (switch.begun.wait(POLL_S) or ended.is_set()):
             pass
         began = time.monotonic()
         while not ended.is_set():
             bar.value = min(plan.run_s, time.monotonic() - began)
             told = "Ends with its present fit." if switch.off.is_set() else "Running:"
+            # Not a status: read out, every second would be said.
             message.value = f"{told} {bar.value:.0f} of {plan.run_s:g} s."
             ended.wait(TICK_S)
 
-    def on_cancel(_button: widgets.Button) -> None:
+    def switch_off(_button: object = None) -> None:
         for switch in switches[-1:]:
             switch.off.set()
 
@@ -167,7 +168,8 @@ def reading_panel(
         refresh()
 
     start.on_click(on_start)
-    cancel.on_click(on_cancel)
+    cancel.on_click(switch_off)
+    in_place_of_the_last("touch", switch_off)
     record.on_click(on_record)
     refresh()
     column = [before, widgets.HBox([start, cancel]), bar, after, record, message]

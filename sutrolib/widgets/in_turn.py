@@ -14,7 +14,7 @@ from sutrolib.measure import Measurement, measure
 from sutrolib.meters import Meter, WallTime
 from sutrolib.meters.trace import TracedMeter
 from sutrolib.nouns import Budget, Model, Problem
-from sutrolib.widgets.worker import Line
+from sutrolib.widgets.worker import BREATH, Line
 
 TRACED_TEXT = 100  # updates: a training on text is long, and what adds up is carried on from these
 EVERY = 0.2  # seconds between two words on the same training: within a timing, more of them would count
@@ -55,10 +55,17 @@ def weigh_in_turn(
             run = measure(problem, model, told, seed, budget=Budget(watch=_watch(say)), trace_updates=cut)
             line.tell(Finished(whose, run))
             done += 1
+        if not counted(meters):  # else nothing but timings would follow on each other
+            time.sleep(BREATH)
+
+
+def counted(meters: Sequence[type[Meter]]) -> bool:
+    """Whether one of these counts, in passes that are not timed."""
+    return any(issubclass(meter, TracedMeter) for meter in meters)
 
 
 def _teller(line: Line, done: int, seed: int, whose: Whose) -> Callable[[str], None]:
-    return lambda doing: line.tell(Now(done, seed, whose, doing))
+    return lambda doing: line.mention(Now(done, seed, whose, doing))
 
 
 def _watch(say: Callable[[str], None]) -> Callable[[int, float], bool]:
@@ -80,14 +87,14 @@ def _announced(meters: Sequence[type[Meter]], say: Callable[[str], None]) -> lis
 
     That of all counts has no beginning of its own, and follows on the clock's.
     """
-    counted = any(issubclass(meter, TracedMeter) for meter in meters)
+    counts = counted(meters)
 
     def announced(meter: type[Meter]) -> Meter:
         class Announced(meter):  # type: ignore[misc, valid-type]
             def repeat(self, work: Callable[[], Any]) -> Any:
                 say(f"training for {self.title} ({self.kind})")
                 result = super().repeat(work)
-                if counted and isinstance(self, WallTime):
+                if counts and isinstance(self, WallTime):
                     say("training again, to count")
                 return result
 

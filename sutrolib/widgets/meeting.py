@@ -49,6 +49,9 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
     file = widgets.Text(value=name, description="file name", continuous_update=False)
     message, frame = widgets.HTML(), widgets.HTML()
 
+    def tell(text: str) -> None:
+        message.value = f'<span role="status">{escape(text)}</span>'  # which screen readers read out
+
     def arrange() -> None:
         listing.children = [ticks[key] for key in order]
         frame.value = ""  # it would show another deck than the one chosen
@@ -62,11 +65,11 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
             there = here + by
             if not 0 <= there < len(order):
                 end = "first" if by < 0 else "last"
-                message.value = escape(f"Already the {end} slide: {ticks[moved.value].description}")
+                tell(f"Already the {end} slide: {ticks[moved.value].description}")
                 return
             order[here], order[there] = order[there], order[here]
             arrange()
-            message.value = escape(f"Slide {there + 1} of {len(order)}: {ticks[moved.value].description}")
+            tell(f"Slide {there + 1} of {len(order)}: {ticks[moved.value].description}")
 
         return on_click
 
@@ -74,14 +77,14 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
         try:
             content = page()
         except ValueError as error:
-            message.value = escape(str(error))
+            tell(str(error))
             return
         # An empty sandbox: no scripts, no forms, no way out of the frame, whatever the slides hold.
         frame.value = (
             f'<iframe title="Preview of the deck" sandbox="" srcdoc="{escape(content)}" '
             'style="width:100%;height:32em;border:1px solid #888888"></iframe>'
         )
-        message.value = f"{sum(tick.value for tick in ticks.values())} slides, below; scroll through them."
+        tell(f"{sum(tick.value for tick in ticks.values())} slides, below; scroll through them.")
 
     def on_export(_button: object) -> None:
         try:
@@ -89,10 +92,10 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(target, content.encode())
         except (ValueError, OSError) as error:
-            message.value = escape(f"Not written: {error}")
+            tell(f"Not written: {error}")
             return
         where = target.relative_to(places.ROOT) if target.is_relative_to(places.ROOT) else target
-        message.value = escape(f"Written to {where}, {len(content) / 1e6:.1f} MB. Open it in any browser, offline.")
+        tell(f"Written to {where}, {len(content) / 1e6:.1f} MB. Open it in any browser, offline.")
 
     up.on_click(move(-1))
     down.on_click(move(1))

@@ -50,7 +50,8 @@ def reuse_panel(programs: Mapping[str, Program], machines: Sequence[Hardware] = 
     import ipywidgets as widgets
 
     own = {machine.name: machine.levels[-2].capacity for machine in machines}
-    capacities = sorted({2.0**power for power in range(int(math.log2(SMALLEST)), 27)} | {*own.values()})
+    powers = range(int(math.log2(SMALLEST)), int(math.log2(LARGEST)) + 1)
+    capacities = sorted({2.0**power for power in powers} | {*own.values()})
     program = choice("program", programs)
     machine = choice("machine", [(m.name, m) for m in machines])
     capacity = widgets.SelectionSlider(
@@ -151,7 +152,7 @@ def _draw_distances(ax: Axes, histogram: Histogram, capacity: float) -> None:
     held, far = (share * np.bincount(power[m], counts[m], minlength=last + 1) for m in (~missed, missed))
     first = share * (histogram.cold_reads + histogram.cold_writes)
     bins = np.arange(last + 1) - 0.5  # a bar ends at its power of two
-    ax.bar(bins, held, width=0.9, color="#BBBBBB", label="held")
+    ax.bar(bins, held, width=0.9, color="#BBBBBB", edgecolor=BLACK, label="held")
     places, heights = np.r_[bins, last + 1.5], np.r_[far, first]
     ax.bar(places, heights, 0.9, np.r_[held, 0], color=RED, hatch="///", edgecolor="white", label="missed")
     place = min(math.log2(capacity), last + 0.7)

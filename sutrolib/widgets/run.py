@@ -7,6 +7,7 @@ cuts off is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from sutrolib.nouns import Model, Problem
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.judge import ignore
 from sutrolib.widgets.against import draw_against, paired, quantities, result_table, verdict_text
-from sutrolib.widgets.frame import beside, choice, image, panel
+from sutrolib.widgets.frame import beside, choice, image, in_place_of_the_last, panel, status
 from sutrolib.widgets.in_turn import Finished, Now, Whose, weigh_in_turn
 from sutrolib.widgets.inputs import WORDS, fields_of, inputs_of, made
 from sutrolib.widgets.worker import Ended, How, Worker
@@ -95,6 +96,7 @@ class _RunPanel:
 
         self.offers, self.first, self.keep = offers(problem, baseline), first, keep
         self.results: _Results | None = None
+        self.behind = False  # what is shown is not all there is
         self.worker = Worker(self.on_events, self.on_end)
         self.problem = choice("problem", self.offers)
         self.model = choice("candidate", [""], width="min(100%, 52em)")
@@ -113,6 +115,7 @@ class _RunPanel:
         self.cancel.on_click(lambda _: self.on_cancel())
         self.on_problem()
         self.enable(running=False)
+        in_place_of_the_last("run", self.worker.cancel)
         heading = (
             "<b>One model against the baseline.</b> Choose, and press Run both: on each seed the baseline and then "
             "the candidate are trained and weighed; Cancel ends that at once and keeps the seeds that are finished."
@@ -171,6 +174,7 @@ class _RunPanel:
         self.results = _Results(title, len(seeds), meters[0].name if meters else WallTime.name)
         self.bar.value, self.bar.max = 0, 2 * len(seeds)
         self.table.value = self.picture.value = ""
+        self.behind = False
         self.doing.value = "A process of its own is starting."
         self.say("")
         self.enable(running=True)
@@ -178,6 +182,8 @@ class _RunPanel:
 
     def on_cancel(self) -> None:
         """End the worker."""
+        if self.cancel.disabled or not self.worker.running:
+            return
         self.cancel.disabled = True
         self.worker.cancel()
 
@@ -193,9 +199,13 @@ class _RunPanel:
             which = f"Seed {now.seed} ({now.done // 2 + 1} of {results.seeds}), {now.whose}"
             self.doing.value = escape(f"{which}: {now.doing}.")
         self.bar.value = sum(map(len, results.runs.values()))
-        if finished:
-            with meter_lock():  # drawing would slow a timing in the other process
-                self.show(results)
+        self.behind = self.behind or bool(finished)
+        if not self.behind:
+            return
+        # Drawing would slow a timing in another process: then it is left to the next events. Waiting for its end here,
+        # nobody would listen to the one that is timed, nor see the end of one that is cancelled.
+        with suppress(TimeoutError), meter_lock().acquire(timeout=0):
+            self.show(results)
 
     def on_end(self, ended: Ended) -> None:
         """Free the controls, and say how it ended."""
@@ -210,22 +220,27 @@ class _RunPanel:
         else:
             text = verdict_text(candidate, baseline, results.cost)
         self.doing.value = ""
+        if self.behind:  # whatever else is timed: nothing comes after this
+            self.show(results)
         self.enable(running=False)
         self.say(text)
 
     def show(self, results: _Results) -> None:
         """The table, and the figure where both models have a run of one seed."""
+        self.behind = False
         candidate, baseline = results.runs["candidate"], results.runs["baseline"]
         found = quantities(candidate, baseline, TITLES)
         self.table.value = f"<p>{escape(results.title)}</p>{result_table(candidate, baseline, found)}"
         if any(quantity.ratios for quantity in found):
             names = (str(candidate[0].model["name"]), f"the baseline's {baseline[0].model['name']}")
-            figure, alt = draw_against(found, names, len(paired(candidate, baseline)))
+            figure, alt = draw_against(found, names)
             self.picture.value = image(figure, alt)
+        else:
+            self.picture.value = ""
 
     def say(self, text: str) -> None:
         """A message to whoever works the panel; read out by a screen reader."""
-        self.message.value = f'<div role="status">{escape(text)}</div>' if text else ""
+        self.message.value = status(text)
 
     def enable(self, running: bool) -> None:
         """The controls that make sense now."""

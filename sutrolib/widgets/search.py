@@ -10,8 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +25,9 @@ from sutrolib.processes.samplers import Grid, ModelBased, MultiFidelity, RandomS
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import Space
 from sutrolib.processes.study import Study, Trial, best_of
-from sutrolib.widgets.frame import beside, choice, image, panel
-from sutrolib.widgets.worker import Ended, How, Line, Worker
+from sutrolib.widgets.frame import beside, choice, image, in_place_of_the_last, panel, status
+from sutrolib.widgets.study_work import Begun, UsedUp, note_kept, search_on
+from sutrolib.widgets.worker import Ended, How, Worker
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -41,43 +41,6 @@ WORDS = {
     "TPE": "TPE: a model of what was good so far",
     "TPE with halving": "TPE with halving: ends hopeless trainings early",
 }
-
-
-class Paused(Exception):
-    """Somebody asked the search to stop after the trial at hand."""
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The trials that a study held when it was opened."""
-
-    trials: tuple[Trial, ...]
-
-
-@dataclass(frozen=True)
-class UsedUp:
-    """The study has used up its budget, or its space."""
-
-    study: Study
-
-
-def search_on(
-    line: Line, search: Search, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int
-) -> None:
-    """Go on with a study; tells :class:`Begun`, every trial as it ends, and :class:`UsedUp` when all is spent."""
-
-    def told(trial: Trial) -> None:
-        line.tell(dataclasses.replace(trial, runs=()))
-        if line.stop_asked:
-            raise Paused
-
-    line.tell(Begun(tuple(search.open_store(problem, space, meter, seed).finished())))
-    try:
-        study = dataclasses.replace(search, on_trial=told).improve(problem, space, meter, budget, seed)
-    except Paused:
-        return
-    light = tuple(dataclasses.replace(trial, runs=()) for trial in study.trials)
-    line.tell(UsedUp(dataclasses.replace(study, trials=light)))
 
 
 def search_panel(
@@ -127,7 +90,7 @@ class _SearchPanel:
         self.problem, self.space, self.meter, self.store, self.keep = problem, space, meter, store, keep
         self.searches: Mapping[str, Search] = {search.name: search for search in searches}
         self.trials: dict[str, list[Trial]] = {}  # by the name of the study
-        self.begun_with = 0
+        self.behind = False  # what is shown is not all there is
         self.over = ""  # how a study ended that is used up
         self.worker = Worker(self.on_events, self.on_end)
         self.process = choice("process", [(WORDS.get(name, name), name) for name in self.searches])
@@ -135,7 +98,9 @@ class _SearchPanel:
         self.count = widgets.BoundedIntText(value=trials, min=1, max=MOST_TRIALS, description="trials")
         self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed")
         self.go = widgets.Button(description="Start")
-        self.pause = widgets.Button(description="Pause")
+        self.pause = widgets.Button(description="Pause", tooltip="end after the trial at hand")
+        tip = "give up the trial at hand; it is tried again"
+        self.stop = widgets.Button(description="Stop now", tooltip=tip)
         self.bar = widgets.IntProgress(value=0, min=0, max=trials, description="progress")
         self.doing, self.message, self.picture, self.best = (widgets.HTML() for _ in range(4))
         for control in (self.process, self.seed):
@@ -143,14 +108,17 @@ class _SearchPanel:
         self.count.observe(self.on_count, names="value")
         self.go.on_click(lambda _: self.on_go())
         self.pause.on_click(lambda _: self.on_pause())
+        self.stop.on_click(lambda _: self.on_stop())
         self.on_choice()
+        in_place_of_the_last("search", self.worker.cancel)
         heading = (
             "<b>A search, under way.</b> Choose a process and press Start. Pause brings the trial at hand to its end; "
             "Continue goes on from there, also after the kernel was restarted. Another seed is another study."
         )
         self.panel = panel(
             [
-                *(widgets.HTML(heading), self.process, beside(self.count, self.seed), beside(self.go, self.pause)),
+                *(widgets.HTML(heading), self.process, beside(self.count, self.seed)),
+                beside(self.go, self.pause, self.stop),
                 *(beside(self.bar, self.doing), self.message, self.picture, self.best),
             ]
         )
@@ -159,9 +127,16 @@ class _SearchPanel:
     def study(self) -> str:
         """The name of the study that is chosen: by all that makes it another one, as a journal holds one study."""
         search = self.searches[self.process.value]
-        about = [describe(self.problem), self.space.describe(), self.meter.name, self.seed.value, search.settings]
+        meter = {name: value for name, value in vars(self.meter).items() if not name.startswith("_")}
+        about = [describe(self.problem), self.space.describe(), self.meter.name, meter]
+        about += [self.seed.value, search.settings]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
         return f"panel {search.name} {digest[:8]}"
+
+    @property
+    def search(self) -> Search:
+        """The process that is chosen, with its journal."""
+        return dataclasses.replace(self.searches[self.process.value], store=self.journal)
 
     @property
     def journal(self) -> Path:
@@ -192,39 +167,45 @@ class _SearchPanel:
         self.enable(running=True)
         self.say("")
         self.doing.value = "A process of its own is starting."
-        search = dataclasses.replace(self.searches[self.process.value], store=self.journal)
         budget = SearchBudget(trials=self.count.value)
-        self.begun_with, self.over = len(self.found), ""
-        self.worker.start(search_on, search, self.problem, self.space, self.meter, budget, self.seed.value)
+        self.over = ""
+        self.worker.start(search_on, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
 
     def on_pause(self) -> None:
-        """The first time, ask for an end after the trial at hand; the second time, end it now."""
-        if self.pause.description == "Pause":
-            self.pause.description, self.pause.tooltip = "Stop now", "give up the trial at hand; it is tried again"
-            self.doing.value = "The trial at hand is brought to its end."
-            self.worker.ask_to_stop()
-        else:
-            self.pause.disabled = True
-            self.worker.cancel()
+        """Ask for an end after the trial at hand."""
+        if self.pause.disabled or not self.worker.running:  # the second of two quick clicks
+            return
+        self.pause.disabled = True
+        self.doing.value = "The trial at hand is brought to its end."
+        self.worker.ask_to_stop()
+
+    def on_stop(self) -> None:
+        """End the process now, in the middle of a trial."""
+        if self.stop.disabled or not self.worker.running:
+            return
+        self.pause.disabled = self.stop.disabled = True
+        self.worker.cancel()
 
     def on_events(self, events: Sequence[Begun | Trial | UsedUp]) -> None:
         """Take in what has come, and draw once."""
         for event in events:
             if isinstance(event, Begun):
                 self.trials[self.study] = list(event.trials)
-                self.begun_with = len(event.trials)
             elif isinstance(event, Trial):
                 self.trials[self.study] = sorted([*self.found, event], key=lambda trial: trial.number)
             else:
                 self.trials[self.study] = list(event.study.trials)
                 self.over = f"Ended: {event.study.stopped}. With more trials, Continue goes on beyond that."
-                if len(event.study.trials) > self.begun_with:  # and it was not kept before
+                if len(event.study.trials) > event.kept:
                     self.keep(event.study)
-        if self.pause.description == "Pause":
+                    note_kept(self.search.open_store(self.problem, self.space, self.meter, self.seed.value))
+        if not self.pause.disabled:
             over = isinstance(events[-1], UsedUp) or len(self.found) >= self.count.value
             self.doing.value = "" if over else f"Trial {len(self.found) + 1} is being tried."
-        # Drawing would slow a timing in the other process.
-        with meter_lock() if isinstance(self.meter, WindowMeter) else nullcontext():
+        self.behind = True
+        # Drawing would slow a timing in another process: then it is left to the next events. Waiting for its end here,
+        # nobody would see the end of a search that is cancelled.
+        with suppress(TimeoutError), meter_lock().acquire(0) if isinstance(self.meter, WindowMeter) else nullcontext():
             self.show()
 
     def on_end(self, ended: Ended) -> None:
@@ -236,11 +217,14 @@ class _SearchPanel:
             again = "; the one that was cut off is tried again" if ended.how is How.CANCELLED else ""
             text = f"Paused after {len(self.found)} trials, which are kept{again}."
         self.doing.value = ""
+        if self.behind:
+            self.show()
         self.enable(running=False)
         self.say(text)
 
     def show(self) -> None:
         """The bar, the figure and the best settings."""
+        self.behind = False
         self.bar.value = min(len(self.found), self.bar.max)
         if not self.found:
             self.picture.value = self.best.value = ""
@@ -254,7 +238,7 @@ class _SearchPanel:
 
     def say(self, text: str) -> None:
         """A message to whoever works the panel; read out by a screen reader."""
-        self.message.value = f'<div role="status">{escape(text)}</div>' if text else ""
+        self.message.value = status(text)
 
     def enable(self, running: bool) -> None:
         """The controls that make sense now, and what they do."""
@@ -263,13 +247,15 @@ class _SearchPanel:
         self.go.tooltip = "go on with the trials that are kept" if kept else "begin a new study"
         for control in (self.process, self.count, self.seed, self.go):
             control.disabled = running
-        self.pause.disabled = not running
-        self.pause.description, self.pause.tooltip = "Pause", "end after the trial at hand"
+        self.pause.disabled = self.stop.disabled = not running
 
 
 def draw(name: str, trials: Sequence[Trial], meter: Meter, space: Space) -> str:
-    """HTML of the figure of a study: the cost of every trial by its number, and the best so far."""
-    from matplotlib import pyplot as plt
+    """HTML of the figure of a study: the cost of every trial by its number, and the best so far.
+
+    Drawn without pyplot, whose state belongs to the cells of a notebook.
+    """
+    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     from sutrolib.search_charts import draw_trials
@@ -282,8 +268,7 @@ def draw(name: str, trials: Sequence[Trial], meter: Meter, space: Space) -> str:
     best, solved = best_of(trials), sum(trial.state is State.SOLVED for trial in trials)
     found = f"the best costs {best.cost:.3g} {meter.unit} ({meter.kind})" if best else "nothing solved yet"
     title = f"{name}: {found}; {solved} of {len(trials)} trials solved the problem"
-    figure = draw_trials(families, start, title, f"{meter.title}, {meter.unit} ({meter.kind})")
+    ylabel = f"{meter.title}, {meter.unit} ({meter.kind})"
+    figure = draw_trials(families, start, title, ylabel, Figure(layout="constrained"))
     figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    shown = image(figure, f"Cost of each trial by its number, and the best so far. {title}.")
-    plt.close(figure)
-    return shown
+    return image(figure, f"Cost of each trial by its number, and the best so far. {title}.")

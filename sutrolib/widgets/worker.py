@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import FunctionType
 from typing import Any, Concatenate, ParamSpec
 
 P = ParamSpec("P")
 
 REST = 0.25  # seconds between two batches of events: whoever draws anew after each does nothing else otherwise
+BREATH = REST + 0.05  # seconds without a timing in which whoever waits for that can begin to draw
 GRACE = 1.0  # seconds from a cancel to the end of a process that is deep in other code
 FAREWELL = 5.0  # seconds that a process has to end after its last word
 
@@ -52,6 +55,14 @@ class Line:
     def tell(self, event: object) -> None:
         """Hand ``event`` to the kernel."""
         self._connection.send((None, event))
+
+    def mention(self, event: object) -> None:
+        """Hand ``event`` to the kernel where it listens, and drop it where it does not.
+
+        For words in passing, which may come while the machine's lock is held: nobody is to wait for the kernel then.
+        """
+        if _has_room(self._connection):
+            self.tell(event)
 
     @property
     def stop_asked(self) -> bool:
@@ -85,6 +96,10 @@ class Worker:
     def start(self, work: Callable[Concatenate[Line, P], object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Run ``work(line, ...)`` in a process of its own; False, and nothing runs, while other work has not ended."""
         if self.running:
+            return False
+        if name := of_the_notebook(work, args, kwargs):
+            why = f"{name} is defined in this notebook; put it in a module (README, 'A model'), as a process of its own"
+            self._on_end(Ended(How.FAILED, f"{why} has to import it"))
             return False
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -159,6 +174,33 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def of_the_notebook(*things: object) -> str:
+    """The name of what a notebook's cell defines among ``things`` and what they hold; empty where there is none."""
+    left, seen = list(things), dict[int, object]()
+    while left:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
+        named: Any = thing if isinstance(thing, type | FunctionType) else type(thing)
+        if getattr(named, "__module__", "") == "__main__":
+            return str(getattr(named, "__name__", named))
+        if isinstance(thing, Mapping):
+            left += [*thing, *thing.values()]
+        elif isinstance(thing, list | tuple | set | frozenset):
+            left += thing
+        elif named is type(thing):
+            left += getattr(thing, "__dict__", {}).values()
+    return ""
+
+
+def _has_room(connection: Connection) -> bool:
+    """Whether a few words can be sent without waiting: there is room for many where the system lets one write."""
+    if os.name == "nt":  # where one cannot ask
+        return True
+    return bool(select.select([], [connection], [], 0)[1])
+
+
 def sentence(error: BaseException) -> str:
     """An error as a sentence, on one line."""
     text = " ".join(str(error).split())
@@ -210,6 +252,7 @@ class _Cancelled(BaseException):
 
 
 def _cancelled(_signal: int, _frame: object) -> None:  # pragma: no cover - in another process
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another one would cut off what the work puts away now
     raise _Cancelled
 
 

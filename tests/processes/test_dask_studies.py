@@ -1,7 +1,9 @@
 """Studies on the workers of a Dask scheduler, which share a journal."""
 
+import contextlib
 import json
 import os
+import time
 
 import psutil
 import pytest
@@ -49,3 +51,46 @@ def test_a_timed_study_needs_a_worker_that_meters(tmp_path, scheduler):
     search = RandomSearch(store=tmp_path / "study.log")
     with pytest.raises(OSError, match="no worker with the resource meter, which timed trials need"):
         improve_together(search, PROBLEM, SPACE, WallTime(), SearchBudget(trials=2), scheduler=scheduler)
+
+
+def trials_in(journal):
+    return journal.read_text().count('"result"')
+
+
+@pytest.mark.parametrize("on_dask", [False, True], ids=["in a pool", "on Dask"])
+def test_an_interruption_ends_the_workers_too(tmp_path, scheduler, on_dask):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    journal = tmp_path / "study.log"
+    search = RandomSearch(pairs=2, store=journal, on_trial=interrupt)
+    budget, others = SearchBudget(trials=100_000), workers()
+    with pytest.raises(KeyboardInterrupt):
+        improve_together(search, PROBLEM, SPACE, METER, budget, scheduler=scheduler if on_dask else None)
+    assert not list(tmp_path.glob("*.going"))
+    if on_dask:
+        with open_cluster(None, scheduler) as cluster:
+            wait_for(
+                lambda: not any(cluster.client.run(lambda dask_worker: dask_worker.state.executing_count).values())
+            )
+    else:
+        wait_for(lambda: workers() <= others)
+    before = trials_in(journal)
+    time.sleep(0.5)
+    assert trials_in(journal) == before > 0
+
+
+def workers():
+    """This process's own children that run Python's pools, or Dask's workers."""
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            found |= {child.pid} if "spawn_main" in " ".join(child.cmdline()) else set()
+    return found
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
