@@ -13,7 +13,7 @@ from types import ModuleType
 
 INSTALL = "run `pip install -r requirements.txt` in this environment"
 DEBUG = "the same command with --debug shows where"
-ELSEWHERE = "name another folder (-o for a run; SUTRO_LEDGER, SUTRO_FIGURES or SUTRO_EXAM for the others)"
+ELSEWHERE = "name another place (-o, or SUTRO_LEDGER, SUTRO_FIGURES and SUTRO_EXAM for what is kept)"
 REMEDIES = {
     errno.ENOSPC: f"the disk is full: free some space, or {ELSEWHERE}",
     errno.EDQUOT: f"your share of the disk is used up: free some space, or {ELSEWHERE}",

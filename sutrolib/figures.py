@@ -116,7 +116,7 @@ def _draw_path(ax: Axes, points: Mapping[Position, int]) -> None:
         walked = step.start in points and step.end in points
         label = "walked: both ends are measured" if walked else "path from A to B, one axis at a time"
         ends = zip(place(step.start), place(step.end), strict=True)
-        once, style = None if label in told else label, {"lw": 3.2, "ls": "-"} if walked else {"lw": 1.8, "ls": ":"}
+        once, style = None if label in told else label, {"lw": 6, "ls": "-"} if walked else {"lw": 1.8, "ls": ":"}
         ax.plot(*ends, color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)  # type: ignore[arg-type]
         told.add(label)
 
@@ -156,16 +156,9 @@ def _draw_edges(ax: Axes) -> None:
             start, end = list(keys), list(keys)
             end[number] = corners[1][number]
             ends = [place(Position(*start)), place(Position(*end))]
-            main = bits == (0, 0)
-            outline = [patheffects.Stroke(linewidth=5, foreground=TEXT_COLOURS[axis]), patheffects.Normal()]
-            ax.plot(
-                *zip(*ends, strict=True),
-                color=COLOURS[axis],
-                lw=3 if main else 1,
-                alpha=1 if main else 0.45,
-                path_effects=outline if main else None,
-                zorder=2 if main else 0,
-            )
+            main = bits == (0, 0)  # thin beside what was walked, and dark enough to be seen
+            colour = TEXT_COLOURS[axis] if main else COLOURS[axis]
+            ax.plot(*zip(*ends, strict=True), color=colour, lw=1, alpha=1 if main else 0.45, zorder=0)
 
 
 def _draw_rungs(ax: Axes) -> None:

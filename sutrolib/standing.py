@@ -16,21 +16,25 @@ from sutrolib.measure import Measurement
 def positions_of(measurement: Measurement) -> list[Position]:
     """The positions that one measurement stands on: one for each of its readings that is a rung of the metric axis.
 
-    None where its process or problem is a rung that this cube does not have, as one measured on another branch.
+    None where its process or problem stands beside the cube, or on a rung that this cube does not have.
     """
-    if stranger(measurement):
+    if stranger(measurement) is not None:
         return []
     metrics = {rung.key for rung in RUNGS[Axis.METRIC]}
     found = [r.name for r in measurement.readings if r.name in metrics]
     return [Position(measurement.rungs["process"], name, measurement.rungs["problem"]) for name in found]
 
 
-def stranger(measurement: Measurement) -> str:
-    """The rung on which a measurement stands and which this cube does not have; empty where it has all of them."""
+def stranger(measurement: Measurement) -> str | None:
+    """The rung that this cube does not have, as one of another branch; empty for what stands beside the cube.
+
+    None where it has all of the measurement's rungs.
+    """
     for axis in (Axis.PROCESS, Axis.PROBLEM):
-        if measurement.rungs[axis] not in {rung.key for rung in RUNGS[axis]}:
-            return f"{axis} {measurement.rungs[axis]}"
-    return ""
+        key = measurement.rungs[axis]
+        if key not in {rung.key for rung in RUNGS[axis]}:
+            return f"{axis} {key}" if key else ""
+    return None
 
 
 def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:

@@ -47,6 +47,13 @@ def test_a_run_on_a_rung_that_the_cube_does_not_have_is_left_out_and_named():
         assert count_positions([*BOTH, elsewhere]) == {A: 3, ESTIMATED: 3}
 
 
+def test_a_run_that_stands_beside_the_cube_is_left_out_and_nothing_is_said_of_it(recwarn):
+    beside = measurement(rungs={"process": "by-hand", "problem": ""}, readings=(ARD,))
+    assert positions_of(beside) == []
+    assert count_positions([*BOTH, beside]) == {A: 3, ESTIMATED: 3}
+    assert not recwarn.list
+
+
 def test_a_position_shows_its_runs_by_model_with_their_kind_and_the_steps_on():
     text = describe_position(ESTIMATED, [*BOTH, measurement(score=0.5, readings=(JOULES,))])
     assert "**4 runs measured here**" in text

@@ -98,9 +98,19 @@ class Store:
             handle = self.study.ask()
             handle.set_user_attr(WORKER, self._me)
             ticket = Ticket(handle.number, place, handle)
-            if lost:
-                self._write_down(ticket, lost[0])
-        return ticket, lost[0] if lost else None
+            if not lost:
+                return ticket, None
+            proposal = _proposed(lost[0])
+            assert proposal is not None
+            self._hand_over(lost[0], handle)
+            self._write_down(ticket, proposal)
+        return ticket, proposal
+
+    def _hand_over(self, lost: optuna.trial.FrozenTrial, handle: optuna.Trial) -> None:
+        """Give a trial what the sampler had suggested to the lost one: a sampler learns from its own suggestions."""
+        for name, distribution in lost.distributions.items():
+            value = distribution.to_internal_repr(lost.params[name])
+            self.study._storage.set_trial_param(handle._trial_id, name, value, distribution)
 
     def claim(self, ticket: Ticket, proposal: Proposal) -> bool:
         """Write down what is tried, before it is tried; False where it was tried before, or is being tried now."""
@@ -118,8 +128,9 @@ class Store:
 
     def _key(self, frozen: optuna.trial.FrozenTrial) -> str:
         """What a trial has proposed; it is written down once, and empty until then."""
-        if frozen.number not in self._keys and PROPOSAL in frozen.user_attrs:
-            self._keys[frozen.number] = Proposal(**frozen.user_attrs[PROPOSAL]).key
+        proposal = None if frozen.number in self._keys else _proposed(frozen)
+        if proposal:
+            self._keys[frozen.number] = proposal.key
         return self._keys.get(frozen.number, "")
 
     def tell(self, ticket: Ticket, trial: Trial) -> None:
@@ -140,12 +151,12 @@ class Store:
                 self._known[frozen.number] = trial_from(frozen.user_attrs[RESULT])
         return [self._known[number] for number in sorted(self._known)]
 
-    def _recover(self) -> list[Proposal]:
-        """Close what dead workers left open, and return the proposals that are to be tried once more.
+    def _recover(self) -> list[optuna.trial.FrozenTrial]:
+        """Close what dead workers left open, and return the trials whose proposals are to be tried once more.
 
         A trial with a result is kept as it is. One that has lost its worker twice is kept as failed.
         """
-        lost: dict[str, Proposal] = {}
+        lost: dict[str, optuna.trial.FrozenTrial] = {}
         for frozen in self._all():
             if frozen.number in self._closed:
                 continue
@@ -153,7 +164,7 @@ class Store:
             if frozen.state.is_finished() and LOST not in about:
                 self._closed.add(frozen.number)
                 continue
-            proposal = Proposal(**about[PROPOSAL]) if PROPOSAL in about else None
+            proposal = _proposed(frozen)
             if not frozen.state.is_finished() and not _alive(about.get(WORKER)):
                 if RESULT in about:
                     self._end(frozen.number, trial_from(about[RESULT]))
@@ -165,13 +176,13 @@ class Store:
                     self._set(frozen, LOST, INTERRUPTED)
                     self.study.tell(frozen.number, state=self._optuna.trial.TrialState.FAIL)
                     if proposal:
-                        lost[proposal.key] = proposal
+                        lost[proposal.key] = frozen
             elif proposal and about.get(LOST) == INTERRUPTED:
-                lost[proposal.key] = proposal
+                lost[proposal.key] = frozen
         if not lost:
             return []
         taken = self._taken()
-        return [proposal for key, proposal in lost.items() if key not in taken]
+        return [frozen for key, frozen in lost.items() if key not in taken]
 
     def note(self, name: str, value: Any) -> None:
         """Keep something about the study beside its trials, as plain JSON."""
@@ -196,6 +207,10 @@ class Store:
 
     def _set(self, frozen: optuna.trial.FrozenTrial, name: str, value: Any) -> None:
         self.study._storage.set_trial_user_attr(frozen._trial_id, name, value)
+
+
+def _proposed(frozen: optuna.trial.FrozenTrial) -> Proposal | None:
+    return Proposal(**frozen.user_attrs[PROPOSAL]) if PROPOSAL in frozen.user_attrs else None
 
 
 def _values(trial: Trial, objectives: int) -> list[float] | None:

@@ -17,7 +17,7 @@ from sutrolib.meters.hardware import HOROWITZ_2014, JOUPPI_2021
 from sutrolib.places import ROOT, STUDIES, study_file
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import State
-from sutrolib.processes.samplers import MultiFidelity, RandomSearch
+from sutrolib.processes.samplers import ModelBased, MultiFidelity, RandomSearch
 from sutrolib.processes.space import Proposal
 from sutrolib.processes.store import KILLED_TWICE, Store
 from sutrolib.processes.study import Trial
@@ -200,19 +200,21 @@ def test_workers_that_cannot_share_are_refused(tmp_path, changes, options, told)
         improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=1), **options)
 
 
-def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_in_the_same_process(tmp_path):
+@pytest.mark.parametrize("search", [RandomSearch(), ModelBased(random=2)], ids=lambda search: search.name)
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_as_if_it_had_not_been(tmp_path, search, at):
     calls = []
 
     def interrupt_once(_):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == at:
             raise KeyboardInterrupt
 
-    search = RandomSearch(store=tmp_path / "study.log", on_measurement=interrupt_once)
+    cut = dataclasses.replace(search, store=tmp_path / "study.log", on_measurement=interrupt_once)
     with pytest.raises(KeyboardInterrupt):
-        search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
-    study = search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
-    whole = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
+        cut.improve(PROBLEM, SPACE, METER, SearchBudget(trials=10))
+    study = cut.improve(PROBLEM, SPACE, METER, SearchBudget(trials=10))
+    whole = search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=10))
     assert [t.proposal for t in study.trials] == [t.proposal for t in whole.trials]
 
 
