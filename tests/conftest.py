@@ -1,6 +1,29 @@
 import dataclasses
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker is as a machine of its own: with its lock on what meters, and with threads that wait for no others.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="sutrolib-tests-")
+    Path(tempfile.tempdir).chmod(0o1777)  # as a temporary folder is: some tests act as another user
+
+
+def pytest_configure(config):
+    """A job that a script's shell runs in the background ignores Ctrl-C, and so would all that the tests start."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config):
+    """Leave no folder of a worker behind."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
 
 
 def pytest_addoption(parser):

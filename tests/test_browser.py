@@ -9,6 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not both installed"),
 ]
 

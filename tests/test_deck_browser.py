@@ -20,6 +20,7 @@ CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.xdist_group("deck browser"),
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not both installed"),
 ]
 

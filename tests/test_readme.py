@@ -99,6 +99,9 @@ class Newcomer:
         return Ledger(self.folder / "data" / "ledger")
 
 
+pytestmark = pytest.mark.xdist_group("newcomer")  # the tests of one worker share what is made once
+
+
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
     """One who has followed every recipe up to that of a notebook, in their order."""

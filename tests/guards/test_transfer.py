@@ -34,6 +34,9 @@ METER = OperationCount()
 HERE, THERE = Place("clean labels", CLEAN, SPACE, METER), Place("10 % noise", NOISY, SPACE, METER)
 
 
+pytestmark = pytest.mark.xdist_group("onto_noise")  # the tests of one worker share what is made once
+
+
 @pytest.fixture(scope="module")
 def onto_noise():
     return transfer(SLATE, HERE, THERE, BUDGET, FRESH)

@@ -15,6 +15,8 @@ from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.samplers import RandomSearch
 from sutrolib.processes.workers import improve_together
 
+pytestmark = pytest.mark.xdist_group("scheduler")  # the tests of one worker share what is made once
+
 
 @pytest.fixture(scope="module")
 def scheduler():

@@ -42,6 +42,9 @@ def named(token):
     return [process.pid for process in psutil.process_iter(["cmdline"]) if token in (process.info["cmdline"] or [])]
 
 
+pytestmark = pytest.mark.xdist_group("trials")  # the tests of one worker share what is made once
+
+
 @pytest.fixture(scope="module")
 def trials():
     token = f"test-{os.getpid()}"
