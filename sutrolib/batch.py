@@ -65,7 +65,7 @@ def prepare(
 
     Equal jobs are run once. To resume, what passed with the same sources, parameters and library is not run again.
     Raises ValueError for figures that are to be kept from several runs of one notebook, as they have the same names,
-    and where there is nothing to resume.
+    where there is nothing to resume, and where another command is at work in the folder.
     """
     names = [job.notebook.name for job in jobs]
     if keep_figures and len(set(names)) < len(names):
@@ -74,8 +74,14 @@ def prepare(
         raise ValueError(f"there is no run to resume in {folder}; leave out --resume to begin one there")
     folder = (folder or (batch_records.newest_batch() if resume else new_run_folder())).resolve()
     (folder / batch_records.RECORDS).mkdir(parents=True, exist_ok=True)  # from now on there is a run to resume
-    if not resume:
-        batch_records.note_begun(folder)
+    with _alone(folder):
+        if not resume:
+            batch_records.note_begun(folder)
+        return _placed(jobs, folder, keep_figures, resume)
+
+
+def _placed(jobs: Sequence[Job], folder: Path, keep_figures: bool, resume: bool) -> Batch:
+    names = [job.notebook.name for job in jobs]
     library = provenance.library()
     wanted = {job.identity(library): job for job in jobs}
     before = {outcome.identity: outcome for outcome in batch_records.read_all(folder)}

@@ -246,7 +246,7 @@ def _carrier() -> Callable[[str, str, bytes], Any]:
         with lock:
             if version and "sutrolib" in sys.modules:
                 found = imported()
-                if found[1] != version or (there and found[0] != root):
+                if found[1] != version or (there and found[0] != os.path.realpath(root)):
                     if "sutrolib.models.kernels" in sys.modules:
                         raise importlib.import_module("sutrolib.cluster").OtherLibrary(found[1])
                     for name in [name for name in sys.modules if name.partition(".")[0] == "sutrolib"]:

@@ -142,7 +142,7 @@ def _samples(measurements: Sequence[Measurement]) -> dict[str, Sample]:
         for reading in m.readings:
             values[reading.name, str(reading.kind), reading.unit][m.seed].append(reading.value)
         if m.score is not None:
-            values[f"{SCORED}, {m.score_name}", str(Kind.MEASURED), ""][m.seed].append(m.score)
+            values[f"{SCORED}, {m.score_name}", str(Kind.COUNTED), ""][m.seed].append(m.score)
     return {
         name: Sample(kind, {seed: statistics.median(found) for seed, found in by_seed.items()}, unit)
         for (name, kind, unit), by_seed in values.items()

@@ -58,6 +58,7 @@ class Session:
     figures: Path
     expectations: list[Expectation] = field(default_factory=list)
     stated: dict[str, Kind] = field(default_factory=dict)  # the kind of each quantity, of all others under ""
+    shown: list[str] = field(default_factory=list)  # the labels of the figures
 
     @property
     def quick(self) -> bool:
@@ -139,14 +140,17 @@ class Session:
         except OSError as error:
             print(f"The figure is shown and not saved: {error}")
         display(figure, metadata={"image/png": {"alt": alt, "label": label}})
+        self.shown.append(label)
         plt.close(figure)
 
     def conclude(self, finding: str, results: Mapping[str, float | None], then: str, figure: str | None = None) -> None:
         """Show expectation against result, the sign of life, and the next step; hand the finding to the batch runner.
 
         A result of None was not measured. ``figure`` is the label of the figure that shows the finding, where that is
-        not the first. Raises ValueError when a stated expectation has no result.
+        not the first. Raises ValueError when a stated expectation has no result, or no figure of that label was shown.
         """
+        if figure is not None and figure not in self.shown:
+            raise ValueError(f"figure={figure!r} was not shown, accepted are {', '.join(self.shown) or 'none'}")
         unanswered = [e.quantity for e in self.expectations if e.quantity not in results]
         if unanswered:
             raise ValueError(f"expected and not reported: {', '.join(unanswered)}; results hold {', '.join(results)}")

@@ -204,6 +204,10 @@ class Page:
         """Wait for these words in the panel."""
         wait(lambda: words in self.text, f"the panel never said {words!r}", limit, lambda: self.text)
 
+    def sees_no_more(self, words, limit=60):
+        """Wait until these words are gone from the panel."""
+        wait(lambda: words not in self.text, f"the panel went on saying {words!r}", limit, lambda: self.text)
+
     def sees_change(self, before, limit=60):
         """Wait for other pictures than those ``before``, each with words for whoever does not see it."""
         wait(lambda: self.pictures and self.pictures != before, "the figure did not follow", limit)

@@ -115,10 +115,13 @@ def test_what_was_interrupted_before_any_run_ended_can_be_resumed(folder):
 
 def test_two_commands_are_not_at_work_in_one_folder(folder):
     jobs, said = jobs_of(folder, "1"), []
+    note = folder / "run" / batch_records.BATCH
 
     def meanwhile(ticket):
+        begun = note.read_bytes()
         with pytest.raises(ValueError, match="another command is at work in"):
             batch.run(jobs, Silent(), folder / "run", execute=Executed())
+        assert note.read_bytes() == begun, "what was refused has left no trace"
         said.append(ticket.job.label)
         return ticket.ended(1.0)
 

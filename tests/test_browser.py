@@ -151,8 +151,13 @@ def test_a_run_of_the_touch_test_can_be_cancelled_and_a_whole_one_is_recorded_an
     for slot, after in (("first", "34.5"), ("second", "31")):
         page.sees(f"Round 1 of 1, {slot} run")
         before = page.pictures
-        page.type("before", "30")
-        page.press("Start the run", Keys.SPACE)
+        for _ in range(8):  # a run that a busy machine ended too late is to be repeated, and the panel says so
+            page.type("before", "30")
+            page.press("Start the run", Keys.SPACE)
+            page.sees("Running: ")
+            page.sees_no_more("Running: ")
+            if "too late" not in page.text:
+                break
         page.sees("Read the device now.")
         page.type("after", after)
         page.press("Record", Keys.SPACE)

@@ -185,6 +185,7 @@ def test_what_the_ledger_gained_is_set_against_what_it_held_before():
     assert found.only_second == ("another on sparse parity",)
     answers = {change.quantity: change.answer for change in found.changes}
     assert answers == {"cost, units": Answer.MOVED, "score, accuracy": Answer.SAME}
+    assert {change.kind for change in found.changes if change.quantity == "score, accuracy"} == {"counted"}
 
 
 def test_cases_of_one_model_are_told_apart_by_the_fields_in_which_they_differ():

@@ -47,6 +47,7 @@ def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(s
     session.expect("speed", 1, 2, "a guess")
     session.expect("cost", 1, 2, "a guess")
     session.kinds("counted", measured=["speed"])
+    session.shown.append("bars")
     session.conclude("It is fast.", {"speed": 1.5, "cost": None, "extra": 7}, "Next.", figure="bars")
     data = shown[0][0][0]
     assert datetime.now(UTC) >= datetime.fromisoformat(data[FINDING_TYPE].pop("when"))
@@ -86,7 +87,11 @@ def test_a_figure_is_saved_twice_and_shown_with_its_description(session, shown):
 
     session.show(plt.figure(), "label", "what it shows")
     assert {p.name for p in session.figures.iterdir()} == {"99_test_label.png", "99_test_label.svg"}
-    assert shown[0][1]["metadata"]["image/png"]["alt"] == "what it shows"
+    assert shown[0][1]["metadata"]["image/png"] == {"alt": "what it shows", "label": "label"}
+    session.kinds("counted")
+    with pytest.raises(ValueError, match="figure='lable' was not shown, accepted are label"):
+        session.conclude("It is fast.", {"speed": 1.5}, "Next.", figure="lable")
+    session.conclude("It is fast.", {"speed": 1.5}, "Next.", figure="label")
 
 
 def test_a_figure_that_cannot_be_saved_is_shown_all_the_same(session, shown, capsys):

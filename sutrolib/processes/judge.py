@@ -18,7 +18,7 @@ from sutrolib.meters.clock import WallTime
 from sutrolib.nouns import Budget, Model, Problem, ProgramModel
 
 
-def ignore(_: object) -> None:
+def ignore(_: object = None) -> None:
     """Nobody is to be told."""
 
 

@@ -68,7 +68,10 @@ class Run:
                 trial = self._next()
             except NothingLeft as reason:
                 return str(reason) or USED_UP
-            if trial is not None:
+            if trial is None:
+                time.sleep(WAIT)  # other workers are at the last trials: they may die
+                self.search.on_wait()
+            else:
                 self.search.on_trial(trial)
 
     def ended(self) -> str:
@@ -120,7 +123,6 @@ class Run:
         finished = self.store.finished()
         begun = self.store.begin(lambda n: self.search.sampler(self._seed(n)), self.search.pruner(), self.budget.trials)
         if begun is None:
-            time.sleep(WAIT)  # other workers are at the last trials: they may die
             return None
         ticket, proposal = begun
         try:

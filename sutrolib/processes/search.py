@@ -39,7 +39,8 @@ class Search(ABC):
     ``pairs`` seeds weigh each candidate. ``store`` is the journal file that keeps the study and lets it go on where it
     stopped, None to keep it in memory. ``joules`` charges estimated joules to every trial, whatever the budget is in.
     ``milestones`` stop a search without a sign of life, unless ``overrides`` holds a person's decision to go on.
-    ``on_trial`` and ``on_measurement`` are told of everything as it ends. ``timed``, ``trace_updates``: as in
+    ``on_trial`` and ``on_measurement`` are told of everything as it ends, ``on_wait`` is called while other workers are
+    at the last trials. ``timed``, ``trace_updates``: as in
     :class:`sutrolib.processes.judge.Judge`.
     """
 
@@ -52,13 +53,16 @@ class Search(ABC):
     overrides: tuple[Override, ...] = ()
     on_trial: Callable[[Trial], object] = ignore
     on_measurement: Callable[[Measurement], object] = ignore
+    on_wait: Callable[[], object] = ignore
 
     name: ClassVar[str]
     rung: ClassVar[str]  # of the process axis
     objectives: ClassVar[int] = 1
     charges_repeats: ClassVar[bool] = False  # whether to propose what was tried before costs a trial
     # Fields that may change while a study goes on, as they change neither what is tried nor what it is found to cost.
-    apart: ClassVar[frozenset[str]] = frozenset("store joules milestones overrides on_trial on_measurement".split())
+    apart: ClassVar[frozenset[str]] = frozenset(
+        "store joules milestones overrides on_trial on_measurement on_wait".split()
+    )
 
     def __post_init__(self) -> None:
         if self.pairs < 1:

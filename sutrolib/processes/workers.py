@@ -31,6 +31,7 @@ from sutrolib.processes.space import Space
 from sutrolib.processes.study import Study
 
 POLL = 0.2  # seconds between two looks at what the workers have finished
+SILENCE = 300.0  # seconds; a shared disk may show a file's time a minute late
 
 
 class Task(Protocol):
@@ -59,7 +60,8 @@ def improve_together(
     than one worker, and for estimated joules, which can only be told apart one trial at a time; OSError where no
     scheduler answers, or where it has no worker that may take the trials, or one with another library.
     However this ends, no worker goes on after the trial that it is at: they look for a file beside the journal, which
-    is there as long as this function is at work.
+    is touched as long as this function is at work. A trial whose whole host is lost cannot be told from one that takes
+    long, and is waited for.
     """
     if search.store is None:
         raise ValueError("store=None, accepted is a journal file that the workers can share")
@@ -72,10 +74,12 @@ def improve_together(
     timed = search.timed or isinstance(meter, WindowMeter)
     with ExitStack() as stack:
         going = stack.enter_context(_going(search.store))
-        work = (dataclasses.replace(search, on_trial=going), problem, space, meter, budget, seed)
+        work = (dataclasses.replace(search, on_trial=going, on_wait=going), problem, space, meter, budget, seed)
         hired = _on_dask(scheduler, workers, work, timed) if scheduler else _in_pool(workers, work)
         tasks, lost = stack.enter_context(hired)
         while tasks:
+            with contextlib.suppress(OSError):  # a shared disk that does not answer for a moment
+                going.file.touch()
             ended = [task for task in tasks if task.done()]  # before the look at the store: their trials are there
             tasks = [task for task in tasks if task not in ended]
             for trial in store.finished():
@@ -103,19 +107,28 @@ class Stopped(Exception):
     """Whoever began the search has ended it."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Going:
-    """What a worker's search tells of its trials: it ends the search when the file is gone."""
+    """What a worker's search calls between trials: it ends the search when the file is gone, or not touched any more.
+
+    That is told by this host's own clock, as the clocks of two hosts may differ.
+    """
 
     file: Path
+    touched: int = 0  # nanoseconds, as the file says
+    seen: float = 0.0  # when that was new, in seconds of this process's clock
 
-    def __call__(self, _: object) -> None:
+    def __call__(self, _: object = None) -> None:
         try:
-            self.file.stat()
+            touched = self.file.stat().st_mtime_ns
         except FileNotFoundError:
             raise Stopped from None
         except OSError:  # a shared disk that does not answer for a moment
-            pass
+            return
+        if touched != self.touched:
+            self.touched, self.seen = touched, time.monotonic()
+        elif time.monotonic() - self.seen > SILENCE:
+            raise Stopped  # whoever began the search was killed, and could not take the file away
 
 
 @contextmanager

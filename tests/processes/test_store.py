@@ -15,6 +15,7 @@ from searches import CHOICES, METER, PROBLEM, SPACE
 from sutrolib.meters import CacheEnergy
 from sutrolib.meters.hardware import HOROWITZ_2014, JOUPPI_2021
 from sutrolib.places import ROOT, STUDIES, study_file
+from sutrolib.processes import workers
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.judge import State
 from sutrolib.processes.samplers import ModelBased, MultiFidelity, RandomSearch
@@ -130,6 +131,39 @@ def test_a_trial_that_lost_its_worker_is_tried_once_more_and_then_given_up(tmp_p
     _, once_more = third.begin(RandomSearch().sampler)
     assert once_more is None
     assert [(t.state, t.why, t.proposal) for t in third.finished()] == [(State.FAILED, KILLED_TWICE, proposal)]
+
+
+def test_who_waits_for_a_worker_on_another_host_is_asked_whether_to_go_on(tmp_path):
+    class Enough(Exception):
+        """Said by whoever waits."""
+
+    def enough():
+        raise Enough
+
+    search = RandomSearch(store=tmp_path / "study.log", on_wait=enough)
+    store = search.open_store(PROBLEM, SPACE, METER, 0)
+    ticket, _ = store.begin(search.sampler)
+    ticket.handle.set_user_attr("worker", {**store._me, "host": "elsewhere"})
+    with pytest.raises(Enough):
+        search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
+
+
+def test_a_worker_ends_when_the_file_of_its_search_is_gone_or_not_touched_any_more(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
+    going = workers.Going(tmp_path / "study.log.going")
+    going.file.touch()
+    for passed in (0, workers.SILENCE, workers.SILENCE):
+        now[0] += passed
+        os.utime(going.file, (now[0], now[0]))
+        going()
+    now[0] += workers.SILENCE
+    going()
+    now[0] += 1
+    with pytest.raises(workers.Stopped):
+        going()
+    with pytest.raises(workers.Stopped):
+        workers.Going(tmp_path / "none")()
 
 
 def test_a_result_that_was_written_before_its_worker_died_counts(tmp_path):
