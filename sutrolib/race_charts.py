@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def draw_best_so_far(
 ) -> Figure:
     """The median of the best so far with its quartiles as a band, by entrant; ``lines`` are known costs, by name."""
     figure, ax = plt.subplots()
-    _draw_curves(ax, spent, curves)
+    _draw_curves(ax, spent, curves, _styles(curves))
     for name, value in lines.items():
         ax.axhline(value, color=GREY, lw=1, ls="-.")
         ax.annotate(name, (max(spent), value), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8)
@@ -40,11 +41,11 @@ def draw_best_so_far(
 def draw_races(
     spent: Sequence[float], races: Mapping[str, Curves], title: str, xlabel: str, ylabel: str, log: bool = True
 ) -> Figure:
-    """A small panel for each problem; the entrants are the same in all of them, and named once."""
-    rows = math.ceil(len(races) / 2)
+    """A small panel for each problem; an entrant looks the same in all of them, and is named once."""
+    rows, styles = math.ceil(len(races) / 2), _styles(name for curves in races.values() for name in curves)
     figure, axes = plt.subplots(rows, min(2, len(races)), sharex=True, squeeze=False)
     for ax, (problem, curves) in zip(axes.flat, races.items(), strict=False):
-        _draw_curves(ax, spent, curves)
+        _draw_curves(ax, spent, curves, styles)
         if log:
             ax.set_yscale("log")
         ax.annotate(problem, (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=8)
@@ -58,12 +59,18 @@ def draw_races(
     handles: dict[str, Any] = {}
     for ax in axes.flat:
         handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=7)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=7, handlelength=3)
     return figure
 
 
-def _draw_curves(ax: Axes, spent: Sequence[float], curves: Curves) -> None:
-    for (name, (low, middle, high)), (colour, style) in zip(curves.items(), STYLES, strict=False):
+def _styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and dashes of each entrant, in the order in which they are first named."""
+    return dict(zip(dict.fromkeys(names), itertools.cycle(STYLES), strict=False))
+
+
+def _draw_curves(ax: Axes, spent: Sequence[float], curves: Curves, styles: Mapping[str, tuple[str, str]]) -> None:
+    for name, (low, middle, high) in curves.items():
+        colour, style = styles[name]
         # What is not solved yet is infinite, and is left out of the picture.
         shown = [np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high)]
         ax.fill_between(spent, shown[0], shown[2], color=colour, alpha=0.12, lw=0, step="post")

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from light_runs import die, nap, nap_and_say_when, refuse
+from slow_work import until
 from test_batch import FIND, Silent, copy_checkout, write_notebook
 
 from sutrolib import batch, batch_cluster, batch_records
@@ -148,13 +149,6 @@ def gone(pid):
         return True
 
 
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.05)
-
-
 class Watching(Silent):
     """Waits, beside the batch, until the notebook says which processes it consists of; then does something."""
 
@@ -168,7 +162,7 @@ class Watching(Silent):
             self.thread.start()
 
     def _watch(self):
-        wait_for(lambda: self.note.exists() and len(self.note.read_text().split()) == 2)
+        until(lambda: self.note.exists() and len(self.note.read_text().split()) == 2)
         self.pids = [int(pid) for pid in self.note.read_text().split()]
         self.act(self)
 
@@ -185,7 +179,7 @@ def test_a_killed_worker_leaves_neither_its_kernel_nor_what_the_notebook_started
         (outcome,) = batch.run(jobs, reporter, tmp_path / "run", cluster=cluster)
     assert (outcome.error, outcome.attempts) == ("", 2), "the second attempt finds the note, and passes"
     assert ("lost", 1, True) in reporter.told
-    wait_for(lambda: all(map(gone, reporter.pids)), 10)
+    until(lambda: all(map(gone, reporter.pids)), 10)
 
 
 def test_a_run_that_is_called_back_ends_wherever_it_is(tmp_path):
@@ -196,7 +190,7 @@ def test_a_run_that_is_called_back_ends_wherever_it_is(tmp_path):
     outcome = batch.run(batch.plan(batch.find_notebooks(tmp_path), {}, {}), reporter, tmp_path / "run")[0]
     assert "Kernel died" in outcome.error
     assert batch_records.read_all(tmp_path / "run") == []
-    wait_for(lambda: all(map(gone, reporter.pids)), 10)
+    until(lambda: all(map(gone, reporter.pids)), 10)
 
 
 def test_an_attempt_is_begun_once_and_not_by_another_version_of_the_library(tmp_path):
@@ -306,7 +300,7 @@ def scheduler(elsewhere, tmp_path):
     found = tmp_path / "scheduler.json"
     words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(found)]
     elsewhere("scheduler", *words)
-    wait_for(lambda: found.exists() and found.read_text().endswith("}"))
+    until(lambda: found.exists() and found.read_text().endswith("}"))
     return json.loads(found.read_text())["address"]
 
 
@@ -326,7 +320,7 @@ def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
 
     elsewhere(*worker_of(scheduler))
     with open_cluster(None, scheduler) as cluster:
-        wait_for(lambda: len(cluster.workers()) == 1)
+        until(lambda: len(cluster.workers()) == 1)
         assert not cluster.local
         assert main(command) == 2
         assert "none of the 1 workers" in (said := capsys.readouterr().err)
@@ -334,7 +328,7 @@ def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
         assert not (tmp_path / "run").exists()
 
         elsewhere(*worker_of(scheduler, "--resources", "meter=1"))
-        wait_for(lambda: len(cluster.workers()) == 2)
+        until(lambda: len(cluster.workers()) == 2)
         assert main(command) == 0
         assert "2 of 2 passed" in capsys.readouterr().out
         assert [o.finding for o in batch_records.read_all(tmp_path / "run")] == ["n is 1", "n is 2"]
@@ -419,7 +413,7 @@ def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     process = subprocess.Popen(command, cwd=tmp_path, **pipes)
     notes = [tmp_path / "note-2", tmp_path / "note-3"]
-    wait_for(lambda: all(note.exists() and len(note.read_text().split()) == 2 for note in notes))
+    until(lambda: all(note.exists() and len(note.read_text().split()) == 2 for note in notes))
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
@@ -431,7 +425,7 @@ def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
         (3, "interrupted"),
     ]
     assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 1 + 2 + 1 + 1
-    wait_for(lambda: all(gone(int(pid)) for note in notes for pid in note.read_text().split()), 10)
+    until(lambda: all(gone(int(pid)) for note in notes for pid in note.read_text().split()), 10)
 
     (tmp_path / "again").touch()
     again = [*command, "--resume"]

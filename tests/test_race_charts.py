@@ -37,3 +37,15 @@ def test_every_problem_has_a_panel_and_the_entrants_are_named_once():
     assert sum(ax.get_visible() for ax in figure.axes) == 3
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["one", "other"]
+
+
+def test_an_entrant_looks_the_same_wherever_it_runs_and_like_no_other():
+    one, other = CURVES.values()
+    races = {"parity": {"first": one, "second": other}, "digits": {"third": one, "second": other}}
+    figure = draw_races(POINTS, races, "title", "trials", "ratio")
+    looks = {}
+    for ax in figure.axes:
+        for line in ax.lines:
+            looks.setdefault(line.get_label(), set()).add((line.get_color(), line.get_linestyle()))
+    assert all(len(of_one) == 1 for of_one in looks.values())
+    assert len(set.union(*looks.values())) == len(looks) == 3

@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 from searches import METER, PROBLEM, SPACE
+from slow_work import until
 
 from sutrolib.cluster import open_cluster
 from sutrolib.meters import WallTime
@@ -72,11 +73,9 @@ def test_an_interruption_ends_the_workers_too(tmp_path, scheduler, on_dask):
     assert not list(tmp_path.glob("*.going"))
     if on_dask:
         with open_cluster(None, scheduler) as cluster:
-            wait_for(
-                lambda: not any(cluster.client.run(lambda dask_worker: dask_worker.state.executing_count).values())
-            )
+            until(lambda: not any(cluster.client.run(lambda dask_worker: dask_worker.state.executing_count).values()))
     else:
-        wait_for(lambda: workers() <= others)
+        until(lambda: workers() <= others)
     before = trials_in(journal)
     time.sleep(0.5)
     assert trials_in(journal) == before > 0
@@ -89,10 +88,3 @@ def workers():
         with contextlib.suppress(psutil.Error):
             found |= {child.pid} if "spawn_main" in " ".join(child.cmdline()) else set()
     return found
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.05)
