@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from sutrolib import places
-from sutrolib.errors import sentence
+from sutrolib.cli.errors import sentence
+from sutrolib.core import paths
 
 REFUSED = 2
 INTERRUPTED = 130  # as a shell puts it: 128 and the number of the signal
@@ -91,9 +91,9 @@ def _later(module: str, name: str = "run", notebooks: bool = False) -> Callable[
     """
 
     def command(options: argparse.Namespace) -> int:
-        if notebooks and not places.NOTEBOOKS.is_dir():
-            raise FileNotFoundError(f"there is no folder {places.NOTEBOOKS}: restore it with `git restore notebooks`")
-        status: int = getattr(importlib.import_module(f"sutrolib.{module}"), name)(options)
+        if notebooks and not paths.NOTEBOOKS.is_dir():
+            raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
+        status: int = getattr(importlib.import_module(f"sutrolib.cli.{module}"), name)(options)
         return status
 
     return command
@@ -101,11 +101,11 @@ def _later(module: str, name: str = "run", notebooks: bool = False) -> Callable[
 
 def _run(options: argparse.Namespace) -> int:
     """The command run: without a kernel every notebook would fail, and say less about why."""
-    from sutrolib.doctor import kernel
+    from sutrolib.cli.doctor import kernel
 
     if not options.scheduler and not (found := kernel()).ok:  # the workers of a scheduler have an environment of theirs
         raise FileNotFoundError(found.what)
-    return _later("run_command", notebooks=True)(options)
+    return _later("run", notebooks=True)(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,34 +136,34 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument("-o", "--output", help="folder for the run, instead of a new one under data/runs/")
     walk.set_defaults(command=_run)
     listing = add("list", "show notebooks, axes, steps and parameters")
-    listing.set_defaults(command=_later("commands", "list_notebooks", notebooks=True))
+    listing.set_defaults(command=_later("list_and_reproduce", "list_notebooks", notebooks=True))
     new = add("new", "write the skeleton of a new notebook, ready to run")
     new.add_argument("what", choices=["notebook"])
     new.add_argument("--axis", required=True, help="process, metric, problem, exam or meeting")
     new.add_argument("--title", required=True, help="what it is called")
-    new.set_defaults(command=_later("new_command", notebooks=True))
-    add("doctor", "show what this machine can measure").set_defaults(command=_later("commands", "doctor"))
+    new.set_defaults(command=_later("new_notebook", notebooks=True))
+    add("doctor", "show what this machine can measure").set_defaults(command=_later("list_and_reproduce", "doctor"))
     published = add("reproduce", "compute every published figure that is claimed")
     published.add_argument("--slow", action="store_true", help="with those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
-    published.set_defaults(command=_later("commands", "reproduce"))
+    published.set_defaults(command=_later("list_and_reproduce", "reproduce"))
     exam = add("exam", "hold the final exam, or show the one that was held")
     exam.add_argument("--division", default="closed", help="closed: only trained otherwise; open: anything")
     exam.add_argument("--scale", default="smoke", help="smoke: a minute; cpu: an hour; gpu: where there is one")
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, 5 and above")
     exam.add_argument("--again", action="store_true", help="start anew; the old record is kept under another name")
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")
-    exam.set_defaults(command=_later("exam_command"))
+    exam.set_defaults(command=_later("exam"))
     deck = add("deck", "write the slides of the weekly meeting, as one HTML file or PDF")
     deck.add_argument("--since", default="7d", help="how far back: 7d, 12h, or a date such as 2026-11-18")
     deck.add_argument("--notebooks", nargs="+", default=[], help="numbers or names; all when none is given")
     deck.add_argument("--format", choices=["html", "pdf"], default="html", help="pdf needs Chromium")
     deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf when none is given")
-    deck.set_defaults(command=_later("deck_command", notebooks=True))
+    deck.set_defaults(command=_later("deck", notebooks=True))
     comparing = add("compare", "what changed between two runs, or two commits of the ledger")
     comparing.add_argument("first", metavar="A", help="a folder of a run or its name under data/runs/, or a commit")
     comparing.add_argument("second", metavar="B", help="the same, of the later one")
-    comparing.set_defaults(command=_later("compare_command"))
+    comparing.set_defaults(command=_later("compare"))
     return parser
 
 

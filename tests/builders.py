@@ -1,6 +1,6 @@
 """Measurements made up for tests; nothing is trained."""
 
-from sutrolib.measure import Measurement
+from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
 
 

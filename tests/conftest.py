@@ -49,11 +49,11 @@ def own_ledger(tmp_path, monkeypatch):
 @pytest.fixture
 def steady_clock(monkeypatch):
     """Every run by hand takes one second, so that no decision hangs on how busy the machine is."""
-    from sutrolib.measure import measure
+    from sutrolib.measurement.measure import measure
 
     def timed(*arguments, **options):
         found = measure(*arguments, **options)
         readings = tuple(dataclasses.replace(r, value=1.0) if r.name == "time" else r for r in found.readings)
         return dataclasses.replace(found, readings=readings)
 
-    monkeypatch.setattr("sutrolib.processes.by_hand.measure", timed)
+    monkeypatch.setattr("sutrolib.processes.manual.measure", timed)

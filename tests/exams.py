@@ -5,12 +5,12 @@ import random
 
 from builders import measurement
 
-from sutrolib.exam_entries import BASELINE, CLOSED, OPEN, Entry, Scale
-from sutrolib.exam_record import new_record
+from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Entry, Scale
+from sutrolib.exam.record import new_record
 from sutrolib.meters.base import Kind, Reading
-from sutrolib.models.gpt import GPT
-from sutrolib.models.ngram import KneserNey
-from sutrolib.problems.examined import ExamText
+from sutrolib.models.language.gpt import GPT
+from sutrolib.models.language.kneser_ney import KneserNey
+from sutrolib.problems.windowed_text import ExamText
 
 SHAPE = {"layers": 1, "heads": 2, "width": 8, "block": 8, "batch": 4, "warmup": 1}
 TINY = Scale(

@@ -18,7 +18,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sutrolib.places import DATA, NOTEBOOKS, ROOT
+from sutrolib.core.paths import DATA, NOTEBOOKS, ROOT
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 WIDTH, HEIGHT = 1300, 1600  # of the window

@@ -6,7 +6,7 @@ import json
 
 from PIL import Image
 
-from sutrolib.findings import FINDING_TYPE
+from sutrolib.core.markdown import FINDING_TYPE
 
 WHEN = "2026-03-10T12:00:00.000000+00:00"
 UNTIL = "2026-03-12T00:00:00+00:00"

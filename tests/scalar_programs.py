@@ -1,6 +1,6 @@
 """A tracer of plain Python programs with a list-based stack that is searched linearly, to compare with."""
 
-from sutrolib.models.matmul import matrix_product
+from sutrolib.models.kernels.matmul import matrix_product
 
 
 def naive_depths(instructions, loaded, results):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sutrolib.meters import OperationCount
-from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.dimension import Choice, Range
 from sutrolib.processes.space import family_of, space_of

@@ -6,14 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sutrolib import deck_page
-from sutrolib.cube import COLOURS, Axis
-from sutrolib.figures import BLACK, GREY, RED_TEXT, TEXT_COLOURS
-from sutrolib.places import NOTEBOOKS, ROOT
+from sutrolib.core.cube import COLOURS, Axis
+from sutrolib.core.paths import NOTEBOOKS, ROOT
+from sutrolib.meeting import html
+from sutrolib.plots.style import BLACK, GREY, RED_TEXT, TEXT_COLOURS
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9]*_*.ipynb"))
 FIGURES = sorted((ROOT / "figures").glob("*.svg"))
-CSS = (deck_page.TEMPLATES / "deck.css").read_text(encoding="utf-8")
+CSS = (html.TEMPLATES / "deck.css").read_text(encoding="utf-8")
 LARGE_PX = 24  # from here on 3 to 1 is enough (WCAG 2.2, success criterion 1.4.3)
 
 
@@ -101,8 +101,8 @@ def test_the_cube_has_readable_text_and_lines_that_show_without_colour():
     from matplotlib import colors
     from matplotlib import pyplot as plt
 
-    from sutrolib.cube import A
-    from sutrolib.figures import draw_cube
+    from sutrolib.core.cube import A
+    from sutrolib.plots.style import draw_cube
 
     figure = draw_cube({A: 3}, A, "title", new={A: 3})
     ax = figure.axes[0]

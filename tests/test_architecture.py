@@ -2,111 +2,90 @@
 
 import ast
 import subprocess
+from graphlib import TopologicalSorter
 
 import pytest
 
-from sutrolib.places import ROOT
+from sutrolib.core.paths import ROOT
 
-LAYERS = [
+# Floor by floor, the top one first. A wing imports from floors below its own, and never from a wing beside it.
+FLOORS = [
     {"__main__"},
-    {
-        "batch",
-        "batch_charts",
-        "batch_cluster",
-        "batch_plan",
-        "batch_records",
-        "batch_run",
-        "batch_tables",
-        "run_command",
-        "commands",
-        "new_command",
-        "exam_command",
-        "compare_command",
-        "compare_ledger",
-        "compare_numbers",
-        "compare_runs",
-        "deck",
-        "deck_command",
-        "deck_page",
-        "deck_parts",
-        "deck_pdf",
-        "deck_slides",
-        "deck_sources",
-        "notebook",
-        "progress",
-        "widgets",
-        "doctor",
-        "reproduce",
-        "claims",
-        "problem_claims",
-    },
-    {
-        "guards",
-        "ablation",
-        "exam",
-        "exam_charts",
-        "exam_entries",
-        "exam_limits",
-        "exam_outcome",
-        "exam_record",
-        "exam_sitting",
-        "exam_table",
-        "recipe_charts",
-        "recipes",
-    },
-    {"processes"},
-    {
-        "measure",
-        "scales",
-        "verdict",
-        "ledger",
-        "charts",
-        "search_charts",
-        "race_charts",
-        "figures",
-        "ladders",
-        "standing",
-        "tables",
-    },
+    {"cli", "notebook"},
+    {"exam"},
+    {"guards", "meeting"},
+    {"processes", "batch"},
+    {"measurement", "plots"},
     {"problems", "models", "meters"},
-    {"cube", "errors", "nouns", "parameters", "findings", "files", "kernel", "cluster", "places", "provenance"},
+    {"core"},
 ]
-WINGS = LAYERS[5]
+NEVER = {("meeting", "processes")}  # though it lies below
+WINGS = set().union(*FLOORS) - {"__main__"}
 MODULES = sorted((ROOT / "sutrolib").rglob("*.py"))
 
 
-def unit(path):
-    parts = path.relative_to(ROOT / "sutrolib").with_suffix("").parts
-    return parts[0]
+def wing(path):
+    return path.relative_to(ROOT / "sutrolib").with_suffix("").parts[0]
 
 
-def imported_units(path):
+def imported_modules(path):
+    """The full names of what a module imports from this library."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "sutrolib":
-            names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
-            yield from (name for name in names if not name.startswith("__version"))
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split("."), alias.name)
+                is_module = inner.is_dir() or inner.with_suffix(".py").exists()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
         elif isinstance(node, ast.Import):
-            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("sutrolib."))
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "sutrolib")
 
 
-def layer(name):
-    return next(index for index, names in enumerate(LAYERS) if name in names)
+def imported_wings(path):
+    return {name.split(".")[1] for name in imported_modules(path) if "." in name}
+
+
+def floor(name):
+    return next(index for index, names in enumerate(FLOORS) if name in names)
+
+
+def test_the_library_is_thirteen_wings():
+    there = {path.name for path in (ROOT / "sutrolib").iterdir() if not path.name.startswith((".", "__pycache__"))}
+    assert there == WINGS | {"__init__.py", "__main__.py"}
+    assert len(WINGS) == 13
+    for name in WINGS:
+        assert ast.get_docstring(ast.parse((ROOT / "sutrolib" / name / "__init__.py").read_text(encoding="utf-8")))
+
+
+def test_tests_mirror_the_wings():
+    folders = {
+        path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
+    }
+    assert folders - {"bench"} <= WINGS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_go_down_and_not_across_the_wings(path):
-    here = unit(path)
+def test_imports_go_down_and_never_to_a_wing_beside(path):
+    here = wing(path)
     if here == "__init__":
-        assert list(imported_units(path)) == []
+        assert imported_wings(path) == set()
         return
-    for there in imported_units(path):
-        assert layer(there) >= layer(here), f"{here} imports {there}, which is above it"
-        assert there == here or not {here, there} <= WINGS, f"{here} imports {there}, sideways between the wings"
+    for there in imported_wings(path) - {here}:
+        assert floor(there) > floor(here), f"{here} imports {there}, which is not below it"
+        assert (here, there) not in NEVER, f"{here} imports {there}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {}
+    for path in MODULES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        graph[name] = {there for there in imported_modules(path) if there != name}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_meters_never_import_a_model_or_a_process():
-    for path in (ROOT / "sutrolib" / "meters").glob("*.py"):
-        assert not {"models", "problems", "processes", "guards"} & set(imported_units(path))
+    for path in (ROOT / "sutrolib" / "meters").rglob("*.py"):
+        assert not {"models", "problems", "processes", "guards"} & imported_wings(path)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

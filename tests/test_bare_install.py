@@ -12,7 +12,7 @@ import textwrap
 
 import pytest
 
-from sutrolib import places
+from sutrolib.core import paths
 from sutrolib.problems import shakespeare
 
 # What torch, numpy, scipy and numba bring along is there as well, filelock aside: torch asks for it, and uses it in
@@ -40,7 +40,7 @@ BARE = """
 
     import json
     from pathlib import Path
-    from sutrolib import places
+    from sutrolib.core import paths
     places.DATA = Path(sys.argv[2])
 """
 
@@ -57,9 +57,10 @@ PIECES = """
 EXAM = """
     sys.path.insert(0, sys.argv[3])
     from fake_nvml import FakeNVML
-    from sutrolib.measure import measure
-    from sutrolib.meters import Joules, nvml
-    from sutrolib.models.gpt import GPT
+    from sutrolib.measurement.measure import measure
+    from sutrolib.meters import Joules
+    from sutrolib.meters.energy import nvml
+    from sutrolib.models.language.gpt import GPT
     from sutrolib.problems.text import NextCharacter
 
     class Drawing(FakeNVML):
@@ -84,11 +85,11 @@ EXAM = """
 
 
 def bare(program, data):
-    arguments = [" ".join(ABSENT), str(data), str(places.ROOT / "tests")]
+    arguments = [" ".join(ABSENT), str(data), str(paths.ROOT / "tests")]
     source = textwrap.dedent(BARE) + textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-c", source, *arguments],
-        cwd=places.ROOT,
+        cwd=paths.ROOT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -103,7 +104,7 @@ def test_every_problem_model_and_meter_can_be_imported(tmp_path):
 
 
 def test_a_training_is_weighed_by_the_card_on_the_kept_copy(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
     shakespeare.keep_copy()
     found = bare(EXAM, tmp_path)
     assert -5 < found["score"] < 0

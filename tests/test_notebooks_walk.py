@@ -6,9 +6,9 @@ import re
 import pytest
 from test_batch import Silent
 
-from sutrolib import batch
-from sutrolib.findings import finding_in
-from sutrolib.parameters import declared_in
+from sutrolib.batch import batch
+from sutrolib.batch.parameters import declared_in
+from sutrolib.core.markdown import finding_in
 
 NOTEBOOKS = batch.find_notebooks()
 REPEATS = ("runs", "pairs", "windows", "searches", "joules", "budget")  # taken as few as the notebook allows

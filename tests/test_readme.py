@@ -13,12 +13,13 @@ import pytest
 import test_notebooks_walk as walk
 from test_batch import copy_checkout
 
-from sutrolib import batch, places
 from sutrolib.__main__ import _parser
-from sutrolib.findings import finding_in
-from sutrolib.ledger import Ledger
+from sutrolib.batch import batch
+from sutrolib.core import paths
+from sutrolib.core.markdown import finding_in
+from sutrolib.measurement.ledger import Ledger
 
-README = (places.ROOT / "README.md").read_text(encoding="utf-8")
+README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 RECIPES = "## Adding to it"
 LONGEST = 40  # lines of a block that say something
 ELSEWHERE = ("dask_jobqueue", "dask_kubernetes")  # what needs a cluster; the workers themselves: test_batch_cluster.py
@@ -72,7 +73,7 @@ class Newcomer:
         self.folder, self.said = folder, {}
         copy_checkout(folder)
         for name in ("pyproject.toml", "requirements.txt"):
-            (folder / name).write_bytes((places.ROOT / name).read_bytes())
+            (folder / name).write_bytes((paths.ROOT / name).read_bytes())
 
     def runs(self, command, given=""):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "SUTRO", "PYTEST"))}
@@ -224,7 +225,7 @@ def test_there_are_commands_to_take():
 
 def test_every_link_leads_somewhere_and_every_notebook_is_in_the_table():
     targets = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert [target for target in targets if not (places.ROOT / target).exists()] == []
+    assert [target for target in targets if not (paths.ROOT / target).exists()] == []
     listed = re.findall(r"^\| \[(\w+)\]\(notebooks/\1\.ipynb\)", README, re.MULTILINE)
     assert listed == [notebook.name for notebook in batch.find_notebooks()]
     prose = re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE)

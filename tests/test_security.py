@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from sutrolib import batch, places
-from sutrolib.exam_record import path_of, read_record
-from sutrolib.findings import finding_in
-from sutrolib.ledger import Ledger
-from sutrolib.parameters import ParameterError, declared_in
-from sutrolib.processes.store import Store
+from sutrolib.batch import batch
+from sutrolib.batch.parameters import ParameterError, declared_in
+from sutrolib.core import paths
+from sutrolib.core.markdown import finding_in
+from sutrolib.exam.record import path_of, read_record
+from sutrolib.measurement.ledger import Ledger
+from sutrolib.processes.storage import Store
 
-MODULES = sorted((places.ROOT / "sutrolib").rglob("*.py"))
+MODULES = sorted((paths.ROOT / "sutrolib").rglob("*.py"))
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 RUNNERS = {"eval", "exec", "__import__", "compile"}
 SHELLS = {"os.system", "os.popen", "os.popen2", "subprocess.getoutput", "subprocess.getstatusoutput"}
@@ -58,7 +59,7 @@ def wrong_calls(call):
         yield f"{name} with a shell"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(places.ROOT)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(paths.ROOT)))
 def test_the_library_runs_nothing_that_it_reads_and_asks_no_shell(path):
     source = path.read_text(encoding="utf-8")
     found = offences(source)
@@ -69,7 +70,7 @@ def test_the_library_runs_nothing_that_it_reads_and_asks_no_shell(path):
 
 
 def test_neither_do_the_notebooks():
-    for notebook in sorted(places.NOTEBOOKS.glob("*.ipynb")):
+    for notebook in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
                 assert offences("".join(cell["source"])) == [], notebook.name
@@ -124,7 +125,7 @@ def test_the_bait_works(mark):
     assert mark.exists()
 
 
-@pytest.mark.filterwarnings("ignore::sutrolib.ledger.UnreadableMeasurement")
+@pytest.mark.filterwarnings("ignore::sutrolib.measurement.ledger.UnreadableMeasurement")
 def test_a_planted_pickle_is_never_executed_by_whoever_reads_data(mark, tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path / "exam"))
     torch = pytest.importorskip("torch")
@@ -178,11 +179,13 @@ UNSAFE = re.compile(
 
 def test_jupyter_is_never_started_without_its_token():
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PLACES]
-    listed = subprocess.run(command, cwd=places.ROOT, capture_output=True, text=True)
+    listed = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not in a git checkout")
-    paths = [places.ROOT / name for name in listed.stdout.split("\n") if name]
-    texts = {path: path.read_text(encoding="utf-8") for path in paths if path.is_file() and path != Path(__file__)}
+    there = [paths.ROOT / name for name in listed.stdout.split("\n") if name]
+    texts = {
+        path: path.read_text(encoding="utf-8") for path in there if path.is_file() and path != Path(__file__)
+    }
     assert len(texts) > 100
     assert {path.name: UNSAFE.findall(text) for path, text in texts.items() if UNSAFE.search(text)} == {}
 
@@ -224,7 +227,7 @@ def test_a_parameter_that_looks_like_code_stays_a_text_or_is_refused():
 )
 def test_a_study_cannot_leave_its_folder(name):
     with pytest.raises(ValueError, match="accepted are names of letters"):
-        places.study_file(name)
+        paths.study_file(name)
 
 
 @pytest.mark.parametrize("name", ["../closed", "..", "a/b", "a\\b", "/etc", "", ".x", "a\x00", "a b", "a\n"])
@@ -232,5 +235,5 @@ def test_an_exam_cannot_leave_its_folder(name):
     for names in ((name, "closed"), ("cpu", name)):
         with pytest.raises(ValueError, match="accepted are names of letters"):
             path_of(*names)
-    assert path_of("cpu", "closed").parent == places.exam()
-    assert places.study_file("my first search").parent == places.STUDIES
+    assert path_of("cpu", "closed").parent == paths.exam()
+    assert paths.study_file("my first search").parent == paths.STUDIES

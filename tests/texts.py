@@ -2,10 +2,10 @@
 
 import torch
 
-from sutrolib.nouns import Task
-from sutrolib.problems.streaming import TEXT_SCORES, StreamExaminer, minus_loss
+from sutrolib.core.types import Task
 from sutrolib.problems.text import encode
 from sutrolib.problems.text import shifted as split_of
+from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamExaminer, minus_loss
 
 
 def text_task(train, test="", **examiner):

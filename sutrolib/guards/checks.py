@@ -15,9 +15,9 @@ from typing import ClassVar, ParamSpec
 import torch
 from torch import Tensor
 
-from sutrolib.meters.trace import TorchTrace
-from sutrolib.nouns import Budget, FailedRun, Fitted, Model, Problem, Split, Task
-from sutrolib.scales import score_of, test_of
+from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, Split, Task
+from sutrolib.measurement.passes import score_of, test_of
+from sutrolib.meters.access.trace import TorchTrace
 
 P = ParamSpec("P")
 Finding = tuple[bool | None, str]  # passed, and what was seen

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sutrolib.guards.future import NEAR, Landmark
-from sutrolib.measure import Measurement
+from sutrolib.core.types import Interval, Problem
+from sutrolib.guards.hardware_map import NEAR, Landmark
+from sutrolib.measurement.comparison import MIN_PAIRS, interval_of
+from sutrolib.measurement.measure import Measurement
+from sutrolib.meters.access.cache_energy import Hardware, Level
 from sutrolib.meters.base import Meter
-from sutrolib.meters.hardware import Hardware, Level
-from sutrolib.nouns import Interval, Problem
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.judge import Judge, Judged
-from sutrolib.processes.race import Process
+from sutrolib.processes.comparison import Process
+from sutrolib.processes.evaluator import Judge, Judged
 from sutrolib.processes.space import Space
 from sutrolib.processes.study import Study
-from sutrolib.verdict import MIN_PAIRS, interval_of
 
 CONFIDENCE = 0.95
 
@@ -159,7 +159,7 @@ def carry(
 def machine(landmark: Landmark) -> Hardware:
     """The hardware that a landmark stands for, with one picojoule for an operation of 32 bits.
 
-    Its joules are those of E(r, C) in :mod:`sutrolib.guards.future`, so that a search can be judged by them.
+    Its joules are those of E(r, C) in :mod:`sutrolib.guards.hardware_map`, so that a search can be judged by them.
     """
     levels = (
         Level("cache", landmark.capacity, NEAR * landmark.ratio),

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sutrolib.core.types import Model, Problem
 from sutrolib.guards.checks import Check, Finding, check, outcome
-from sutrolib.guards.gaming import gaming_checks
-from sutrolib.guards.leaks import leak_checks
-from sutrolib.guards.recount import independent_scoring
-from sutrolib.nouns import Model, Problem
+from sutrolib.guards.leakage import leak_checks
+from sutrolib.guards.metric_gaming import gaming_checks
+from sutrolib.guards.rescoring import independent_scoring
 
 FRESH_SEEDS = 10
 BEYOND = 1_000_003  # from the seeds that a result was found on to fresh ones

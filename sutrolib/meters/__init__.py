@@ -1,17 +1,17 @@
 """GREEN axis: what a run costs. Meters import no model and no process: the scale is out of the search's reach."""
 
-from sutrolib.meters.ard import ReuseDistance
+from sutrolib.meters.access.average_reuse_distance import ReuseDistance
+from sutrolib.meters.access.cache_energy import CacheEnergy
+from sutrolib.meters.access.counts import OperationCount, PeakMemory
+from sutrolib.meters.access.reuse_distance import DataMovement
+from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Availability, Kind, Meter, NoReading, Reading
-from sutrolib.meters.carbon import CodeCarbon
-from sutrolib.meters.clock import WallTime
-from sutrolib.meters.counters import Joules
-from sutrolib.meters.counts import OperationCount, PeakMemory
-from sutrolib.meters.grid import GridCost
-from sutrolib.meters.hardware import CacheEnergy
-from sutrolib.meters.movement import WriteStackMovement
-from sutrolib.meters.reuse import DataMovement
-from sutrolib.meters.scalar import bytedmd, traced_eval
-from sutrolib.meters.trace import TorchTrace
+from sutrolib.meters.energy.codecarbon import CodeCarbon
+from sutrolib.meters.energy.joules import Joules
+from sutrolib.meters.energy.wall_time import WallTime
+from sutrolib.meters.programs.bytedmd import bytedmd, traced_eval
+from sutrolib.meters.programs.grid_cost import GridCost
+from sutrolib.meters.programs.write_stack import WriteStackMovement
 
 __all__ = [
     "METERS",

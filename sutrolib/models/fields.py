@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import field
 from typing import Any
 
-from sutrolib.nouns import check_fields
+from sutrolib.core.types import check_fields
 
 
 def whole(default: int, unit: str, low: int, high: int) -> int:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sutrolib.nouns import Split, Task, check_fields
+from sutrolib.core.types import Split, Task, check_fields
 
 PIXEL_MAX = 16
 SPLIT_SEED = 0  # the split is part of the problem: it is the same for every seed

@@ -20,7 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sutrolib.nouns import Score, Split, Task, check_fields
+from sutrolib.core.types import Score, Split, Task, check_fields
 
 MAX_BITS = 10_000
 MAX_SAMPLES = 10_000_000

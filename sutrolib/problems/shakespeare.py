@@ -24,7 +24,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from sutrolib import places
+from sutrolib.core import paths
 
 PLAYS = (
     "roman/coriolanus",
@@ -87,7 +87,7 @@ def keep_copy() -> Path:
 
 
 def _place_of_copy() -> Path:
-    return places.DATA / "shakespeare" / "rebuilt.txt"
+    return paths.DATA / "shakespeare" / "rebuilt.txt"
 
 
 def _copy() -> str:
@@ -124,7 +124,7 @@ def original() -> str:
 
     Raises OSError where it cannot be downloaded, and ValueError for a file whose sha256 is not the published one.
     """
-    path = places.DATA / "tinyshakespeare" / "input.txt"
+    path = paths.DATA / "tinyshakespeare" / "input.txt"
     if path.exists():
         return _check(path.read_bytes(), ORIGINAL_SHA256, str(path))
     try:
@@ -133,7 +133,7 @@ def original() -> str:
     except (urllib.error.URLError, OSError) as error:
         raise OSError(
             f"tinyshakespeare could not be downloaded from {ORIGINAL} ({error}); text 'shakespeare' needs no network, "
-            f"and a copy at {path.relative_to(places.ROOT)} is used when it is there"
+            f"and a copy at {path.relative_to(paths.ROOT)} is used when it is there"
         ) from error
     text = _check(content, ORIGINAL_SHA256, ORIGINAL)
     path.parent.mkdir(parents=True, exist_ok=True)

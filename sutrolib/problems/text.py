@@ -1,7 +1,7 @@
 """Next-character prediction on Shakespeare, and the smaller rung below it: the next of 27 letters from the one before.
 
 The first 90 % of the characters train, the last 10 % test, as in nanoGPT's ``shakespeare_char``. Models see ids and the
-alphabet; predictions are asked for by :mod:`sutrolib.problems.streaming`. The 27 letters are those of Shannon,
+alphabet; predictions are asked for by :mod:`sutrolib.problems.text_evaluation`. The 27 letters are those of Shannon,
 Prediction and Entropy of Printed English, 1951.
 """
 
@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sutrolib.nouns import Split, Task, check_fields
+from sutrolib.core.types import Split, Task, check_fields
 from sutrolib.problems import shakespeare
-from sutrolib.problems.streaming import TEXT_SCORES, StreamExaminer, minus_loss
+from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamExaminer, minus_loss
 
 TEXTS: Mapping[str, Callable[[], str]] = {
     "shakespeare": shakespeare.rebuilt,  # from the pinned package, no network

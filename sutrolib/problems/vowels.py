@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sutrolib.nouns import Split, Task, check_fields
+from sutrolib.core.types import Split, Task, check_fields
 from sutrolib.problems.parity import sign_accuracy
 from sutrolib.problems.text import LETTERS, TRAIN_SHARE, encode, in_letters, load_text
 

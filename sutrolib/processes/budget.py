@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sutrolib.nouns import Model, Problem
-from sutrolib.problems.shuffled import ShuffledLabels
+from sutrolib.core.types import Model, Problem
+from sutrolib.problems.shuffled_labels import ShuffledLabels
 
 T = TypeVar("T")
 

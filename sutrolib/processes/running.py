@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sutrolib.core.types import Problem
 from sutrolib.meters.base import Meter
-from sutrolib.meters.carbon import RunningJoules
-from sutrolib.nouns import Problem
+from sutrolib.meters.energy.codecarbon import RunningJoules
 from sutrolib.processes.budget import Milestone, Passed, SearchBudget, Spent, judged, total
-from sutrolib.processes.judge import Judge, State
-from sutrolib.processes.question import NothingLeft, Question, Refused
+from sutrolib.processes.evaluator import Judge, State
+from sutrolib.processes.proposal_request import NothingLeft, Question, Refused
 from sutrolib.processes.space import Proposal, Space
-from sutrolib.processes.store import INTERRUPTED, WITHDRAWN, Store, Ticket
+from sutrolib.processes.storage import INTERRUPTED, WITHDRAWN, Store, Ticket
 from sutrolib.processes.study import Trial, best_of, trial_of
 
 if TYPE_CHECKING:

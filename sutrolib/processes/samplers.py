@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from sutrolib.processes.dimension import Choice, Dimension, Plain
-from sutrolib.processes.question import NothingLeft, Question
+from sutrolib.processes.proposal_request import NothingLeft, Question
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import Proposal, Space
 

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sutrolib.measure import Measurement
+from sutrolib.core.types import Problem, describe
+from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Meter
-from sutrolib.meters.carbon import RunningJoules
-from sutrolib.nouns import Problem, describe
+from sutrolib.meters.energy.codecarbon import RunningJoules
 from sutrolib.processes.budget import Milestone, Override, SearchBudget
-from sutrolib.processes.judge import ignore
-from sutrolib.processes.question import Question
+from sutrolib.processes.evaluator import ignore
+from sutrolib.processes.proposal_request import Question
 from sutrolib.processes.running import Run
 from sutrolib.processes.space import Proposal, Space
-from sutrolib.processes.store import Store
+from sutrolib.processes.storage import Store
 from sutrolib.processes.study import Study, Trial
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Search(ABC):
     ``milestones`` stop a search without a sign of life, unless ``overrides`` holds a person's decision to go on.
     ``on_trial`` and ``on_measurement`` are told of everything as it ends, ``on_wait`` is called while other workers are
     at the last trials. ``timed``, ``trace_updates``: as in
-    :class:`sutrolib.processes.judge.Judge`.
+    :class:`sutrolib.processes.evaluator.Judge`.
     """
 
     pairs: int = 1

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sutrolib.nouns import Model
+from sutrolib.core.types import Model
 from sutrolib.processes.dimension import Choice, Dimension, Plain, Range
 
 LEAPS = 0.2  # share of changes that draw anew instead

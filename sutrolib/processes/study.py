@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sutrolib.measure import Measurement
-from sutrolib.nouns import Model
+from sutrolib.core.types import Model
+from sutrolib.measurement.measure import Measurement
 from sutrolib.processes.budget import NOTHING, Dropped, Override, Passed, SearchBudget, Spent
-from sutrolib.processes.judge import Judged, State
+from sutrolib.processes.evaluator import Judged, State
 from sutrolib.processes.space import Proposal, Space
 
 UNSOLVED = 100.0  # decades above any cost: whatever solves the problem ranks before whatever does not

@@ -9,10 +9,10 @@ from numba import njit
 from timing import alternate, quartiles
 
 from sutrolib.meters import CodeCarbon, TorchTrace, WallTime
-from sutrolib.meters.counter import Tally
-from sutrolib.meters.rapl import rapl_counters
-from sutrolib.meters.reuse import trace_histograms
-from sutrolib.meters.stack import LRUStack
+from sutrolib.meters.access.lru_stack import LRUStack
+from sutrolib.meters.access.reuse_distance import trace_histograms
+from sutrolib.meters.energy.counter import Tally
+from sutrolib.meters.energy.rapl import rapl_counters
 
 LINES = 1_000_000
 ACCESSES = 4_000_000

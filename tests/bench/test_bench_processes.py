@@ -6,15 +6,15 @@ import time
 import pytest
 
 from sutrolib.meters import CacheEnergy
-from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Range
-from sutrolib.processes.judge import Judge
+from sutrolib.processes.evaluator import Judge
+from sutrolib.processes.parallel import improve_together
 from sutrolib.processes.samplers import ModelBased, RandomSearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import space_of
-from sutrolib.processes.workers import improve_together
 
 PROBLEM = SparseParity()
 SPACE = space_of(TwoLayerNetwork(hidden=50, lr=0.5), "hidden", "lr", "batch", "patience")

@@ -6,7 +6,7 @@ from statistics import median
 from scalar_programs import naive_product_depths
 
 from sutrolib.meters import traced_eval
-from sutrolib.models.matmul import matrix_product
+from sutrolib.models.kernels.matmul import matrix_product
 
 ROUNDS = 3
 

@@ -3,8 +3,8 @@
 from timing import alternate, quartiles
 
 from sutrolib.meters import TorchTrace
-from sutrolib.models.algebra import GF2Elimination
-from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 
 ROUNDS = 15

@@ -4,22 +4,22 @@ import pytest
 import torch
 from builders import measurement
 
-from sutrolib.guards.future import LANDMARKS, Landmark, Work
+from sutrolib.guards.hardware_map import LANDMARKS, Landmark, Work
 from sutrolib.guards.transfer import Place, Transfer, carry, machine, transfer
 from sutrolib.meters import OperationCount
+from sutrolib.meters.access.cache_energy import CacheEnergy
+from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Kind, Reading
-from sutrolib.meters.hardware import CacheEnergy
-from sutrolib.meters.trace import TorchTrace
-from sutrolib.models.algebra import GF2Elimination
-from sutrolib.models.constraint import ConstraintSearch
-from sutrolib.models.fourier import WalshFourier
-from sutrolib.models.mlp import TwoLayerNetwork
-from sutrolib.models.robust import RobustGF2
+from sutrolib.models.parity.backtracking import ConstraintSearch
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.mlp import TwoLayerNetwork
+from sutrolib.models.parity.walsh_fourier import WalshFourier
 from sutrolib.problems.parity import SparseParity
-from sutrolib.processes.blank_slate import BlankSlate
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Choice
-from sutrolib.processes.judge import Judged, State
+from sutrolib.processes.evaluator import Judged, State
+from sutrolib.processes.evolution import BlankSlate
 from sutrolib.processes.space import Proposal, Space, family_of
 from sutrolib.processes.study import Study, Trial
 

@@ -8,25 +8,25 @@ from typing import ClassVar
 import pytest
 import torch
 
-from sutrolib.guards.cheats import Cheat, DrawsTheSecretAgain, LearnsRowsByHeart, RepeatsItsFirstAnswer, planted
+from sutrolib.core.types import Split
 from sutrolib.guards.checks import UNRELATED, Disguised
-from sutrolib.guards.leaks import reach, seed_and_disguise, shuffled, swap
-from sutrolib.guards.recount import independent_scoring
+from sutrolib.guards.leakage import reach, seed_and_disguise, shuffled, swap
+from sutrolib.guards.planted_cheats import Cheat, DrawsTheSecretAgain, LearnsRowsByHeart, RepeatsItsFirstAnswer, planted
+from sutrolib.guards.rescoring import independent_scoring
 from sutrolib.guards.verification import fresh_seeds, verify
-from sutrolib.measure import measure, score_of
+from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CacheEnergy
-from sutrolib.models.algebra import GF2Elimination
-from sutrolib.models.constraint import ConstraintSearch
-from sutrolib.models.curriculum import Curriculum
-from sutrolib.models.influence import InfluenceEstimation
-from sutrolib.models.mlp import TwoLayerNetwork
-from sutrolib.models.neighbours import NearestNeighbours
-from sutrolib.models.ngram import KneserNey
-from sutrolib.nouns import Split
+from sutrolib.models.images.nearest_neighbours import NearestNeighbours
+from sutrolib.models.language.kneser_ney import KneserNey
+from sutrolib.models.parity.backtracking import ConstraintSearch
+from sutrolib.models.parity.curriculum import Curriculum
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.influence import InfluenceEstimation
+from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
 from sutrolib.problems.text import NextCharacter
-from sutrolib.processes.judge import Judge
+from sutrolib.processes.evaluator import Judge
 
 PARITY, AND = SparseParity(n_test=500), SparseAnd()
 SEEDS = range(100, 110)

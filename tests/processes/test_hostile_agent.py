@@ -5,13 +5,13 @@ import psutil
 import pytest
 
 from sutrolib.meters import OperationCount
-from sutrolib.models.mlp import TwoLayerNetwork
+from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
-from sutrolib.processes.agent import OutsideAgent
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Range
+from sutrolib.processes.evaluator import State
+from sutrolib.processes.external_agent import OutsideAgent
 from sutrolib.processes.hostile_agent import ANSWERS, CHILD, CRASH, HOSTILE_AGENT, LATE, LONG
-from sutrolib.processes.judge import State
 from sutrolib.processes.space import space_of
 
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)

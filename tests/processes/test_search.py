@@ -5,11 +5,11 @@ import math
 import pytest
 from searches import CHOICES, CRASHING, METER, PROBLEM, SPACE, START, Crashing
 
-from sutrolib.measure import measure
+from sutrolib.core.types import Budget
+from sutrolib.measurement.measure import measure
 from sutrolib.meters import CodeCarbon, WallTime
-from sutrolib.models.algebra import GF2Elimination
-from sutrolib.models.mlp import TwoLayerNetwork
-from sutrolib.nouns import Budget
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import (
     Milestone,
@@ -21,7 +21,7 @@ from sutrolib.processes.budget import (
     untouched,
 )
 from sutrolib.processes.dimension import Choice, Range
-from sutrolib.processes.judge import Judge, State
+from sutrolib.processes.evaluator import Judge, State
 from sutrolib.processes.samplers import Grid, ManyObjectives, ModelBased, MultiFidelity, RandomSearch
 from sutrolib.processes.space import Space, family_of, space_of
 from sutrolib.processes.study import trial_from

@@ -3,12 +3,12 @@ import json
 
 import pytest
 
-from sutrolib.ledger import Ledger
-from sutrolib.models.constraint import ConstraintSearch
-from sutrolib.models.fourier import WalshFourier
-from sutrolib.models.hebbian import Hebbian
+from sutrolib.measurement.ledger import Ledger
+from sutrolib.models.parity.backtracking import ConstraintSearch
+from sutrolib.models.parity.hebbian import Hebbian
+from sutrolib.models.parity.walsh_fourier import WalshFourier
 from sutrolib.processes.budget import Dropped, SearchBudget
-from sutrolib.processes.judge import State
+from sutrolib.processes.evaluator import State
 from sutrolib.processes.space import Proposal, Space, family_of
 from sutrolib.processes.study import Study, Trial
 

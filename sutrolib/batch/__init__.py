@@ -1,0 +1,1 @@
+"""Many notebook runs: plan, execute, spread over workers, record, tabulate, compare."""

@@ -1,0 +1,129 @@
+"""What a batch is to run: the notebooks there are, and a job for each notebook and each point of a grid.
+
+Everything is checked here, before anything runs. A job is known by what would be run: the sources of the notebook's
+cells, the values of all its parameters, and the version of the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sutrolib.batch.parameters import Parameter, ParameterError, check_names, declared_in
+from sutrolib.core import paths
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of the collection: its file, number, title, place on the cube, and parameters.
+
+    ``meter`` says whether it may read seconds or joules, as all do that do not deny it in their metadata
+    (``"sutro": {"meter": false}``); ``sources`` is the hash of what its cells hold.
+    """
+
+    path: Path
+    title: str
+    axis: str
+    step: str
+    parameters: Mapping[str, Parameter]
+    cells: int
+    meter: bool = True
+    sources: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending, such as 10_baseline."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """The leading number of the name."""
+        return self.name.split("_")[0]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook with one set of parameters."""
+
+    notebook: Notebook
+    parameters: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The notebook's name and the parameters that it was given."""
+        given = " ".join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"{self.notebook.name} {given}".strip()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All parameters: the notebook's defaults, overlaid with those that were given."""
+        return {p.name: p.default for p in self.notebook.parameters.values()} | dict(self.parameters)
+
+    def identity(self, library: str) -> str:
+        """What this run is known by, with ``library`` as the version: equal ones would compute the same."""
+        content = json.dumps([self.notebook.name, self.notebook.sources, self.values, library], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def find_notebooks(folder: Path = paths.NOTEBOOKS) -> list[Notebook]:
+    """All numbered notebooks of a folder, in order. Raises ValueError, naming the file, for one that cannot be read."""
+    return [read_notebook(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
+
+
+def read_notebook(path: Path) -> Notebook:
+    """The notebook of a file. Raises ValueError, naming the file, for one that cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = content["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        types = [str(cell.get("cell_type")) for cell in cells]
+        tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
+        about = content.get("metadata", {}).get("sutro", {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path.name} is not readable as a notebook: {type(error).__name__}: {error}") from error
+    titles = [m[1] for m in (re.match(r"# (.+)", source) for source in sources) if m]
+    declared = [declared_in(s) for s, tag in zip(sources, tags, strict=True) if "parameters" in tag]
+    return Notebook(
+        path=path,
+        title=titles[0] if titles else path.stem,
+        axis=about.get("axis", ""),
+        step=about.get("step", ""),
+        parameters=declared[0] if declared else {},
+        cells=len(cells),
+        meter=about.get("meter", True) is not False,
+        sources=hashlib.sha256(json.dumps([types, sources]).encode()).hexdigest(),
+    )
+
+
+def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Notebook]:
+    """The notebooks of these numbers or names, in the collection's order; all when none is named.
+
+    Raises ValueError that lists those there are.
+    """
+    for name in wanted:
+        if not any(name in (n.number, n.name, n.path.name) for n in notebooks):
+            raise ValueError(f"no notebook {name!r}; there are {', '.join(n.name for n in notebooks)}")
+    return [n for n in notebooks if not wanted or {n.number, n.name, n.path.name} & set(wanted)]
+
+
+def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[str, Sequence[str]]) -> list[Job]:
+    """A job for each notebook and each point of the grid, every value checked against every notebook.
+
+    Raises ParameterError for an unknown name or a value that a notebook does not accept, before anything runs.
+    """
+    both = sorted(set(given) & set(grid))
+    if both:
+        raise ParameterError(f"{', '.join(both)}: given both as a value and as a grid, accepted is one of the two")
+    jobs = []
+    for notebook in notebooks:
+        check_names([*given, *grid], notebook.parameters, notebook.name)
+        fixed = {name: notebook.parameters[name].parse(text) for name, text in given.items()}
+        axes = [[(name, notebook.parameters[name].parse(text)) for text in texts] for name, texts in grid.items()]
+        jobs += [Job(notebook, fixed | dict(point)) for point in itertools.product(*axes)]
+    return jobs

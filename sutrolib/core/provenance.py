@@ -1,0 +1,88 @@
+"""Where a number comes from: the machine, the versions and the commit that it was taken with."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sutrolib import __version__
+from sutrolib.core.paths import ROOT
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """What the numbers were taken on: system, processor, cores, memory, graphics card. No name of the host or user."""
+    import torch
+
+    return {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(_memory() / 2**30, 1),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+    }
+
+
+def _memory() -> int:
+    """Bytes of memory: by psutil, which is not needed on Unix."""
+    try:
+        import psutil
+    except ImportError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found: int = psutil.virtual_memory().total
+    return found
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
+    names = re.findall(r"model name\s*:\s*(.+)", listing.read_text()) if listing.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of Python, this library and what it computes with."""
+    packages = ("torch", "numpy", "scipy", "codecarbon")
+    found = {"python": platform.python_version(), "sutrolib": __version__}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """The time in UTC, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@functools.cache
+def commit() -> str:
+    """The git commit of this checkout, with ``+`` when files differ from it; empty outside a repository."""
+    try:
+        head, changes = (
+            subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10).stdout
+            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head.strip() + ("+" if changes.strip() else "")
+
+
+def library() -> str:
+    """The version of this library to the letter: the sha256 of its sources, as they are on disk now."""
+    package = ROOT / "sutrolib"
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

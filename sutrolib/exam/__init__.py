@@ -1,0 +1,1 @@
+"""The final exam: entries, runs, record, verdict, plots."""

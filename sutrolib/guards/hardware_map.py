@@ -1,0 +1,126 @@
+"""Mistake 4, building for the wrong future: which of two algorithms wins on which hardware?
+
+Hardware is reduced to two numbers: r, the energy of a byte from DRAM over that of a 32-bit operation, and C, the bytes
+of cache. In units of one operation a run costs
+
+    E(r, C) = operations + r (bytes missed at C + NEAR x bytes held at C)
+
+with the misses read off the run's histogram of stack distances. E is linear in r, so that for each C there is at most
+one r at which the winner changes: r = (operations of B - operations of A) / (traffic of A - traffic of B).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sutrolib.meters.access.cache_energy import (
+    A100,
+    CORE_I7_950,
+    HOROWITZ_2014,
+    JOUPPI_2021,
+    KB,
+    MB,
+    Hardware,
+    bits_of,
+    operations_by_type,
+)
+from sutrolib.meters.access.reuse_distance import LINE, Histogram, trace_histograms
+from sutrolib.meters.access.trace import TorchTrace
+
+NEAR = 1 / 40  # energy of a byte from cache over one from DRAM: 1.06 to 43.75 pJ in 7 nm (JOUPPI_2021)
+RATIOS = np.logspace(-3, 3, 121)  # six decades of r
+CAPACITIES = 2.0 ** np.arange(10, 28)  # 1 KB to 128 MB
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run does, whatever it runs on: its histogram, and its operations in units of 32 bits."""
+
+    name: str
+    histogram: Histogram
+    operations: float
+
+    @classmethod
+    def of_trace(cls, name: str, trace: TorchTrace, granularity: int = LINE) -> Work:
+        """The work of a traced run; an operation of 64 bits counts as two of 32."""
+        counts = operations_by_type(trace)
+        scaled = sum(count * bits_of(number_type) / 32 for number_type, count in counts.items())
+        return cls(name, trace_histograms(trace, granularity).stack, scaled)
+
+    def traffic(self, capacity: float) -> float:
+        """Bytes from DRAM with a cache of ``capacity`` bytes, and NEAR of those from the cache."""
+        missed = self.histogram.misses(capacity) - self.histogram.cold_writes
+        return self.histogram.unit * (missed + NEAR * (self.histogram.accesses - missed))
+
+    def energy(self, ratio: float, capacity: float) -> float:
+        """E(r, C) in operations."""
+        return self.operations + ratio * self.traffic(capacity)
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """Hardware as a point on the map: ratio r (operations a byte), cache (bytes), and where its numbers come from."""
+
+    name: str
+    ratio: float
+    capacity: float
+    source: str
+
+    @classmethod
+    def of(cls, hardware: Hardware) -> Landmark:
+        """The point of a profile: its last level over a float32 operation, and its largest cache."""
+        ratio = hardware.levels[-1].pj_per_byte / hardware.operation("float32")
+        return cls(hardware.name, ratio, hardware.levels[-2].capacity, hardware.source)
+
+
+LANDMARKS = (
+    Landmark("1985-like", 0.1, KB, "assumed, compute-bound: an operation costs ten bytes from memory"),
+    Landmark.of(HOROWITZ_2014),
+    Landmark.of(JOUPPI_2021),
+    Landmark.of(CORE_I7_950),
+    Landmark.of(A100),
+    Landmark("memory-free", 1e-3, 128 * MB, "assumed: memory costs next to nothing, as in an optical or neural medium"),
+)
+
+
+@dataclass(frozen=True)
+class WinnerMap:
+    """log10 of A's energy over B's, shape (capacities, ratios); ``flips`` is the r of each capacity, or NaN."""
+
+    a: str
+    b: str
+    ratios: np.ndarray
+    capacities: np.ndarray
+    log_ratio: np.ndarray
+    flips: np.ndarray
+
+    @property
+    def share_a(self) -> float:
+        """The share of the map on which A wins."""
+        return float((self.log_ratio < 0).mean())
+
+
+def winner_map(a: Work, b: Work, ratios: np.ndarray = RATIOS, capacities: np.ndarray = CAPACITIES) -> WinnerMap:
+    """A against B over ``ratios`` and ``capacities``. Raises ValueError for ones that are not above 0 and rising."""
+    for name, values in (("ratios", ratios), ("capacities", capacities)):
+        if not len(values) or (values <= 0).any() or (np.diff(values) <= 0).any():
+            raise ValueError(f"{name}={values!r}, accepted are rising numbers above 0")
+    traffic_a, traffic_b = (np.array([work.traffic(capacity) for capacity in capacities]) for work in (a, b))
+    energy_a = a.operations + np.outer(traffic_a, ratios)
+    energy_b = b.operations + np.outer(traffic_b, ratios)
+    flips = np.array([_flip(a.operations - b.operations, x - y) for x, y in zip(traffic_a, traffic_b, strict=True)])
+    return WinnerMap(a.name, b.name, ratios, capacities, np.log10(energy_a / energy_b), flips)
+
+
+def _flip(operations: float, traffic: float) -> float:
+    """The r above 0 at which operations + r traffic = 0, NaN where there is none."""
+    return -operations / traffic if operations * traffic < 0 else math.nan
+
+
+def winners(a: Work, b: Work, landmarks: Sequence[Landmark] = LANDMARKS) -> Mapping[str, float]:
+    """A's energy over B's on each landmark."""
+    return {mark.name: a.energy(mark.ratio, mark.capacity) / b.energy(mark.ratio, mark.capacity) for mark in landmarks}

@@ -1,0 +1,139 @@
+"""Mistake 1, too simple an objective: does a cheap metric rank runs as a more realistic one does?
+
+Agreement is Kendall's tau-b (Kendall 1945): over all pairs of runs, the share that two metrics order alike minus the
+share that they order oppositely. 1 is the same ranking, 0 is no relation, -1 is the reverse. An agreement over many
+pairs can hide the one pair on which an optimiser runs away, so a single pair that is clearly ranked the wrong way
+makes a metric unsafe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sutrolib.core.types import Interval
+from sutrolib.measurement.measure import Measurement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 1000
+SAFE_TAU = 0.5  # three pairs in four ordered alike
+
+
+def rank_agreement(
+    runs: Sequence[Sequence[Measurement]], metric: str, reference: str, confidence: float = 0.95
+) -> Interval:
+    """Kendall's tau between ``metric`` and ``reference``, with a two-level percentile bootstrap interval.
+
+    ``runs`` holds one sequence of measurements for each candidate; its median over seeds is what is ranked. A resample
+    draws candidates, and seeds within each, so the interval covers both the choice of candidates and the noise that
+    orders near-equal ones. A resample in which a metric takes a single value orders nothing and counts as 0.
+    Raises ValueError for fewer than four candidates, and KeyError for a reading that is not there.
+    """
+    from scipy.stats import kendalltau
+
+    if len(runs) < 4:
+        raise ValueError(f"{len(runs)} candidates are too few to rank, accepted are 4 and above")
+    readings = [np.array([[m.reading(name).value for name in (metric, reference)] for m in group]) for group in runs]
+    rng = np.random.default_rng(0)
+
+    def tau(groups: Sequence[np.ndarray]) -> float:
+        one, other = np.array([np.median(group, axis=0) for group in groups]).T
+        return float(np.nan_to_num(kendalltau(one, other).statistic))
+
+    def resample() -> list[np.ndarray]:
+        drawn = [readings[index] for index in rng.integers(len(readings), size=len(readings))]
+        return [group[rng.integers(len(group), size=len(group))] for group in drawn]
+
+    taus = [tau(resample()) for _ in range(RESAMPLES)]
+    low, high = np.quantile(taus, [(1 - confidence) / 2, (1 + confidence) / 2])
+    value = tau(readings)
+    # Rounding can put a bound of a perfect ranking a hair beyond the value itself.
+    return Interval(value, min(float(low), value), max(float(high), value))
+
+
+def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str]) -> pd.DataFrame:
+    """One row for each candidate, one column for each metric: the median of its readings over the seeds."""
+    import pandas as pd
+
+    values = [[pd.Series([m.reading(metric).value for m in group]).median() for metric in metrics] for group in runs]
+    return pd.DataFrame(values, columns=list(metrics))
+
+
+@dataclass(frozen=True)
+class WrongPair:
+    """Two candidates that a metric ranks one way and the reference the other; ratios are first over second."""
+
+    cheaper: str  # by the metric
+    dearer: str
+    metric_ratio: float  # below 1
+    reference_ratio: float  # above 1
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How a metric ranks candidates beside a more realistic one. ``told`` counts the pairs that the reference tells."""
+
+    metric: str
+    reference: str
+    tau: Interval
+    told: int
+    wrong: tuple[WrongPair, ...]
+
+    @property
+    def verdict(self) -> Literal["safe", "not safe", "cannot tell"]:
+        """Not safe with one pair the wrong way round; safe without any, where tau is shown to be above one half."""
+        if self.wrong:
+            return "not safe"
+        return "safe" if self.told and self.tau.low > SAFE_TAU else "cannot tell"
+
+    @property
+    def why(self) -> str:
+        """The verdict in words, with its numbers and the worst of the wrong pairs."""
+        text = f"{self.metric} is {self.verdict} as a stand-in for {self.reference}"
+        text = text.replace("is cannot tell", "cannot be judged")
+        text += f": tau {self.tau}, {len(self.wrong)} of {self.told} pairs the wrong way round"
+        if not self.wrong:
+            return text
+        worst = max(self.wrong, key=lambda pair: pair.reference_ratio)
+        return text + (
+            f"; worst: {worst.cheaper} has {worst.metric_ratio:.2g} times the {self.metric} of {worst.dearer}, "
+            f"and {worst.reference_ratio:.2g} times its {self.reference}"
+        )
+
+
+def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, reference: str, margin: float = 0.1) -> Audit:
+    """Is it safe to optimise ``metric`` in place of ``reference``, as far as these candidates go?
+
+    A pair is told apart by the reference where its medians differ by more than ``margin`` and the ranges over seeds do
+    not overlap. Such a pair is ranked the wrong way where the metric, whose ranges do not overlap either, orders it
+    oppositely. Raises as :func:`rank_agreement`, and ValueError for a margin that is not positive.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin={margin!r}, accepted are numbers above 0")
+    values = {
+        label: [np.array([m.reading(name).value for m in group]) for name in (metric, reference)]
+        for label, group in candidates.items()
+    }
+    told, wrong = 0, []
+    for one, other in permutations(values, 2):
+        (low_metric, high_reference), (high_metric, low_reference) = values[one], values[other]
+        ratio = float(np.median(high_reference) / np.median(low_reference))
+        if ratio <= 1 + margin or high_reference.min() <= low_reference.max():
+            continue
+        told += 1
+        if low_metric.max() < high_metric.min():
+            wrong.append(WrongPair(one, other, float(np.median(low_metric) / np.median(high_metric)), ratio))
+    return Audit(metric, reference, rank_agreement(list(candidates.values()), metric, reference), told, tuple(wrong))
+
+
+def audit_ladder(
+    candidates: Mapping[str, Sequence[Measurement]], ladder: Sequence[str], margin: float = 0.1
+) -> list[Audit]:
+    """Every metric of ``ladder``, from cheap to realistic, against every one above it; raises as :func:`audit`."""
+    return [audit(candidates, metric, reference, margin) for metric, reference in combinations(ladder, 2)]

@@ -1,0 +1,139 @@
+"""Known traps: pairs of programs on which a metric has fooled somebody, for testing whether an audit can say no.
+
+Each trap holds two PyTorch programs that do the same job. The metric prefers the first, and modelled energy the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+
+from sutrolib.meters import TorchTrace
+from sutrolib.meters.access.average_reuse_distance import Reuse, ReuseDistance, reuse
+from sutrolib.meters.access.cache_energy import HOROWITZ_2014, CacheEnergy
+from sutrolib.meters.access.reuse_distance import DataMovement
+from sutrolib.meters.access.trace import TracedMeter
+from sutrolib.models.parity.mlp import TwoLayerNetwork
+from sutrolib.problems.parity import SparseParity
+
+Program: TypeAlias = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Two programs for one job; ``metric`` prefers ``tempting``, which costs more energy than ``sound``."""
+
+    name: str
+    metric: str
+    because: str
+    tempting: Callable[[], Program]  # each makes a program, whose own preparations are not weighed
+    sound: Callable[[], Program]
+
+
+@dataclass(frozen=True)
+class Sprung:
+    """What three metrics say of a trap: tempting over sound, below 1 where they prefer the tempting program."""
+
+    trap: Trap
+    ratios: Mapping[str, float]
+
+    @property
+    def fooled(self) -> tuple[str, ...]:
+        """The metrics that prefer the program of which the modelled energy is higher."""
+        dearer = self.ratios["cache-energy"] > 1
+        return tuple(name for name, ratio in self.ratios.items() if dearer and ratio < 1)
+
+
+def known_traps() -> tuple[Trap, ...]:
+    """The traps that this group has met, as runnable programs."""
+    return (
+        Trap(
+            "single samples, not batches",
+            "ard",
+            "single samples have shorter distances and more accesses in all, and a mean does not see how many",
+            lambda: _steps(batch=1, samples=64),
+            lambda: _steps(batch=32, samples=64),
+        ),
+        Trap(
+            "a narrower network that trains for longer",
+            "ard",
+            "a quarter of the hidden units shorten each distance, and eight times the steps make more accesses",
+            lambda: _steps(batch=32, samples=32 * 80, hidden=50),
+            lambda: _steps(batch=32, samples=32 * 10, hidden=200),
+        ),
+        Trap(
+            "many passes over little data, not one over much",
+            "ard",
+            "a stream has a long distance at each of its few accesses",
+            lambda: _passes(elements=1000, count=2000),
+            lambda: _passes(elements=100_000, count=1),
+        ),
+    )
+
+
+def spring(trap: Trap) -> Sprung:
+    """Run both programs of a trap under ARD, data movement distance and modelled energy at 45 nm."""
+    meters: tuple[TracedMeter, ...] = (ReuseDistance(), DataMovement(), CacheEnergy(HOROWITZ_2014))
+    found = []
+    for prepare in (trap.tempting, trap.sound):
+        program = prepare()
+        with torch.inference_mode(), TorchTrace() as trace:
+            program()
+        found.append({meter.name: meter.read(trace).value for meter in meters})
+    return Sprung(trap, {name: found[0][name] / found[1][name] for name in found[0]})
+
+
+def _steps(batch: int, samples: int, hidden: int = 200) -> Program:
+    """SGD steps of the walk's network over ``samples`` samples, those of the task again and again."""
+    model = TwoLayerNetwork(hidden=hidden, batch=batch)
+    train = SparseParity().sample(0).train
+    parameters = model.initial(train.x.shape[1], 0)
+
+    def program() -> None:
+        for start in range(0, samples, batch):
+            rows = slice(start % len(train), start % len(train) + batch)
+            model.step(parameters, train.x[rows], train.y[rows])
+
+    return program
+
+
+def _passes(elements: int, count: int) -> Program:
+    def program() -> None:
+        data = torch.ones(elements)
+        for _ in range(count):
+            data.mul_(0.5)
+
+    return program
+
+
+def gf2_reuse(rows: int = 21, bits: int = 20, seed: int = 0) -> tuple[Reuse, Reuse]:
+    """GF(2) elimination of random equations as a coarse tracker has it, and with each of its row operations tracked.
+
+    Coarse: the matrix is written, and read as a whole. Distances and sizes are in numbers, as in technical sprint #1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randint(2, (rows, bits), generator=generator, dtype=torch.int32)
+    with torch.inference_mode(), TorchTrace() as coarse:
+        matrix = matrix.clone()
+        matrix.amax(0)  # stands for all that is done with it, in one read
+    lines = [line.clone() for line in matrix]
+    with torch.inference_mode(), TorchTrace() as fine:
+        fine.place({f"row {index}": line for index, line in enumerate(lines)})
+        _eliminate(lines, bits)
+    return reuse(coarse.accesses), reuse(fine.accesses)
+
+
+def _eliminate(lines: list[torch.Tensor], bits: int) -> None:
+    done = 0
+    for column in range(bits):
+        pivot = next((r for r in range(done, len(lines)) if lines[r][column].item()), None)
+        if pivot is None:
+            continue
+        lines[done], lines[pivot] = lines[pivot], lines[done]
+        for index, line in enumerate(lines):
+            if index != done and line[column].item():
+                line.bitwise_xor_(lines[done])
+        done += 1

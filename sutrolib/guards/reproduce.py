@@ -1,0 +1,181 @@
+"""Every published figure that this project claims to reproduce, computed afresh and set beside what was published."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sutrolib.guards.claims import Claim, Reproduction
+from sutrolib.guards.claims_problems import problem_claims
+
+SPRINT_1 = "Sutro group, technical sprint #1 (cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1)"
+SUTRO_YARO = "Sutro group, DISCOVERIES.md and experiments of 2026-03-22 (github.com/cybertronai/SutroYaro)"
+BYTE_DMD = "ByteDMD (github.com/cybertronai/ByteDMD), its description and tests"
+BEYOND_TIME = "Smith, Goldfarb, Ding, Beyond Time Complexity, ICS 2022 (arXiv 2203.02536)"
+GRID = "Sutro group, simplified Dally model: the example and the naive matrix product"
+RULE = "computed for this project by the rule of technical sprint #1"
+
+Program: TypeAlias = tuple[str, Callable[..., object], tuple[object, ...]]  # a name, a function, its arguments
+
+
+@dataclass(frozen=True)
+class StepReuse:
+    """The reuse figures of one SGD step of the sprint's network, in floats."""
+
+    per_read: float
+    per_float: float
+    floats_read: int
+    working_set: int
+    by_buffer: dict[str, list[int]]  # the distances of a buffer's reads, in order
+
+
+@functools.cache
+def sprint_step(update: str) -> StepReuse:
+    """One traced SGD step on 3-bit parity with 1000 hidden units and batch 1, in ``standard`` or ``fused`` order.
+
+    Buffers that the step makes are named after the operator that first writes them: linear_grad[0] is dW2,
+    linear_grad[1] is db2.
+    """
+    from sutrolib.measurement.measure import trace_one_step
+    from sutrolib.meters.access.average_reuse_distance import reuse
+    from sutrolib.models.parity.mlp import TwoLayerNetwork
+    from sutrolib.problems.parity import SparseParity
+
+    model = TwoLayerNetwork(hidden=1000, batch=1, update=update)  # type: ignore[arg-type]
+    trace = trace_one_step(SparseParity(n=3, k=3), model)
+    found = reuse(trace.accesses)
+    by_buffer: dict[str, list[int]] = {}
+    for buffer, distance in zip(found.buffer, found.distance, strict=True):
+        by_buffer.setdefault(trace.buffers[buffer].label, []).append(int(distance))
+    sizes = {int(b): int(e) for b, e in zip(trace.accesses.buffer, trace.accesses.elements, strict=True)}
+    return StepReuse(found.per_read, found.per_float, int(found.floats.sum()), sum(sizes.values()), by_buffer)
+
+
+def claims(slow: bool = False) -> Iterator[Claim]:
+    """All claims, in the order in which they are printed; those that take over ten seconds only where ``slow``."""
+    yield from _sprint_claims()
+    yield from _byte_dmd_claims()
+    yield from _data_movement_claims()
+    yield from (claim for claim in problem_claims() if slow or not claim.slow)
+
+
+def _sprint_claims() -> Iterator[Claim]:
+    for update, per_read, per_float, source in (
+        ("standard", 9716, 10640, RULE),
+        ("fused", 8174, 10219, SPRINT_1),
+    ):
+        step = functools.partial(sprint_step, update)
+        yield Claim(f"ARD per read, {update} step", SPRINT_1, per_read, lambda step=step: step().per_read)  # type: ignore[misc]
+        yield Claim(f"ARD per float, {update} step", source, per_float, lambda step=step: step().per_float)  # type: ignore[misc]
+        yield Claim(f"floats read, {update} step", SPRINT_1, 19013, lambda step=step: step().floats_read, 0)  # type: ignore[misc]
+        yield Claim(f"working set in floats, {update} step", SPRINT_1, 10008, lambda step=step: step().working_set, 0)  # type: ignore[misc]
+    yield Claim(
+        "ARD saved by the fused order, %",
+        SPRINT_1,
+        16,
+        lambda: 100 * (1 - sprint_step("fused").per_read / sprint_step("standard").per_read),
+    )
+    for what, update, label, read, published in (
+        ("dW2 distance", "standard", "linear_grad[0]", 0, 16005),
+        ("dW2 distance", "fused", "linear_grad[0]", 0, 3002),
+        ("db2 distance", "standard", "linear_grad[1]", 0, 18005),
+        ("db2 distance", "fused", "linear_grad[1]", 0, 5002),
+        ("W1 distance, first read", "fused", "W1", 0, 5008),
+        ("W1 distance, second read", "fused", "W1", 1, 25022),
+    ):
+        yield Claim(
+            f"{what}, {update} step",
+            SPRINT_1,
+            published,
+            lambda update=update, label=label, read=read: sprint_step(update).by_buffer[label][read],  # type: ignore[misc]
+            0,
+        )
+
+
+def _byte_dmd_claims() -> Iterator[Claim]:
+    import numpy as np
+
+    from sutrolib.meters.programs.bytedmd import bytedmd, traced_eval
+    from sutrolib.models.kernels.matmul import matrix_product, rows_times_vector, vector_times_columns
+
+    def claim(what: str, published: int, ours: Callable[..., int], *arguments: object) -> Claim:
+        return Claim(what, BYTE_DMD, published, functools.partial(ours, *arguments), 0)
+
+    def digits(program: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        return int("".join(map(str, traced_eval(program, arguments)[0])))
+
+    def divided(a: int, b: int) -> int:
+        q, r = divmod(a, b)
+        return q + r + a
+
+    sums: Program = ("(a + b) + c", lambda a, b, c: (a + b) + c, (1, 2, 3))
+    compared: Program = ("(b + c) > (a + d)", lambda a, b, c, d: (b + c) > (a + d), (1, 2, 3, 4))
+    products: Program = ("a[0] b[0] + a[1] b[1]", lambda a, b: a[0] * b[0] + a[1] * b[1], ([1, 2], [3, 4]))
+    zipped: Program = (
+        "the same by sum and zip",
+        lambda a, b: sum(x * y for x, y in zip(a, b, strict=True)),
+        products[2],
+    )
+    for depths, (what, program, arguments) in {
+        1212: sums,
+        11: ("a + a", lambda a: a + a, (1,)),
+        232321: compared,
+        242321: products,
+        111: ("a > 0, then a * 2", lambda a: a * 2 if a > 0 else a, (3,)),
+        122112: ("q, r = divmod(a, b); q + r + a", divided, (7, 3)),
+    }.items():
+        yield claim(f"depths of the reads of {what}, as digits", depths, digits, program, arguments)
+    for published, (what, program, arguments) in zip((6, 11, 11, 12), (sums, compared, products, zipped), strict=True):
+        yield claim(f"ByteDMD of {what}", published, bytedmd, program, arguments)
+    yield claim(f"ByteDMD of {sums[0]} at two bytes a value", 14, bytedmd, *sums[1:], 2)
+    for what, program, costs in (
+        ("A x, row by row", rows_times_vector, (26, 75, 157, 270, 422, 615, 896)),
+        ("x^T A", vector_times_columns, (25, 72, 150, 258, 397, 572, 832)),
+    ):
+        for n, cost in enumerate(costs, start=2):
+            yield claim(f"ByteDMD of {what}, N={n}", cost, bytedmd, program, (np.ones((n, n)), np.ones(n)))
+    for n, cost in ((2, 57), (4, 720), (8, 8867), (16, 109_783)):
+        factors = np.ones((n, n)), np.ones((n, n))
+        yield claim(f"ByteDMD of the naive product, N={n}", cost, bytedmd, matrix_product, factors)
+
+
+def _data_movement_claims() -> Iterator[Claim]:
+    from sutrolib.guards.proxy_traps import gf2_reuse
+    from sutrolib.meters.access.reuse_distance import sequence_histograms
+    from sutrolib.meters.programs.grid_cost import GridProgram, naive_matmul
+
+    second_a = "distance of the second a in abbbca"
+    yield Claim(second_a, BEYOND_TIME, 3, lambda: float(sequence_histograms("abbbca").stack.distance.max()), 0)
+    yield Claim("naive product, data movement over closed form, n=128", BEYOND_TIME, 1, lambda: naive_ratio(128), 0.01)
+    example = GridProgram.parse("1,2,3,4,5;mul 1,1,2;mul 2,3,4;add 1,1,2;add 1,1,5;1")
+    yield Claim("cost of a*b + c*d + e on the grid", GRID, 15, lambda: example.cost, 0)
+    for n, cost in ((1, 5), (4, 1316), (16, 340_704)):
+        yield Claim(f"cost of the naive product on the grid, n={n}", GRID, cost, lambda n=n: naive_matmul(n).cost, 0)  # type: ignore[misc]
+    yield Claim("ARD of GF(2), coarse", SUTRO_YARO, 420, lambda: gf2_reuse()[0].per_read, 0)
+    yield Claim("total (floats x sqrt(distance)) of GF(2), coarse", SUTRO_YARO, 8607, lambda: gf2_reuse()[0].dmc)
+    yield Claim(
+        "times that coarse tracking undercounts GF(2)",
+        SUTRO_YARO,
+        22,
+        lambda: statistics.mean(fine.dmc / coarse.dmc for coarse, fine in (gf2_reuse(seed=s) for s in range(10))),
+        apart="published for an elimination whose code was not at hand, so that ours need not read the same elements",
+    )
+
+
+def naive_ratio(n: int) -> float:
+    """Data movement distance of the naive matrix product over the closed form of its section 5.1."""
+    from sutrolib.meters.access.reuse_distance import sequence_histograms
+    from sutrolib.models.kernels.matmul import product_reads
+
+    near = n**3 * math.sqrt(2 * n) + (n**3 - 2 * n**2 + n) * math.sqrt(n * n + 2 * n)
+    far = sum(2 * n * math.sqrt(n * n + n + i) for i in range(1, n)) + n * math.sqrt(n * n + n)
+    return sequence_histograms(product_reads(n)).stack.dmd / (near + far)
+
+
+def reproduce(slow: bool = False) -> list[Reproduction]:
+    """Compute every claim."""
+    return [claim.compute() for claim in claims(slow)]

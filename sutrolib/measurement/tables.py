@@ -1,0 +1,66 @@
+"""Tables of measurements: a column for each model, what it was told at its top, and the kind of every number."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from sutrolib.measurement.measure import Measurement
+from sutrolib.measurement.passes import INFERENCE, SIZE, TO_TARGET
+
+WHOLE = (
+    "time",
+    TO_TARGET,
+    "operations",
+    "ard",
+    "dmd",
+    "cache-energy",
+    "codecarbon",
+    "joules",
+    "peak_memory",
+    INFERENCE + "time",
+    INFERENCE + "operations",
+    INFERENCE + "cache-energy",
+    INFERENCE + "codecarbon",
+    SIZE,
+)
+
+
+def median_of(runs: Sequence[Measurement], name: str) -> float | None:
+    """The median of a reading over the runs that have it; None where no run has."""
+    values = [reading.value for run in runs for reading in run.readings if reading.name == name]
+    return statistics.median(values) if values else None
+
+
+def cost_table(
+    groups: Mapping[str, Sequence[Measurement]], names: Sequence[str] = WHOLE
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: a column for each model; what it was told, how it did, and the median of each reading there is.
+
+    Where a reading is of another kind than that of its row, the cell says so.
+    """
+    runs = [run for group in groups.values() for run in group]
+    first = {reading.name: reading for run in reversed(runs) for reading in run.readings}
+    rows = [
+        ["told", *(group[0].told for group in groups.values())],
+        ["solved", *(f"{sum(run.solved for run in group)} of {len(group)}" for group in groups.values())],
+        ["score", *(_score(group) for group in groups.values())],
+    ]
+    for name in (name for name in names if name in first):
+        unit, kind = first[name].unit, str(first[name].kind)
+        unit = "" if unit == name else f", {unit}"
+        rows.append([f"{name}{unit} ({kind})", *(_cell(group, name, kind) for group in groups.values())])
+    return ["", *groups], rows
+
+
+def _score(runs: Sequence[Measurement]) -> str:
+    scores = [run.score for run in runs if run.score is not None]
+    return f"{statistics.median(scores):.3f}" if scores else "failed"
+
+
+def _cell(runs: Sequence[Measurement], name: str, kind: str) -> str:
+    value = median_of(runs, name)
+    if value is None:
+        return ""
+    kinds = {str(reading.kind) for run in runs for reading in run.readings if reading.name == name} - {kind}
+    return f"{value:.3g}" + (f" ({', '.join(sorted(kinds))})" if kinds else "")

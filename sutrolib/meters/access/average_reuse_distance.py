@@ -1,0 +1,100 @@
+"""Average reuse distance (ARD): the memory proxy of corner A, exactly as in the Sutro group's technical sprint #1
+(cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1): a clock counts the floats accessed, so each
+read or write of a buffer advances it by the buffer's size. The distance of a read is the clock at its start minus the
+clock at the start of the last write of the same buffer. It is averaged once over reads and once over floats read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sutrolib.meters.access.trace import WRITE, Accesses, TorchTrace, TracedMeter
+from sutrolib.meters.base import Kind, NoReading, Reading
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """The reads of a trace that follow a write of their buffer: which access, its buffer, its distance, floats read.
+
+    ``cold`` counts the floats read from buffers that were never written inside the trace; they have no distance.
+    """
+
+    access: np.ndarray
+    buffer: np.ndarray
+    distance: np.ndarray
+    floats: np.ndarray
+    cold: int
+
+    @property
+    def per_read(self) -> float:
+        """Mean distance in floats, each read counted once."""
+        return float(self.distance.mean())
+
+    @property
+    def per_float(self) -> float:
+        """Mean distance in floats, each float read counted once."""
+        return float(np.average(self.distance, weights=self.floats))
+
+    @property
+    def dmc(self) -> float:
+        """Data movement complexity, the group's total: the sum over reads of floats times sqrt(distance)."""
+        return float((self.floats * np.sqrt(self.distance)).sum())
+
+
+def reuse(accesses: Accesses) -> Reuse:
+    """The reuse distances of a stream. Raises NoReading when nothing written in it is ever read."""
+    count = len(accesses)
+    clock = np.cumsum(accesses.elements) - accesses.elements
+    order = np.argsort(accesses.buffer, kind="stable")
+    buffer = accesses.buffer[order]
+    is_write = accesses.write[order] == WRITE
+    positions = np.arange(count)
+    first = np.maximum.accumulate(np.where(np.diff(buffer, prepend=-1) != 0, positions, 0))
+    last_write = np.maximum.accumulate(np.where(is_write, positions, -1))
+    warm = ~is_write & (last_write >= first)
+    if not warm.any():
+        raise NoReading("average reuse distance: nothing written inside the metered block is read there")
+    access = order[warm]
+    written_at = order[last_write[warm]]
+    back = np.argsort(access)  # in the order of the program again
+    return Reuse(
+        access=access[back],
+        buffer=accesses.buffer[access[back]],
+        distance=(clock[access] - clock[written_at])[back],
+        floats=accesses.elements[access[back]],
+        cold=int(accesses.elements[order[~is_write & ~warm]].sum()),
+    )
+
+
+class ReuseDistance(TracedMeter):
+    """Average reuse distance in floats, per read or per float read; both stand in the detail."""
+
+    name = "ard"
+    title = "average reuse distance"
+    unit = "floats"
+    kind = Kind.COUNTED
+
+    def __init__(self, average: Literal["read", "float"] = "read") -> None:
+        super().__init__()
+        if average not in ("read", "float"):
+            raise ValueError(f"average={average!r}, accepted are 'read' and 'float'")
+        self.average = average
+
+    def read(self, trace: TorchTrace) -> Reading:
+        accesses = trace.accesses
+        found = reuse(accesses)
+        return self._make(
+            found.per_read if self.average == "read" else found.per_float,
+            {
+                "average": f"per {self.average}",
+                "per_read": found.per_read,
+                "per_float": found.per_float,
+                "reads": len(found.access),
+                "floats_read": int(found.floats.sum()),
+                "cold_floats": found.cold,
+                "floats_accessed": int(accesses.elements.sum()),
+            },
+        )

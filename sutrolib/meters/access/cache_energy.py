@@ -1,0 +1,196 @@
+"""Joules of a run on a stated machine: what each operation costs by its number type, and each byte by where it lies.
+
+    E = sum over operations of e(type) + sum over bytes accessed of e(the smallest level that holds them)
+
+A level of c bytes holds what has a stack distance of at most c: the cache is fully associative and replaces the least
+recently used line (Mattson et al., IBM Systems Journal 9(2), 1970). A first read comes from the last level, DRAM; a
+first write goes to the first. What is written back when it is evicted is not charged, and neither are instructions,
+clocks and leakage: the joules are those of arithmetic and data movement, and the kind is ``modelled``.
+
+An operation costs the mean of an addition and a multiplication where the source gives both. The figures are energies of
+circuits for ``HOROWITZ_2014`` and ``JOUPPI_2021``, and fits to the power of whole machines for the other two, which
+therefore hold instructions and clocks as well: compare runs on one profile, never profiles by their joules.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sutrolib.meters.access.reuse_distance import LINE, Granularity, Histogram, trace_histograms
+from sutrolib.meters.access.trace import TorchTrace, TracedMeter
+from sutrolib.meters.base import Kind, NoReading, Reading
+
+KB, MB = 2**10, 2**20
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of memory: bytes that it holds, and picojoules for each byte accessed there."""
+
+    name: str
+    capacity: float
+    pj_per_byte: float
+
+    def __post_init__(self) -> None:
+        for name in ("capacity", "pj_per_byte"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"level {self.name}: {name}={value!r}, accepted are numbers from 0")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine as energies: picojoules an operation by number type, and levels from the smallest to DRAM.
+
+    ValueError unless capacities rise, the last one is infinite, and there is a floating-point type among ``pj_per_op``.
+    """
+
+    name: str
+    source: str
+    pj_per_op: Mapping[str, float]
+    levels: tuple[Level, ...]
+
+    def __post_init__(self) -> None:
+        capacities = [level.capacity for level in self.levels]
+        if not capacities or sorted(set(capacities)) != capacities or capacities[-1] != math.inf:
+            raise ValueError(f"levels={self.levels!r}, accepted are rising capacities of which the last is infinite")
+        if not any(_family(name) == "float" for name in self.pj_per_op):
+            raise ValueError(f"pj_per_op={dict(self.pj_per_op)!r}, accepted is one with a floating-point type")
+
+    def operation(self, number_type: str) -> float:
+        """Picojoules of one operation of a type, by PyTorch's name for it (``float32``).
+
+        A type that the source does not list costs what the nearest in width of its family does, times the ratio of
+        their widths; an integer, where no integer is listed, goes by the floating-point types. A complex operation
+        counts as four of its parts.
+        """
+        if number_type in self.pj_per_op:
+            return self.pj_per_op[number_type]
+        if number_type.startswith("complex"):
+            return 4 * self.operation(f"float{bits_of(number_type) // 2}")
+        family = [name for name in self.pj_per_op if _family(name) == _family(number_type)]
+        listed = family or [name for name in self.pj_per_op if _family(name) == "float"]
+        width = bits_of(number_type)
+        nearest = min(listed, key=lambda name: (abs(math.log(bits_of(name) / width)), name))
+        return self.pj_per_op[nearest] * width / bits_of(nearest)
+
+
+def bits_of(number_type: str) -> int:
+    """Bits of a type by its name: the number at its end, or before its variant (``float8_e5m2``)."""
+    if number_type == "bool":
+        return 8
+    found = re.match(r"[a-z]+(\d+)", number_type)
+    if not found:
+        raise ValueError(f"number type {number_type!r}, accepted are names such as 'float32', 'int8' and 'bool'")
+    return int(found[1])
+
+
+def _family(number_type: str) -> str:
+    return "int" if number_type.startswith(("int", "uint", "bool")) else "float"
+
+
+HOROWITZ_2014 = Hardware(
+    "45 nm, 2014",
+    "M. Horowitz, Computing's energy problem, ISSCC 2014; DRAM: the middle of 1.3 to 2.6 nJ for 64 bits",
+    {"int8": 0.115, "int32": 1.6, "float16": 0.75, "float32": 2.3},
+    (
+        Level("8 KB", 8 * KB, 10 / 8),
+        Level("32 KB", 32 * KB, 20 / 8),
+        Level("1 MB", MB, 100 / 8),
+        Level("DRAM", math.inf, 1950 / 8),
+    ),
+)
+JOUPPI_2021 = Hardware(
+    "7 nm, 2021",
+    "N. Jouppi et al., Ten lessons from three generations shaped Google's TPUv4i, ISCA 2021, table 2; "
+    "DRAM: HBM2, the middle of 250 to 450 pJ for 64 bits",
+    {"int8": 0.0385, "int32": 0.755, "bfloat16": 0.16, "float16": 0.25, "float32": 0.845},
+    (
+        Level("8 KB", 8 * KB, 7.5 / 8),
+        Level("32 KB", 32 * KB, 8.5 / 8),
+        Level("1 MB", MB, 14 / 8),
+        Level("DRAM", math.inf, 350 / 8),
+    ),
+)
+CORE_I7_950 = Hardware(
+    "Core i7-950 (CPU)",
+    "operations and DRAM: J. Choi, D. Bedard, R. Fowler, R. Vuduc, A roofline model of energy, IPDPS 2013, fitted to "
+    "measured power, quoted from memory and not checked against the paper; caches: Horowitz 2014, of the same 45 nm, "
+    "with 20 pJ for 64 bits in 32 KB, and 100 pJ in 8 MB of which the source only lists 1 MB",
+    {"float32": 371, "float64": 670},
+    (
+        Level("L1", 32 * KB, 20 / 8),
+        Level("L3", 8 * MB, 100 / 8),
+        Level("DRAM", math.inf, 795),
+    ),
+)
+A100 = Hardware(
+    "A100 (GPU)",
+    "O. Antepara et al., SC 2025, doi 10.1145/3712285.3759815, table 3, fitted to measured power (vector float32 and "
+    "float64, matrix float16); capacities: 108 first-level caches of 192 KB together, and a second level of 40 MB",
+    {"float16": 0.70, "bfloat16": 0.70, "float32": 10.7, "float64": 28.5},
+    (
+        Level("L1", 108 * 192 * KB, 12.7),
+        Level("L2", 40 * MB, 50.4),
+        Level("HBM2", math.inf, 155.3),
+    ),
+)
+PROFILES = (HOROWITZ_2014, JOUPPI_2021, CORE_I7_950, A100)
+
+
+def bytes_by_level(histogram: Histogram, hardware: Hardware) -> dict[str, int]:
+    """How many bytes of a histogram are accessed at each level."""
+    total = histogram.accesses
+    beyond = [histogram.misses(level.capacity) - histogram.cold_writes for level in hardware.levels[:-1]] + [0]
+    inside = [total - beyond[0]] + [before - after for before, after in pairwise(beyond)]
+    return {level.name: count * histogram.unit for level, count in zip(hardware.levels, inside, strict=True)}
+
+
+def cache_energy(histogram: Histogram, ops: Mapping[str, int], hardware: Hardware) -> Reading:
+    """Modelled joules of a run from its histogram of stack distances and its operations by number type.
+
+    The detail splits them by level and into arithmetic. Raises ValueError for a type that has no width.
+    """
+    moved = bytes_by_level(histogram, hardware)
+    by_level = {level.name: 1e-12 * level.pj_per_byte * moved[level.name] for level in hardware.levels}
+    arithmetic = 1e-12 * sum(hardware.operation(name) * count for name, count in ops.items())
+    detail = {
+        "hardware": hardware.name,
+        "source": hardware.source,
+        "joules_by_part": {"arithmetic": arithmetic, **by_level},
+        "bytes_by_level": moved,
+        "scaled_types": sorted(name for name in ops if name not in hardware.pj_per_op),
+        "granularity_bytes": histogram.unit,
+    }
+    return Reading("cache-energy", arithmetic + sum(by_level.values()), "J", Kind.MODELLED, detail)
+
+
+class CacheEnergy(TracedMeter):
+    """Modelled joules of arithmetic and data movement on ``hardware``, with the split by level in the detail."""
+
+    name = "cache-energy"
+    title = "cache-hierarchy energy"
+    unit = "J"
+    kind = Kind.MODELLED
+    adds_up = True
+
+    def __init__(self, hardware: Hardware = JOUPPI_2021, granularity: Granularity = LINE) -> None:
+        super().__init__()
+        self.hardware, self.granularity = hardware, granularity
+
+    def read(self, trace: TorchTrace) -> Reading:
+        if not len(trace.accesses):
+            raise NoReading("cache-energy: no tensor was touched inside the metered block")
+        return cache_energy(trace_histograms(trace, self.granularity).stack, operations_by_type(trace), self.hardware)
+
+
+def operations_by_type(trace: TorchTrace) -> dict[str, int]:
+    """Operations of a finished trace by number type."""
+    found: dict[str, int] = {}
+    for (_, number_type), count in trace.operations.items():
+        found[number_type] = found.get(number_type, 0) + count
+    return found

@@ -1,0 +1,229 @@
+"""The access trace of a PyTorch program: which bytes it reads and writes, in order, as it runs.
+
+A ``TorchDispatchMode`` sees every ATen operator (and every registered kernel) below autograd; what an operator reads
+and writes follows from its schema (:mod:`sutrolib.meters.access.operator_rules`), which bytes from its views
+(``byte_ranges``). A buffer is a storage; a freed storage whose address is used again is a new buffer.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sutrolib.meters.access.byte_ranges import ExtentTable, selected_ranges
+from sutrolib.meters.access.flops import operations
+from sutrolib.meters.access.operator_rules import Touched, rules_of, tensors
+from sutrolib.meters.base import Meter, Reading
+
+READ, WRITE = 0, 1
+
+
+@dataclass
+class Buffer:
+    """One storage: its label (a given name, or the operator that first wrote it), its size, and whether it lives."""
+
+    label: str
+    nbytes: int
+    storage: StorageWeakRef
+
+
+@dataclass(frozen=True)
+class Accesses:
+    """The stream as columns of equal length: READ or WRITE, buffer number, set of byte ranges, elements and bytes.
+
+    The ranges of set e are ``start[first[e]:first[e + 1]]`` with the lengths ``length[...]``, in bytes from the start
+    of the buffer. ``sizes`` holds the bytes of each buffer.
+    """
+
+    write: np.ndarray
+    buffer: np.ndarray
+    extent: np.ndarray
+    elements: np.ndarray
+    nbytes: np.ndarray
+    first: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.write)
+
+
+class TorchTrace(TorchDispatchMode):
+    """Records the accesses, the operation counts and the peak of live bytes of what runs inside it.
+
+    ``operations`` counts arithmetic by operator and by the name of the type it is done in. ``derived`` is for those who
+    compute something from the finished trace that others ask for as well.
+    Raises ValueError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta, ...).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffers: list[Buffer] = []
+        self.operations: dict[tuple[str, str], int] = {}
+        self.peak_bytes = 0
+        self.derived: dict[Any, Any] = {}
+        self._columns = tuple(array("q") for _ in range(5))
+        self._extents = ExtentTable()
+        self._ids: dict[int, int] = {}
+        self._live_bytes = 0
+
+    def place(self, buffers: Mapping[str, Tensor]) -> None:
+        """Load named inputs before the program starts: each is written once, in the order given."""
+        for label, tensor in buffers.items():
+            self._record(WRITE, tensor, label, self._extents.of_view(tensor))
+
+    @property
+    def accesses(self) -> Accesses:
+        """What was recorded so far."""
+        write, buffer, extent, elements, nbytes = (np.array(column, dtype=np.int64) for column in self._columns)
+        sizes = np.array([buffer.nbytes for buffer in self.buffers], dtype=np.int64)
+        return Accesses(write, buffer, extent, elements, nbytes, *self._extents.columns(), sizes)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        rules = rules_of(func)
+        if rules.decompose:
+            with self:
+                return func.decompose(*args, **kwargs)
+        if rules.free:
+            return func(*args, **kwargs)
+        passes = rules.touched(args, kwargs)
+        for tensor in (t for touched in passes for t, _ in (*touched.read, *touched.updated, *touched.overwritten)):
+            _refuse_unusual(func, tensor)
+        selected = self._extents.add(selected_ranges(rules.name, args)) if rules.selects else None
+        result = func(*args, **kwargs)
+        outputs = _new_tensors(func, result, passes)
+        for entry, touched in enumerate(passes):
+            self._record_pass(rules.name, touched, selected)
+            # An operator that goes entry by entry has written its result for one before it reads the next.
+            made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
+            for index, tensor in enumerate(made, start=entry):
+                self._record(WRITE, tensor, f"{rules.name}[{index}]", self._extents.of_view(tensor))
+        self._count(func, rules.name, args, kwargs, passes, outputs)
+        return result
+
+    def _record_pass(self, name: str, touched: Touched, selected: tuple[int, int] | None) -> None:
+        def extent(tensor: Tensor, first: bool) -> tuple[int, int]:
+            return selected if first and selected else self._extents.of_view(tensor)
+
+        for tensor, first in (*touched.read, *touched.updated):
+            self._record(READ, tensor, "input", extent(tensor, first))
+        for index, (tensor, first) in enumerate((*touched.updated, *touched.overwritten)):
+            self._record(WRITE, tensor, f"{name}[{index}]", extent(tensor, first))
+
+    def _count(
+        self,
+        func: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        passes: list[Touched],
+        outputs: list[Tensor],
+    ) -> None:
+        read = [t for touched in passes for t, _ in touched.read]
+        written = [t for touched in passes for t, _ in (*touched.updated, *touched.overwritten)] + outputs
+        if not (read or written):
+            return
+        # Comparisons are done in the type that they compare, not in that of their result.
+        done_in = next((t for t in (*read, *written) if t.is_floating_point()), (read or written)[0]).dtype
+        key = (name, str(done_in).removeprefix("torch."))
+        self.operations[key] = self.operations.get(key, 0) + operations(func, args, kwargs, written or read)
+
+    def _record(self, direction: int, tensor: Tensor, label: str, extent: tuple[int, int]) -> None:
+        number, nbytes = extent
+        if not nbytes:
+            return
+        size = tensor.element_size()
+        values = (direction, self._buffer(tensor, label), number, nbytes // size, nbytes)
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
+
+    def _buffer(self, tensor: Tensor, label: str) -> int:
+        storage = tensor.untyped_storage()
+        # A weak reference keeps the storage's handle (not its memory) from being handed out again,
+        # so an equal handle is the same storage for as long as the reference is kept.
+        known = self._ids.get(storage._cdata)
+        if known is None:
+            self._drop_dead()
+            known = self._ids[storage._cdata] = len(self.buffers)
+            self.buffers.append(Buffer(label, 0, StorageWeakRef(storage)))
+        buffer = self.buffers[known]
+        if storage.nbytes() > buffer.nbytes:  # new, or resized since
+            self._live_bytes += storage.nbytes() - buffer.nbytes
+            self.peak_bytes = max(self.peak_bytes, self._live_bytes)
+            buffer.nbytes = storage.nbytes()
+        return known
+
+    def _drop_dead(self) -> None:
+        for handle, number in list(self._ids.items()):
+            if self.buffers[number].storage.expired():
+                del self._ids[handle]
+                self._live_bytes -= self.buffers[number].nbytes
+
+
+def _new_tensors(func: Any, result: Any, passes: list[Touched]) -> list[Tensor]:
+    """The tensors of a result that do not share the storage of an argument."""
+    known = {
+        t.untyped_storage()._cdata
+        for touched in passes
+        for t, _ in (*touched.read, *touched.updated, *touched.overwritten)
+    }
+    made = list(tensors(result))
+    for tensor in made:
+        _refuse_unusual(func, tensor)
+    return [tensor for tensor in made if tensor.untyped_storage()._cdata not in known]
+
+
+def _refuse_unusual(func: Any, tensor: Tensor) -> None:
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+        what = "quantised" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout)
+        raise ValueError(f"{func.name()}: a {what} tensor cannot be traced, accepted are strided tensors")
+
+
+class TracedMeter(Meter):
+    """A meter whose number is read off the access trace; several of them can share one trace.
+
+    ``adds_up`` says whether its number is a sum over the accesses, so that twice the updates make twice the number.
+    """
+
+    adds_up: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trace: TorchTrace | None = None
+
+    @abstractmethod
+    def read(self, trace: TorchTrace) -> Reading:
+        """The reading of a finished trace. Raises NoReading where the trace holds nothing to read."""
+
+    def __enter__(self) -> Self:
+        self._reading = None
+        self._trace = TorchTrace()
+        self._trace.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._trace is not None
+        done, self._trace = self._trace, None
+        done.__exit__(kind, error, trace)
+        if kind is None:
+            self._reading = self.read(done)

@@ -1,0 +1,1 @@
+"""Joules and seconds: power counters, CodeCarbon, wall time."""

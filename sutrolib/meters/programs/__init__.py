@@ -1,0 +1,1 @@
+"""Data movement of plain Python programs: ByteDMD, grid cost, write stack."""

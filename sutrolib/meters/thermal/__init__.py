@@ -1,0 +1,1 @@
+"""The touch test: which of two algorithms leaves the device warmer."""

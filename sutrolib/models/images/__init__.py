@@ -1,0 +1,1 @@
+"""Models of images: perceptron, mixture of experts, nearest neighbours."""

@@ -1,0 +1,1 @@
+"""Models of text: nanoGPT, n-grams, their combinations, and the optimizer."""

@@ -1,0 +1,1 @@
+"""Models of sparse parity: networks, linear algebra, search, statistics."""

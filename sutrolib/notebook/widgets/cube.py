@@ -1,0 +1,49 @@
+"""The cube: three selectors that choose a position, what was measured there, and the steps that lead on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from sutrolib.core.cube import RUNGS, A, Axis, Position
+from sutrolib.measurement.coverage import count_positions, header_at, measured_at, steps_from
+from sutrolib.measurement.measure import Measurement
+from sutrolib.notebook.widgets.layout import choice, html_table, image, panel
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+
+
+def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VBox:
+    """Three selectors that choose a position; below them the cube, what was measured there, and the next steps."""
+    import ipywidgets as widgets
+    from matplotlib import pyplot as plt
+
+    from sutrolib.plots.style import draw_cube
+
+    counts = count_positions(measurements)
+    selectors = {axis: choice(axis.value, [(rung.title, rung.key) for rung in RUNGS[axis]]) for axis in Axis}
+    for axis, selector in selectors.items():
+        selector.value = getattr(here, axis)
+    # Not an Output widget: while nbclient runs a notebook it answers one on the channel that it awaits the cell's reply
+    # on, and now and then misses that reply, and hangs.
+    picture, text = widgets.HTML(), widgets.HTML()
+    text.add_class("jp-RenderedHTMLCommon")  # JupyterLab's style of tables
+
+    def redraw(_change: object = None) -> None:
+        keys = [selectors[axis].value for axis in Axis]
+        position = Position(*keys)
+        figure = draw_cube(counts, position)
+        picture.value = image(figure, f"The cube, with {' / '.join(keys)} circled")
+        plt.close(figure)
+        # Names come from the ledger: markup in them is shown, and never acted on.
+        heading, rows = measured_at(position, measurements)
+        steps = "".join(f"<li>{escape(step)}</li>" for step in steps_from(position))
+        table = html_table(header_at(position), rows) if rows else ""
+        text.value = f"<p><b>{escape(heading)}</b></p>{table}<p><b>Next single-axis steps</b></p><ul>{steps}</ul>"
+
+    for selector in selectors.values():
+        selector.observe(redraw, names="value")
+    redraw()
+    return panel([*selectors.values(), picture, text])

@@ -1,0 +1,1 @@
+"""House style, and the figures that several notebooks share."""

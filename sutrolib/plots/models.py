@@ -1,0 +1,90 @@
+"""Charts of the problem axis: models over rungs, loss over cost, and the cost of a model's whole life."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.colors import LogNorm, Normalize
+
+from sutrolib.plots.style import BLACK, GREY, PURPLE, RED, RED_TEXT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MARKERS, SHADES = "osD^vPX*", (BLACK, RED, PURPLE, GREY)
+STYLES = [(mark, SHADES[(n + turn) % 4]) for turn in range(4) for n, mark in enumerate(MARKERS)]  # new marks first
+
+
+def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, label: str) -> Figure:
+    """A row for each model and a column for each rung: a shaded number, or a word in its place."""
+    figure, ax = plt.subplots()
+    columns = list(dict.fromkeys(name for row in cells.values() for name in row))
+    values = np.array([[_number(row.get(name)) for name in columns] for row in cells.values()])
+    shades = plt.get_cmap("cividis_r").with_extremes(bad="#EEEEEE")
+    norm = _shading(values)
+    mesh = ax.pcolormesh(np.ma.masked_invalid(values), cmap=shades, norm=norm, edgecolors="white", lw=2)
+    for y, row in enumerate(cells.values()):
+        for x, name in enumerate(columns):
+            cell = row.get(name, "")
+            dark = isinstance(cell, float) and norm is not None and norm(cell) > 0.55
+            words = _short(cell) if isinstance(cell, float) else textwrap.fill(cell, 11)
+            ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, [textwrap.fill(name, 12) for name in columns], fontsize=9)
+    ax.set_yticks(np.arange(len(cells)) + 0.5, list(cells), fontsize=9)
+    ax.invert_yaxis()
+    ax.grid(visible=False)
+    ax.tick_params(length=0)
+    ax.set_title(title)
+    if norm is not None:
+        figure.colorbar(mesh, ax=ax, label=label)
+    return figure
+
+
+def _shading(values: np.ndarray) -> Normalize | None:
+    """By the logarithm where the values span more than a decade; None where there are none."""
+    if not np.isfinite(values).any():
+        return None
+    low, high = np.nanmin(values), np.nanmax(values)
+    return LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _number(cell: float | str | None) -> float:
+    return cell if isinstance(cell, float) else np.nan
+
+
+def draw_tradeoff(points: Mapping[str, Sequence[tuple[float, float]]], title: str, xlabel: str, ylabel: str) -> Figure:
+    """Cost along a logarithmic axis against quality, one marker for each model; several points of one are joined."""
+    figure, ax = plt.subplots()
+    for (name, values), (marker, colour) in zip(points.items(), STYLES, strict=False):
+        xs, ys = zip(*values, strict=True)
+        ax.plot(xs, ys, marker=marker, ls="-" if len(xs) > 1 else "", color=colour, lw=1, ms=7, label=name)
+    ax.set_xscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.legend(loc="best", fontsize=8)
+    return figure
+
+
+def draw_lifetimes(
+    totals: Mapping[str, tuple[Sequence[float], Sequence[float]]], meet: float | None, title: str, ylabel: str
+) -> Figure:
+    """The cost of training and of all predictions so far, over the number of predictions; ``meet`` marks break-even."""
+    figure, ax = plt.subplots()
+    for (name, (counts, costs)), style in zip(totals.items(), ("-", "--", "-.", ":"), strict=False):
+        ax.plot(counts, costs, ls=style, color=BLACK, lw=2, label=name)
+    if meet is not None:
+        ax.axvline(meet, color=RED, lw=1)
+        at = (meet, 0.05)
+        ax.annotate(f"break-even: {meet:,.0f}", at, xycoords=("data", "axes fraction"), color=RED_TEXT, fontsize=9)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set(xlabel="predictions served", ylabel=ylabel, title=title)
+    ax.legend(loc="best", fontsize=9)
+    return figure

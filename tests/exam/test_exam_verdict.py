@@ -1,0 +1,270 @@
+"""What follows from a record of the final exam: verdict, table, figures, and the command that shows them."""
+
+import dataclasses
+
+import pytest
+from exams import TINY, record_of, sitting
+from matplotlib import pyplot as plt
+from scipy.stats import ttest_1samp
+
+import sutrolib.cli.exam
+import sutrolib.exam.run
+from sutrolib.__main__ import main
+from sutrolib.core.provenance import machine
+from sutrolib.exam.entries import BASELINE, OPEN
+from sutrolib.exam.plots import draw_asked, draw_beside, draw_frontier, draw_seeds
+from sutrolib.exam.record import new_record
+from sutrolib.exam.table import amount, plain_text, table
+from sutrolib.exam.verdict import outcome, outcomes, student, target
+from sutrolib.meters.base import Kind, Reading
+
+BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
+
+
+@pytest.fixture(autouse=True)
+def own_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUTRO_EXAM", str(tmp_path / "exam"))
+    yield
+    plt.close("all")
+
+
+def verdict(**numbers):
+    return outcome(record_of(**(BETTER | numbers)), "other rate")
+
+
+def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
+    found = verdict()
+    assert found.passed
+    assert found.text.startswith("other rate: passed; training energy ratio 0.5")
+    assert found.text.endswith("Nothing beside is shown to be costlier.")
+    assert [line.kind for line in found.lines if line.held is not None] == [
+        "estimated",
+        "measured",
+        "counted",
+        "counted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("worse", "missed"),
+    [
+        ({"energy": 101.5}, "training energy"),
+        ({"energy": 100.0}, "training energy"),  # as much energy is not less
+        ({"seconds": 10.5}, "wall-clock to target"),
+        ({"accuracy": 0.498}, "accuracy"),
+    ],
+)
+def test_worse_in_one_thing_alone_does_not_pass_and_that_thing_is_named(worse, missed):
+    found = verdict(**worse)
+    assert not found.passed
+    assert [line.what for line in found.lines if line.held is False] == [missed]
+    assert found.text.startswith("other rate: not passed; ")
+    assert f"{missed} " in found.text.split("does not hold")[0].split("; ")[-1]
+
+
+def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named():
+    record = record_of(**BETTER)
+    for seed, more in enumerate((-0.02, 0.01, -0.02, 0.01, -0.02)):
+        base = record.sittings[BASELINE][seed].scores["loss"]
+        run = record.sittings["other rate"][seed]
+        scores = {**run.scores, "loss": base + more}
+        record.sittings["other rate"][seed] = dataclasses.replace(run, scores=scores)
+    found = outcome(record, "other rate")
+    assert found.line("loss").change.value == pytest.approx(-0.008)
+    assert [line.what for line in found.lines if line.held is False] == ["loss"]
+    assert not found.passed
+
+
+def test_without_the_targets_loss_there_is_no_time_to_it():
+    found = verdict(loss=2.1)
+    assert [line.what for line in found.lines if line.held is False] == ["training time (target missed)", "loss"]
+    assert found.line("wall-clock to target") is None
+
+
+def test_the_bad_end_of_every_interval_is_what_counts():
+    record = record_of(**BETTER)
+    runs = record.sittings["other rate"]
+    runs[0] = sitting(0, **(BETTER | {"energy": 400.0, "seconds": 40.0}))  # one seed is far off
+    found = outcome(record, "other rate")
+    energy = found.line("training energy")
+    assert energy.change.value < 1 < energy.change.high
+    assert not found.passed
+
+
+def test_intervals_are_students_on_logs_and_differences():
+    baseline, candidate = [3.0, 4.0, 5.5, 4.2, 3.9], [2.0, 3.5, 4.0, 4.1, 3.0]
+    gaps = [c - b for c, b in zip(candidate, baseline, strict=True)]
+    published = ttest_1samp(gaps, 0).confidence_interval(0.95)
+    found = student(baseline, candidate)
+    assert (found.low, found.high) == pytest.approx((published.low, published.high))
+    assert found.value == pytest.approx(sum(gaps) / 5)
+    same = student([1.0, 2.0], [1.5, 2.5])
+    assert (same.low, same.value, same.high) == (0.5, 0.5, 0.5)
+
+
+def test_the_target_is_the_mean_over_the_baselines_seeds():
+    record = record_of(**BETTER)
+    runs = record.runs(BASELINE)
+    assert target(record) == pytest.approx(
+        (sum(r.scores["loss"] for r in runs) / 5, sum(r.scores["accuracy"] for r in runs) / 5)
+    )
+    record.sittings.clear()
+    with pytest.raises(ValueError, match="no target yet"):
+        target(record)
+
+
+def test_what_is_sacrificed_is_said_and_does_not_fail():
+    found = verdict(size=3000.0)
+    assert found.passed
+    assert "Sacrificed for it: model size 3 times (counted)." in found.text
+    assert [line.what for line in found.sacrifices] == ["model size"]
+
+
+def test_measured_joules_decide_where_every_run_has_them_and_say_what_they_do_not_cover():
+    found = outcome(record_of({"kind": Kind.MEASURED}, **BETTER, kind=Kind.MEASURED), "other rate")
+    assert found.line("training energy").kind == "measured"
+    mixed = record_of({"kind": Kind.MEASURED}, **BETTER)
+    found = outcome(mixed, "other rate")
+    assert not found.passed
+    assert "no joules" in found.text
+    assert found.line("training energy") is None
+    covered = record_of({"kind": Kind.MEASURED}, **BETTER, kind=Kind.MEASURED)
+    for runs in covered.sittings.values():
+        for seed, run in runs.items():
+            detail = {"not_covered": {"processor": "no counter"}}
+            readings = tuple(
+                Reading(r.name, r.value, r.unit, r.kind, detail if r.name == "joules" else {}) for r in run.readings
+            )
+            runs[seed] = dataclasses.replace(run, readings=readings)
+    assert "The joules do not cover: processor (no counter)." in outcome(covered, "other rate").text
+
+
+def test_no_meter_of_joules_is_said_with_its_reason():
+    record = record_of(**BETTER)
+    for runs in record.sittings.values():
+        for seed, run in runs.items():
+            readings = tuple(r for r in run.readings if r.unit != "J")
+            missing = {"joules": "no power counter", "codecarbon": "not installed"}
+            runs[seed] = dataclasses.replace(run, readings=readings, missing=missing)
+    found = outcome(record, "other rate")
+    assert not found.passed
+    assert "no joules (joules: no power counter; codecarbon: not installed)" in found.text
+
+
+def test_an_exam_that_is_not_finished_says_what_is_missing_and_does_not_pass():
+    record = record_of(**BETTER)
+    del record.sittings["other rate"][3]
+    found = outcome(record, "other rate")
+    assert not found.passed
+    assert "other rate has sat on 4 of 5 seeds" in found.text
+    record.sittings["other rate"].clear()
+    found = outcome(record, "other rate")
+    assert not found.passed
+    assert "0 pairs of trained runs" in found.text
+
+
+def test_every_entry_has_its_verdict_and_every_number_of_the_table_its_kind():
+    record = new_record(TINY, OPEN, 5)
+    for name, numbers in ((BASELINE, {}), ("counting", BETTER), ("counting more", {"energy": 300.0})):
+        record.sittings[name] = {seed: sitting(seed, **numbers) for seed in range(5)}
+    assert [found.passed for found in outcomes(record)] == [True, False]
+    header, rows = table(record)
+    assert {row[0] for row in rows} == {"counting", "counting more"}
+    kinds = {row[header.index("kind")] for row in rows}
+    assert kinds == {"estimated", "measured", "counted"}
+    shown = plain_text(header, rows)
+    assert "x 0.5" in shown
+    assert "below 1: NO" in shown
+    assert amount(419_300.0, "B") == "419.3 kB"
+    assert amount(0.25, "J") == "0.25 J"
+
+
+def titles_of(record):
+    axes = [draw(record).axes[0] for draw in (draw_asked, draw_seeds, draw_beside, draw_frontier)]
+    return [ax.get_title("left") or ax.get_title() for ax in axes]  # where the style puts it
+
+
+def test_the_figures_say_what_the_record_shows():
+    record = record_of(**BETTER)
+    titles = titles_of(record)
+    assert titles[0] == "other rate passes at 1.99 times less energy and 2.01 times less time."
+    assert titles[1] == "other rate has the lower loss on 5 of 5 seeds"
+    assert titles[2] == "other rate: nothing beside is shown to be costlier."
+    assert "times less energy at a loss of 1.9" in titles[3]
+    worse = record_of(energy=300.0, size=2000.0, loss=2.1)
+    titles = titles_of(worse)
+    assert titles[0].startswith("other rate does not pass at 3.01 times as much energy and as much time (")
+    assert titles[1] == "other rate has the lower loss on 0 of 5 seeds"
+    assert "model size x 2" in titles[2]
+    assert titles[3] == "No entry has less energy and a lower loss than the baseline"
+
+
+@pytest.mark.parametrize("draw", [draw_asked, draw_seeds, draw_beside, draw_frontier])
+def test_what_is_not_finished_or_failed_can_be_drawn_too(draw):
+    record = record_of(**BETTER)
+    record.sittings["other rate"].clear()
+    draw(record).draw_without_rendering()
+    record.sittings.clear()
+    draw(record).draw_without_rendering()
+
+
+def test_the_frontier_has_a_point_for_every_sitting_with_its_kind_on_the_axis():
+    ax = draw_frontier(record_of(**BETTER)).axes[0]
+    assert "(codecarbon, estimated)" in ax.get_xlabel()
+    small = [line for line in ax.lines if line.get_markersize() == 4]
+    assert [len(line.get_xdata()) for line in small] == [5, 5]
+
+
+def test_the_command_shows_progress_table_and_verdict_and_a_finished_exam_at_once(monkeypatch, capsys):
+    def fake(problem, model, seed, together, **options):
+        numbers = BETTER if model != TINY.baseline else {}
+        return sitting(seed, **numbers)
+
+    monkeypatch.setattr(sutrolib.exam.run, "sit", fake)
+    monkeypatch.setattr(sutrolib.cli.exam, "scale_of", lambda name: TINY)
+    assert main(["exam"]) == 0
+    first = capsys.readouterr().out
+    assert "[1 of 10] seed 0, baseline: loss " in first
+    assert "(estimated); about 0 s left" in first
+    assert "VERDICT other rate: passed" in first
+    monkeypatch.setattr(sutrolib.exam.run, "sit", None)
+    assert main(["exam"]) == 0
+    again = capsys.readouterr().out
+    assert "[1 of 10]" not in again
+    assert "Nothing was left to be held" in again
+    assert again[again.index("VERDICT") :] == first[first.index("VERDICT") :]
+    assert "--division closed --scale tiny --seeds 5 --again" in again
+
+
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sutrolib.exam.run, "sit", interrupted)
+    assert main(["exam"]) == 130
+    assert "the same command without --again goes on" in capsys.readouterr().out
+
+
+def test_the_command_refuses_what_it_does_not_know(capsys):
+    assert main(["exam", "--scale", "moon"]) == 2
+    assert main(["exam", "--division", "half"]) == 2
+    assert main(["exam", "--seeds", "3"]) == 2
+    told = capsys.readouterr().err
+    assert "accepted are smoke, cpu, gpu" in told
+    assert "accepted are closed, open" in told
+    assert "seeds=3, accepted are 5 to 1000" in told
+
+
+def test_pack_writes_the_text_and_says_what_to_carry(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sutrolib.problems.shakespeare.keep_copy", lambda: tmp_path / "kept.txt")
+    assert main(["exam", "--pack"]) == 0
+    told = capsys.readouterr().out
+    assert f"The text is in {tmp_path / 'kept.txt'}" in told
+    assert "python -m sutrolib exam --scale gpu" in told
+
+
+def test_a_record_names_the_machine_and_the_command():
+    record = record_of()
+    assert record.machine == machine()
+    assert record.command == "python -m sutrolib exam --division closed --scale tiny --seeds 5 --again"
+    assert record.baseline["max_steps"] == 4

@@ -1,0 +1,148 @@
+import math
+
+import pytest
+from builders import measurement
+
+from sutrolib.guards.joint_tuning import (
+    Lifetime,
+    Trials,
+    break_even,
+    coordinate_search,
+    geometric_ratio,
+    joint_moves,
+    left_on_the_table,
+    lifetime,
+    tuned_apart,
+    tuned_jointly,
+)
+from sutrolib.meters import OperationCount
+from sutrolib.meters.base import Kind, Reading
+from sutrolib.models.images.classifier import Perceptron
+from sutrolib.problems.digits import Digits
+
+SPACE = {"a": (0, 1, 2, 3), "b": (0, 1, 2, 3)}
+
+
+def ridge(setting):
+    """Cheap along a = b, and the cheaper the larger: no single move helps on the ridge, and a joint one does."""
+    return 10 + 5 * abs(setting["a"] - setting["b"]) - setting["a"] - setting["b"]
+
+
+def bowl(setting):
+    return 1 + (setting["a"] - 2) ** 2 + (setting["b"] - 1) ** 2
+
+
+class FromTable(Trials):
+    """Trials whose costs come from a function instead of a training."""
+
+    def __init__(self, cost, seeds=(0, 1, 2), luck=None):
+        super().__init__(None, None, OperationCount(), seeds)
+        self.from_setting, self.luck = cost, luck or {}
+
+    def run(self, setting, seed):
+        value = self.from_setting(setting) * self.luck.get(seed, 1.0)
+        reading = Reading("operations", value, "operations", Kind.COUNTED)
+        clock = Reading("time", 1.0, "s", Kind.MEASURED)
+        return measurement(seed=seed, readings=(clock, reading))
+
+
+def test_a_single_search_gets_stuck_on_a_ridge_and_finds_the_bottom_of_a_bowl():
+    assert coordinate_search(ridge, {"a": 0, "b": 0}, SPACE) == {"a": 0, "b": 0}
+    assert coordinate_search(bowl, {"a": 0, "b": 3}, SPACE) == {"a": 2, "b": 1}
+
+
+def test_joint_moves_change_two_settings_by_one():
+    assert len(joint_moves({"a": 1, "b": 1}, SPACE)) == 4
+    assert joint_moves({"a": 0, "b": 0}, SPACE) == [{"a": 1, "b": 1}]
+
+
+def test_what_was_left_is_found_on_the_ridge_with_its_sign():
+    found = left_on_the_table(FromTable(ridge), {"a": 0, "b": 0}, SPACE, fresh=(7, 8, 9))
+    assert found.best == {"a": 1, "b": 1}
+    assert found.ratio.value == pytest.approx(8 / 10)
+    assert "cheaper" in found.why
+
+
+def test_nothing_is_left_at_the_bottom_of_a_bowl():
+    found = left_on_the_table(FromTable(bowl), {"a": 2, "b": 1}, SPACE, fresh=(7, 8, 9))
+    assert (found.best, found.ratio) == (None, None)
+    assert found.why == "none of 4 joint moves was cheaper"
+
+
+def test_luck_on_the_seeds_of_the_search_does_not_pass_for_a_gain():
+    class Lucky(FromTable):
+        def run(self, setting, seed):
+            lucky = setting == {"a": 1, "b": 1} and seed in self.seeds
+            self.luck = {seed: 0.5 if lucky else 1 + 0.1 * (seed % 3)}
+            return super().run(setting, seed)
+
+    found = left_on_the_table(Lucky(lambda setting: 10.0), {"a": 0, "b": 0}, SPACE, fresh=(7, 8, 9))
+    assert found.best == {"a": 1, "b": 1}
+    assert found.ratio.value == pytest.approx(1)
+    assert "not shown to differ" in found.why
+
+
+def test_seeds_that_the_search_has_used_are_not_fresh():
+    with pytest.raises(ValueError, match=r"seeds \[2\] are not fresh"):
+        left_on_the_table(FromTable(bowl), {"a": 0, "b": 0}, SPACE, fresh=(2, 8, 9))
+
+
+def test_apart_and_jointly_spend_the_same_number_of_trials():
+    parts = [{"a": SPACE["a"]}, {"b": SPACE["b"]}]
+    for search in (tuned_apart, tuned_jointly):
+        asked = []
+        search(lambda s, asked=asked: asked.append(tuple(s.items())) or bowl(s), {"a": 9, "b": 9}, parts, 6, seed=0)
+        assert len(set(asked) - {(("a", 9), ("b", 9))}) <= 6
+    assert tuned_jointly(bowl, {"a": 0, "b": 0}, parts, 16, seed=0) == {"a": 2, "b": 1}
+    assert tuned_apart(bowl, {"a": 0, "b": 0}, parts, 8, seed=0) == {"a": 2, "b": 1}
+    assert tuned_apart(ridge, {"a": 0, "b": 0}, parts, 8, seed=0) == {"a": 0, "b": 0}  # stuck
+    assert ridge(tuned_jointly(ridge, {"a": 0, "b": 0}, parts, 16, seed=0)) == 4
+
+
+def test_a_setting_that_does_not_solve_the_problem_costs_infinity():
+    trials = Trials(Digits(), Perceptron(max_epochs=1, lr=1e-5), OperationCount(), (0, 1))
+    assert trials.cost({"hidden": 8}) == math.inf
+    assert len(trials.runs({"hidden": 8})) == 1  # the second seed would not change that
+    with pytest.raises(ValueError, match="does not solve the problem"):
+        coordinate_search(trials.cost, {"hidden": 8}, {"hidden": (8, 16)})
+    with pytest.raises(ValueError, match="accepted are finite ones"):
+        geometric_ratio([math.inf], [1.0])
+
+
+def test_real_trials_are_measured_once_and_told_of():
+    told = []
+    trials = Trials(Digits(), Perceptron(), OperationCount(), (0,), on_measurement=told.append)
+    assert trials.cost({"hidden": 64}) == trials.cost({"hidden": 64}) > 1e6
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [((10, 3), (30, 1), 10), ((30, 1), (10, 3), 10), ((10, 1), (30, 3), None), ((10, 1), (10, 1), None)],
+)
+def test_the_break_even_is_where_both_lives_cost_the_same(one, other, expected):
+    a, b = (Lifetime(*values, "J") for values in (one, other))
+    assert break_even(a, b) == expected
+    if expected:
+        assert a.total(expected) == pytest.approx(b.total(expected))
+
+
+def test_lifetimes_in_different_units_do_not_break_even():
+    with pytest.raises(ValueError, match="costs in J and in s"):
+        break_even(Lifetime(1, 1, "J"), Lifetime(1, 1, "s"))
+
+
+def test_a_lifetime_is_read_off_whole_measurements():
+    readings = [Reading("cost", 7.0, "J", Kind.MODELLED), Reading("inference-cost", 2000.0, "J", Kind.MODELLED)]
+    assert lifetime([measurement(readings=tuple(readings))], "cost") == Lifetime(7.0, 2.0, "J")
+    with pytest.raises(KeyError, match="inference-cost"):
+        lifetime([measurement()], "cost")
+
+
+def test_bad_budgets_and_starts_are_refused():
+    with pytest.raises(ValueError, match="budget=1 trials, accepted are 2"):
+        tuned_apart(bowl, {}, [{"a": (0,)}, {"b": (0,)}], 1, 0)
+    with pytest.raises(ValueError, match="budget=0 trials"):
+        tuned_jointly(bowl, {}, [{"a": (0,)}], 0, 0)
+    with pytest.raises(ValueError, match="a=9, accepted are 0, 1, 2, 3"):
+        coordinate_search(bowl, {"a": 9, "b": 0}, SPACE)

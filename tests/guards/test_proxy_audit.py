@@ -1,0 +1,103 @@
+import pytest
+
+from sutrolib.guards.proxy_audit import audit, audit_ladder, median_readings, rank_agreement
+from sutrolib.measurement.measure import Measurement
+from sutrolib.meters.base import Kind, Reading
+from sutrolib.plots.metrics import draw_agreement
+
+
+def runs(*pairs):
+    """One candidate for each pair of values, with two runs around it."""
+    return [[_run(a * f, b * f) for f in (0.99, 1.01)] for a, b in pairs]
+
+
+def _run(a, b):
+    readings = (Reading("a", a, "x", Kind.COUNTED), Reading("b", b, "J", Kind.ESTIMATED))
+    return Measurement({"name": "p"}, {"name": "m"}, "", 0, "accuracy", 1.0, 0.9, readings, {})
+
+
+@pytest.mark.parametrize(
+    ("order", "tau"), [((1, 2, 3, 4, 5), 1.0), ((5, 4, 3, 2, 1), -1.0), ((2, 1, 3, 4, 5), 0.8), ((3, 1, 5, 2, 4), 0.2)]
+)
+def test_tau_is_the_share_of_pairs_ordered_alike_minus_the_share_ordered_oppositely(order, tau):
+    found = rank_agreement(runs(*zip((1, 2, 3, 4, 5), order, strict=True)), "a", "b")
+    assert found.value == pytest.approx(tau)
+    assert found.low <= found.value <= found.high
+
+
+def test_few_candidates_of_mixed_order_leave_a_wide_interval():
+    found = rank_agreement(runs((1, 2), (2, 1), (3, 4), (4, 3), (5, 5)), "a", "b")
+    assert found.high - found.low > 0.5
+
+
+def test_what_is_ranked_is_the_median_over_seeds():
+    medians = median_readings(runs((1, 10), (2, 20)), ["b", "a"])
+    assert medians.to_numpy().tolist() == [[pytest.approx(10), pytest.approx(1)], [pytest.approx(20), pytest.approx(2)]]
+
+
+def test_too_few_candidates_are_refused():
+    with pytest.raises(ValueError, match="3 candidates"):
+        rank_agreement(runs((1, 1), (2, 2), (3, 3)), "a", "b")
+
+
+@pytest.mark.parametrize("candidates", range(4, 13))
+def test_a_perfect_ranking_can_be_drawn_and_lies_in_its_interval(candidates):
+    from types import SimpleNamespace
+
+    def measured(value):
+        return [SimpleNamespace(reading=lambda name: SimpleNamespace(value=value))]
+
+    tau = rank_agreement([measured(float(i)) for i in range(candidates)], "a", "b")
+    assert tau.low <= tau.value <= tau.high
+    draw_agreement({"a": tau}, "")
+
+
+def test_noise_between_near_equal_candidates_widens_the_interval_of_a_perfect_ranking():
+    steady = [[_run(i, i) for _ in range(3)] for i in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)]
+    noisy = [[_run(i, i + shift) for shift in (-0.9, 0.0, 0.9)] for i in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)]
+    one, other = (rank_agreement(group, "a", "b") for group in (steady, noisy))
+    assert one.value == other.value == pytest.approx(1)
+    assert other.low < 0.9 < one.low
+
+
+def named(*pairs, spread=0.01):
+    """Candidates by name, each with three runs around its pair of values."""
+    return {
+        f"c{index}": [_run(a * f, b * f) for f in (1 - spread, 1, 1 + spread)] for index, (a, b) in enumerate(pairs)
+    }
+
+
+def test_a_metric_that_ranks_as_the_reference_does_is_safe():
+    found = audit(named(*((i, i**2) for i in range(1, 9))), "a", "b")
+    assert (found.verdict, found.wrong, found.told) == ("safe", (), 28)
+    assert "a is safe as a stand-in for b" in found.why
+
+
+def test_a_single_pair_that_is_clearly_the_wrong_way_round_makes_it_unsafe():
+    found = audit(named(*((i, i) for i in range(1, 9)), (0.5, 20)), "a", "b")
+    assert found.tau.value > 0.5
+    assert found.verdict == "not safe"
+    assert len(found.wrong) == 8
+    assert all(pair.cheaper == "c8" and pair.metric_ratio < 1 < pair.reference_ratio for pair in found.wrong)
+    assert "worst: c8 has 0.5 times the a of c0, and 20 times its b" in found.why
+
+
+def test_pairs_within_the_noise_or_the_margin_are_not_held_against_a_metric():
+    near = named(*((i, i) for i in range(1, 9)), (0.95, 1.05), spread=0.001)
+    assert audit(near, "a", "b").wrong == ()
+    assert len(audit(near, "a", "b", margin=0.01).wrong) == 1
+    noisy = named((1, 1.5), (1.2, 1.2), (3, 3), (4, 4), spread=0.3)
+    assert audit(noisy, "a", "b").wrong == ()
+
+
+def test_candidates_that_cannot_be_told_apart_are_no_ground_for_a_verdict():
+    found = audit(named((1, 1), (2, 1), (3, 1), (4, 1)), "a", "b")
+    assert (found.verdict, found.told) == ("cannot tell", 0)
+    assert "a cannot be judged as a stand-in for b" in found.why
+
+
+def test_the_ladder_sets_every_metric_against_every_one_above_it():
+    pairs = [(x.metric, x.reference) for x in audit_ladder(named(*((i, i) for i in range(1, 6))), ["a", "b"])]
+    assert pairs == [("a", "b")]
+    with pytest.raises(ValueError, match="margin=0"):
+        audit(named((1, 1), (2, 2), (3, 3), (4, 4)), "a", "b", margin=0)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from builders import measurement
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sutrolib.measurement.comparison import compare, interval_of
+from sutrolib.meters.base import Kind
+
+SEEDS = range(6)
+
+
+def runs(costs=None, seconds=None, scores=None, **fields):
+    return [
+        measurement(
+            seed=seed,
+            cost=10.0 if costs is None else costs[seed],
+            seconds=1.0 if seconds is None else seconds[seed],
+            score=1.0 if scores is None else scores[seed],
+            **fields,
+        )
+        for seed in SEEDS
+    ]
+
+
+def test_cheaper_and_no_worse_passes():
+    verdict = compare(runs(costs=[5.0] * 6), runs(), "cost")
+    assert verdict.passed
+    assert verdict.why.startswith("passed at 95% over 6 pairs; cost ratio 0.5 [0.5, 0.5]: below 1")
+
+
+def test_the_same_does_not_pass():
+    assert not compare(runs(), runs(), "cost").passed
+
+
+@pytest.mark.parametrize(
+    ("candidate", "failing"),
+    [
+        ({"costs": [5, 5, 5, 5, 5, 80.0]}, "cheaper"),
+        ({"costs": [5.0] * 6, "seconds": [1.2] * 6}, "time_held"),
+        ({"costs": [5.0] * 6, "scores": [0.95] * 6}, "score_held"),
+    ],
+)
+def test_each_condition_alone_can_fail_it(candidate, failing):
+    verdict = compare(runs(**candidate), runs(), "cost")
+    held = {name: getattr(verdict, name) for name in ("cheaper", "time_held", "score_held")}
+    assert held == {name: name != failing for name in held}
+    assert not verdict.passed
+    assert verdict.why.startswith("not passed")
+
+
+def test_margins_are_what_the_caller_states():
+    slower = runs(costs=[5.0] * 6, seconds=[1.2] * 6)
+    assert compare(slower, runs(), "cost", time_margin=0.3).passed
+    worse = runs(costs=[5.0] * 6, scores=[0.95] * 6)
+    assert compare(worse, runs(), "cost", score_margin=0.1).passed
+
+
+def test_runs_are_paired_by_seed_and_not_by_order():
+    costs = [1.0, 10.0, 100.0, 1000.0, 1e4, 1e5]
+    baseline = runs(costs=costs)
+    candidate = runs(costs=[c / 2 for c in costs])
+    verdict = compare(candidate[::-1], baseline, "cost")
+    assert verdict.cost.value == pytest.approx(0.5)
+    assert verdict.cost.high == pytest.approx(0.5)
+
+
+@given(factor=st.floats(1e-6, 1e6), costs=st.lists(st.floats(0.5, 2.0), min_size=6, max_size=6))
+def test_the_ratio_scales_with_the_cost(factor, costs):
+    one = compare(runs(costs=costs), runs(), "cost").cost
+    other = compare(runs(costs=[c * factor for c in costs]), runs(), "cost").cost
+    assert other.value == pytest.approx(one.value * factor, rel=1e-6)
+
+
+def test_theinterval_of_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    intervals = [interval_of(rng.normal(3.0, 1.0, size=20), 0.95, float) for _ in range(150)]
+    covered = sum(i.low <= 3.0 <= i.high for i in intervals) / len(intervals)
+    assert 0.86 <= covered < 1
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "named"),
+    [
+        (runs()[:5], runs(), "seeds"),
+        ([*runs(), runs()[0]], runs(), "more than once"),
+        (runs()[:2], runs()[:2], "2 pairs are too few"),
+        (runs(problem={"name": "other"}), runs(), "different problems"),
+        (runs(kind=Kind.MEASURED), runs(), "counted units, measured units"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(candidate, baseline, named):
+    with pytest.raises(ValueError, match=named):
+        compare(candidate, baseline, "cost")
+
+
+def test_a_reading_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(KeyError, match="no reading 'joules'; there are time, cost"):
+        compare(runs(), runs(), "joules")
+
+
+def test_a_confidence_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"confidence=1\.5"):
+        compare(runs(), runs(), "cost", confidence=1.5)

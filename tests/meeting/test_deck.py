@@ -1,0 +1,531 @@
+"""The deck: what it gathers, what its slides say, that its page loads nothing and escapes all that it was told."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from builders import measurement
+from meetings import UNTIL, WHEN, executed, payload, png
+
+from sutrolib.__main__ import main
+from sutrolib.batch.executed import read_executed
+from sutrolib.core import paths
+from sutrolib.core.cube import A, Position
+from sutrolib.measurement.ledger import Ledger
+from sutrolib.meeting import html, pdf
+from sutrolib.meeting.build import slides_of
+from sutrolib.meeting.collect import frontier, gather, path_walked, period_of
+from sutrolib.meeting.html import inline, loads, policy, render
+from sutrolib.meeting.layout import Slide, Table, chosen, first_sentence, shortened
+from sutrolib.meters.base import Kind, Reading
+
+ARD = Reading("ard", 5.0, "floats", Kind.COUNTED)
+WEEK = period_of("7d", datetime.fromisoformat(UNTIL))
+BEFORE = "2026-03-01T00:00:00.000000+00:00"
+
+
+@pytest.fixture
+def collection(tmp_path, monkeypatch):
+    """An empty collection of notebooks, and no runs."""
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setenv("SUTRO_EXAM", str(tmp_path / "exam"))
+    paths.NOTEBOOKS.mkdir()
+    return paths.NOTEBOOKS
+
+
+def by_key(meeting):
+    return {slide.key: slide for slide in slides_of(meeting)}
+
+
+@pytest.mark.parametrize(
+    ("text", "since"),
+    [
+        ("7d", "2026-03-05T00:00"),
+        ("12h", "2026-03-11T12:00"),
+        ("2w", "2026-02-26T00:00"),
+        ("2026-03-01", "2026-03-01T00:00"),
+        ("2026-03-01T12:00+02:00", "2026-03-01T10:00"),
+    ],
+)
+def test_a_period_is_a_time_back_or_a_date(text, since):
+    assert period_of(text, datetime.fromisoformat(UNTIL)).since == datetime.fromisoformat(since).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "a week", "7", "-7d", "0d", "99999w", "2026-13-01", "2027-01-01"])
+def test_what_names_no_period_is_refused_with_what_would(text):
+    with pytest.raises(ValueError, match="accepted are a time back such as 7d"):
+        period_of(text, datetime.fromisoformat(UNTIL))
+
+
+def test_what_an_executed_notebook_says_is_read_off_its_file(tmp_path):
+    first = read_executed(executed(tmp_path))
+    assert (first.name, first.title, first.axis) == ("10_first", "A first study", "process")
+    assert (first.when, first.dated) == (datetime.fromisoformat(WHEN), "says the notebook")
+    assert first.command == "python -m sutrolib run 10 -p n_bits 30"
+    assert first.picture.alt == "Cost by width."
+    rows = {row.quantity: (row.kind, row.expected, row.saw, row.held) for row in first.rows}
+    assert rows == {
+        "cost ratio": ("modelled", "0.6 to 0.9", "0.5", False),
+        "seeds solved, %": ("measured", "90 to 100", "100", True),
+        "units": ("counted", "", "25", None),
+        "joules": ("measured", "", "not measured", None),
+    }
+    assert list(rows)[:2] == ["cost ratio", "seeds solved, %"], "what was predicted comes first"
+
+
+def test_a_parameter_that_a_shell_would_read_otherwise_is_quoted(tmp_path):
+    said = payload(parameters={"n_bits": 20, "readings": "1 2; rm -rf *"})
+    assert read_executed(executed(tmp_path, said=said)).command == (
+        "python -m sutrolib run 10 -p readings '1 2; rm -rf *'"
+    )
+
+
+def test_when_it_ran_is_said_by_the_notebook_then_papermill_then_git_then_the_file(tmp_path):
+    silent = payload(when="")
+    by_papermill = executed(tmp_path, "10_a", silent, papermill={"end_time": "2026-03-09T08:00:00"})
+    assert read_executed(by_papermill).when == datetime(2026, 3, 9, 8, tzinfo=UTC)
+    path = executed(tmp_path, "11_b", silent)
+    os.utime(path, (1_770_000_000, 1_770_000_000))
+    assert read_executed(path).when == datetime.fromtimestamp(1_770_000_000, UTC)
+    assert "when its file was changed" in read_executed(path).dated
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    dates = os.environ | {"GIT_COMMITTER_DATE": "2026-02-03T04:05:06Z"}
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, env=dates)
+    assert read_executed(path).when == datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+    assert "when it was committed" in read_executed(path).dated
+
+
+def test_only_a_png_is_taken_for_a_figure(tmp_path):
+    svg = "PHN2ZyBvbmxvYWQ9ImFsZXJ0KDEpIi8+"  # an SVG that runs a script
+    assert read_executed(executed(tmp_path, picture=svg)).picture is None
+    assert read_executed(executed(tmp_path, picture="not base64 at all!")).picture is None
+    assert read_executed(executed(tmp_path, picture=png())).picture.url.startswith("data:image/png;base64,iVBOR")
+
+
+def test_the_figure_that_the_conclusion_names_is_taken_and_else_the_first(tmp_path):
+    def alt(figure):
+        path = executed(tmp_path, said=payload(figure=figure), more=("cost", "verdict"))
+        return read_executed(path).picture.alt
+
+    assert alt("verdict") == "The figure verdict."
+    assert alt(None) == alt("gone") == "Cost by width."
+
+
+def test_a_file_that_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "10_x.ipynb").write_text("{")
+    with pytest.raises(ValueError, match=r"10_x\.ipynb cannot be read as an executed notebook"):
+        read_executed(tmp_path / "10_x.ipynb")
+
+
+def test_a_meeting_holds_what_is_new_and_the_newest_copy_of_each_notebook(collection):
+    executed(collection, "10_first", payload(when=BEFORE))
+    executed(collection, "11_next")
+    executed(collection, "12_old", payload(when=BEFORE))
+    executed(collection, "50_meeting")
+    run = paths.RUNS / "20260310"
+    executed(run, "001-10_first", payload(finding="Run again."))
+    executed(run, "002-11_next", {}, error="a < b")
+    executed(run, "003-11_next", payload(when="2026-03-05T01:00:00+00:00", finding="An earlier one."))
+    executed(run, "004-99_unknown")
+    (run / "005-11_next.ipynb").write_text("{")
+    for path in run.glob("*.ipynb"):
+        os.utime(path)  # the file is newer than the period's beginning, as that of a run is
+    meeting = gather(WEEK)
+    assert [(e.key, e.finding[:9]) for e in meeting.found] == [
+        ("20260310/001-10_first.ipynb", "Run again"),
+        ("11_next", "Half the "),
+    ]
+    assert meeting.older == 1
+    assert meeting.unreadable == ("20260310/005-11_next.ipynb",)
+    assert "005-11_next.ipynb" in by_key(meeting)["unread-1"].points[0]
+
+
+def test_a_run_that_broke_off_is_told_with_its_error_and_command(collection):
+    executed(collection, "11_next", {}, error="n_bits=2, accepted are 3 to 200", papermill={"end_time": WHEN})
+    meeting = gather(WEEK)
+    assert meeting.found == ()
+    slide = by_key(meeting)["broken-1"]
+    assert slide.tables[0].rows == (("11_next", "ValueError: n_bits=2, accepted are 3 to 200"),)
+    assert slide.commands == ("python -m sutrolib run 11",)
+
+
+def test_copies_and_folders_may_be_named_and_then_every_copy_counts(collection, tmp_path):
+    executed(collection, "10_first")
+    one = executed(tmp_path / "mine", "001-10_first", payload(finding="One."))
+    executed(tmp_path / "mine", "002-10_first", payload(finding="Two."))
+    assert [e.finding for e in gather(WEEK, [str(one)]).found] == ["One."]
+    assert [e.finding for e in gather(WEEK, [str(tmp_path / "mine")]).found] == ["One.", "Two."]
+    assert [e.key for e in gather(WEEK, ["10"]).found] == ["10_first"]
+
+
+def test_a_folder_is_read_without_checkpoints_each_file_once_and_past_what_cannot_be_read(collection, tmp_path):
+    mine = tmp_path / "mine"
+    for folder in ("a/run", "b/run", "a/run/.ipynb_checkpoints"):
+        executed(mine / folder, "001-10_first")
+    (mine / "002-11_next.ipynb").write_text("{")
+    meeting = gather(WEEK, [str(mine), f"{mine}/a", str(mine / "b/run/001-10_first.ipynb"), f"{mine}/b/../a"])
+    assert sorted(e.path.relative_to(mine).as_posix() for e in meeting.found) == [
+        "a/run/001-10_first.ipynb",
+        "b/run/001-10_first.ipynb",
+    ]
+    assert meeting.unreadable == ("mine/002-11_next.ipynb",)
+    keys = [slide.key for slide in slides_of(meeting)]
+    assert "finding-run-001-10_first-ipynb" in keys
+    assert "finding-run-001-10_first-ipynb-2" in keys
+    assert len(set(keys)) == len(keys), "they are the ids of the page"
+
+
+def test_the_title_says_the_command_that_gathers_the_same_period(collection):
+    period = period_of("12h", datetime.fromisoformat(UNTIL))
+    command = by_key(gather(period))["title"].commands[0]
+    assert command == "python -m sutrolib deck --since 2026-03-11T12:00"
+    assert period_of(command.split()[-1], period.until) == period
+
+
+def test_a_long_error_is_cut_on_its_slide_and_whole_in_the_notes(collection):
+    error = f"it broke {'again and ' * 60}off\nsecond line"
+    executed(collection, "11_next", {}, error=error, papermill={"end_time": WHEN})
+    slide = by_key(gather(WEEK))["broken-1"]
+    shown = slide.tables[0].rows[0][1]
+    assert shown.startswith("ValueError: it broke again and ")
+    assert shown.endswith("again and ...")
+    assert 120 < len(shown) <= 160
+    assert slide.notes == (f"11_next: ValueError: {error}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("short", "short"),
+        ("one\ntwo", "one ..."),
+        ("four words of it here", "four words of ..."),
+        ("x" * 30, "x" * 16 + " ..."),
+        ("see also [11_next](11_next.ipynb) of it", "see also ..."),
+        ("", ""),
+    ],
+)
+def test_what_is_too_long_is_cut_between_words_and_never_within_a_link(text, cut):
+    assert shortened(text, 20) == cut
+
+
+def test_rows_for_which_a_finding_has_no_room_are_whole_in_its_notes(collection):
+    names = [f"{number} {'cost of the candidate ' * 4}" for number in range(9)]
+    said = payload(
+        results=dict.fromkeys(names, 0.5), kinds=dict.fromkeys(names, "modelled"), expected={names[8]: [1, 2, "x"]}
+    )
+    executed(collection, "10_first", said | {"results": {names[8]: 0.5} | said["results"]})
+    slide = by_key(gather(WEEK))["finding-10_first"]
+    left = 9 - len(slide.tables[0].rows)
+    assert f"{left} more in the notes" in slide.tables[0].caption
+    assert sum("0.5 (modelled)" in note for note in slide.notes) == left
+    page = render([Slide("title", "title", "T"), slide], "t").split('<div class="appendix">')[1]
+    assert '<li value="2"><strong>Half the width costs half.</strong>' in page, "on paper they are at the end"
+    assert page.count("0.5 (modelled)") == left
+    assert "python -m sutrolib run 10 -p n_bits 30" in page
+
+
+def test_positions_measured_again_are_not_called_new(collection):
+    Ledger().add(measurement(seed=1, readings=(ARD,), when=BEFORE))
+    Ledger().add(measurement(seed=2, readings=(ARD,), when=WHEN))
+    steps = by_key(gather(WEEK))["steps-1"]
+    assert steps.heading == "3 single-axis steps from the farthest positions measured since 5 March 2026"
+
+
+@pytest.mark.parametrize("wanted", ["99", "10_frist", "nowhere/at-all", "--x"])
+def test_a_notebook_that_is_not_there_is_refused_with_those_that_are(collection, wanted):
+    executed(collection, "10_first")
+    with pytest.raises(ValueError, match=r"10_first|no such file or folder"):
+        gather(WEEK, [wanted])
+
+
+def test_the_cube_tells_positions_that_are_new_from_those_measured_again_and_older(collection):
+    ledger = Ledger()
+    ledger.add(measurement(seed=1, readings=(ARD,), when=BEFORE))
+    ledger.add(measurement(seed=2, readings=(ARD,), when=WHEN))
+    searched = {"process": "search", "problem": "parity-hard"}
+    ledger.add(measurement(seed=3, readings=(ARD,), when=WHEN, rungs=searched))
+    ledger.add(measurement(seed=4, readings=(ARD,), when=BEFORE, rungs={"process": "agent", "problem": "parity"}))
+    ledger.add(measurement(seed=5, readings=(), score=None, failure="left the finite numbers", when=WHEN))
+    ledger.add(measurement(seed=6, readings=(), score=None, failure="left the finite numbers", when=WHEN))
+    meeting = gather(WEEK)
+    new = Position("search", "ard", "parity-hard")
+    assert (meeting.points[A], meeting.new_points[A], meeting.first_reached) == (2, 1, [new])
+    slides = by_key(meeting)
+    assert "Stars mark 1 positions" in slides["cube"].picture.alt
+    assert "diamonds 1 measured again, circles 1 measured before" in slides["cube"].picture.alt
+    assert slides["cube"].heading.startswith("3 of 150 positions are measured, 1 of them for the first time")
+    assert slides["cube"].tables[0].rows == (("search / ard / parity-hard", "1"),)
+    assert slides["failures-1"].tables[0].rows == (("made up", "sparse parity", "2", "left the finite numbers"),)
+    steps = slides["steps-1"].tables[0].rows
+    assert [row[1] for row in steps] == [
+        "process: search -> model-based",
+        "metric: ard -> dmd",
+        "problem: parity-hard -> digits",
+    ]
+
+
+def test_new_positions_differ_from_others_by_the_shape_of_their_mark():
+    from matplotlib import pyplot as plt
+
+    from sutrolib.plots.style import draw_cube
+
+    points = {A: 3, Position("search", "ard", "parity"): 2, Position("agent", "ard", "parity"): 4}
+    figure = draw_cube(points, new={A: 1, Position("search", "ard", "parity"): 2})
+    marks = {line.get_label(): line.get_marker() for line in figure.axes[0].lines if line.get_marker() in "oD*"}
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    plt.close(figure)
+    assert marks == {
+        "measured (number of runs)": "o",
+        "measured again (new runs)": "D",
+        "measured for the first time (runs)": "*",
+    }
+    assert {"+1", "+2", "4"} <= texts
+
+
+def test_the_frontier_holds_the_positions_that_none_is_beyond():
+    far, middle, other = Position("search", "dmd", "digits"), A, Position("agent", "ard", "parity")
+    assert frontier([middle, other, far]) == [other, far]
+    assert frontier([]) == []
+    assert path_walked([A, far]) == (1, 14)
+
+
+def test_a_finding_has_its_sentence_figure_table_kinds_sign_and_command(collection):
+    executed(collection, "10_first")
+    slide = by_key(gather(WEEK))["finding-10_first"]
+    assert (slide.heading, slide.lead) == ("Half the width costs half.", "It still solves 4 of 4 seeds.")
+    assert slide.sign == "↩ turn back"
+    assert slide.tables[0].rows[0] == ("cost ratio", "modelled", "0.6 to 0.9", "0.5", "✗ no")
+    assert slide.tables[0].rows[3] == ("joules", "measured", "-", "not measured", "-")
+    assert slide.commands == ("python -m sutrolib run 10 -p n_bits 30",)
+    assert slide.foot == "10_first, 10 March 2026, 12:00 UTC (says the notebook)"
+
+
+def test_expectations_that_did_not_hold_are_what_failed(collection):
+    executed(collection, "10_first")
+    slide = by_key(gather(WEEK))["failed-1"]
+    assert slide.heading == "1 expectation did not hold"
+    assert slide.tables[0].rows == (("10_first", "cost ratio", "modelled", "0.6 to 0.9", "0.5"),)
+    assert slide.notes == ("10_first: cost ratio was expected, because half is gone.",)
+
+
+def test_a_table_too_long_for_one_slide_is_spread_evenly_and_loses_no_row(collection):
+    for number in range(10, 22):
+        executed(collection, f"{number}_x")
+    slides = [slide for slide in slides_of(gather(WEEK)) if slide.key.startswith("failed-")]
+    rows = [len(slide.tables[0].rows) for slide in slides]
+    assert rows == [6, 6]
+    assert [slide.heading[-8:] for slide in slides] == ["(1 of 2)", "(2 of 2)"]
+
+
+def test_an_empty_week_says_so_and_shows_where_the_cube_stands(collection):
+    Ledger().add(measurement(readings=(ARD,), when=BEFORE))
+    slides = by_key(gather(WEEK))
+    assert slides["title"].lead == "5 March 2026 to 12 March 2026: nothing new"
+    assert slides["cube"].heading.startswith("1 of 150 positions are measured, none of them for the first time")
+    assert slides["steps-1"].heading == "3 single-axis steps from the farthest positions"
+    assert set(slides) == {"title", "cube", "steps-1"}
+    assert loads(render(list(slides.values()), "t")) == []
+
+
+def test_sittings_of_the_final_exam_in_the_period_are_told(collection):
+    paths.exam().mkdir()
+    record = {"scale": "cpu", "division": "closed", "sittings": {"a": [{"when": WHEN}, {"when": BEFORE}]}}
+    (paths.exam() / "cpu_closed.json").write_text(json.dumps(record))
+    (paths.exam() / "cpu_corpora.json").write_text("[]")
+    title = by_key(gather(WEEK))["title"]
+    assert "final exam sat: closed division at the scale cpu (1 sittings)" in title.points[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("One. Two. Three.", ("One.", "Two. Three.")),
+        ("n=20, k=3 in 0.5 s", ("n=20, k=3 in 0.5 s", "")),
+        ("4 x 4: 694 against 800. A tenth is not reached.", ("4 x 4: 694 against 800.", "A tenth is not reached.")),
+        ("", ("", "")),
+    ],
+)
+def test_a_finding_is_headed_by_its_first_sentence(text, parts):
+    assert first_sentence(text) == parts
+
+
+HOSTILE = '<script>window.caught = 1</script><img src=x onerror="window.caught = 1">" onload="x'
+
+
+def hostile_slides(collection):
+    said = payload(
+        finding=f"Costs {HOSTILE}. More {HOSTILE}",
+        then=f"[x](javascript:alert(1)) [y](https://example.org/?a=1&b=2) **{HOSTILE}**",
+        results={HOSTILE: 0.5},
+        kinds={HOSTILE: HOSTILE},
+        expected={HOSTILE: [1, 2, HOSTILE]},
+        sign=HOSTILE,
+        parameters={"n_bits": HOSTILE},
+    )
+    path = executed(collection, "10_first", said, alt=HOSTILE)
+    notebook = json.loads(path.read_text())
+    notebook["metadata"]["sutro"] = {"axis": HOSTILE, "step": HOSTILE}
+    notebook["cells"][0]["source"] = [f"# {HOSTILE}"]
+    path.write_text(json.dumps(notebook))
+    Ledger().add(measurement(readings=(), score=None, failure=HOSTILE, when=WHEN, model={"name": HOSTILE}))
+    executed(collection, "11_broken", {}, error=HOSTILE, papermill={"end_time": WHEN})
+    return slides_of(gather(WEEK))
+
+
+def test_no_text_of_a_notebook_or_the_ledger_becomes_markup(collection):
+    page = render(hostile_slides(collection), HOSTILE)
+    assert page.count("<script") == 1, "only the deck's own"
+    assert "<img src=x" not in page
+    assert 'onerror="' not in page
+    assert "javascript:" not in page.replace("(javascript:alert(1))", ""), "a link of that kind is its words"
+    assert 'alt="&lt;script&gt;' in page
+    assert loads(page) == []
+
+
+def test_a_few_marks_of_markdown_are_markup_on_escaped_text():
+    assert inline("**a** <b> `c`", {}) == "<strong>a</strong> &lt;b&gt; <code>c</code>"
+    assert inline("[on](11_next.ipynb)", {"11_next": "finding-11_next"}) == '<a href="#finding-11_next">on</a>'
+    assert inline("[on](11_next.ipynb)", {}) == "on"
+    assert inline("[w](https://example.org/a?b=1)", {}) == (
+        '<a href="https://example.org/a?b=1" rel="noreferrer">w</a>'
+    )
+    for target in (
+        "javascript:alert(1)",
+        "JAVASCRIPT:x",
+        "data:text/html,x",
+        'https://x"onclick="y',
+        "//evil.org",
+        "ftp://x",
+    ):
+        assert "<a" not in inline(f"[w]({target})", {})
+
+
+def test_the_page_forbids_all_loads_and_all_scripts_but_its_own(collection):
+    executed(collection, "10_first")
+    page = render(slides_of(gather(WEEK)), "t")
+    style, script = (page.split(f"<{tag}>")[1].split(f"</{tag}>")[0] for tag in ("style", "script"))
+    from html import unescape
+
+    assert policy(style, script) in unescape(page), "the hashes are those of what the page holds"
+    assert "default-src 'none'" in policy(style, script)
+    assert "unsafe" not in policy(style, script)
+    assert "http" not in style + script
+    assert loads(page) == []
+
+
+@pytest.mark.parametrize(
+    ("markup", "found"),
+    [
+        ('<img src="https://x.org/a.png">', "img src=https://x.org/a.png"),
+        ('<link rel="stylesheet" href="a.css">', "link href=a.css"),
+        ('<script src="//x.org/a.js"></script>', "script src=//x.org/a.js"),
+        ("<style>@import 'x.css'; a { background: url(https://x.org/f.woff) }</style>", "@import 'x.css'"),
+        ('<p style="background: url(x)">', "p style=background: url(x)"),
+        ('<svg><image xlink:href="x.svg"/></svg>', "image xlink:href=x.svg"),
+    ],
+)
+def test_whatever_a_page_would_load_is_found(markup, found):
+    assert found in loads(markup)
+
+
+def test_links_to_follow_and_pictures_inside_are_no_loads():
+    assert loads('<a href="https://x.org">x</a><img src="data:image/png;base64,AA"><a href="#a">b</a>') == []
+
+
+def test_a_page_that_would_load_something_is_never_written(monkeypatch):
+    monkeypatch.setattr(html, "_emblem", lambda: '<img src="https://x.org/a.png">')
+    with pytest.raises(ValueError, match="would load img src=https"):
+        render([Slide("title", "title", "T")], "t")
+    with pytest.raises(ValueError, match="no slides"):
+        render([], "t")
+
+
+def test_slides_are_chosen_and_ordered_by_their_keys():
+    slides = [Slide(key, "text", key.upper()) for key in "abc"]
+    assert [s.heading for s in chosen(slides, ["c", "a"])] == ["C", "A"]
+    with pytest.raises(ValueError, match="no slide x; there are a, b, c"):
+        chosen(slides, ["x"])
+
+
+def test_the_page_reads_as_a_document_without_scripts(collection):
+    executed(collection, "10_first")
+    executed(collection, "11_next")
+    slides = slides_of(gather(WEEK))
+    page = render(slides, "t")
+    assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert page.count("<h1") == 1
+    assert page.count("<section") == len(slides) == page.count("<h2") - 2 + 1, (
+        "a heading each, the appendix's, the help's"
+    )
+    assert "<main" in page
+    assert '<nav aria-label="Between slides" hidden>' in page, "shown by the script, which makes it work"
+    assert page.count("<details") == sum(bool(s.notes or s.commands) for s in slides)
+    assert '<a href="#finding-11_next">11_next</a>' in page
+    assert page.count("<img") == page.count('<img src="data:image/png;base64,')
+    assert "nb.show" not in page, "code stays hidden"
+
+
+def test_the_command_writes_the_file_and_says_what_is_in_it(collection, tmp_path, capsys):
+    now = datetime.now(UTC).isoformat()
+    executed(collection, "10_first", payload(when=now))
+    target = tmp_path / "out" / "deck.html"
+    assert main(["deck", "--since", "2d", "-o", str(target)]) == 0
+    assert f"{target}: " in capsys.readouterr().out
+    assert "Half the width costs half." in target.read_text(encoding="utf-8")
+    old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
+    executed(collection, "10_first", payload(when=old))
+    assert main(["deck", "-o", str(target)]) == 0
+    assert "nothing new since" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--since", "soon"], "since='soon', accepted are a time back such as 7d"),
+        (["--notebooks", "77"], "no notebook '77'; there are 10_first"),
+        (["-o", "."], "-o . is a folder"),
+        (["-o", "nowhere/"], "-o nowhere is a folder"),
+        (["-o", f"{__file__}/deck.html"], "the deck could not be written to "),
+    ],
+)
+def test_what_the_command_cannot_do_it_says_in_a_sentence(collection, capsys, arguments, told):
+    executed(collection, "10_first")
+    assert main(["deck", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_without_chromium_a_pdf_is_refused_with_what_to_do_instead(collection, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    assert main(["deck", "--format", "pdf", "-o", str(tmp_path / "deck.pdf")]) == 2
+    assert "write the deck as HTML, open it in a browser and print it" in capsys.readouterr().err
+    assert not (tmp_path / "deck.pdf").exists()
+
+
+def test_cells_that_say_held_or_not_carry_a_mark_beside_the_colour(collection):
+    table = Table("c", ("q", "held"), (("a", "✓ yes"), ("b", "✗ no")))
+    page = render([Slide("title", "title", "T"), Slide("x", "text", "X", tables=(table,))], "t")
+    assert '<td class="good">✓ yes</td>' in page
+    assert '<td class="bad">✗ no</td>' in page
+
+
+def test_the_axis_of_a_slide_is_named_and_has_a_shape_of_its_own(collection):
+    slides = [
+        Slide("title", "title", "T"),
+        Slide("x", "text", "X", axis="metric"),
+        Slide("y", "text", "Y", axis="evil x"),
+    ]
+    page = render(slides, "t")
+    assert 'class="slide text metric"' in page
+    assert "■</span>" in page
+    assert 'class="slide text"' in page
+    assert "evil" not in page
+
+
+def test_slides_are_data_that_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Slide("a", "text", "A").heading = "B"

@@ -1,0 +1,279 @@
+"""ByteDMD: the vectors of its public description and tests (github.com/cybertronai/ByteDMD), and every escape."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scalar_programs import naive_depths, naive_product_depths
+
+from sutrolib.meters import NoReading, bytedmd, traced_eval
+from sutrolib.meters.access.lru_stack import instruction_depths
+from sutrolib.meters.programs.bytecode_check import Escape
+from sutrolib.models.kernels.matmul import matrix_product, rows_times_vector, vector_times_columns
+
+
+def depths(func, *args):
+    return traced_eval(func, args)[0]
+
+
+def test_a_sum_of_three():
+    def func(a, b, c):
+        return (a + b) + c
+
+    assert traced_eval(func, (1, 2, 3)) == ([1, 2, 1, 2], 6)
+    assert bytedmd(func, (1, 2, 3)) == 6
+    assert bytedmd(func, (1, 2, 3), 2) == 14
+
+
+def test_a_repeated_operand_is_charged_each_time_against_the_stack_before():
+    assert depths(lambda a: a + a, 1) == [1, 1]
+
+
+def test_results_are_pushed_and_comparisons_push_too():
+    def func(a, b, c, d):
+        e = b + c
+        f = a + d
+        return e > f
+
+    assert traced_eval(func, (1, 2, 3, 4)) == ([2, 3, 2, 3, 2, 1], False)
+    assert bytedmd(func, (1, 2, 3, 4)) == 11
+
+
+def test_a_product_of_vectors_and_the_same_with_sum_over_zip():
+    assert depths(lambda a, b: a[0] * b[0] + a[1] * b[1], [1, 2], [3, 4]) == [2, 4, 2, 3, 2, 1]
+    assert bytedmd(lambda a, b: a[0] * b[0] + a[1] * b[1], ([1, 2], [3, 4])) == 11
+    assert bytedmd(lambda a, b: sum(x * y for x, y in zip(a, b, strict=True)), ([1, 2], [3, 4])) == 12
+
+
+def test_a_branch_reads_the_comparison():
+    def func(a):
+        if a > 0:
+            return a * 2
+        return a
+
+    assert depths(func, 3) == [1, 1, 1]
+
+
+def test_divmod_pushes_two():
+    def func(a, b):
+        q, r = divmod(a, b)
+        return q + r + a
+
+    assert traced_eval(func, (7, 3)) == ([1, 2, 2, 1, 1, 2], 10)
+    assert depths(lambda a: divmod(7, a), 2) == [1]
+
+
+@pytest.mark.parametrize(
+    ("program", "costs"),
+    [(rows_times_vector, [26, 75, 157, 270, 422, 615, 896]), (vector_times_columns, [25, 72, 150, 258, 397, 572, 832])],
+)
+def test_a_matrix_times_a_vector(program, costs):
+    assert [bytedmd(program, (np.ones((n, n)), np.ones(n))) for n in range(2, 9)] == costs
+
+
+@pytest.mark.parametrize(("n", "cost"), [(2, 57), (4, 720), (8, 8867), (16, 109_783)])
+def test_the_naive_matrix_product(n, cost):
+    assert bytedmd(matrix_product, (np.ones((n, n)), np.ones((n, n)))) == cost
+
+
+def test_the_product_is_priced_as_on_a_list_that_is_searched():
+    A = np.ones((6, 6)).tolist()
+    assert traced_eval(matrix_product, (A, A[:]))[0] != []  # A twice: one set of values
+    assert depths(matrix_product, A, [row[:] for row in A]) == naive_product_depths(6)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_program_is_priced_as_on_a_list_that_is_searched(data):
+    values = data.draw(st.integers(1, 6))
+    loaded, program = list(range(values)), []
+    for _ in range(data.draw(st.integers(0, 30))):
+        reads = data.draw(st.lists(st.integers(0, values - 1), min_size=0, max_size=3))
+        pushes = data.draw(st.integers(0, 2))
+        program.append((reads, list(range(values, values + pushes))))
+        values += pushes
+    results = data.draw(st.lists(st.integers(0, values - 1), max_size=3, unique=True))
+    events = [(i, v) for i, (reads, pushes) in enumerate(program) for v in [*reads, *(-1 - p for p in pushes)]]
+    instruction, value = (np.array([e[k] for e in events], dtype=np.int64) for k in (0, 1))
+    last = np.full(values, -1, np.int64)
+    for event, number in enumerate(value):
+        if number >= 0:
+            last[number] = event
+    last[results] = len(events)
+    found = instruction_depths(instruction, value, last, np.array(loaded))[value >= 0]
+    assert found.tolist() == naive_depths(program, loaded, results)
+
+
+@given(st.integers(1, 200), st.integers(1, 9))
+def test_a_value_of_several_bytes_is_that_many_bytes_in_a_row(depth, size):
+    cost = bytedmd(lambda xs: xs[0] + 0, ([*range(depth)][::-1],), size)
+    assert cost == sum(math.ceil(math.sqrt(d)) for d in range(1, size + 1))  # the others are never read
+    everything = bytedmd(lambda *xs: [xs[-1] + 0, *xs], tuple(range(depth)), size)
+    expected = sum(math.ceil(math.sqrt(d)) for d in range((depth - 1) * size + 1, depth * size + 1))
+    assert everything == expected
+
+
+def test_values_that_are_never_read_are_not_there_and_results_stay():
+    assert traced_eval(lambda xs, i: xs[i], ([10, 20, 30], 1)) == ([2], 20)
+    assert depths(lambda a: 10 - a * 10, 1) == [1, 1]
+
+
+def test_moving_values_about_is_free():
+    assert traced_eval(lambda A: [list(row) for row in zip(*A, strict=True)], ([[1, 2], [3, 4]],)) == (
+        [],
+        [[1, 3], [2, 4]],
+    )
+    with pytest.raises(NoReading, match="reads none"):
+        bytedmd(lambda a: a, (1,))
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "trace", "result"),
+    [
+        (lambda a, b: a and b, (0, 5), [1], 0),
+        (lambda a: not a, (3,), [1], False),
+        (lambda n: len(range(n)), (4,), [1], 4),
+        (lambda a: (int(a), float(a), complex(a)), (2,), [1, 1, 1], (2, 2.0, 2 + 0j)),
+        (lambda a: {a: 1}, (2,), [1], {2: 1}),
+        (lambda a: f"{a:.1f} {a} {a!r}", (2.0,), [1, 1, 1], "2.0 2.0 2.0"),
+        (lambda a: math.floor(a) + math.ceil(a) + math.trunc(a), (2.5,), None, 7),
+        (lambda a: round(a) + 1, (2.6,), [1, 1], 4),
+        (lambda a: -abs(+a), (-2,), [1, 1, 1], -2),
+        (lambda a, b: [a < b, a == b, a != b], (1, 2), None, [True, False, True]),
+        (lambda a: 2**a, (3,), [1], 8),
+        (lambda a: math.sqrt(a), (4.0,), [1], 2.0),
+    ],
+)
+def test_what_escapes_as_a_read_is_traced(func, args, trace, result):
+    found = traced_eval(func, args)
+    assert found[1] == result
+    assert found[0] == trace if trace is not None else len(found[0]) > 2
+
+
+def test_floor_ceil_and_round_give_results_that_are_tracked():
+    assert depths(lambda a: math.floor(a) * 2, 2.5) == [1, 1]
+
+
+def test_an_operation_that_raises_has_read_its_inputs():
+    def func(a, b):
+        try:
+            return a / b
+        except ZeroDivisionError:
+            return a
+
+    assert traced_eval(func, (1, 0)) == ([1, 2], 1)
+    with pytest.raises(ZeroDivisionError):
+        traced_eval(lambda a: 1 / a, (0,))
+    with pytest.raises(TypeError):
+        traced_eval(lambda a: a + "x", (0,))
+
+
+def test_what_is_stored_in_the_arguments_is_a_result_and_comes_back_plain():
+    def func(a, out, table):
+        out[0] = a + 1
+        table["x"] = a * 2
+        return None
+
+    numbers, table, matrix = [0, 7], {}, np.zeros((2, 2))
+    assert traced_eval(func, (5, numbers, table)) == ([1, 2], None)
+    assert (numbers, table) == ([6, 7], {"x": 10})
+    assert all(type(item) is int for item in numbers)
+
+    def fill(a, m):
+        m[1][0] = a + 1
+        m[0, 1] = a * 2
+
+    traced_eval(fill, (3.0, matrix))
+    assert matrix.tolist() == [[0, 6], [4, 0]]
+
+
+def test_nested_lists_come_back_as_the_same_lists():
+    row = [1, 2]
+    matrix = [row, row]
+    traced_eval(lambda m: m[0].append(m[0][0] + m[1][1]), (matrix,))
+    assert matrix[0] is matrix[1] is row
+    assert row == [1, 2, 3]
+
+
+def test_arrays_work_as_arrays():
+    A, x = np.arange(6.0).reshape(2, 3), np.arange(3.0)
+    trace, y = traced_eval(lambda A, x: A @ x, (A, x))
+    assert y.tolist() == (A @ x).tolist()
+    assert len(trace) == 2 * (3 * 2 + 2 * 2)  # for each row three products and two sums, of two reads each
+    assert traced_eval(lambda A: (A * 2 + A).sum(), (A,))[1] == 45
+    assert traced_eval(lambda A, s: (A * s)[1, 2] + (s * A)[0, 1], (A, 2.0))[1] == 12
+    assert traced_eval(lambda A: len(A) + A.shape[1], (A,)) == ([], 5)
+
+
+def swallow(a, b):
+    try:
+        return np.ones(2) * a
+    except ValueError:
+        return b
+
+
+def stores(a):
+    local = np.zeros(3)
+    local[0] = a
+    return local
+
+
+def makes(a):
+    return np.array([a, a], dtype=float)
+
+
+def helper(a):
+    return type(a)
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "named"),
+    [
+        (lambda a, b: a is b, (1, 2), "an identity test"),
+        (lambda a, b: a is not b, (1, 2), "an identity test"),
+        (lambda a: isinstance(a, int), (1,), "type test with isinstance"),
+        (lambda a: id(a), (1,), "type test with id"),
+        (lambda a: helper(a), (1,), "helper, line .*type test with type"),
+        (lambda a: a.__class__, (1,), "look inside a value at __class__"),
+        (lambda a: a._value, (1,), "look inside a value at _value"),
+        (stores, (1.0,), "takes in a tracked value"),
+        (makes, (1.0,), "NumPy array made by array"),
+        (lambda a: np.ones(2) * a, (1.0,), "plain numbers meets a tracked value"),
+        (lambda a: a * np.ones(2), (1.0,), "plain numbers meets a tracked value"),
+        (lambda a: a + np.ones(2), (np.ones(2),), "plain numbers meets tracked values"),
+        (swallow, (1.0, 2.0), "plain numbers meets a tracked value"),
+        (lambda a: a.astype(float), (np.ones(2),), "made by astype"),
+        (lambda i: [3, 1, 4, 1, 5][i], (1,), "list of numbers written out"),
+        (lambda i: ([10] * 1000)[i], (1,), "list of numbers written out"),
+        (lambda i: (3, 1, 4, 1, 5)[i], (1,), "list of numbers written out"),
+        (lambda a: copy.deepcopy(a), (1,), "copy.deepcopy|pickling"),
+        (lambda a: pickle.dumps(a), (1,), "pickling"),
+    ],
+)
+def test_what_cannot_be_seen_is_refused_and_not_swallowed(func, args, named):
+    with pytest.raises(Escape, match=named):
+        traced_eval(func, args)
+
+
+def test_what_is_not_data_is_not_refused():
+    def func(a, n):
+        local = [0] * 3 + [None]
+        local[0] = a
+        grid = np.empty((2, 3), dtype=object)
+        for i in range(2, n):
+            local[i % 3] = a * 2
+        return local[0] if local[3] is None else grid
+
+    assert traced_eval(func, (1, 5))[1] == 2
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match="bytes_per_element"):
+        bytedmd(lambda a: a + a, (1,), size)
+    with pytest.raises(TypeError, match="func=3"):
+        bytedmd(3, (1,))

@@ -1,0 +1,485 @@
+"""The heat check: the thermal model, the plan, the verdict, the sensor and the protocol on a simulated device."""
+
+import math
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from sutrolib.core.stats import difference_interval, ratio_interval, rounds_for_signs, sign_test
+from sutrolib.meters.base import NoReading
+from sutrolib.meters.lock import meter_lock
+from sutrolib.meters.thermal.model import ThermalModel, rehearse
+from sutrolib.meters.thermal.protocol import Observation, Plan, judge, next_run, parse_readings, write_readings
+from sutrolib.meters.thermal.sensor import Sensor, Settling, available, find_sensor, kept, run_load, run_protocol
+
+MODEL = ThermalModel(resistance=2, capacity=50, touch=1)  # a time constant of 100 s
+SETTLING = Settling(100)
+AMOUNTS = st.floats(0, 1000)
+PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
+
+
+def observe(plan, a, b, scale="celsius", before=3.0):
+    """Observations of every run of the plan, the rise of A in round i being a[i - 1], that of B b[i - 1]."""
+    rises = {"A": a, "B": b}
+    return [
+        Observation(number, slot, before, before + rises[arm][number - 1], scale)
+        for (number, slot), arm in plan.reveal().items()
+    ]
+
+
+class Device:
+    """A simulated device with a clock of its own: time passes in ``sleep`` and in its works."""
+
+    def __init__(self, model=MODEL, noise=0.0, seed=0):
+        self.model, self.noise, self.rng = model, noise, np.random.default_rng(seed)
+        self.now = self.above = 0.0
+        self.calls = []
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds, power=0.0):
+        self.now += seconds
+        self.above = self.model.cooling(self.above, seconds) + self.model.rise(power, seconds)
+
+    def work(self, name, power, seconds):
+        def call():
+            self.calls.append((name, self.now))
+            self.sleep(seconds, power)
+
+        return call
+
+    def read(self):
+        return 25 + self.above + self.noise * self.rng.standard_normal()
+
+    def run(self, plan, works, runs, settling=SETTLING, **options):
+        run_protocol(plan, works, self.read, runs, settling, clock=self.clock, sleep=self.sleep, **options)
+
+
+# The thermal model
+
+
+def test_a_rise_is_63_percent_of_the_steady_state_after_one_time_constant():
+    assert MODEL.time_constant == 100
+    assert MODEL.rise(10, 100) == pytest.approx(20 * (1 - 1 / math.e))
+    assert (MODEL.rise(10, 0), MODEL.rise(0, 50), MODEL.rise(10, math.inf)) == (0, 0, 20)
+    assert MODEL.cooling(20, 100) == pytest.approx(20 / math.e)
+    assert MODEL.cooling(20, MODEL.rest_seconds(20)) == pytest.approx(MODEL.noise)
+    assert MODEL.rest_seconds(MODEL.noise / 2) == 0
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS)
+def test_a_run_in_two_parts_warms_as_one_run_does(power, first, second):
+    carried = MODEL.cooling(MODEL.rise(power, first), second)
+    assert carried + MODEL.rise(power, second) == pytest.approx(MODEL.rise(power, first + second))
+
+
+@given(st.floats(0, 100), st.floats(0, 100), st.integers(1, 100), st.sampled_from(["celsius", "touch"]))
+def test_the_seconds_to_tell_are_those_after_which_two_rises_differ_by_the_threshold(a, b, rounds, scale):
+    least = MODEL.threshold(rounds, scale)
+    assume(abs(a - b) * MODEL.resistance > 1.001 * least)
+    seconds = MODEL.seconds_to_tell(a, b, rounds, scale)
+    assert abs(MODEL.rise(a, seconds) - MODEL.rise(b, seconds)) == pytest.approx(least, rel=1e-6)
+
+
+def test_a_thermometer_tells_less_with_more_rounds_and_a_hand_does_not():
+    assert MODEL.threshold(1) == pytest.approx(3.24 * 2 * 0.5)
+    assert MODEL.threshold(16) == pytest.approx(MODEL.threshold(1) / 4)
+    assert MODEL.threshold(1, "touch") == MODEL.threshold(16, "touch") == MODEL.touch
+
+
+def test_powers_too_close_to_be_told_are_refused_with_the_numbers():
+    with pytest.raises(ValueError, match=r"power_a=5 W, power_b=5\.1 W.* 0\.2 K.* 1 K .*touch"):
+        MODEL.seconds_to_tell(5, 5.1, 3, "touch")
+
+
+# The plan
+
+
+@given(st.integers(1, 40), st.integers(0, 10**6))
+def test_each_round_holds_both_and_a_comes_first_in_half_of_them(rounds, seed):
+    plan = Plan.make(rounds, 30, 60, seed)
+    assert plan.rounds == rounds
+    assert all(sorted(order) == ["A", "B"] for order in plan.orders)
+    assert abs(2 * plan.orders.count(("A", "B")) - rounds) <= 1
+    assert list(plan.reveal().values()) == [arm for order in plan.orders for arm in order]
+
+
+def test_no_print_of_a_plan_shows_its_order_and_its_seed_decides_it():
+    plans = [Plan.make(5, 30, 60, seed) for seed in range(20)]
+    assert {str(plan) for plan in plans} == {repr(plans[0])}
+    assert len({plan.orders for plan in plans}) > 10
+    assert {plan.orders[0][0] for plan in plans} == {"A", "B"}
+    assert {plan.orders.count(("A", "B")) for plan in plans} == {2, 3}
+    assert Plan.make(5, 30, 60, 7) == plans[7]
+    assert plans[0].seconds == 5 * 2 * 90
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [([1] * 6, 2 / 64), ([1] * 5 + [-1], 2 * 7 / 64), ([1, -1, 0, 0], 1), ([0, 0], 1), ([-2] * 3 + [0], 2 / 8)],
+)
+def test_the_sign_test_counts_signs_and_leaves_zeros_out(differences, p):
+    assert sign_test(differences) == pytest.approx(p)
+    assert sign_test([-d for d in differences]) == pytest.approx(p)
+
+
+def test_signs_show_a_difference_from_six_rounds_on():
+    assert rounds_for_signs() == 6
+    assert sign_test([1] * 6) < 0.05 < sign_test([1] * 5)
+
+
+samples = st.lists(
+    st.tuples(st.floats(5, 20).map(lambda v: round(v, 2)), st.floats(5, 20).map(lambda v: round(v, 2))),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(samples)
+def test_the_bounds_of_a_ratio_are_where_a_test_of_equality_just_fails(pairs):
+    a, b = np.array(pairs).T
+    try:
+        ratio = ratio_interval(a, b)
+    except NoReading:
+        assume(False)
+    assume(ratio.high - ratio.low > 1e-3)
+    assert ratio.low < ratio.value < ratio.high
+    for bound in (ratio.low, ratio.high):
+        assert stats.ttest_1samp(a - bound * b, 0).pvalue == pytest.approx(0.05, abs=1e-4)
+    swapped = ratio_interval(b, a)
+    assert (1 / swapped.high, 1 / swapped.value, 1 / swapped.low) == pytest.approx((ratio.low, ratio.value, ratio.high))
+
+
+def test_the_interval_of_the_difference_is_that_of_a_paired_t_test():
+    a, b = np.array([5.0, 6.1, 5.5, 4.9]), np.array([3.0, 3.3, 2.1, 4.0])
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    found = difference_interval(a, b)
+    assert (found.low, found.value, found.high) == pytest.approx((expected.low, (a - b).mean(), expected.high))
+
+
+def test_the_ratio_of_the_powers_of_a_modelled_device_lies_in_its_interval_in_most_experiments():
+    plan = Plan.make(6, 100, 600, 0)
+    inside = 0
+    for seed in range(200):
+        verdict = judge(plan, rehearse(plan, MODEL, {"A": 12, "B": 8}, seed))
+        assert verdict.warmer == "A"
+        inside += verdict.ratio.low < 1.5 < verdict.ratio.high
+    assert 180 <= inside <= 198  # 190 of 200 in the mean
+
+
+def test_equal_powers_are_seldom_told_apart():
+    plan = Plan.make(6, 100, 600, 0)
+    told = [judge(plan, rehearse(plan, MODEL, {"A": 10, "B": 10}, seed)).warmer for seed in range(200)]
+    assert 2 <= 200 - told.count(None) <= 20  # 10 of 200 in the mean
+
+
+def test_a_verdict_says_its_numbers_and_becomes_a_measured_reading():
+    verdict = judge(PLAN, observe(PLAN, a=[4.0, 4.4, 4.2], b=[2.0, 2.1, 2.2]))
+    assert (verdict.warmer, verdict.warmer_a, verdict.warmer_b, verdict.incomplete) == ("A", 3, 0, 0)
+    assert [(r.round, round(r.a, 9), round(r.b, 9)) for r in verdict.rises] == [
+        (1, 4.0, 2.0),
+        (2, 4.4, 2.1),
+        (3, 4.2, 2.2),
+    ]
+    assert "A is warmer than B: A rose more in 3 and B in 0 of 3 complete rounds (sign test p = 0.25)" in verdict.why
+    assert "rise of A minus rise of B 2.1 [" in verdict.why
+    assert "power above idle, A over B, 2 [" in verdict.why
+    reading = verdict.reading
+    assert (reading.name, reading.unit, reading.kind) == ("heat-ratio", "ratio", "measured")
+    assert reading.value == pytest.approx(2)
+    assert reading.detail["low"] < 2 < reading.detail["high"]
+    assert reading.detail["rounds"] == 3
+    other = judge(PLAN, observe(PLAN, a=[2.0, 2.1, 2.2], b=[4.0, 4.4, 4.2]))
+    assert other.warmer == "B"
+
+
+def test_two_complete_rounds_give_signs_and_no_interval():
+    verdict = judge(PLAN, observe(PLAN, a=[4, 4, 4], b=[2, 3, 2])[:5])
+    assert (verdict.difference, verdict.ratio, verdict.warmer, verdict.incomplete) == (None, None, None, 1)
+    assert "take 3 complete rounds and not 2" in verdict.why
+    assert "incomplete and left out: 1 of 3 rounds" in verdict.why
+    with pytest.raises(NoReading, match="3 complete rounds"):
+        _ = verdict.reading
+
+
+def test_touch_scores_give_signs_and_no_ratio():
+    plan = Plan.make(6, 100, 600, 0)
+    verdict = judge(plan, observe(plan, a=[2, 1, 2, 2, 1, 1], b=[0, 0, 1, 0, 0, 0], scale="touch"), "touch")
+    assert (verdict.difference, verdict.ratio) == (None, None)
+    assert (verdict.warmer, verdict.p_value) == ("A", pytest.approx(2 / 64))
+    with pytest.raises(NoReading, match="touch scores have no unit"):
+        _ = verdict.reading
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "why"),
+    [
+        (
+            [4, 5, 4],
+            [0.1, -0.1, 0.1],
+            r"the rise of B is not shown to be above 0; that of A is at least \d+\.?\d* times",
+        ),
+        (
+            [0.1, -0.1, 0.1],
+            [4, 5, 4],
+            r"the rise of A is not shown to be above 0; that of B is at least \d+\.?\d* times",
+        ),
+        ([0.1, -0.1, 0.1], [0, 0.1, -0.2], "neither rise is shown to be above 0"),
+        ([4, 5, 4], [2, 2.5, 2], "all 3 rounds agree on the ratio"),
+    ],
+)
+def test_a_ratio_takes_two_rises_above_zero_and_some_scatter(a, b, why):
+    verdict = judge(PLAN, observe(PLAN, a, b))
+    assert verdict.difference is not None
+    assert verdict.ratio is None
+    assert re.search(f"no ratio, as {why}", verdict.why)
+
+
+def test_the_least_ratio_that_is_named_is_the_bound_of_a_test_of_equality():
+    a, b = np.array([4.0, 5.0, 4.5, 4.2]), np.array([0.1, -0.1, 0.2, 0.0])
+    with pytest.raises(NoReading) as error:
+        ratio_interval(a, b)
+    least = float(re.search(r"at least (\S+) times it", str(error.value))[1])
+    assert stats.ttest_1samp(a - least * b, 0).pvalue == pytest.approx(0.05, rel=0.02)
+
+
+def test_a_fluke_below_zero_does_not_make_the_least_ratio_larger():
+    a, noise = np.array([4.0, 5.0, 4.5, 4.2]), np.array([0.1, -0.1, 0.2, -0.2])
+    messages = []
+    for b in (noise, noise - 1):
+        with pytest.raises(NoReading) as error:
+            ratio_interval(a, b)
+        messages.append(str(error.value))
+    assert "at least" in messages[0]
+    assert messages[0] == messages[1]
+
+
+def test_rounds_that_agree_to_the_last_digit_are_no_certainty():
+    verdict = judge(PLAN, observe(PLAN, a=[5, 5, 5], b=[3, 3, 3]))
+    assert (verdict.difference, verdict.ratio, verdict.warmer) == (None, None, None)
+    assert "agree to the last digit" in verdict.why
+
+
+def test_without_a_complete_round_nothing_was_measured():
+    first = observe(PLAN, a=[4, 4, 4], b=[2, 2, 2])
+    for observations in ([], [first[0], first[2]]):
+        with pytest.raises(NoReading, match="nothing was measured, as none of 3 rounds"):
+            judge(PLAN, observations)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: judge(PLAN, 2 * [Observation(1, "first", 20, 21)]), "round 1, first run: observed more than once"),
+        (lambda: judge(PLAN, [Observation(4, "first", 20, 21)]), "round=4 is not in the plan, accepted are 1 to 3"),
+        (lambda: judge(PLAN, [Observation(1, "first", 2, 3)], "touch"), "scale='celsius', accepted is touch"),
+        (lambda: judge(PLAN, [], "kelvin"), "scale='kelvin', accepted are celsius, touch"),
+        (lambda: Observation(1, "first", 1, 6, "touch"), "touch score after=6"),
+        (lambda: Observation(1, "first", 2.5, 3, "touch"), r"touch score before=2\.5"),
+        (lambda: Observation(1, "first", 0, 3, "touch"), "touch score before=0"),
+        (lambda: Observation(1, "first", 30, 151), "after=151"),
+        (lambda: Observation(1, "first", math.nan, 30), "before=nan"),
+        (lambda: Observation(0, "first", 30, 31), "round=0"),
+        (lambda: Observation(1, "third", 30, 31), "slot='third'"),
+        (lambda: Plan.make(0, 30, 60, 0), "rounds=0"),
+        (lambda: Plan.make(2, 0, 60, 0), "run_s=0"),
+        (lambda: Plan(30, 60, (("A", "A"),)), r"orders=\(\('A', 'A'\),\)"),
+        (lambda: ThermalModel(resistance=0, capacity=1), "resistance=0"),
+        (lambda: MODEL.rise(-1, 5), "power_w=-1"),
+        (lambda: MODEL.cooling(1, math.nan), "seconds=nan"),
+        (lambda: MODEL.threshold(3, "smell"), "scale='smell'"),
+        (lambda: Settling(window_s=10, poll_s=6), "poll_s=6"),
+        (lambda: run_load(print, 10, 11), "period_s=11 s, accepted are above 0 and up to run_s=10"),
+        (
+            lambda: run_protocol(PLAN, {"A": print}, lambda: 20, [], SETTLING),
+            r"works=\['A'\], accepted is one work each",
+        ),
+    ],
+)
+def test_what_is_not_accepted_is_named(make, named):
+    with pytest.raises(ValueError, match=named):
+        make()
+
+
+# Readings as text
+
+
+@given(st.lists(st.one_of(st.none(), st.tuples(st.integers(-2000, 15000), st.integers(-2000, 15000))), max_size=6))
+def test_readings_written_as_text_are_read_back(pairs):
+    runs = zip(PLAN.reveal(), pairs, strict=False)
+    observations = [Observation(*key, pair[0] / 100, pair[1] / 100) for key, pair in runs if pair is not None]
+    assert parse_readings(PLAN, write_readings(PLAN, observations)) == observations
+
+
+def test_readings_are_before_and_after_in_the_order_of_time_and_a_dash_is_a_run_not_read():
+    found = parse_readings(PLAN, " 30.1 35.2; -;30.3 33;")
+    assert found == [Observation(1, "first", 30.1, 35.2), Observation(2, "first", 30.3, 33)]
+    assert next_run(PLAN, found) == (1, "second")
+    assert next_run(PLAN, observe(PLAN, [1, 1, 1], [1, 1, 1])) is None
+    assert parse_readings(PLAN, "  ") == []
+    assert parse_readings(PLAN, "2 4", "touch") == [Observation(1, "first", 2, 4, "touch")]
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "named"),
+    [
+        ("30 35; 30", "celsius", "run 2 of readings is '30', accepted are two numbers"),
+        ("30,1 35,2", "celsius", "run 1 of readings is '30,1 35,2'"),
+        ("30 35;; 30 35", "celsius", "run 2 of readings is ''"),
+        ("30 35; 30 350", "celsius", "run 2 of readings is '30 350': .*after=350"),
+        ("2 6", "touch", "run 1 of readings is '2 6': touch score after=6"),
+        ("1 2; " * 7, "celsius", "7 runs in readings=.*accepted are up to 6"),
+        ("1 2", "smell", "scale='smell'"),
+    ],
+)
+def test_text_that_is_no_reading_is_refused_by_its_run(text, scale, named):
+    with pytest.raises(ValueError, match=named):
+        parse_readings(PLAN, text, scale)
+
+
+# The sensor
+
+
+def fake_sensors(monkeypatch, **chips):
+    entries = {
+        chip: [SimpleNamespace(label=label, current=current) for label, current in found]
+        for chip, found in chips.items()
+    }
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: entries, raising=False)
+
+
+def test_the_processor_is_preferred_to_the_board_and_a_drive_is_no_choice(monkeypatch):
+    drive, board = [("Composite", 40.0)], [("", 30.0), ("", 31.0)]
+    fake_sensors(monkeypatch, nvme=drive, acpitz=board, coretemp=[("Core 0", 50.0), ("Package id 0", 52.0)])
+    assert find_sensor() == Sensor("coretemp", "Package id 0")
+    assert find_sensor().read() == 52.0
+    assert available().ok
+    assert available().why == "sensor coretemp Package id 0"
+    fake_sensors(monkeypatch, nvme=drive, acpitz=board, k10temp=[("Tctl", 0.0), ("Tdie", -273.0)])
+    assert find_sensor([("k10temp", "Tdie"), ("acpitz", "")]) == Sensor("acpitz", "")
+    assert Sensor("acpitz", "").read() == 30.0
+    fake_sensors(monkeypatch, nvme=drive)
+    with pytest.raises(NoReading, match=r"this machine shows nvme Composite \(40 deg C\)"):
+        find_sensor()
+    assert find_sensor([("nvme", "Composite")]).read() == 40.0
+
+
+def test_a_machine_without_sensors_says_so_and_a_sensor_that_goes_gives_no_number(monkeypatch):
+    fake_sensors(monkeypatch)
+    assert not available().ok
+    assert "this machine shows none" in available().why
+    with pytest.raises(NoReading, match="sensor acpitz is gone"):
+        Sensor("acpitz", "").read()
+    fake_sensors(monkeypatch, acpitz=[("", -273.2)])
+    with pytest.raises(NoReading, match=r"reads -273\.2 deg C"):
+        Sensor("acpitz", "").read()
+    monkeypatch.delattr(psutil, "sensors_temperatures")
+    assert available().why == "heat: psutil reads no temperature sensors on this operating system"
+
+
+# The protocol
+
+
+def test_the_protocol_recovers_the_ratio_of_the_powers_of_a_simulated_device():
+    plan = Plan.make(6, 100, 600, 3)
+    inside = 0
+    for seed in range(20):
+        device, runs = Device(noise=0.2, seed=seed), []
+        works = {"A": device.work("A", 12, 0.5), "B": device.work("B", 8, 0.5)}
+        device.run(plan, works, runs, settling=Settling(100, 1.0, 5))
+        inside += (ratio := judge(plan, kept(runs)).ratio).low < 1.5 < ratio.high
+        assert abs(ratio.value - 1.5) < 0.15
+    assert inside >= 17
+
+
+def test_at_an_equal_pace_the_ratio_is_that_of_joules_a_call():
+    device, runs, plan = Device(noise=0.01), [], Plan.make(4, 100, 1000, 3)
+    works = {"A": device.work("A", 20, 0.8), "B": device.work("B", 20, 0.2)}
+    device.run(plan, works, runs, Settling(100, 0.05), period_s=1.0)
+    assert {run.load.calls for run in runs} == {100}
+    assert judge(plan, kept(runs)).ratio.value == pytest.approx(4, rel=0.03)
+    assert len([name for name, _ in device.calls if name == "A"]) == 4 * 100
+
+
+def test_the_runs_follow_the_plan_and_each_rest_ends_when_the_temperature_is_stable():
+    device, runs, plan = Device(), [], Plan.make(3, 50, 2000, 1)
+    works = {"A": device.work("A", 10, 50), "B": device.work("B", 5, 50)}
+    device.run(plan, works, runs, settling=Settling(100, 0.5, 1))
+    assert [name for name, _ in device.calls] == list(plan.reveal().values())
+    assert [(run.observation.round, run.observation.slot) for run in runs] == list(plan.reveal())
+    assert all(run.settled and 99 <= run.rest_s < 500 for run in runs)
+    assert all(run.observation.before - 25 < 0.5 / (math.e - 1) + 0.01 for run in runs)  # as the module says
+    assert runs[0].observation.rise == pytest.approx(MODEL.rise({"A": 10, "B": 5}[plan.orders[0][0]], 50))
+
+
+def test_a_rest_ends_by_its_time_where_the_temperature_still_moves():
+    device, runs, plan = Device(), [], Plan.make(1, 50, 20, 1)
+    works = {arm: device.work(arm, 10, 50) for arm in "AB"}
+    device.run(plan, works, runs, settling=Settling(10, 0.0, 3))
+    assert runs[0].settled  # rested from the start
+    assert not runs[1].settled
+    assert runs[1].rest_s == pytest.approx(20)
+
+
+def test_a_run_whose_last_call_ends_too_late_is_noted_and_left_out():
+    device, runs, plan = Device(), [], Plan.make(3, 50, 20, 1)
+    device.run(plan, {"A": device.work("A", 10, 20), "B": device.work("B", 5, 5)}, runs)
+    late = [run for run in runs if run.load.fault]
+    assert {run.load.calls for run in late} == {3}
+    assert [run.load.fault for run in late] == ["ended 10 s too late for a run of 50 s"] * 3
+    assert len(kept(runs)) == 3
+    with pytest.raises(NoReading, match="nothing was measured"):
+        judge(plan, kept(runs))
+
+
+def test_a_work_that_cannot_hold_its_pace_is_broken_off():
+    device = Device()
+    load = run_load(device.work("A", 10, 3), 100, 1, device.clock, device.sleep)
+    assert load.calls == 36  # the first to end beyond 105 s
+    assert "too late" in load.fault
+    hiccup = iter([0.1, 1.5, 0.1, 0.1])
+    load = run_load(lambda: device.sleep(next(hiccup)), 4, 1, device.clock, device.sleep)
+    assert (load.calls, load.fault) == (4, "")
+    assert load.seconds == pytest.approx(4)
+
+
+def test_the_lock_is_held_from_the_first_rest_on_and_an_error_frees_it_and_loses_no_run():
+    device, runs, plan, held = Device(), [], Plan.make(2, 10, 60, 1), []
+    good = {arm: device.work(arm, 10, 5) for arm in "AB"}
+
+    def failing():
+        held.append(meter_lock().is_locked)
+        if len(runs) == 2:
+            raise ZeroDivisionError("made up")
+        device.sleep(5, 10)
+
+    def read():
+        held.append(meter_lock().is_locked)
+        return 25.0
+
+    with pytest.raises(ZeroDivisionError):
+        run_protocol(plan, {"A": failing, "B": failing}, read, runs, SETTLING, clock=device.clock, sleep=device.sleep)
+    assert all(held)
+    assert not meter_lock().is_locked
+    assert len(runs) == 2
+    device.run(plan, good, runs)
+    assert [(run.observation.round, run.observation.slot) for run in runs] == list(plan.reveal())
+    assert not meter_lock().is_locked
+
+
+def test_a_reading_that_fails_frees_the_lock_too():
+    device, runs = Device(), []
+    with pytest.raises(NoReading, match="is gone"):
+        run_protocol(PLAN, {arm: device.work(arm, 1, 5) for arm in "AB"}, Sensor("no", "chip").read, runs, SETTLING)
+    assert (runs, meter_lock().is_locked) == ([], False)

@@ -1,0 +1,272 @@
+import multiprocessing
+import re
+import threading
+
+import ipywidgets
+import pytest
+from builders import measurement
+from searches import PROBLEM, START
+from slow_work import Heard, controls_of, until
+
+from sutrolib.measurement.measure import measure
+from sutrolib.meters import OperationCount, WallTime
+from sutrolib.meters.lock import meter_lock
+from sutrolib.models.parity.curriculum import Curriculum
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.notebook.widgets import PANEL, run_panel
+from sutrolib.notebook.widgets.alternating_runs import Finished, Now, weigh_in_turn
+from sutrolib.notebook.widgets.inputs import fields_of, inputs_of, made
+from sutrolib.notebook.widgets.paired_results import draw_against, quantities, result_table, verdict_text
+from sutrolib.notebook.widgets.single_run import _Results, _RunPanel
+
+TITLES = {"time": "wall-clock time", "cost": "made up"}
+
+
+class Person:
+    """Works a run panel through its controls; ``kept`` holds the runs that it kept."""
+
+    def __init__(self, seeds=3, keep=None):
+        self.kept = []
+        self.panel = run_panel(PROBLEM, START, seeds=seeds, first=5, keep=keep or self.kept.append)
+        *_, self.doing, self.message, self.table, self.picture = controls_of(self.panel)[""]
+
+    def __getitem__(self, name):
+        return controls_of(self.panel)[name]
+
+    @property
+    def enabled(self):
+        names = {name for name in controls_of(self.panel) if name and name != "progress"}
+        return {name for name in names if not self[name].disabled}
+
+    def run(self):
+        self["Run both"].click()
+        self["Run both"].click()  # the second of two quick clicks
+
+    def ended(self):
+        until(lambda: self.message.value)
+        return self.message.value
+
+
+def solved(table):
+    """How many seeds each model solved, as the table says."""
+    return re.findall(r"(\d+) of (\d+)</td>", table)
+
+
+def test_a_panel_starts_nothing_and_offers_the_models_that_go_with_its_problem():
+    person = Person()
+    assert multiprocessing.active_children() == []
+    assert PANEL in person.panel._dom_classes
+    assert not any(isinstance(w, ipywidgets.Output) for shown in controls_of(person.panel).values() for w in [shown])
+    assert person["bits n"].value == 6
+    assert person["hidden, units"].value == 100
+    assert "Cancel" not in person.enabled
+    models = [name for _, name in person["candidate"].options]
+    assert models[0] == "two-layer network"
+    assert "GF(2) elimination" in models
+    assert any("told that it is a parity without noise, and k" in label for label, _ in person["candidate"].options)
+    person["problem"].value = "handwritten digits"
+    names = [name for _, name in person["candidate"].options]
+    assert names == ["multi-layer perceptron", "softmax regression", "mixture of experts", "k nearest neighbours"]
+    assert person["held back, share"].value == 0.25
+    assert "bits n" not in controls_of(person.panel)
+
+
+def test_a_model_that_is_told_the_number_of_secret_bits_is_told_that_of_the_problem():
+    person = Person()
+    person["candidate"].value = "Walsh-Fourier search"
+    assert person["k, bits"].value == 2
+    person["secret bits k"].value = 4
+    assert person["k, bits"].value == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("hidden, units", 0, "TwoLayerNetwork: hidden=0, accepted are 1 to 100000"),
+        ("lr", -1.0, "TwoLayerNetwork: lr=-1.0, accepted are 1e-06 to 100"),
+        ("secret bits k", 7, "SparseParity: k=7, accepted are 1 to n=6"),
+    ],
+)
+def test_a_value_that_the_problem_or_the_model_refuses_is_answered_in_its_own_words_and_nothing_runs(name, value, told):
+    person = Person()
+    person[name].value = value
+    person.run()
+    assert told in person.message.value
+    assert "Run both" in person.enabled
+    assert multiprocessing.active_children() == []
+
+
+def test_a_run_is_weighed_beside_the_baseline_on_the_same_seeds_and_every_run_is_kept():
+    person = Person()
+    person["candidate"].value = "GF(2) elimination"
+    person["average reuse distance (floats, counted)"].value = False
+    person.run()
+    assert person.enabled == {"Cancel"}
+    assert "Verdict" in person.ended()
+    assert [(run.seed, run.model["name"]) for run in person.kept] == [
+        (seed, name) for seed in (5, 6, 7) for name in ("two-layer network", "GF(2) elimination")
+    ]
+    assert "operations ratio" in person.message.value
+    assert solved(person.table.value)[:2] == [("3", "3"), ("3", "3")]
+    assert "wall-clock time, s</td><td>measured" in person.table.value
+    assert "operations</td><td>counted" in person.table.value
+    assert "average reuse distance" not in person.table.value
+    alt = re.search('alt="(.*?)"', person.picture.value)[1]
+    assert "GF(2) elimination over the baseline" in alt
+    assert "operations (counted)" in alt
+    assert person["progress"].value == person["progress"].max == 6
+    assert "Cancel" not in person.enabled
+    assert "Run both" in person.enabled
+    alone = measure(PROBLEM, GF2Elimination(), [OperationCount()], 6, timed=False)
+    assert person.kept[3].reading("operations").value == alone.reading("operations").value
+
+
+def test_a_cancel_keeps_the_finished_runs_and_nothing_of_the_one_that_it_cut_off():
+    person = Person(seeds=100)
+    person.run()
+    until(lambda: len(person.kept) >= 2)
+    person["Cancel"].click()
+    assert person.ended().count("Cancelled") == 1
+    pairs = len(person.kept) // 2
+    assert f"{pairs} of 100 seeds are finished and kept" in person.message.value
+    assert all(run.reading("operations") for run in person.kept)
+    baseline = len(person.kept) - pairs
+    assert solved(person.table.value)[1][1] == str(baseline)
+    assert multiprocessing.active_children() == []
+    assert "Run both" in person.enabled
+
+
+def test_a_cancel_ends_a_run_while_another_measurement_holds_the_clock_and_shows_what_was_kept():
+    held, done, kept = threading.Event(), threading.Event(), []
+
+    def hold():
+        with meter_lock():
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+
+    def keep(run):
+        if not kept:
+            holder.start()
+            held.wait(60)
+        kept.append(run)
+
+    person = Person(seeds=100, keep=keep)
+    person.run()
+    try:
+        until(lambda: kept)
+        person["Cancel"].click()
+        assert "Cancelled. " in person.ended()
+    finally:
+        done.set()
+        holder.join()
+    assert solved(person.table.value)[1][1] == str(sum(run.model["name"] == START.name for run in kept))
+
+
+def test_a_panel_that_takes_the_place_of_another_ends_the_run_of_that_one():
+    first = Person(seeds=100)
+    first.run()
+    Person()
+    assert "Cancelled. " in first.ended()
+    assert multiprocessing.active_children() == []
+
+
+def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
+    def full(run):
+        raise OSError("no space left on device")
+
+    person = Person(keep=full)
+    person.run()
+    assert "Ended in an error: no space left on device. 0 of 3 seeds are finished and kept." in person.ended()
+    assert "Run both" in person.enabled
+    assert multiprocessing.active_children() == []
+
+
+def test_the_process_says_which_pass_of_which_run_is_under_way():
+    line = Heard()
+    weigh_in_turn(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
+    finished = [event for event in line.events if isinstance(event, Finished)]
+    assert [(event.whose, event.run.seed) for event in finished] == [
+        (whose, seed) for seed in (3, 4) for whose in ("baseline", "candidate")
+    ]
+    assert [reading.name for reading in finished[0].run.readings] == ["time", "operations"]
+    passes = [event for event in line.events if isinstance(event, Now) and "updates" not in event.doing]
+    assert [(now.done, now.seed, now.whose) for now in passes[::3]] == [
+        (0, 3, "baseline"),
+        (1, 3, "candidate"),
+        (2, 4, "baseline"),
+        (3, 4, "candidate"),
+    ]
+    assert [now.doing.split()[0] for now in passes[:3]] == ["waiting", "training", "training"]
+    assert "wall-clock time (measured)" in passes[1].doing
+    plain = measure(PROBLEM, START, [WallTime(), OperationCount()], 3)
+    assert finished[0].run.reading("operations") == plain.reading("operations"), "to be watched costs nothing"
+    assert finished[0].run.model == plain.model
+
+
+def test_fields_become_inputs_by_their_type_and_inputs_a_model_again():
+    model = Curriculum()
+    inputs = inputs_of(model)
+    assert set(inputs) == set(fields_of(model)) >= {"first", "network.lr", "network.loss"}
+    assert isinstance(inputs["network.lr"], ipywidgets.FloatText)
+    assert isinstance(inputs["first"], ipywidgets.IntText)
+    assert inputs["network.loss"].options == ("hinge", "square")
+    assert all(control.description for control in inputs.values())
+    assert made(model, {name: control.value for name, control in inputs.items()}) == model
+    inputs["network.lr"].value, inputs["first"].value = 0.5, 4
+    changed = made(model, {name: control.value for name, control in inputs.items()})
+    assert (changed.network.lr, changed.first) == (0.5, 4)
+
+
+def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
+    baseline = [measurement(seed=seed, cost=10.0 + seed) for seed in range(4)]
+    candidate = [measurement(seed=seed, cost=5.0 + seed / 2) for seed in range(3)]
+    found = quantities(candidate, baseline, TITLES)
+    assert [(quantity.label, quantity.ratios) for quantity in found] == [
+        ("wall-clock time (s, measured)", (1.0, 1.0, 1.0)),
+        ("made up (units, counted)", (0.5, 0.5, 0.5)),
+    ]
+    assert found[1].mean.value == pytest.approx(0.5)
+    table = result_table(candidate, baseline, found)
+    assert "<td>made up, units</td><td>counted</td><td>5.5 (5 to 6)</td><td>11.5 (10 to 13)</td><td>0.5 [" in table
+    assert "; 3 of 3 seeds</td>" in table
+    figure, alt = draw_against(found, ("made up", "baseline"))
+    assert "0.5 times the baseline's made up (units, counted), over 3 seeds" in figure.axes[0].get_title("left")
+    assert "made up (units, counted) 0.5" in alt
+    assert verdict_text(candidate, baseline, "cost").startswith("Verdict: passed at 95%")
+
+
+def test_without_enough_seeds_or_with_failed_runs_there_is_no_ratio_and_the_reason_is_said():
+    two = [measurement(seed=seed) for seed in range(2)]
+    assert quantities(two, two, TITLES)[0].why == "from 3 seeds on"
+    assert "2 pairs are too few" in verdict_text(two, two, "cost")
+    three = [measurement(seed=seed) for seed in range(3)]
+    failed = [*three[:2], measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
+    found = quantities(failed, three, TITLES)
+    assert {quantity.why for quantity in found} == {"from 3 seeds on"}
+    assert quantities(failed[2:], three, TITLES)[0].why == "no seed has it of both"
+    table = result_table(failed, three, found)
+    assert "Seed 2, made up: left the &lt;finite&gt; numbers." in table
+    assert solved(table)[:2] == [("2", "3"), ("3", "3")]
+
+
+def test_one_diverged_seed_takes_only_its_own_ratio_away():
+    baseline = [measurement(seed=seed, cost=10.0) for seed in range(5)]
+    candidate = [measurement(seed=seed, cost=5.0) for seed in range(5)]
+    candidate[1] = measurement(seed=1, score=None, failure="left the finite numbers", readings=())
+    found = quantities(candidate, baseline, TITLES)
+    assert found[1].ratios == (0.5,) * 4
+    assert "<td>0.5 [0.5, 0.5]; 4 of 5 seeds</td>" in result_table(candidate, baseline, found)
+    figure, _ = draw_against(found, ("made up", "baseline"))
+    assert "0.5 times the baseline's made up (units, counted), over 4 seeds" in figure.axes[0].get_title("left")
+
+
+def test_a_figure_does_not_outlive_the_ratios_that_it_shows():
+    panel = _RunPanel(PROBLEM, START, 3, 0, print)
+    results = _Results("title", 3, "cost", {"baseline": [measurement()], "candidate": [measurement()]})
+    panel.show(results)
+    assert "<img" in panel.picture.value
+    results.runs["candidate"][0] = measurement(failure="left the finite numbers", readings=())
+    panel.show(results)
+    assert panel.picture.value == ""

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from sutrolib.plots.models import draw_lifetimes, draw_matrix, draw_tradeoff
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_a_matrix_shows_numbers_and_the_words_in_their_place():
+    figure = draw_matrix({"a": {"x": 1234.0, "y": "failed"}, "b": {"x": 0.0567}}, "title", "joules")
+    ax = figure.axes[0]
+    assert words(ax) == ["1,234", "failed", "0.057", ""]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert len(figure.axes) == 2  # the second is the scale of the shades
+
+
+def test_a_matrix_of_words_has_no_scale():
+    assert len(draw_matrix({"a": {"x": "failed"}}, "title", "joules").axes) == 1
+
+
+def test_every_model_has_its_points_and_several_of_one_are_joined():
+    ax = draw_tradeoff({"one": [(1, 2)], "many": [(1, 1), (2, 3)]}, "title", "x", "y").axes[0]
+    assert [line.get_linestyle() for line in ax.lines] == ["None", "-"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "many"]
+
+
+def test_the_break_even_is_marked_where_there_is_one():
+    counts = np.array([1.0, 10.0])
+    ax = draw_lifetimes({"a": (counts, counts), "b": (counts, 2 * counts)}, 5.0, "title", "J").axes[0]
+    assert words(ax) == ["break-even: 5"]
+    assert words(draw_lifetimes({"a": (counts, counts)}, None, "title", "J").axes[0]) == []

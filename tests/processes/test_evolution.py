@@ -1,0 +1,223 @@
+import dataclasses
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from searches import CRASHING
+
+from sutrolib.measurement.measure import measure
+from sutrolib.meters import CacheEnergy, OperationCount
+from sutrolib.models.parity.backtracking import ConstraintSearch
+from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
+from sutrolib.models.parity.mlp import TwoLayerNetwork
+from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.problems.parity import SparseParity
+from sutrolib.processes.budget import SearchBudget, Spent
+from sutrolib.processes.evaluator import State
+from sutrolib.processes.evolution import BlankSlate, leapt, living, renamed
+from sutrolib.processes.model_families import parity_families
+from sutrolib.processes.proposal_request import Question
+from sutrolib.processes.space import Proposal, Space, family_of, space_of
+from sutrolib.processes.storage import Ticket
+from sutrolib.processes.study import Trial
+
+SMALL = SparseParity(n=10, n_train=400)
+SPACE = parity_families(network=TwoLayerNetwork())
+BUDGET = SearchBudget(trials=25)
+SLATE = BlankSlate(pairs=2, trace_updates=50)
+
+
+def imagined(outcome, trials, search=SLATE, space=SPACE, seed=0):
+    """The trials of a search whose candidates do as ``outcome(proposal)``, a cost or None, says; nothing is trained."""
+    history = []
+    for number in range(trials):
+        for attempt in range(50):
+            rng = np.random.default_rng((seed, number, attempt))
+            question = Question(
+                None, space, "cost", list(history), BUDGET, Ticket(number, number, None), rng, 0, attempt
+            )
+            proposal = search.propose(question)
+            if proposal.key not in {trial.proposal.key for trial in history}:
+                break
+        cost = outcome(proposal)
+        state = State.FAILED if cost is None else State.SOLVED
+        history.append(Trial(number, proposal, state, "", cost=cost, score=None if cost is None else 1.0))
+    return history
+
+
+@pytest.mark.parametrize("meter", [OperationCount(), CacheEnergy()], ids=lambda meter: meter.name)
+@pytest.mark.parametrize("seed", [0, 100])
+def test_on_a_parity_something_else_than_the_network_turns_out_to_be_far_cheaper(meter, seed):
+    study = SLATE.improve(SMALL, SPACE, meter, BUDGET, seed)
+    assert len(study.trials) == 25
+    start = study.trials[0]
+    assert start.proposal == SPACE.start
+    assert start.state is State.SOLVED
+    assert study.best.proposal.family != "two-layer network"
+    assert study.best.cost <= start.cost / 10
+    assert study.best.told == study.model.told != "samples only"
+
+
+@pytest.mark.parametrize("seed", [0, 100, 200])
+def test_with_noise_what_is_found_solves_seeds_that_it_was_not_chosen_by(seed):
+    noisy = dataclasses.replace(SMALL, noise=0.1)
+    study = SLATE.improve(noisy, SPACE, OperationCount(), BUDGET, seed)
+    fresh = [measure(noisy, study.model, [], s, timed=False) for s in range(5000, 5010)]
+    assert sum(run.solved for run in fresh) >= 9
+    assert study.best.proposal.family not in ("GF(2) elimination", "constraint search", "two-layer network")
+    exact = [trial for trial in study.trials if trial.proposal.family == "GF(2) elimination"]
+    assert exact
+    assert all(trial.cost is None for trial in exact)
+
+
+def test_equal_seeds_give_equal_searches_and_others_do_not():
+    quick, budget = dataclasses.replace(SLATE, pairs=1, population=8), SearchBudget(trials=14)
+    one, again, other = (quick.improve(SMALL, SPACE, OperationCount(), budget, seed) for seed in (0, 0, 100))
+    keys = [[(trial.proposal.key, trial.cost) for trial in study.trials] for study in (one, again, other)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path):
+    quick = dataclasses.replace(SLATE, pairs=1, population=8)
+    whole = quick.improve(SMALL, SPACE, OperationCount(), SearchBudget(trials=14))
+    stored = dataclasses.replace(quick, store=tmp_path / "study")
+    stored.improve(SMALL, SPACE, OperationCount(), SearchBudget(trials=9))
+    resumed = stored.improve(SMALL, SPACE, OperationCount(), SearchBudget(trials=14))
+    assert [t.proposal.key for t in resumed.trials] == [t.proposal.key for t in whole.trials]
+    assert resumed.best.proposal == whole.best.proposal
+
+
+def test_every_family_gets_its_turn_before_any_is_preferred():
+    history = imagined(lambda proposal: 1.0, len(SPACE.families))
+    assert Counter(trial.proposal.family for trial in history) == dict.fromkeys((f.name for f in SPACE.families), 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_family_is_not_closed_by_settings_that_fail(seed):
+    tries = []
+
+    def outcome(proposal):
+        if proposal.family != "Walsh-Fourier search":
+            return 10.0
+        tries.append(proposal)
+        return 1.0 if len(tries) > 3 else None
+
+    history = imagined(outcome, 120, seed=seed)
+    walsh = [trial for trial in history if trial.proposal.family == "Walsh-Fourier search"]
+    assert [trial.cost for trial in walsh[:4]] == [None, None, None, 1.0]
+    assert len(walsh) > 15  # it was the best from then on
+
+
+def test_after_the_turns_most_trials_go_on_from_what_is_best():
+    history = imagined(lambda p: 1.0 if p.family == "Hebbian rule" else 1000.0, 100)
+    late = Counter(trial.proposal.family for trial in history[50:])
+    assert late["Hebbian rule"] > 25
+
+
+def test_without_any_success_the_families_take_turns():
+    count = Counter(trial.proposal.family for trial in imagined(lambda proposal: None, 60))
+    assert count.pop("constraint search") == 4  # it has no more settings than that
+    assert max(count.values()) - min(count.values()) <= 1
+
+
+def test_a_space_that_is_used_up_ends_the_search():
+    space = space_of(ConstraintSearch())
+    study = BlankSlate(population=2).improve(SMALL, space, OperationCount(), SearchBudget(trials=30))
+    assert sorted(trial.proposal.settings["k"] for trial in study.trials) == [2, 3, 4, 5]
+    assert "used up" in study.stopped
+    assert study.best.proposal.settings == {"k": 3}
+
+
+def test_candidates_that_crash_do_not_end_the_search():
+    space = Space((family_of(GF2Elimination()), CRASHING))
+    study = BlankSlate(population=4).improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
+    crashed = [trial for trial in study.trials if trial.state is State.FAILED]
+    assert {trial.proposal.family for trial in crashed} == {"crashing"}
+    assert study.best.proposal.family == "GF(2) elimination"
+
+
+@dataclass(frozen=True)
+class Lucky:
+    """Knows the answer for seeds below 2, and guesses for the others."""
+
+    guess: int = field(default=0, metadata={"low": 0, "high": 9, "search": (0, 9)})
+
+    name: ClassVar[str] = "lucky"
+    told: ClassVar[str] = "more than it says"
+    asks: ClassVar[tuple[str, ...]] = ()
+
+    def fit(self, task, seed, budget=None):
+        torch.ones(1).add(1)  # costs next to nothing
+        return FittedParity(SMALL.secret(seed) if seed < 2 else (self.guess,), 0)
+
+
+def test_what_was_lucky_on_the_seeds_it_was_chosen_by_is_not_the_result():
+    space = Space((family_of(WalshFourier(k=3), "samples"), family_of(Lucky())))
+    search = BlankSlate(pairs=2, population=4)
+    naive = dataclasses.replace(search, confirm=0).improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
+    study = search.improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
+    assert naive.best.proposal.family == "lucky"
+    assert study.best.proposal.family == "Walsh-Fourier search"
+    lucky = [trial for trial in study.trials if trial.proposal.family == "lucky"]
+    assert all(t.state is State.MISSED and t.cost is None and "on fresh seeds: accuracy" in t.why for t in lucky)
+    assert "solved on 5 of 5" in study.best.why
+    assert study.best.cost == next(t.cost for t in naive.trials if t.number == study.best.number)
+    assert study.effort > naive.effort  # looking twice is charged
+    assert study.spent.trials == naive.spent.trials == 12
+
+
+def test_where_only_luck_was_found_nothing_was_found():
+    study = BlankSlate(pairs=2).improve(SMALL, space_of(Lucky()), OperationCount(), SearchBudget(trials=3))
+    assert study.best is None
+    assert all(trial.state is State.MISSED for trial in study.trials)
+
+
+def test_the_living_are_the_best_and_the_best_of_each_family():
+    def trial(number, family, cost=None, score=None, state=State.SOLVED):
+        return Trial(number, Proposal(family), state, "", cost=cost, score=score, spent=Spent(1))
+
+    history = [
+        trial(0, "a", 3.0),
+        trial(1, "a", 1.0),
+        trial(2, "a", 2.0),
+        trial(3, "b", None, 0.6, State.MISSED),
+        trial(4, "b", None, 0.9, State.MISSED),
+        trial(5, "c", state=State.FAILED),
+        Trial(6, None, State.REFUSED, "no proposal"),
+    ]
+    assert [t.number for t in living(history, 2)] == [1, 2, 4]
+    assert [t.number for t in living(history, 9)] == [1, 2, 0, 4, 3]
+    assert math.isinf(history[5].rank)
+
+
+def test_a_leap_takes_settings_along_under_the_names_that_they_have_there():
+    parent = SPACE.start
+    there = renamed(parent, SPACE.family("finder and network"))
+    assert there.settings["network.lr"] == parent.settings["lr"]
+    assert "network.lr" not in renamed(there, SPACE.family("two-layer network")).settings
+    assert renamed(there, SPACE.family("two-layer network")).settings == parent.settings
+    space = Space((SPACE.families[0], SPACE.family("finder and network")))
+    leaps = [leapt(space, parent, np.random.default_rng(seed)) for seed in range(40)]
+    assert {leap.family for leap in leaps} == {"finder and network"}
+    taken = sum(leap.settings["network.lr"] == parent.settings["lr"] for leap in leaps)
+    assert 8 <= taken <= 32
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"population": 0}, "population=0"),
+        ({"tournament": 0}, "tournament=0"),
+        ({"confirm": -1}, "confirm=-1"),
+        ({"pairs": 0}, "pairs=0"),
+        ({"fresh": 0.8, "leap": 0.3}, "accepted are shares"),
+        ({"cross": -0.1}, "accepted are shares"),
+    ],
+)
+def test_wrong_fields_are_named(fields, named):
+    with pytest.raises(ValueError, match=named):
+        BlankSlate(**fields)
