@@ -14,7 +14,7 @@ def measurement(
     made = {
         "problem": {"name": "sparse parity", "n": 20, "k": 3},
         "model": {"name": "made up", "hidden": 5},
-        "told": "nothing",
+        "prior_knowledge": "nothing",
         "seed": seed,
         "score_name": "accuracy",
         "score": score,

@@ -22,8 +22,8 @@ class Crashing:
     how: str = field(default="raise", metadata={"choices": ("raise", "memory", "learn"), "search": True})
 
     name: ClassVar[str] = "crashing"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, task, seed, budget=None):
         if self.how == "memory":

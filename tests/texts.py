@@ -5,15 +5,15 @@ import torch
 from sutrolib.core.types import Task
 from sutrolib.problems.text import encode
 from sutrolib.problems.text import shifted as split_of
-from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamExaminer, minus_loss
+from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
 
-def text_task(train, test="", **examiner):
+def text_task(train, test="", **inference):
     """The task of predicting ``test`` after ``train``."""
     alphabet = "".join(sorted(set(train + test)))
     x = split_of(encode(train, alphabet))
     y = split_of(encode(test, alphabet)) if test else None
-    asked = StreamExaminer(alphabet, x.y[-64:, 0].clone(), **examiner)
+    asked = StreamInference(alphabet, x.y[-64:, 0].clone(), **inference)
     return Task(x, y, minus_loss, "minus loss", 0.0, TEXT_SCORES, asked, alphabet)
 
 

@@ -42,7 +42,7 @@ RUNGS: dict[Axis, tuple[Rung, ...]] = {
         Rung("search", "grid and random search"),
         Rung("model-based", "model-based search"),
         Rung("multi-fidelity", "multi-fidelity search"),
-        Rung("blank-slate", "evolution of algorithms"),
+        Rung("evolution", "evolution of algorithms"),
         Rung("agent", "an outside agent"),
     ),
     Axis.METRIC: (

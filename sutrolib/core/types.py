@@ -48,30 +48,30 @@ class Diverged(FailedRun):
     """Training left the finite numbers; the message names the step."""
 
 
-class NotOffered(FailedRun):
+class OracleUnavailable(FailedRun):
     """The model needs a teacher's help that the problem does not offer."""
 
 
-class Examiner(Protocol):
+class InferenceRunner(Protocol):
     """How a fitted model is asked for predictions: in a way that shows it nothing of what is to be predicted."""
 
     def predictions(self, fitted: Fitted, test: Split) -> Tensor:
         """The predictions for all of ``test``, of shape (samples, ...), in order."""
         ...
 
-    def serve(self, fitted: Fitted, test: Split, count: int) -> None:
+    def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
         """Make ``count`` predictions on inputs of ``test``, as somebody who uses the model would."""
         ...
 
 
-class TableExaminer:
+class BatchInference:
     """Asks for rows of a table: the inputs hold nothing of the labels, so they are handed over as they are."""
 
     def predictions(self, fitted: Fitted, test: Split) -> Tensor:
         """``fitted.predict`` of all inputs."""
         return fitted.predict(test.x)
 
-    def serve(self, fitted: Fitted, test: Split, count: int) -> None:
+    def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
         """``fitted.predict`` of ``count`` inputs in one batch; the test inputs are repeated where they are fewer."""
         copies = -(-count // len(test))
         fitted.predict(test.x.repeat(copies, *[1] * (test.x.dim() - 1))[:count])
@@ -84,7 +84,7 @@ class Task:
     ``score(predictions, labels)`` is a number whose name is ``score_name``, larger is better, and
     ``target`` is the value at which the problem counts as solved; ``also`` holds further scores by name.
     ``test`` is None in the copy that a model is given to fit (:meth:`for_training`): a model cannot look at what it is
-    judged on. ``alphabet`` holds the characters that ids stand for, in text. ``helps`` are what a teacher offers beyond
+    judged on. ``alphabet`` holds the characters that ids stand for, in text. ``oracles`` are what a teacher offers beyond
     the samples, by name; a model is given those that it declares to ask for, and no others.
     """
 
@@ -94,21 +94,21 @@ class Task:
     score_name: str
     target: float
     also: Mapping[str, Score] = field(default_factory=dict)
-    examiner: Examiner = field(default_factory=TableExaminer)
+    inference: InferenceRunner = field(default_factory=BatchInference)
     alphabet: str = ""
-    helps: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
+    oracles: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
 
-    def for_training(self, asks: Sequence[str] = ()) -> Task:
+    def for_training(self, required_oracles: Sequence[str] = ()) -> Task:
         """A copy of the task without its test split, and with no help but that which is asked for.
 
         What a model writes into its copy is not there when it is trained again, and nothing lies behind its tensors.
         Raises NotOffered for help that this task does not offer.
         """
-        missing = [name for name in asks if name not in self.helps]
+        missing = [name for name in required_oracles if name not in self.oracles]
         if missing:
-            raise NotOffered(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.helps) or 'none'}")
+            raise OracleUnavailable(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.oracles) or 'none'}")
         train = Split(self.train.x.clone(), self.train.y.clone())
-        return dataclasses.replace(self, train=train, test=None, helps={name: self.helps[name] for name in asks})
+        return dataclasses.replace(self, train=train, test=None, oracles={name: self.oracles[name] for name in required_oracles})
 
 
 @dataclass(frozen=True)
@@ -202,15 +202,15 @@ class FittedText(Fitted, Protocol):
 class Model(Protocol):
     """What learns, and the way it is trained. A frozen dataclass whose fields are its hyper-parameters.
 
-    ``told`` says what the model is told beyond the samples: knowing the answer's form is not learning it. ``asks``
+    ``prior_knowledge`` says what the model is told beyond the samples: knowing the answer's form is not learning it. ``required_oracles``
     names the help that it needs of a teacher (``Task.helps``).
     """
 
     name: ClassVar[str]
-    asks: ClassVar[tuple[str, ...]]
+    required_oracles: ClassVar[tuple[str, ...]]
 
     @property
-    def told(self) -> str:
+    def prior_knowledge(self) -> str:
         """A class variable of most models; of some it depends on the fields."""
         ...
 
@@ -223,10 +223,10 @@ class ProgramModel(Protocol):
     """A model that is a program, which a meter runs and prices read by read. A frozen dataclass, as :class:`Model`."""
 
     name: ClassVar[str]
-    asks: ClassVar[tuple[str, ...]]
+    required_oracles: ClassVar[tuple[str, ...]]
 
     @property
-    def told(self) -> str:
+    def prior_knowledge(self) -> str:
         """As that of :class:`Model`."""
         ...
 

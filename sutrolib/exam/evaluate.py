@@ -19,10 +19,10 @@ import torch
 
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Split, Task
 from sutrolib.measurement.measure import Measurement, measurement_of
-from sutrolib.measurement.passes import Scales, test_of
+from sutrolib.measurement.passes import MeasurementPasses, test_of
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
 from sutrolib.meters.access.trace import TracedMeter
-from sutrolib.meters.energy.combined import Together
+from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.gpt import GPT, Transformer
 from sutrolib.models.language.kv_cache import FittedGPT, GPTReader
 from sutrolib.problems.text import load_text
@@ -40,7 +40,7 @@ def sit(
     problem: ExamText,
     model: Model,
     seed: int,
-    together: Together,
+    together: CombinedMeter,
     *,
     closed: GPT | None = None,
     traced: bool = False,
@@ -56,17 +56,17 @@ def sit(
     load_text(problem.text)  # the raw text is what everybody begins with
     task = problem.sample(seed)
     meters: Sequence[TracedMeter] = (CacheEnergy(), OperationCount(), PeakMemory()) if traced else ()
-    scales = Scales(meters, together.clock, lambda: None)  # every training samples its own task
+    scales = MeasurementPasses(meters, together.clock, lambda: None)  # every training samples its own task
 
     def train() -> Fitted:
         forget_compiled()
         taken = problem.sample(seed)
-        fitted = model.fit(taken.for_training(model.asks), seed)
-        taken.examiner.serve(fitted, Split(taken.train.x[:1].clone(), taken.train.y[:1].clone()), 1)
+        fitted = model.fit(taken.for_training(model.required_oracles), seed)
+        taken.inference.run_inference(fitted, Split(taken.train.x[:1].clone(), taken.train.y[:1].clone()), 1)
         return fitted
 
     def cut(limit: Budget | None = None) -> Fitted:
-        return model.fit(task.for_training(model.asks), seed, limit)
+        return model.fit(task.for_training(model.required_oracles), seed, limit)
 
     score: float | None = None
     scores: dict[str, float] = {}
@@ -89,8 +89,8 @@ def sit(
 def _scored(task: Task, fitted: Fitted) -> tuple[float, dict[str, float]]:
     """The score and all other scores on the whole test split. Raises Refused for predictions that see other streams."""
     test = test_of(task)
-    found = task.examiner.predictions(fitted, test)
-    apart = task.examiner.alone(fitted, test, found)  # type: ignore[attr-defined]
+    found = task.inference.predictions(fitted, test)
+    apart = task.inference.alone(fitted, test, found)  # type: ignore[attr-defined]
     if apart > LEAK:
         raise Refused(
             f"a probability changes by {apart:.2g} with what is read beside it, accepted is up to {LEAK}: "
@@ -100,7 +100,7 @@ def _scored(task: Task, fitted: Fitted) -> tuple[float, dict[str, float]]:
 
 
 def _trace(
-    scales: Scales,
+    scales: MeasurementPasses,
     task: Task,
     fitted: Fitted,
     cut: Callable[..., Fitted],

@@ -26,7 +26,7 @@ from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.models.language.product_of_experts import Blend
-from sutrolib.problems.holdout import rehearsal
+from sutrolib.problems.holdout import search_holdout
 from sutrolib.problems.windowed_text import ExamText
 from sutrolib.processes.dimension import Dimension, Range
 from sutrolib.processes.space import Space, family_of, space_of
@@ -81,7 +81,7 @@ def hunts(scale: Scale, loss: float) -> dict[str, Hunt]:
 
 def asked_at(scale: Scale, loss: float) -> ExamText:
     """The rehearsal of the scale's problem, solved at ``loss`` nats."""
-    stands_in = rehearsal(scale.problem)
+    stands_in = search_holdout(scale.problem)
     assert isinstance(stands_in, ExamText)
     return dataclasses.replace(stands_in, asked=loss)
 

@@ -101,24 +101,24 @@ class Disguised:
         if not train.y.is_floating_point():
             names = torch.randperm(int(max(train.y.max(), test.y.max()).item()) + 1, generator=generator)
             return dataclasses.replace(
-                task, train=Split(train.x, names[train.y]), test=Split(test.x, names[test.y]), helps={}
+                task, train=Split(train.x, names[train.y]), test=Split(test.x, names[test.y]), oracles={}
             )
         columns = torch.randperm(train.x.shape[1], generator=generator)
         return dataclasses.replace(
             task,
             train=Split(train.x[:, columns], train.y),
             test=Split(test.x[:, columns], test.y),
-            helps=_translated(task, columns.argsort()),
+            oracles=_translated(task, columns.argsort()),
         )
 
 
 def _translated(task: Task, back: Tensor) -> dict[str, Callable[..., Tensor]]:
     """The helps of a task whose column b now stands at ``back[b]``."""
     found: dict[str, Callable[..., Tensor]] = {}
-    if "labels" in task.helps:
-        found["labels"] = lambda x: task.helps["labels"](x[:, back])
-    if "lessons" in task.helps:
-        found["lessons"] = lambda bits: back[task.helps["lessons"](bits)].sort().values
+    if "labels" in task.oracles:
+        found["labels"] = lambda x: task.oracles["labels"](x[:, back])
+    if "lessons" in task.oracles:
+        found["lessons"] = lambda bits: back[task.oracles["lessons"](bits)].sort().values
     return found
 
 
@@ -138,7 +138,7 @@ def outcome(problem: Problem, model: Model, task_seed: int, fit_seed: int | None
     """
     task = problem.sample(task_seed)
     try:
-        fitted = model.fit(task.for_training(model.asks), task_seed if fit_seed is None else fit_seed)
+        fitted = model.fit(task.for_training(model.required_oracles), task_seed if fit_seed is None else fit_seed)
         score = score_of(task, fitted)
     except Exception as error:  # a candidate may do anything
         return Outcome(None, False, f"{type(error).__name__}: {error}")
@@ -166,6 +166,6 @@ def traced_fit(model: Model, task: Task, seed: int, budget: Budget | None = None
     """A fit and its trace, the training samples loaded first. ``task`` is a copy made for training."""
     trace = TorchTrace()
     with trace:
-        trace.place({"x": task.train.x, "y": task.train.y})
+        trace.load_inputs({"x": task.train.x, "y": task.train.y})
         fitted = model.fit(task, seed, budget)
     return fitted, trace

@@ -97,7 +97,7 @@ def _curriculum_epochs() -> float:
     from sutrolib.problems.parity import HARDER
 
     model = Curriculum(network=TwoLayerNetwork(enough=0.95, patience=1))
-    tasks = [HARDER["n=50, k=3"].sample(seed).for_training(model.asks) for seed in range(5)]
+    tasks = [HARDER["n=50, k=3"].sample(seed).for_training(model.required_oracles) for seed in range(5)]
     return statistics.median(len(model.fit(task, seed).history) for seed, task in enumerate(tasks))
 
 

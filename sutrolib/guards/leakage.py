@@ -91,21 +91,21 @@ def _storage(tensor: Tensor) -> int:
 def reach(problem: Problem, model: Model, seed: int) -> Finding:
     """Walk from the task that the fit is given; help that the model asks for is a leak by design, and named."""
     task = problem.sample(seed)
-    given = task.for_training(model.asks)
+    given = task.for_training(model.required_oracles)
     secret = tuple(problem.secret(seed)) if hasattr(problem, "secret") else None
     forbidden = {_storage(test_of(task).x): "the test inputs", _storage(test_of(task).y): "the test labels"}
-    helps = {id(help_) for help_ in given.helps.values()}
+    oracles = {id(help_) for help_ in given.oracles.values()}
     found, objects = [], 0
     for thing, path in reachable(given):
-        if path.startswith("task.helps") or id(thing) in helps:
+        if path.startswith("task.helps") or id(thing) in oracles:
             continue
         objects += 1
         what = _leaked(thing, forbidden, secret, problem)
         if what:
             found.append(f"{what} at {path}")
     seen = "; ".join(found) if found else f"none of {objects:,} objects is or holds the test split or the secret"
-    if model.asks:
-        seen += f"; it asks for {', '.join(model.asks)}, where the answer may be had"
+    if model.required_oracles:
+        seen += f"; it asks for {', '.join(model.required_oracles)}, where the answer may be had"
     return not found, seen
 
 
@@ -127,12 +127,12 @@ def swap(problem: Problem, model: Model, seed: int) -> Finding:
     if task.alphabet:
         return None, NOT_TEXT
     test = test_of(task)
-    one, other = (model.fit(task.for_training(model.asks), seed) for _ in range(2))
-    before = task.examiner.predictions(one, test).clone()
-    equal = torch.equal(before, task.examiner.predictions(other, test))
+    one, other = (model.fit(task.for_training(model.required_oracles), seed) for _ in range(2))
+    before = task.inference.predictions(one, test).clone()
+    equal = torch.equal(before, task.inference.predictions(other, test))
     labels = test.y.clone()
     test.y.copy_(_others(labels))
-    after = task.examiner.predictions(one, test)
+    after = task.inference.predictions(one, test)
     same = torch.equal(before, after)
     score, swapped = right(problem, before, labels), right(problem, after, test.y)
     held = same and (swapped <= 1 - score + 1e-12)
@@ -157,8 +157,8 @@ def shuffled(problem: Problem, model: Model, seeds: Sequence[int]) -> Finding:
     """Train on labels in random order, and pool the right answers over ``seeds``."""
     from scipy.stats import binom
 
-    if model.asks:
-        return None, f"not applicable: it asks for {', '.join(model.asks)}, and a teacher knows the true labels"
+    if model.required_oracles:
+        return None, f"not applicable: it asks for {', '.join(model.required_oracles)}, and a teacher knows the true labels"
     counted, asked, failures, shares = 0, 0, [], np.zeros(0)
     for seed in seeds:
         if problem.sample(seed).alphabet:
@@ -167,11 +167,11 @@ def shuffled(problem: Problem, model: Model, seeds: Sequence[int]) -> Finding:
         test = test_of(task)
         shares = label_shares(test.y)
         try:
-            fitted = model.fit(task.for_training(model.asks), seed)
+            fitted = model.fit(task.for_training(model.required_oracles), seed)
         except FailedRun as error:
             failures.append(str(error))
             continue
-        counted += round(right(problem, task.examiner.predictions(fitted, test), test.y) * len(test))
+        counted += round(right(problem, task.inference.predictions(fitted, test), test.y) * len(test))
         asked += len(test)
     refused = f"{len(failures)} of {len(seeds)} fits came to no model, which is chance" if failures else ""
     if not asked:
@@ -203,9 +203,9 @@ def seed_and_disguise(problem: Problem, model: Model, seeds: Sequence[int]) -> F
 @check("what it was told", "knowing the form of the answer is not learning it")
 def told(task: Task, model: Model) -> Finding:
     """What the model was told: a statement."""
-    asked = ", ".join(model.asks) or "nothing"
-    offered = ", ".join(task.helps) or "nothing"
-    return None, f"{model.told}; it asks for {asked} (offered: {offered})"
+    asked = ", ".join(model.required_oracles) or "nothing"
+    offered = ", ".join(task.oracles) or "nothing"
+    return None, f"{model.prior_knowledge}; it asks for {asked} (offered: {offered})"
 
 
 def leak_checks(problem: Problem, model: Model, seeds: Sequence[int]) -> tuple[Check, ...]:

@@ -50,9 +50,9 @@ def gaming_checks(problem: Problem, model: Model, seed: int, trace_updates: int 
 def stays_inside(problem: Problem, model: Model, seed: int) -> Finding:
     """Fit under a seal. What a teacher does when it is asked counts as Python of the model."""
     disguised = Disguised(problem)
-    task = disguised.sample(seed).for_training(model.asks)
+    task = disguised.sample(seed).for_training(model.required_oracles)
     # PyTorch imports parts of itself at their first use; another task, or a cache would be filled here.
-    traced_fit(model, disguised.sample(seed + UNRELATED).for_training(model.asks), seed)
+    traced_fit(model, disguised.sample(seed + UNRELATED).for_training(model.required_oracles), seed)
     try:
         with sealed() as seal:
             fitted = model.fit(task, seed)
@@ -71,7 +71,7 @@ def stays_inside(problem: Problem, model: Model, seed: int) -> Finding:
 @check("nothing from elsewhere", "work done before the fit, or outside the trace, comes in as a tensor")
 def nothing_from_elsewhere(problem: Problem, model: Model, seed: int) -> Finding:
     """Count the elements of tensors that are read in a fit before anything in it has written them."""
-    task = Disguised(problem).sample(seed).for_training(model.asks)
+    task = Disguised(problem).sample(seed).for_training(model.required_oracles)
     fitted, trace = traced_fit(model, task, seed)
     brought, allowed = _brought(trace), allowance(task, fitted.steps)
     return brought <= allowed, f"{brought:,} elements came in, {allowed:,} allowed"
@@ -89,10 +89,10 @@ def _brought(trace: TorchTrace) -> int:
 def same_cost_twice(problem: Problem, model: Model, seed: int) -> Finding:
     """Fit the same fresh task twice with one seed, and have the second result predict twice, each under a trace."""
     warm = Disguised(problem).sample(seed + UNRELATED)
-    fitted, _ = traced_fit(model, warm.for_training(model.asks), seed)  # PyTorch's own first times
+    fitted, _ = traced_fit(model, warm.for_training(model.required_oracles), seed)  # PyTorch's own first times
     _predicting(warm, fitted)
     whole = Disguised(problem).sample(seed)
-    task = whole.for_training(model.asks)
+    task = whole.for_training(model.required_oracles)
     (_, one), (fitted, other) = (traced_fit(model, task, seed) for _ in range(2))
     fits = Cost.of(one), Cost.of(other)
     served = _predicting(whole, fitted), _predicting(whole, fitted)
@@ -106,7 +106,7 @@ def same_cost_twice(problem: Problem, model: Model, seed: int) -> Finding:
 def _predicting(task: Task, fitted: Fitted) -> Cost:
     trace = TorchTrace()
     with trace:
-        task.examiner.predictions(fitted, test_of(task))
+        task.inference.predictions(fitted, test_of(task))
     return Cost.of(trace)
 
 
@@ -117,7 +117,7 @@ def scaled_counts_agree(problem: Problem, model: Model, seed: int, updates: int 
     It fails for a model that says it made fewer updates than it did, that does not stop where it is told to, or whose
     first updates are cheaper or dearer than the later ones: none of them may be weighed by a part of its training.
     """
-    task = Disguised(problem).sample(seed).for_training(model.asks)
+    task = Disguised(problem).sample(seed).for_training(model.required_oracles)
     fitted, trace = traced_fit(model, task, seed)
     cut = max(1, fitted.steps // 4) if updates is None else updates
     if cut >= fitted.steps:

@@ -31,8 +31,8 @@ class Cheat:
     """What the planted models share."""
 
     name: ClassVar[str] = "a cheat"
-    told: ClassVar[str] = "samples only, it says"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only, it says"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)

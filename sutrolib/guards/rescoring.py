@@ -63,8 +63,8 @@ def independent_scoring(problem: Problem, model: Model, seed: int) -> Finding:
     if stated.score is None:
         return False, f"the fit came to no model: {stated.failure}"
     task = problem.sample(seed)
-    fitted = model.fit(task.for_training(model.asks), seed)
-    predictions, labels = task.examiner.predictions(fitted, test_of(task)), test_of(task).y
+    fitted = model.fit(task.for_training(model.required_oracles), seed)
+    predictions, labels = task.inference.predictions(fitted, test_of(task)), test_of(task).y
     found = mean_log(predictions, labels) if task.alphabet else right(problem, predictions, labels)
     agrees = math.isclose(found, stated.score, rel_tol=1e-6, abs_tol=1e-9)
     seen = f"{task.score_name} {stated.score:.6g} as measured, {found:.6g} counted by loops"

@@ -17,7 +17,7 @@ from typing import Any
 from sutrolib.core.cube import RUNGS, Axis
 from sutrolib.core.provenance import commit, machine, now, versions
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, Task, describe
-from sutrolib.measurement.passes import Scales, test_of
+from sutrolib.measurement.passes import MeasurementPasses, test_of
 from sutrolib.measurement.passes import score_of as score_of  # part of this module's face
 from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Meter, ProgramMeter, Reading
@@ -36,7 +36,7 @@ class Measurement:
 
     problem: Mapping[str, Any]
     model: Mapping[str, Any]
-    told: str
+    prior_knowledge: str
     seed: int
     score_name: str
     score: float | None
@@ -94,7 +94,7 @@ def measure(
     task = problem.sample(seed)
     clock = next((m for m in meters if isinstance(m, WallTime)), WallTime())
     handed: list[Task] = []
-    scales = Scales(meters, clock, lambda: handed.append(task.for_training(model.asks)))
+    scales = MeasurementPasses(meters, clock, lambda: handed.append(task.for_training(model.required_oracles)))
     if not timed and (whole or scales.windows):
         raise ValueError("timed=False with whole=True or a meter of seconds or joules, accepted are counting meters")
 
@@ -108,7 +108,7 @@ def measure(
         failure = str(error)
     else:
         unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
-        predictions = task.examiner.predictions(fitted, test_of(task))
+        predictions = task.inference.predictions(fitted, test_of(task))
         score = task.score(predictions, test_of(task).y)
         scores = {name: rate(predictions, test_of(task).y) for name, rate in task.also.items()}
         if score >= task.target or not only_solved:
@@ -131,11 +131,11 @@ def measure_program(
     A FailedRun is recorded; whatever else is raised is raised.
     """
     task = problem.sample(seed)
-    scales = Scales([], WallTime(), lambda: None)
+    scales = MeasurementPasses([], WallTime(), lambda: None)
     score, failure = None, ""
     try:
         with meter:
-            fitted = model.fit_by(meter.run, task.for_training(model.asks), seed)
+            fitted = model.fit_by(meter.run, task.for_training(model.required_oracles), seed)
     except FailedRun as error:
         failure = str(error)
     else:
@@ -150,7 +150,7 @@ def measurement_of(
     task: Task,
     seed: int,
     process: str,
-    scales: Scales,
+    scales: MeasurementPasses,
     score: float | None,
     scores: Mapping[str, float],
     failure: str,
@@ -159,7 +159,7 @@ def measurement_of(
     return Measurement(
         problem=describe(problem),
         model=describe(model),
-        told=model.told,
+        prior_knowledge=model.prior_knowledge,
         seed=seed,
         score_name=task.score_name,
         score=score,
@@ -181,6 +181,6 @@ def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     buffers, step = model.one_step(problem.sample(seed).for_training(), seed)
     trace = TorchTrace()
     with trace:
-        trace.place(buffers)
+        trace.load_inputs(buffers)
         step()
     return trace

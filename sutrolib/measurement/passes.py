@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sutrolib.core.types import Budget, Fitted, Task
 from sutrolib.meters.access.trace import TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
-from sutrolib.meters.energy.combined import Together
+from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.meters.energy.wall_time import WallTime
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ PREDICTIONS = 1000
 INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
 
 
-class Scales:
+class MeasurementPasses:
     """The readings of one measurement, as they come in."""
 
     def __init__(self, meters: Sequence[Meter], clock: WallTime, renew: Callable[[], object]) -> None:
@@ -65,10 +65,10 @@ class Scales:
             for meter in self.traced:
                 self.keep(meter.name, functools.partial(meter.read, trace))
 
-    def at_once(self, together: Together, work: Callable[[], T], prefix: str = "", **detail: Any) -> T:
+    def at_once(self, together: CombinedMeter, work: Callable[[], T], prefix: str = "", **detail: Any) -> T:
         """Run ``work`` with all the windows of ``together`` open, keep its readings, and return the last result."""
         self.renew()
-        result = together.weigh(work)
+        result = together.measure(work)
         for reading in together.readings:
             self.keep(prefix + reading.name, functools.partial(_same, reading), detail)
         self.missing |= {prefix + name: why for name, why in together.missing.items()}
@@ -87,7 +87,7 @@ class Scales:
         def read(meter: TracedMeter) -> Reading:
             found = [meter.read(trace) for trace in traces]
             last = found[-1]
-            if not meter.adds_up:
+            if not meter.additive:
                 return last
             value = carried_on(found[0].value if half else 0.0, last.value, cut, updates)
             kind = Kind.MODELLED if last.kind is Kind.COUNTED else last.kind
@@ -104,7 +104,7 @@ class Scales:
         self._windows(work, INFERENCE, **detail)
         self.size(fitted)
 
-    def serve_at_once(self, together: Together, task: Task, fitted: Fitted) -> None:
+    def serve_at_once(self, together: CombinedMeter, task: Task, fitted: Fitted) -> None:
         """The meters of ``together`` on 1,000 predictions, and the bytes that the model takes."""
         self.at_once(together, _serving(task, fitted), INFERENCE, predictions=PREDICTIONS)
         self.size(fitted)
@@ -172,7 +172,7 @@ def carried_on(at_half: float, at_cut: float, cut: int, updates: int) -> float:
 
 
 def _serving(task: Task, fitted: Fitted) -> Callable[[], None]:
-    return lambda: task.examiner.serve(fitted, test_of(task), PREDICTIONS)
+    return lambda: task.inference.run_inference(fitted, test_of(task), PREDICTIONS)
 
 
 def _same(reading: Reading) -> Reading:
@@ -181,7 +181,7 @@ def _same(reading: Reading) -> Reading:
 
 def score_of(task: Task, fitted: Fitted) -> float:
     """The score of ``fitted`` on the test split of ``task``."""
-    return task.score(task.examiner.predictions(fitted, test_of(task)), test_of(task).y)
+    return task.score(task.inference.predictions(fitted, test_of(task)), test_of(task).y)
 
 
 def test_of(task: Task) -> Any:

@@ -42,7 +42,7 @@ def cost_table(
     runs = [run for group in groups.values() for run in group]
     first = {reading.name: reading for run in reversed(runs) for reading in run.readings}
     rows = [
-        ["told", *(group[0].told for group in groups.values())],
+        ["prior knowledge", *(group[0].prior_knowledge for group in groups.values())],
         ["solved", *(f"{sum(run.solved for run in group)} of {len(group)}" for group in groups.values())],
         ["score", *(_score(group) for group in groups.values())],
     ]

@@ -17,7 +17,7 @@ from sutrolib.problems.text import TRAIN_SHARE, NextCharacter, NextLetter, in_le
 from sutrolib.problems.windowed_text import ExamText
 
 
-def rehearsal(problem: Problem) -> Problem:
+def search_holdout(problem: Problem) -> Problem:
     """The problem that stands in for ``problem`` while a model is searched for.
 
     A parity, a sparse sum and a sparse AND stand for themselves, as every seed has a secret of its own; of a text it is

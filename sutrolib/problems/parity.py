@@ -93,7 +93,7 @@ class _SparseSubset:
             score=type(self).score,
             score_name="accuracy",
             target=self.target,
-            helps={
+            oracles={
                 "labels": functools.partial(self._labels, secret, torch.Generator().manual_seed(seed)),
                 "lessons": functools.partial(self._lesson, secret),
             },

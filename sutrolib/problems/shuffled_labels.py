@@ -36,4 +36,4 @@ class ShuffledLabels:
         if task.alphabet:
             raise ValueError(f"{self.problem.name}: the labels of text are its own characters, accepted are tables")
         order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
-        return dataclasses.replace(task, train=Split(task.train.x, task.train.y[order]), helps={})
+        return dataclasses.replace(task, train=Split(task.train.x, task.train.y[order]), oracles={})

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sutrolib.core.types import Split, Task, check_fields
 from sutrolib.problems import shakespeare
-from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamExaminer, minus_loss
+from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
 TEXTS: Mapping[str, Callable[[], str]] = {
     "shakespeare": shakespeare.rebuilt,  # from the pinned package, no network
@@ -130,8 +130,8 @@ class NextCharacter(_Text):
         text = load_text(self.text)
         alphabet = alphabet_of(text)
         train, test = self._split(text, alphabet)
-        examiner = StreamExaminer(alphabet, train.y[-LEAD:, 0].clone(), lead=LEAD)
-        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, examiner, alphabet)
+        inference = StreamInference(alphabet, train.y[-LEAD:, 0].clone(), lead=LEAD)
+        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, inference, alphabet)
 
 
 @dataclass(frozen=True)
@@ -150,5 +150,5 @@ class NextLetter(_Text):
         """The task: x of shape (samples,), each letter's id with that of the next one in y of shape (samples, 1)."""
         train, test = self._split(in_letters(load_text(self.text)), LETTERS)
         target = -_conditional_entropy(test, len(LETTERS)) - self.within
-        examiner = StreamExaminer(LETTERS, train.y[-LEAD:, 0].clone(), window=1)
-        return Task(train, test, minus_loss, "minus loss", target, TEXT_SCORES, examiner, LETTERS)
+        inference = StreamInference(LETTERS, train.y[-LEAD:, 0].clone(), window=1)
+        return Task(train, test, minus_loss, "minus loss", target, TEXT_SCORES, inference, LETTERS)

@@ -47,7 +47,7 @@ TEXT_SCORES: Mapping[str, Score] = {"loss": loss, "bits per character": bits_per
 
 
 @dataclass(frozen=True)
-class StreamExaminer:
+class StreamInference:
     """Reads the test text in ``streams`` contiguous streams of equal length, each led in by ``lead`` characters.
 
     With ``length``, each stream has so many characters, and there are as many streams as that takes. With ``at_once``,
@@ -111,7 +111,7 @@ class StreamExaminer:
             reader.next(rows[:, column].clone())
         return torch.stack([self._ask(reader.next(rows[:, c].clone())) for c in range(lead, rows.shape[1])], 1)
 
-    def serve(self, fitted: Fitted, test: Split, count: int) -> None:
+    def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
         """``count`` predictions: 8 streams side by side, or one stream a prediction where the window is 1.
 
         Of a text that is read as one stream, its first ``count`` characters: a model that learns from what it reads has

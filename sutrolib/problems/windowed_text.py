@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from sutrolib.core.types import Task, check_fields
 from sutrolib.problems.text import _Text, alphabet_of, load_text
-from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamExaminer, minus_loss
+from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
 AT_ONCE = 256  # windows that one reader holds: keys and values of all of them would not fit into memory
 
@@ -49,9 +49,9 @@ class ExamText(_Text):
         alphabet = alphabet_of(text)
         train, test = self._split(text, alphabet)
         before = train.y[len(train) - min(self.least, len(train)) :, 0].clone()
-        examiner = (
-            StreamExaminer(alphabet, before, streams=1, lead=self.least)
+        inference = (
+            StreamInference(alphabet, before, streams=1, lead=self.least)
             if self.in_order
-            else StreamExaminer(alphabet, before, lead=self.least, length=self.context - self.least, at_once=AT_ONCE)
+            else StreamInference(alphabet, before, lead=self.least, length=self.context - self.least, at_once=AT_ONCE)
         )
-        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, examiner, alphabet)
+        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, inference, alphabet)

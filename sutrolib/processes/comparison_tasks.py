@@ -18,7 +18,7 @@ from sutrolib.models.images.classifier import Perceptron, SoftmaxRegression
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.digits import Digits
-from sutrolib.problems.holdout import rehearsal
+from sutrolib.problems.holdout import search_holdout
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextLetter
 from sutrolib.processes.budget import SearchBudget
@@ -60,8 +60,8 @@ def contests() -> dict[str, Contest]:
     return {
         "parity": _contest(SparseParity(), _parity(TUNED), net, 24, 60),
         "parity, 10 % noise": _contest(SparseParity(noise=0.1), _parity(TUNED_NOISY), net[1:], 24, 60),
-        "digits": _contest(rehearsal(Digits()), _digits(), perceptron, 12, 60),
-        "27 letters": _contest(rehearsal(NextLetter(characters=LETTERS)), _letters(), gpt, 6, 6),
+        "digits": _contest(search_holdout(Digits()), _digits(), perceptron, 12, 60),
+        "27 letters": _contest(search_holdout(NextLetter(characters=LETTERS)), _letters(), gpt, 6, 6),
     }
 
 

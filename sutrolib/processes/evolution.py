@@ -24,7 +24,7 @@ import numpy as np
 
 from sutrolib.core.types import Problem
 from sutrolib.meters.base import Meter
-from sutrolib.meters.energy.codecarbon import RunningJoules
+from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import SearchBudget, Spent
 from sutrolib.processes.evaluator import Judge, State
 from sutrolib.processes.proposal_request import NothingLeft, Question
@@ -54,7 +54,7 @@ class BlankSlate(Search):
     confirm: int = 5
 
     name: ClassVar[str] = "blank slate"
-    rung: ClassVar[str] = "blank-slate"
+    rung: ClassVar[str] = "evolution"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +92,7 @@ class BlankSlate(Search):
             return study
         with ExitStack() as stack:
             charged = budget.joules is not None or self.joules
-            return confirmed(study, judge, stack.enter_context(RunningJoules()) if charged else None)
+            return confirmed(study, judge, stack.enter_context(CumulativeJoules()) if charged else None)
 
     def _winner(self, parents: Sequence[Trial], rng: np.random.Generator) -> Proposal:
         drawn = rng.permutation(len(parents))[: self.tournament].tolist()
@@ -125,7 +125,7 @@ def leapt(space: Space, parent: Proposal, rng: np.random.Generator) -> Proposal:
     return space.crossed(Space((family,)).sample(rng), renamed(parent, family), rng)
 
 
-def confirmed(study: Study, judge: Judge, tally: RunningJoules | None = None) -> Study:
+def confirmed(study: Study, judge: Judge, tally: CumulativeJoules | None = None) -> Study:
     """``study``, in which the best trial is solved on the seeds of ``judge`` as well; those that are not say so."""
     trials = list(study.trials)
     while (best := best_of(trials)) is not None:

@@ -18,7 +18,7 @@ from sutrolib.core.types import Interval, Model, Problem, describe
 from sutrolib.measurement.comparison import MIN_PAIRS, Verdict, compare, paired_ratio
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Meter
-from sutrolib.meters.energy.codecarbon import RunningJoules
+from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import SearchBudget, Spent
 from sutrolib.processes.evaluator import State, geometric_mean, ignore
 from sutrolib.processes.space import Proposal, Space
@@ -90,7 +90,7 @@ class ByHand:
         Raises ValueError, before anything runs, for a change of a field that is not in the space.
         """
         with ExitStack() as stack:
-            tally = stack.enter_context(RunningJoules()) if budget.joules is not None else None
+            tally = stack.enter_context(CumulativeJoules()) if budget.joules is not None else None
             walk = Walk(self, problem, space, meter, budget, seed, tally)
             for change in self.changes:
                 walk.check(change)
@@ -113,7 +113,7 @@ class Walk:
         meter: Meter,
         budget: SearchBudget,
         seed: int = 0,
-        tally: RunningJoules | None = None,
+        tally: CumulativeJoules | None = None,
     ) -> None:
         self.process, self.problem, self.space, self.meter = process, problem, space, meter
         self.budget, self.seed, self.tally = budget, seed, tally
@@ -214,7 +214,7 @@ class Walk:
             number=len(self.steps),
             proposal=proposal,
             state=State.FAILED if failed else State.SOLVED if solved else State.MISSED,
-            told=self.space.family(proposal.family).told,
+            prior_knowledge=self.space.family(proposal.family).prior_knowledge,
             title=title,
             expectation=expectation,
             cost=geometric_mean(costs) if solved and len(costs) == len(runs) else None,

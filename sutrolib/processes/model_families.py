@@ -2,7 +2,7 @@
 
 The first family is learning by gradient descent, tuned by hand, which is where a process begins. The others are every
 model of the library that takes such samples, those that are known to fail among them. What a family is told beyond the
-samples is its ``told``, which stands in the description of the space and at every trial; a family that asks a teacher
+samples is its ``prior_knowledge``, which stands in the description of the space and at every trial; a family that asks a teacher
 is only there where the caller has one (``teacher``).
 """
 

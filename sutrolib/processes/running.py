@@ -11,7 +11,7 @@ import numpy as np
 
 from sutrolib.core.types import Problem
 from sutrolib.meters.base import Meter
-from sutrolib.meters.energy.codecarbon import RunningJoules
+from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import Milestone, Passed, SearchBudget, Spent, judged, total
 from sutrolib.processes.evaluator import Judge, State
 from sutrolib.processes.proposal_request import NothingLeft, Question, Refused
@@ -39,7 +39,7 @@ class Run:
         budget: SearchBudget,
         seed: int,
         store: Store,
-        tally: RunningJoules | None,
+        tally: CumulativeJoules | None,
     ) -> None:
         self.search, self.problem, self.space, self.budget, self.seed = search, problem, space, budget, seed
         self.store, self.tally, self.metric = store, tally, meter.name
@@ -141,7 +141,7 @@ class Run:
         return trial
 
     def _try(self, ticket: Ticket, proposal: Proposal, began: float, joules: float) -> Trial:
-        told = self.space.family(proposal.family).told
+        told = self.space.family(proposal.family).prior_knowledge
         try:
             model = self.space.model(proposal)
         except ValueError as error:  # settings that are each in their range, and do not go together
@@ -149,7 +149,7 @@ class Run:
             return Trial(ticket.number, proposal, State.FAILED, str(error), told, spent=spent)
         watch = None if self.search.pruner() is None else _watch(ticket.handle)
         found = self.judge.weigh(model, watch)
-        return trial_of(ticket.number, proposal, model.told, found, self._spent(began, joules))
+        return trial_of(ticket.number, proposal, model.prior_knowledge, found, self._spent(began, joules))
 
     def _proposal(self, ticket: Ticket, finished: Sequence[Trial]) -> Proposal:
         for attempt in range(REPEATS):

@@ -54,9 +54,9 @@ class Family:
         return type(self.model).name
 
     @property
-    def told(self) -> str:
+    def prior_knowledge(self) -> str:
         """What it is told beyond the samples."""
-        return self.model.told
+        return self.model.prior_knowledge
 
     @property
     def start(self) -> Proposal:
@@ -177,7 +177,7 @@ class Space:
         return [
             {
                 "family": family.name,
-                "told": family.told,
+                "prior_knowledge": family.prior_knowledge,
                 "settings": {name: d.describe() for name, d in family.dimensions.items()},
                 "start": dict(family.start.settings),
             }

@@ -30,7 +30,7 @@ class Trial:
     proposal: Proposal | None  # None for what was no proposal at all
     state: State
     why: str
-    told: str = ""
+    prior_knowledge: str = ""
     cost: float | None = None
     score: float | None = None
     seconds: float | None = None
@@ -67,10 +67,10 @@ def trial_from(plain: Mapping[str, Any]) -> Trial:
     )
 
 
-def trial_of(number: int, proposal: Proposal, told: str, judged: Judged, spent: Spent) -> Trial:
+def trial_of(number: int, proposal: Proposal, prior_knowledge: str, judged: Judged, spent: Spent) -> Trial:
     """The trial of a proposal that was judged."""
     plain = {f.name: getattr(judged, f.name) for f in dataclasses.fields(judged)}
-    return Trial(number=number, proposal=proposal, told=told, spent=spent, **plain)
+    return Trial(number=number, proposal=proposal, prior_knowledge=prior_knowledge, spent=spent, **plain)
 
 
 @dataclass(frozen=True)

@@ -18,22 +18,22 @@ from sutrolib.core.paths import ROOT
 
 class Silent:
     def __init__(self):
-        self.told = []
+        self.prior_knowledge = []
 
     def batch_started(self, batch):
-        self.told.append(("batch", len(batch.tickets), batch.total))
+        self.prior_knowledge.append(("batch", len(batch.tickets), batch.total))
 
     def job_started(self, ticket):
-        self.told.append(("start", ticket.number))
+        self.prior_knowledge.append(("start", ticket.number))
 
     def job_lost(self, ticket, again):
-        self.told.append(("lost", ticket.number, again))
+        self.prior_knowledge.append(("lost", ticket.number, again))
 
     def cell_started(self, cell):
-        self.told.append(("cell", cell))
+        self.prior_knowledge.append(("cell", cell))
 
     def job_ended(self, outcome):
-        self.told.append(("end", outcome.passed))
+        self.prior_knowledge.append(("end", outcome.passed))
 
 
 def write_notebook(path, *sources, parameters="n: int = 1  # 0 to 9", kernel="no-such-kernel", **more):
@@ -84,8 +84,8 @@ def test_a_failed_and_a_dying_notebook_do_not_stop_the_others(folder, monkeypatc
     assert rows[0].startswith("run,notebook,n,status,seconds,")
     assert len(rows) == 1 + 2 + 1 + 1 + 2, "a row for each quantity, and one for each run without any"
     assert "| 02_bad n=7 |" in (folder / "run" / "findings.md").read_text()
-    assert [t for t in reporter.told if t[0] != "cell"][:3] == [("batch", 4, 4), ("start", 1), ("end", True)]
-    assert ("cell", 3) in reporter.told
+    assert [t for t in reporter.prior_knowledge if t[0] != "cell"][:3] == [("batch", 4, 4), ("start", 1), ("end", True)]
+    assert ("cell", 3) in reporter.prior_knowledge
 
 
 def test_notebooks_are_found_in_order_with_title_axis_and_parameters(folder):
@@ -172,14 +172,14 @@ def test_the_table_is_written_after_each_job(folder, monkeypatch):
     class Reading(Silent):
         def job_ended(self, outcome):
             texts = [(folder / "run" / name).read_text() for name in ("results.csv", "findings.md")]
-            self.told.append(
+            self.prior_knowledge.append(
                 [text.count(f"{outcome.notebook} ") + text.count(f",{outcome.notebook},") for text in texts]
             )
 
     monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
     reporter = Reading()
     batch.run(batch.plan(batch.find_notebooks(folder), {}, {}), reporter, folder / "run")
-    assert [told for told in reporter.told if type(told) is list] == [[1, 1]] * 4
+    assert [told for told in reporter.prior_knowledge if type(told) is list] == [[1, 1]] * 4
 
 
 def test_two_runs_in_the_same_second_have_a_folder_each(monkeypatch, tmp_path):

@@ -59,7 +59,7 @@ class Killer(Silent):
 
     def job_ended(self, outcome):
         super().job_ended(outcome)
-        ended = sum(told[0] == "end" for told in self.told)
+        ended = sum(told[0] == "end" for told in self.prior_knowledge)
         if self.left and ended % self.every == 0:
             self.left -= 1
             victim = self.rng.choice(sorted(worker_processes(), key=lambda process: process.pid))
@@ -75,11 +75,11 @@ def test_200_runs_on_four_workers_of_which_ten_are_killed_are_each_recorded_exac
     stored = [json.loads(path.read_text()) for path in (tmp_path / "run" / "records").iterdir()]
     assert Counter(record["parameters"]["n"] for record in stored) == dict.fromkeys(range(200), 1)
     assert len(outcomes) == len({outcome.identity for outcome in outcomes}) == 200
-    assert [told[0] for told in reporter.told].count("end") == 200
+    assert [told[0] for told in reporter.prior_knowledge].count("end") == 200
     # A run ends without a result only where both of its workers were killed, and no run is begun a third time.
     begun = Counter(path.name.split("-")[0] for path in (tmp_path / "run" / "begun").iterdir())
     assert max(begun.values()) <= 2
-    lost = [told for told in reporter.told if told[0] == "lost"]
+    lost = [told for told in reporter.prior_knowledge if told[0] == "lost"]
     assert lost, "no worker was killed while it was at a run"
     assert {o.number for o in outcomes if not o.passed} == {number for _, number, again in lost if not again}
     assert all(o.error == KILLED_TWICE for o in outcomes if not o.passed)
@@ -108,7 +108,7 @@ def test_a_run_that_kills_its_workers_is_given_up_after_the_second(tmp_path):
         (outcome,) = batch.run(light_jobs(tmp_path, 1), reporter, tmp_path / "run", cluster=cluster, execute=die)
     assert (outcome.error, outcome.attempts) == (KILLED_TWICE, 2)
     assert len(set((tmp_path / "run" / "deaths").read_text().split())) == 2
-    assert [told for told in reporter.told if told[0] == "lost"] == [("lost", 1, True), ("lost", 1, False)]
+    assert [told for told in reporter.prior_knowledge if told[0] == "lost"] == [("lost", 1, True), ("lost", 1, False)]
     assert [o.error for o in records.read_all(tmp_path / "run")] == [KILLED_TWICE]
 
 
@@ -179,7 +179,7 @@ def test_a_killed_worker_leaves_neither_its_kernel_nor_what_the_notebook_started
         jobs = batch.plan(batch.find_notebooks(tmp_path), {}, {})
         (outcome,) = batch.run(jobs, reporter, tmp_path / "run", cluster=cluster)
     assert (outcome.error, outcome.attempts) == ("", 2), "the second attempt finds the note, and passes"
-    assert ("lost", 1, True) in reporter.told
+    assert ("lost", 1, True) in reporter.prior_knowledge
     until(lambda: all(map(gone, reporter.pids)), 10)
 
 

@@ -86,7 +86,7 @@ class Does(Cheat):
 
 
 def cost(model, problem=PARITY, seed=0):
-    return Cost.of(traced_fit(model, problem.sample(seed).for_training(model.asks), seed)[1])
+    return Cost.of(traced_fit(model, problem.sample(seed).for_training(model.required_oracles), seed)[1])
 
 
 @pytest.mark.parametrize(("problem", "model"), HONEST, ids=lambda part: type(part).__name__)
@@ -127,19 +127,19 @@ class Worker(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.told, self.done, self.x = threading.Event(), threading.Event(), None
+        self.prior_knowledge, self.done, self.x = threading.Event(), threading.Event(), None
 
     def run(self):
         while True:
-            self.told.wait()
-            self.told.clear()
+            self.prior_knowledge.wait()
+            self.prior_knowledge.clear()
             self.x = self.x.t() @ self.x
             self.done.set()
 
     def __call__(self, x):
         self.x = x
         self.done.clear()
-        self.told.set()
+        self.prior_knowledge.set()
         self.done.wait()
 
 

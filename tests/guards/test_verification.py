@@ -73,10 +73,10 @@ class LooksBehindTheSamples(Cheat):
 class AsksForTheAnswers(Cheat):
     """Has a teacher who hands over the test labels."""
 
-    asks: ClassVar[tuple[str, ...]] = ("answers",)
+    required_oracles: ClassVar[tuple[str, ...]] = ("answers",)
 
     def fit(self, task, seed, budget=None):
-        answers = task.helps["answers"]()
+        answers = task.oracles["answers"]()
         return Says(lambda x: answers[: len(x)].clone())
 
 
@@ -91,7 +91,7 @@ class Leaky:
         x, y = torch.cat([task.train.x, task.test.x]), torch.cat([task.train.y, task.test.y])
         cut = len(task.train)
         train, test = Split(x[:cut], y[:cut]), Split(x[cut:], y[cut:])
-        return dataclasses.replace(task, train=train, test=test, helps={"answers": lambda: test.y})
+        return dataclasses.replace(task, train=train, test=test, oracles={"answers": lambda: test.y})
 
 
 @dataclass(frozen=True)
@@ -312,8 +312,8 @@ def test_a_score_that_a_model_has_replaced_is_not_confirmed(monkeypatch):
 @pytest.mark.parametrize("problem", [PARITY, SparseParity(n=40, k=4), SparseSum(), AND])
 def test_a_disguise_moves_the_secret_and_keeps_what_the_teacher_says_right(problem):
     task = Disguised(problem).sample(3)
-    assert torch.equal(task.helps["labels"](task.test.x), task.test.y)
-    lesson = task.helps["lessons"](problem.k)
+    assert torch.equal(task.oracles["labels"](task.test.x), task.test.y)
+    lesson = task.oracles["lessons"](problem.k)
     assert torch.equal(type(problem).label(task.test.x[:, lesson]), task.test.y)
     assert lesson.tolist() != list(problem.secret(3))
 
@@ -329,7 +329,7 @@ def test_a_disguise_renames_digits_and_keeps_them_apart():
 def test_what_learns_from_samples_does_not_notice_the_disguise(model):
     assert seed_and_disguise(PARITY, model, SEEDS).passed
     task = Disguised(PARITY).sample(5)
-    assert score_of(task, model.fit(task.for_training(model.asks), 5 + UNRELATED)) == 1.0
+    assert score_of(task, model.fit(task.for_training(model.required_oracles), 5 + UNRELATED)) == 1.0
 
 
 def test_the_curriculum_does_not_notice_the_disguise():

@@ -37,7 +37,9 @@ values = st.floats(min_value=5e-324, max_value=1.7e308)
     detail=st.dictionaries(text, st.one_of(text, st.integers(), values, st.booleans(), st.none())),
 )
 def test_any_measurement_survives_the_round_trip(name, seed, score, value, kind, detail):
-    made = measurement(seed=seed, score=score, told=name, readings=(Reading(name, value, name, kind, detail),))
+    made = measurement(
+        seed=seed, score=score, prior_knowledge=name, readings=(Reading(name, value, name, kind, detail),)
+    )
     with tempfile.TemporaryDirectory() as folder:
         Ledger(folder).add(made)
         assert Ledger(folder).measurements() == [made]
@@ -118,7 +120,7 @@ WRITER = """
     ledger = Ledger({folder!r})
     for number in range(int(sys.argv[2])):
         # Large, so that a kill often falls into a write.
-        made = measurement(seed=number, told=sys.argv[1] + "x" * 200_000)
+        made = measurement(seed=number, prior_knowledge=sys.argv[1] + "x" * 200_000)
         print(ledger.add(made).name, flush=True)
 """
 

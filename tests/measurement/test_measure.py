@@ -27,7 +27,7 @@ def test_a_measurement_holds_score_readings_and_provenance():
     assert [r.name for r in found.readings] == ["time", "operations", "ard", "peak_memory"]
     assert found.problem == {"name": "sparse parity", "n": 6, "k": 2, "noise": 0.0, "n_train": 200, "n_test": 200}
     assert found.model == {"name": "GF(2) elimination", "extra": 10}
-    assert found.told == "that it is a parity without noise"
+    assert found.prior_knowledge == "that it is a parity without noise"
     assert found.rungs == {"process": "by-hand", "problem": "parity"}
     assert found.machine == machine()
     assert found.versions == versions()
@@ -46,8 +46,8 @@ class Peeking:
     """Looks for the test split wherever a model could."""
 
     name: ClassVar[str] = "peeking"
-    told: ClassVar[str] = "nothing"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "nothing"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, task, seed, budget=None):
         assert task.test is None

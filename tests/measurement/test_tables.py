@@ -9,9 +9,15 @@ def runs_of(*costs, kind=Kind.COUNTED, **fields):
 
 
 def test_a_column_holds_what_was_told_and_the_medians_with_their_kind():
-    header, rows = cost_table({"a": runs_of(1.0, 5.0, 30.0, told="k")}, ("time", "cost"))
+    header, rows = cost_table({"a": runs_of(1.0, 5.0, 30.0, prior_knowledge="k")}, ("time", "cost"))
     assert header == ["", "a"]
-    assert [row[0] for row in rows] == ["told", "solved", "score", "time, s (measured)", "cost, units (counted)"]
+    assert [row[0] for row in rows] == [
+        "prior knowledge",
+        "solved",
+        "score",
+        "time, s (measured)",
+        "cost, units (counted)",
+    ]
     assert [row[1] for row in rows] == ["k", "3 of 3", "1.000", "1", "5"]
 
 

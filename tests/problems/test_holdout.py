@@ -7,7 +7,7 @@ from sutrolib.models.images.classifier import SoftmaxRegression
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.problems.digits import Digits
-from sutrolib.problems.holdout import HeldOut, rehearsal
+from sutrolib.problems.holdout import HeldOut, search_holdout
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.shuffled_labels import ShuffledLabels
 from sutrolib.problems.text import NextCharacter, NextLetter
@@ -18,17 +18,17 @@ def rows(split):
 
 
 def test_digits_are_rehearsed_on_their_training_samples_alone():
-    real, part = Digits().sample(0), rehearsal(Digits()).sample(0)
+    real, part = Digits().sample(0), search_holdout(Digits()).sample(0)
     assert len(part.train) + len(part.test) == len(real.train)
     assert rows(part.train) | rows(part.test) == rows(real.train)
     assert not rows(part.test) & rows(real.test)
-    assert rows(part.test) != rows(rehearsal(Digits()).sample(1).test)
+    assert rows(part.test) != rows(search_holdout(Digits()).sample(1).test)
     assert score_of(part, SoftmaxRegression().fit(part.for_training(), 0)) > 0.9
 
 
 @pytest.mark.parametrize("problem", [NextCharacter(characters=20_000), NextLetter(characters=20_000)])
 def test_a_text_is_rehearsed_on_its_training_part_alone(problem):
-    real, part = problem.sample(0), rehearsal(problem).sample(0)
+    real, part = problem.sample(0), search_holdout(problem).sample(0)
     seen = len(part.train) + len(part.test) + 2
     assert seen == pytest.approx(len(real.train), abs=2)
     assert torch.equal(part.train.x, real.train.x[: len(part.train)])
@@ -38,11 +38,11 @@ def test_a_text_is_rehearsed_on_its_training_part_alone(problem):
 
 
 def test_a_whole_text_is_cut_at_nine_tenths():
-    assert rehearsal(NextCharacter()).characters == pytest.approx(0.9 * 1_115_394, rel=0.02)
+    assert search_holdout(NextCharacter()).characters == pytest.approx(0.9 * 1_115_394, rel=0.02)
 
 
 def test_a_parity_stands_for_itself():
-    assert rehearsal(SparseParity(noise=0.1)) == SparseParity(noise=0.1)
+    assert search_holdout(SparseParity(noise=0.1)) == SparseParity(noise=0.1)
 
 
 def test_text_is_not_shuffled():
@@ -57,6 +57,6 @@ def test_shuffled_labels_are_the_same_labels_and_tell_nothing():
     assert control.train.y.sum() == real.train.y.sum()
     assert not torch.equal(control.train.y, real.train.y)
     assert torch.equal(control.test.y, real.test.y)
-    assert not control.helps
+    assert not control.oracles
     with pytest.raises(FailedRun):
         GF2Elimination().fit(control.for_training(), 0)

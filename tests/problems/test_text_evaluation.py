@@ -17,17 +17,17 @@ TASK = text_task("abcd" * 50, "abca" * 30 + "bcd")
 def test_every_character_is_scored_once_and_in_order():
     shown = Uniform(TASK.alphabet)
     for streams in (1, 2, 7, 240):
-        task = dataclasses.replace(TASK, examiner=dataclasses.replace(TASK.examiner, streams=streams, lead=0))
+        task = dataclasses.replace(TASK, inference=dataclasses.replace(TASK.inference, streams=streams, lead=0))
         shown.shown.clear()
-        assert task.examiner.predictions(shown, task.test).shape == (len(task.test), 4)
+        assert task.inference.predictions(shown, task.test).shape == (len(task.test), 4)
         read = torch.stack(shown.shown, 1).flatten()[: len(task.test)]
         assert torch.equal(read, task.test.x)
 
 
 def test_streams_are_led_in_by_what_stands_before_them():
     shown = Uniform(TASK.alphabet)
-    task = dataclasses.replace(TASK, examiner=dataclasses.replace(TASK.examiner, streams=3, lead=8))
-    task.examiner.predictions(shown, task.test)
+    task = dataclasses.replace(TASK, inference=dataclasses.replace(TASK.inference, streams=3, lead=8))
+    task.inference.predictions(shown, task.test)
     first = torch.stack(shown.shown, 1)[:, :8]
     length = -(-len(task.test) // 3)
     assert torch.equal(first[0], task.train.y[-8:, 0])
@@ -35,14 +35,14 @@ def test_streams_are_led_in_by_what_stands_before_them():
 
 
 def test_a_uniform_model_has_the_loss_of_its_alphabet():
-    predictions = TASK.examiner.predictions(Uniform(TASK.alphabet), TASK.test)
+    predictions = TASK.inference.predictions(Uniform(TASK.alphabet), TASK.test)
     assert TASK.score(predictions, TASK.test.y) == pytest.approx(-math.log(4))
     assert TEXT_SCORES["bits per character"](predictions, TASK.test.y) == pytest.approx(2)
 
 
 @pytest.mark.parametrize("window", [0, 1])
 def test_a_model_that_peeks_finds_nothing_but_the_character_it_was_shown(window):
-    task = dataclasses.replace(TASK, examiner=dataclasses.replace(TASK.examiner, window=window, streams=1))
+    task = dataclasses.replace(TASK, inference=dataclasses.replace(TASK.inference, window=window, streams=1))
     peeking = Peeking(task.alphabet)
     score = score_of(task, peeking)
     assert all(ids.untyped_storage().nbytes() == ids.numel() * ids.element_size() for ids in peeking.shown)
@@ -74,8 +74,8 @@ def test_a_model_of_tables_does_not_read_text():
 def test_a_thousand_predictions_are_a_thousand():
     for window in (0, 1):
         shown = Uniform(TASK.alphabet)
-        examiner = dataclasses.replace(TASK.examiner, window=window)
-        examiner.serve(shown, TASK.test, 1000)
+        inference = dataclasses.replace(TASK.inference, window=window)
+        inference.run_inference(shown, TASK.test, 1000)
         assert sum(len(ids) for ids in shown.shown) == 1000
 
 

@@ -9,7 +9,7 @@ from texts import Uniform
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.kv_cache import FittedGPT
-from sutrolib.problems.holdout import rehearsal
+from sutrolib.problems.holdout import search_holdout
 from sutrolib.problems.text import alphabet_of, encode, load_text
 from sutrolib.problems.windowed_text import AT_ONCE, ExamText
 
@@ -22,8 +22,8 @@ def test_the_protocol_is_that_of_plain_windows_through_the_network(at_once):
     network = GPT(layers=2, heads=2, width=16).network(len(task.alphabet), 0).eval()
     for weight in network.parameters():  # as drawn, all characters are equally likely
         weight.data.mul_(20 if weight.dim() == 2 else 1)
-    examiner = dataclasses.replace(task.examiner, at_once=at_once)
-    found = examiner.predictions(FittedGPT(network, task.alphabet, (), 0), task.test)
+    inference = dataclasses.replace(task.inference, at_once=at_once)
+    found = inference.predictions(FittedGPT(network, task.alphabet, (), 0), task.test)
 
     text = torch.cat([task.train.y[-32:, 0], task.test.x])
     plain = []
@@ -50,8 +50,8 @@ def test_every_character_is_predicted_once_with_at_least_so_many_and_no_more_tha
 
     parts = []
     task = dataclasses.replace(PROBLEM, context=context, least=least).sample(0)
-    examiner = dataclasses.replace(task.examiner, at_once=7)
-    examiner.predictions(Watching(task.alphabet), task.test)
+    inference = dataclasses.replace(task.inference, at_once=7)
+    inference.predictions(Watching(task.alphabet), task.test)
     windows = torch.cat([torch.stack(part, 1) for part in parts])
     assert windows.shape[1] == context
     assert max(len(part[0]) for part in parts) <= 7
@@ -64,10 +64,10 @@ def test_every_character_is_predicted_once_with_at_least_so_many_and_no_more_tha
 def test_read_in_order_the_text_is_one_stream():
     shown = Uniform(PROBLEM.sample(0).alphabet)
     task = dataclasses.replace(PROBLEM, in_order=True).sample(0)
-    task.examiner.predictions(shown, task.test)
+    task.inference.predictions(shown, task.test)
     read = torch.cat(shown.shown)
     assert torch.equal(read, torch.cat([task.train.y[-32:, 0], task.test.x]))
-    assert task.examiner.alone(shown, task.test, torch.zeros(0)) == 0
+    assert task.inference.alone(shown, task.test, torch.zeros(0)) == 0
 
 
 class Mixing(Uniform):
@@ -85,9 +85,9 @@ class Mixing(Uniform):
 def test_a_reader_that_carries_from_one_window_into_another_is_told_from_one_that_does_not():
     task = PROBLEM.sample(0)
     for fitted in (KneserNey(3).fit(task.for_training(), 0), Uniform(task.alphabet)):
-        assert task.examiner.alone(fitted, task.test, task.examiner.predictions(fitted, task.test)) < 1e-4
+        assert task.inference.alone(fitted, task.test, task.inference.predictions(fitted, task.test)) < 1e-4
     mixing = Mixing(task.alphabet)
-    assert task.examiner.alone(mixing, task.test, task.examiner.predictions(mixing, task.test)) > 0.01
+    assert task.inference.alone(mixing, task.test, task.inference.predictions(mixing, task.test)) > 0.01
 
 
 def test_text_is_encoded_as_its_alphabet_counts_also_beyond_the_basic_plane():
@@ -110,6 +110,6 @@ def test_fields_out_of_range_are_refused():
 
 
 def test_it_is_rehearsed_on_its_training_part_with_all_else_the_same():
-    part = rehearsal(ExamText(asked=1.5, context=32, least=8))
+    part = search_holdout(ExamText(asked=1.5, context=32, least=8))
     assert part == ExamText(asked=1.5, context=32, least=8, characters=int(0.9 * len(load_text())))
     assert part.sample(0).target == -1.5

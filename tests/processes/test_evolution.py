@@ -59,7 +59,7 @@ def test_on_a_parity_something_else_than_the_network_turns_out_to_be_far_cheaper
     assert start.state is State.SOLVED
     assert study.best.proposal.family != "two-layer network"
     assert study.best.cost <= start.cost / 10
-    assert study.best.told == study.model.told != "samples only"
+    assert study.best.prior_knowledge == study.model.prior_knowledge != "samples only"
 
 
 @pytest.mark.parametrize("seed", [0, 100, 200])
@@ -147,8 +147,8 @@ class Lucky:
     guess: int = field(default=0, metadata={"low": 0, "high": 9, "search": (0, 9)})
 
     name: ClassVar[str] = "lucky"
-    told: ClassVar[str] = "more than it says"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "more than it says"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, task, seed, budget=None):
         torch.ones(1).add(1)  # costs next to nothing

@@ -430,7 +430,7 @@ def test_an_agent_is_handed_the_question_and_nothing_else(agent, tmp_path, monke
         "space": [
             {
                 "family": "two-layer network",
-                "told": "samples only",
+                "prior_knowledge": "samples only",
                 "settings": {
                     "hidden": {"low": 20, "high": 200, "log": True, "whole": True},
                     "lr": {"low": 0.03, "high": 1.0, "log": True, "whole": False},

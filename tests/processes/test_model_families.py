@@ -37,7 +37,7 @@ each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_every_family_builds_where_it_starts_and_says_what_it_is_told(space):
     for family, described in zip(space.families, space.describe(), strict=True):
         assert space.model(family.start) == family.model
-        assert described["told"] == family.model.told != ""
+        assert described["prior_knowledge"] == family.model.prior_knowledge != ""
 
 
 @each_space
@@ -55,12 +55,16 @@ def test_every_family_of_a_parity_takes_its_samples(teacher):
     task = PARITY.sample(0)
     for family in parity_families(teacher=teacher).families:
         with contextlib.suppress(FailedRun):  # a result of the algorithm, and not a misunderstanding of the samples
-            score_of(task, family.model.fit(task.for_training(family.model.asks), 0))
+            score_of(task, family.model.fit(task.for_training(family.model.required_oracles), 0))
 
 
 def test_only_who_has_a_teacher_gets_the_families_that_ask_one():
-    assert not any(family.model.asks for family in parity_families().families)
-    asking = {family.name: family.told for family in parity_families(teacher=True).families if family.model.asks}
+    assert not any(family.model.required_oracles for family in parity_families().families)
+    asking = {
+        family.name: family.prior_knowledge
+        for family in parity_families(teacher=True).families
+        if family.model.required_oracles
+    }
     assert asking == {
         "influence estimation": "that it is a parity, and the label of any input it asks for",
         "network with a curriculum": "lesson by lesson, which few bits hold the secret",

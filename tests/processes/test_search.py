@@ -41,7 +41,7 @@ def test_every_search_finds_a_cheaper_model_within_the_budget_and_says_what_it_s
     assert study.spent.trials == 8
     assert study.spent.seconds > 0
     assert study.effort == pytest.approx(sum(trial.effort for trial in study.trials))
-    assert all(trial.spent.trials == 1 and trial.told == "samples only" for trial in study.trials)
+    assert all(trial.spent.trials == 1 and trial.prior_knowledge == "samples only" for trial in study.trials)
 
 
 @each_search

@@ -64,8 +64,8 @@ class Classifier:
     holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.01, "high": 0.9})
 
     name: ClassVar[str] = ""
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

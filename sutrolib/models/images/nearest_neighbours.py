@@ -45,8 +45,8 @@ class NearestNeighbours:
     k: int = field(default=3, metadata={"unit": "neighbours", "low": 1, "high": 10_000, "search": (1, 15)})
 
     name: ClassVar[str] = "k nearest neighbours"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -101,8 +101,8 @@ class GridProduct:
     cells: Cells = field(default="as written", metadata=CELLS)
 
     name: ClassVar[str] = "grid product"
-    told: ClassVar[str] = "the definition of the product; nothing of the records"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "the definition of the product; nothing of the records"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -132,8 +132,8 @@ class Architecture:
     block: int = whole(64, "characters", 1, 65_536)
 
     name: ClassVar[str] = "GPT"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -122,8 +122,8 @@ class KneserNey:
     order: int = field(default=6, metadata={"unit": "characters", "low": 1, "high": 16, "search": (1, 8)})
 
     name: ClassVar[str] = "Kneser-Ney n-gram"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -78,8 +78,8 @@ class LeaveOneOutNGram:
     lr: float = field(default=0.1, metadata={"unit": "", "low": 1e-5, "high": 10.0, "log": True})
 
     name: ClassVar[str] = "leave-one-out n-gram"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -102,8 +102,8 @@ class AdaptingNGram:
     weight: float = field(default=40.0, metadata={"unit": "characters", "low": 0.01, "high": 1e6, "log": True})
 
     name: ClassVar[str] = "adapting n-gram"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -94,8 +94,8 @@ class Blend:
     trust_network: float = field(default=0.3, metadata=EXPONENT)
 
     name: ClassVar[str] = "counts and a network"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -25,8 +25,8 @@ class ConstraintSearch:
     k: int = field(default=3, metadata={"unit": "bits", "low": 2, "high": 12, "search": (2, 5)})
 
     name: ClassVar[str] = "constraint search"
-    told: ClassVar[str] = "that it is a parity without noise, and k"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "that it is a parity without noise, and k"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -30,8 +30,8 @@ class Curriculum:
     network: TwoLayerNetwork = field(default_factory=TwoLayerNetwork)
 
     name: ClassVar[str] = "network with a curriculum"
-    told: ClassVar[str] = "lesson by lesson, which few bits hold the secret"
-    asks: ClassVar[tuple[str, ...]] = ("lessons",)
+    prior_knowledge: ClassVar[str] = "lesson by lesson, which few bits hold the secret"
+    required_oracles: ClassVar[tuple[str, ...]] = ("lessons",)
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -42,7 +42,7 @@ class Curriculum:
         """Train on each lesson as :class:`TwoLayerNetwork` does, on the same samples; the budget covers all of them."""
         budget, began = budget or Budget(), time.perf_counter()
         n = task.train.x.shape[1]
-        lessons = [task.helps["lessons"](bits) for bits in (self.first, self.second) if bits < n]
+        lessons = [task.oracles["lessons"](bits) for bits in (self.first, self.second) if bits < n]
         lessons.append(torch.arange(n))
         parameters: Parameters | None = None
         history: list[tuple[int, float]] = []

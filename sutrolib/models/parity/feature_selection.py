@@ -34,7 +34,7 @@ class FoundNothing(FailedRun):
 class Finder(Protocol):
     """Names a subset of bits."""
 
-    told: ClassVar[str]
+    prior_knowledge: ClassVar[str]
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
         """The bits are the ``subset`` of what is returned."""
@@ -47,7 +47,7 @@ class Correlation:
 
     k: int
 
-    told: ClassVar[str] = "samples only"
+    prior_knowledge: ClassVar[str] = "samples only"
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
         """Neither ``seed`` nor ``budget`` changes anything."""
@@ -108,15 +108,15 @@ class Feeding:
     network: TwoLayerNetwork = field(default_factory=TwoLayerNetwork)
 
     name: ClassVar[str] = "finder and network"
-    asks: ClassVar[tuple[str, ...]] = ()
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)
 
     @property
-    def told(self) -> str:
+    def prior_knowledge(self) -> str:
         """What the finder is told."""
-        return FINDERS[self.finder](self.k, self.samples).told
+        return FINDERS[self.finder](self.k, self.samples).prior_knowledge
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedFeeding:
         """Find, then train. ``budget`` is that of the network, less the seconds that the finder took.

@@ -51,8 +51,8 @@ class GF2Elimination:
     extra: int = field(default=10, metadata={"unit": "samples", "low": 0, "high": 1_000_000, "search": (0, 100)})
 
     name: ClassVar[str] = "GF(2) elimination"
-    told: ClassVar[str] = "that it is a parity without noise"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "that it is a parity without noise"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, {"extra": (0, 1_000_000)})

@@ -32,8 +32,8 @@ class RobustGF2:
     subsets: int = field(default=200_000, metadata={"unit": "subsets", "low": 1, "high": 100_000_000})
 
     name: ClassVar[str] = "noise-robust GF(2)"
-    told: ClassVar[str] = "that it is a parity"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "that it is a parity"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

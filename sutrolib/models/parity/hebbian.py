@@ -55,8 +55,8 @@ class Hebbian:
     holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.0, "high": 0.9})
 
     name: ClassVar[str] = "Hebbian rule"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

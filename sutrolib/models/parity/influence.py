@@ -27,15 +27,15 @@ class InfluenceEstimation:
     )
 
     name: ClassVar[str] = "influence estimation"
-    told: ClassVar[str] = "that it is a parity, and the label of any input it asks for"
-    asks: ClassVar[tuple[str, ...]] = ("labels",)
+    prior_knowledge: ClassVar[str] = "that it is a parity, and the label of any input it asks for"
+    required_oracles: ClassVar[tuple[str, ...]] = ("labels",)
 
     def __post_init__(self) -> None:
         check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
         """Ask for the labels of ``probes`` random inputs, and of each with every bit flipped in turn."""
-        ask, n = task.helps["labels"], task.train.x.shape[1]
+        ask, n = task.oracles["labels"], task.train.x.shape[1]
         generator = torch.Generator().manual_seed(seed)
         with torch.inference_mode():
             x = torch.randint(0, 2, (self.probes, n), generator=generator).mul_(2).sub_(1).float()

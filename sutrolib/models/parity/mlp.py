@@ -101,8 +101,8 @@ class TwoLayerNetwork:
     features: Literal["learned", "random"] = field(default="learned", metadata={"choices": ("learned", "random")})
 
     name: ClassVar[str] = "two-layer network"
-    told: ClassVar[str] = "samples only"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "samples only"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

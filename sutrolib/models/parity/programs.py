@@ -70,7 +70,7 @@ class ParityProgram:
     layout: str = field(default=LAYOUTS[0], metadata={"unit": "", "accepted": LAYOUTS})
 
     name: ClassVar[str] = "parity program"
-    asks: ClassVar[tuple[str, ...]] = ()
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -78,7 +78,7 @@ class ParityProgram:
             raise ValueError(f"ParityProgram: layout={self.layout!r}, accepted are {'; '.join(LAYOUTS)}")
 
     @property
-    def told(self) -> str:
+    def prior_knowledge(self) -> str:
         """What the program is told beyond the samples: elimination finds out the size of the secret."""
         return "that it is a parity without noise" + ("" if self.family.startswith("gf2") else ", and k")
 

@@ -31,8 +31,8 @@ class WalshFourier:
     )
 
     name: ClassVar[str] = "Walsh-Fourier search"
-    told: ClassVar[str] = "that it is a parity, and k"
-    asks: ClassVar[tuple[str, ...]] = ()
+    prior_knowledge: ClassVar[str] = "that it is a parity, and k"
+    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)

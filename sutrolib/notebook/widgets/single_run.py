@@ -102,7 +102,7 @@ class _RunPanel:
         self.model = choice("candidate", [""], width="min(100%, 52em)")
         self.problem_fields: dict[str, ValueWidget] = {}
         self.model_fields: dict[str, ValueWidget] = {}
-        self.problem_box, self.model_box, self.told = beside(), beside(), widgets.HTML()
+        self.problem_box, self.model_box, self.prior_knowledge = beside(), beside(), widgets.HTML()
         self.meters, refusals = _meter_boxes()
         self.seeds = widgets.BoundedIntText(value=seeds, min=1, max=MOST_SEEDS, description="seeds")
         self.run = widgets.Button(description="Run both", tooltip="run the candidate and the baseline on every seed")
@@ -123,7 +123,7 @@ class _RunPanel:
         weighed = f"<b>Meters</b>, beside wall-clock time (s, measured). {escape(refusals)}"
         self.panel = panel(
             [
-                *(widgets.HTML(heading), self.problem, self.problem_box, self.model, self.told, self.model_box),
+                *(widgets.HTML(heading), self.problem, self.problem_box, self.model, self.prior_knowledge, self.model_box),
                 *(widgets.HTML(weighed), beside(*self.meters.values()), self.seeds, beside(self.run, self.cancel)),
                 *(beside(self.bar, self.doing), self.message, self.table, self.picture),
             ]
@@ -140,7 +140,7 @@ class _RunPanel:
         self.problem_fields = _fill(self.problem_box, inputs_of(problem, WORDS))
         if "k" in self.problem_fields:
             self.problem_fields["k"].observe(self.tell_k, names="value")
-        self.model.options = [(f"{type(model).name}, told {model.told}", type(model).name) for model in models]
+        self.model.options = [(f"{type(model).name}, told {model.prior_knowledge}", type(model).name) for model in models]
         self.on_model()
 
     def on_model(self, _change: object = None) -> None:
@@ -148,7 +148,7 @@ class _RunPanel:
         models = self.chosen[1]
         model = next((model for model in models if type(model).name == self.model.value), models[0])
         self.model_fields = _fill(self.model_box, inputs_of(model))
-        self.told.value = f"Baseline, told {escape(f'{models[0].told}: {_in_words(models[0])}')}"
+        self.prior_knowledge.value = f"Baseline, told {escape(f'{models[0].prior_knowledge}: {_in_words(models[0])}')}"
         self.tell_k()
 
     def tell_k(self, _change: object = None) -> None:

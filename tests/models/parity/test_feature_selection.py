@@ -64,13 +64,13 @@ def test_feeding_costs_a_fraction_of_a_network_that_has_to_find_the_bits():
 
 
 def test_each_finder_says_what_it_is_told_and_a_measurement_keeps_that():
-    assert {finder: Feeding(finder).told for finder in FINDERS} == TOLD
+    assert {finder: Feeding(finder).prior_knowledge for finder in FINDERS} == TOLD
     model = dataclasses.replace(Feeding("gf2"), finder="correlation")
-    assert model.told == pickle.loads(pickle.dumps(model)).told == "samples only"
-    assert measure(PROBLEM, Feeding("gf2"), [], 0, timed=False).told == TOLD["gf2"]
+    assert model.prior_knowledge == pickle.loads(pickle.dumps(model)).prior_knowledge == "samples only"
+    assert measure(PROBLEM, Feeding("gf2"), [], 0, timed=False).prior_knowledge == TOLD["gf2"]
     assert Feeding("gf2") == Feeding("gf2")
     assert json.loads(json.dumps(describe(model)))["finder"] == "correlation"
-    assert "told" not in describe(model)
+    assert "prior_knowledge" not in describe(model)
 
 
 def test_the_finder_looks_at_no_more_than_its_samples():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sutrolib.core.types import Split, Task
-from sutrolib.meters.programs.bytecode_check import Escape
+from sutrolib.meters.programs.bytecode_check import UntraceableOperation
 from sutrolib.meters.programs.write_stack import WriteStackMovement
 from sutrolib.models.parity.gf2 import Inconsistent
 from sutrolib.models.parity.programs import ParityProgram
@@ -82,7 +82,7 @@ def test_a_search_that_keeps_its_numbers_on_the_stack_on_the_public_setting():
         assert fitted.subset == problem.secret(seed)
         assert meter.reading.value < 19_153
     tree = ParityProgram(family="eliminate", test="signs")
-    with pytest.raises(Escape, match="leave the stack"), WriteStackMovement(control_bits=100) as meter:
+    with pytest.raises(UntraceableOperation, match="leave the stack"), WriteStackMovement(control_bits=100) as meter:
         tree.fit_by(meter.run, problem.sample(0), 0)
 
 
@@ -119,5 +119,5 @@ def test_what_no_parity_explains_is_refused():
 
 
 def test_what_a_program_is_told_depends_on_its_family():
-    assert ParityProgram().told == "that it is a parity without noise"
-    assert ParityProgram(family="match").told == "that it is a parity without noise, and k"
+    assert ParityProgram().prior_knowledge == "that it is a parity without noise"
+    assert ParityProgram(family="match").prior_knowledge == "that it is a parity without noise, and k"

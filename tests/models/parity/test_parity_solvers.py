@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from sutrolib.core.types import Budget, NotOffered
+from sutrolib.core.types import Budget, OracleUnavailable
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.curriculum import Curriculum
@@ -22,7 +22,7 @@ CLEAN = {"n=20, k=3": SparseParity(), **{name: p for name, p in HARDER.items() i
 
 
 def subset(model, problem, seed):
-    return model.fit(problem.sample(seed).for_training(model.asks), seed).subset
+    return model.fit(problem.sample(seed).for_training(model.required_oracles), seed).subset
 
 
 @pytest.mark.parametrize("problem", CLEAN.values(), ids=CLEAN)
@@ -122,30 +122,30 @@ def test_sign_sgd_moves_every_weight_by_lr_whatever_its_gradient():
 
 def test_help_that_was_not_asked_for_is_not_there():
     task = SparseParity().sample(0)
-    assert set(task.helps) == {"labels", "lessons"}
-    assert task.for_training().helps == {}
-    assert set(task.for_training(("labels",)).helps) == {"labels"}
-    with pytest.raises(NotOffered, match="help oracle is not offered; offered are labels, lessons"):
+    assert set(task.oracles) == {"labels", "lessons"}
+    assert task.for_training().oracles == {}
+    assert set(task.for_training(("labels",)).oracles) == {"labels"}
+    with pytest.raises(OracleUnavailable, match="help oracle is not offered; offered are labels, lessons"):
         task.for_training(("oracle",))
 
 
 def test_the_teacher_answers_as_the_problem_labels_and_names_the_secret_bits():
     problem = SparseParity(n=50)
     task = problem.sample(3)
-    assert torch.equal(task.helps["labels"](task.train.x), task.train.y)
-    lesson = task.helps["lessons"](10).tolist()
+    assert torch.equal(task.oracles["labels"](task.train.x), task.train.y)
+    lesson = task.oracles["lessons"](10).tolist()
     assert set(problem.secret(3)) <= set(lesson)
     assert lesson == sorted(set(lesson))
     assert len(lesson) == 10
     with pytest.raises(ValueError, match="a lesson of 2 bits, accepted are k=3 to n=50"):
-        task.helps["lessons"](2)
+        task.oracles["lessons"](2)
 
 
 def test_a_noisy_teacher_lies_as_often_as_the_samples_do():
     task = SparseParity(noise=0.2).sample(0)
-    clean = SparseParity().sample(0).helps["labels"]
+    clean = SparseParity().sample(0).oracles["labels"]
     x = torch.randint(0, 2, (5000, 20)) * 2.0 - 1
-    assert (task.helps["labels"](x) != clean(x)).double().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert (task.oracles["labels"](x) != clean(x)).double().mean().item() == pytest.approx(0.2, abs=0.03)
 
 
 @pytest.mark.parametrize(

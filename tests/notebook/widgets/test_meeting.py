@@ -27,7 +27,7 @@ class Host:
         self.file, self.preview, self.export = exporting.children
 
     @property
-    def told(self):
+    def prior_knowledge(self):
         return self.message.value.removeprefix('<span role="status">').removesuffix("</span>")
 
     @property
@@ -55,10 +55,10 @@ def test_a_slide_stops_at_either_end(tmp_path):
     host = Host(tmp_path)
     host.moved.value = "title"
     host.up.click()
-    assert host.told == "Already the first slide: The deck"
+    assert host.prior_knowledge == "Already the first slide: The deck"
     host.moved.value = "b"
     host.down.click()
-    assert host.told == "Already the last slide: &lt;b&gt;Beta&lt;/b&gt;"
+    assert host.prior_knowledge == "Already the last slide: &lt;b&gt;Beta&lt;/b&gt;"
     assert host.order[0] == "The deck"
 
 
@@ -80,7 +80,7 @@ def test_no_slide_chosen_is_told_and_nothing_is_written(tmp_path):
     host.preview.click()
     assert "choose a slide" in host.message.value
     host.export.click()
-    assert host.told.startswith("Not written: a deck of no slides")
+    assert host.prior_knowledge.startswith("Not written: a deck of no slides")
     assert not (tmp_path / "decks").exists()
 
 
@@ -91,7 +91,7 @@ def test_a_deck_cannot_leave_its_folder(tmp_path, name):
     host = Host(tmp_path / "decks")
     host.file.value = name
     host.export.click()
-    assert host.told.startswith("Not written: name ")
+    assert host.prior_knowledge.startswith("Not written: name ")
     assert not (tmp_path / "decks").exists()
 
 
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "decks").write_text("a file is in the way")
     host = Host(tmp_path / "decks")
     host.export.click()
-    assert host.told.startswith("Not written: ")
+    assert host.prior_knowledge.startswith("Not written: ")
 
 
 def test_every_control_has_a_name_and_none_is_an_output_widget(tmp_path):

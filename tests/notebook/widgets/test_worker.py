@@ -23,8 +23,8 @@ class Watched(Worker):
     """A worker, what it told, and how it ended."""
 
     def __init__(self):
-        self.told, self.ends = [], []
-        super().__init__(self.told.extend, self.ends.append)
+        self.prior_knowledge, self.ends = [], []
+        super().__init__(self.prior_knowledge.extend, self.ends.append)
 
     def ended(self):
         return until(lambda: self.ends)[0]
@@ -40,12 +40,12 @@ def test_events_come_in_order_without_a_word_on_the_screen_until_the_work_is_ask
     assert not worker.start(count, 5), "the second of two clicks"
     (process,) = multiprocessing.active_children()
     os.kill(process.pid, signal.SIGINT)  # an interrupt of a cell, which reaches every process of a kernel
-    until(lambda: len(worker.told) == 301)
+    until(lambda: len(worker.prior_knowledge) == 301)
     os.kill(process.pid, signal.SIGINT)
     assert worker.running
     worker.ask_to_stop()
     assert worker.ended() == Ended(How.DONE)
-    pid, *rest = worker.told
+    pid, *rest = worker.prior_knowledge
     assert rest == [*range(300), "asked"]
     assert gone(pid)
     assert not worker.running
@@ -55,11 +55,11 @@ def test_events_come_in_order_without_a_word_on_the_screen_until_the_work_is_ask
 def test_a_cancel_ends_a_process_that_does_not_listen_and_keeps_what_it_had_told():
     worker = Watched()
     worker.start(count, 3, then="deaf")
-    until(lambda: len(worker.told) == 5)
+    until(lambda: len(worker.prior_knowledge) == 5)
     worker.cancel()
     worker.cancel()
     assert worker.ended() == Ended(How.CANCELLED)
-    pid, *rest = worker.told
+    pid, *rest = worker.prior_knowledge
     assert rest == [0, 1, 2, "deaf"]
     assert gone(pid)
     assert worker.ends == [Ended(How.CANCELLED)]
@@ -70,14 +70,14 @@ def test_a_cancel_before_the_process_has_come_to_anything_leaves_nothing_behind(
     worker.start(count, 3)
     worker.cancel()
     assert worker.ended() == Ended(How.CANCELLED)
-    assert worker.told == []
+    assert worker.prior_knowledge == []
 
 
 def test_a_process_that_ends_without_a_word_is_an_error_after_what_it_had_told():
     worker = Watched()
     worker.start(count, 2, then="exit")
     assert worker.ended() == Ended(How.FAILED, "its process ended without a word (exit code 3)")
-    assert worker.told[1:] == [0, 1]
+    assert worker.prior_knowledge[1:] == [0, 1]
 
 
 def test_an_error_says_of_what_sort_it_is_unless_it_was_written_for_the_reader():
