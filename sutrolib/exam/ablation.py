@@ -26,7 +26,7 @@ from sutrolib.exam.evaluate import sit
 from sutrolib.exam.verdict import student
 from sutrolib.measurement.ledger import of_plain, plain
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meters.energy.combined import Together
+from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import TaughtGPT
 from sutrolib.problems.windowed_text import ExamText
 
@@ -77,7 +77,7 @@ def loss_of(run: Measurement) -> float:
 
 
 def long_enough(
-    problem: ExamText, recipes: Sequence[TaughtGPT], loss: float, seed: int, together: Together
+    problem: ExamText, recipes: Sequence[TaughtGPT], loss: float, seed: int, together: CombinedMeter
 ) -> tuple[TaughtGPT, Part]:
     """The best of ``recipes``, as long as it has to be to reach ``loss``, and what was run to find that out.
 
@@ -107,7 +107,7 @@ def ablate(
     problem: ExamText,
     recipe: TaughtGPT,
     seeds: Sequence[int],
-    together: Together,
+    together: CombinedMeter,
     told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Part]:
     """The whole recipe and the recipe without each ingredient, at about the same loss on ``problem``.

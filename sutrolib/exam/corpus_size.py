@@ -22,7 +22,7 @@ from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam.evaluate import sit
 from sutrolib.measurement.ledger import of_plain, plain
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meters.energy.combined import Together
+from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import TaughtGPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
@@ -96,7 +96,7 @@ def _as_read(thing: Problem | Model) -> dict[str, Any]:
 
 
 def weigh(
-    scale: Scale, together: Together, told: Callable[[str, str, Measurement], None] = lambda *_: None
+    scale: Scale, together: CombinedMeter, told: Callable[[str, str, Measurement], None] = lambda *_: None
 ) -> dict[str, dict[str, Measurement]]:
     """Hold the sittings that are missing, save each, and return all; ``told`` is told of corpus, model and sitting."""
     runs = read(scale)

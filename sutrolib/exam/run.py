@@ -20,7 +20,7 @@ from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import CodeCarbon, Joules
 from sutrolib.meters.base import JouleMeter
-from sutrolib.meters.energy.combined import Together
+from sutrolib.meters.energy.combined import CombinedMeter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def examine(
     Raises ValueError for fewer than five seeds, an unknown division, and a record of another exam.
     """
     record = opened(scale, division, seeds, again)
-    together = Together([CodeCarbon(), Joules()] if meters is None else meters)
+    together = CombinedMeter([CodeCarbon(), Joules()] if meters is None else meters)
     left = record.left()
     if left:
         warm_up(scale)
@@ -70,7 +70,7 @@ def warm_up(scale: Scale) -> None:
     scale.baseline.fit(scale.problem.sample(0).for_training(), 0, Budget(steps=2))
 
 
-def _sitting(scale: Scale, division: str, name: str, seed: int, together: Together) -> Measurement:
+def _sitting(scale: Scale, division: str, name: str, seed: int, together: CombinedMeter) -> Measurement:
     entries = {entry.name: entry for entry in scale.division(division)}
     entry = entries.get(name) or Entry(BASELINE, scale.baseline, "as published")
     return sit(

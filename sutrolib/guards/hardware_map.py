@@ -25,10 +25,10 @@ from sutrolib.meters.access.cache_energy import (
     KB,
     MB,
     Hardware,
-    bits_of,
-    operations_by_type,
+    dtype_bits,
+    operations_by_dtype,
 )
-from sutrolib.meters.access.reuse_distance import LINE, Histogram, trace_histograms
+from sutrolib.meters.access.reuse_distance import CACHE_LINE, ReuseHistogram, trace_histograms
 from sutrolib.meters.access.trace import TorchTrace
 
 NEAR = 1 / 40  # energy of a byte from cache over one from DRAM: 1.06 to 43.75 pJ in 7 nm (JOUPPI_2021)
@@ -41,20 +41,20 @@ class Work:
     """What a run does, whatever it runs on: its histogram, and its operations in units of 32 bits."""
 
     name: str
-    histogram: Histogram
+    histogram: ReuseHistogram
     operations: float
 
     @classmethod
-    def of_trace(cls, name: str, trace: TorchTrace, granularity: int = LINE) -> Work:
+    def of_trace(cls, name: str, trace: TorchTrace, granularity: int = CACHE_LINE) -> Work:
         """The work of a traced run; an operation of 64 bits counts as two of 32."""
-        counts = operations_by_type(trace)
-        scaled = sum(count * bits_of(number_type) / 32 for number_type, count in counts.items())
+        counts = operations_by_dtype(trace)
+        scaled = sum(count * dtype_bits(number_type) / 32 for number_type, count in counts.items())
         return cls(name, trace_histograms(trace, granularity).stack, scaled)
 
     def traffic(self, capacity: float) -> float:
         """Bytes from DRAM with a cache of ``capacity`` bytes, and NEAR of those from the cache."""
         missed = self.histogram.misses(capacity) - self.histogram.cold_writes
-        return self.histogram.unit * (missed + NEAR * (self.histogram.accesses - missed))
+        return self.histogram.unit_bytes * (missed + NEAR * (self.histogram.accesses - missed))
 
     def energy(self, ratio: float, capacity: float) -> float:
         """E(r, C) in operations."""
@@ -73,7 +73,7 @@ class Landmark:
     @classmethod
     def of(cls, hardware: Hardware) -> Landmark:
         """The point of a profile: its last level over a float32 operation, and its largest cache."""
-        ratio = hardware.levels[-1].pj_per_byte / hardware.operation("float32")
+        ratio = hardware.levels[-1].pj_per_byte / hardware.pj_per_operation("float32")
         return cls(hardware.name, ratio, hardware.levels[-2].capacity, hardware.source)
 
 

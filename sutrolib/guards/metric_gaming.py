@@ -82,7 +82,7 @@ def _brought(trace: TorchTrace) -> int:
     _, first = np.unique(accesses.buffer, return_index=True)
     foreign = first[accesses.write[first] == READ]
     each = accesses.nbytes[foreign] // accesses.elements[foreign]
-    return int((accesses.sizes[accesses.buffer[foreign]] // each).sum())
+    return int((accesses.buffer_nbytes[accesses.buffer[foreign]] // each).sum())
 
 
 @check("the same cost twice", "a cache would make what is weighed cheaper than what was done first")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 
 from sutrolib.meters import TorchTrace
-from sutrolib.meters.access.average_reuse_distance import Reuse, ReuseDistance, reuse
+from sutrolib.meters.access.average_reuse_distance import BufferReuse, ReuseDistance, buffer_reuse
 from sutrolib.meters.access.cache_energy import HOROWITZ_2014, CacheEnergy
 from sutrolib.meters.access.reuse_distance import DataMovement
 from sutrolib.meters.access.trace import TracedMeter
@@ -109,7 +109,7 @@ def _passes(elements: int, count: int) -> Program:
     return program
 
 
-def gf2_reuse(rows: int = 21, bits: int = 20, seed: int = 0) -> tuple[Reuse, Reuse]:
+def gf2_reuse(rows: int = 21, bits: int = 20, seed: int = 0) -> tuple[BufferReuse, BufferReuse]:
     """GF(2) elimination of random equations as a coarse tracker has it, and with each of its row operations tracked.
 
     Coarse: the matrix is written, and read as a whole. Distances and sizes are in numbers, as in technical sprint #1.
@@ -121,9 +121,9 @@ def gf2_reuse(rows: int = 21, bits: int = 20, seed: int = 0) -> tuple[Reuse, Reu
         matrix.amax(0)  # stands for all that is done with it, in one read
     lines = [line.clone() for line in matrix]
     with torch.inference_mode(), TorchTrace() as fine:
-        fine.place({f"row {index}": line for index, line in enumerate(lines)})
+        fine.load_inputs({f"row {index}": line for index, line in enumerate(lines)})
         _eliminate(lines, bits)
-    return reuse(coarse.accesses), reuse(fine.accesses)
+    return buffer_reuse(coarse.accesses), buffer_reuse(fine.accesses)
 
 
 def _eliminate(lines: list[torch.Tensor], bits: int) -> None:

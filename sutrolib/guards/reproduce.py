@@ -41,13 +41,13 @@ def sprint_step(update: str) -> StepReuse:
     linear_grad[1] is db2.
     """
     from sutrolib.measurement.measure import trace_one_step
-    from sutrolib.meters.access.average_reuse_distance import reuse
+    from sutrolib.meters.access.average_reuse_distance import buffer_reuse
     from sutrolib.models.parity.mlp import TwoLayerNetwork
     from sutrolib.problems.parity import SparseParity
 
     model = TwoLayerNetwork(hidden=1000, batch=1, update=update)  # type: ignore[arg-type]
     trace = trace_one_step(SparseParity(n=3, k=3), model)
-    found = reuse(trace.accesses)
+    found = buffer_reuse(trace.accesses)
     by_buffer: dict[str, list[int]] = {}
     for buffer, distance in zip(found.buffer, found.distance, strict=True):
         by_buffer.setdefault(trace.buffers[buffer].label, []).append(int(distance))

@@ -18,7 +18,7 @@ from sutrolib.core.types import Interval, Problem
 from sutrolib.guards.hardware_map import NEAR, Landmark
 from sutrolib.measurement.comparison import MIN_PAIRS, interval_of
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meters.access.cache_energy import Hardware, Level
+from sutrolib.meters.access.cache_energy import Hardware, MemoryLevel
 from sutrolib.meters.base import Meter
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.comparison import Process
@@ -162,8 +162,8 @@ def machine(landmark: Landmark) -> Hardware:
     Its joules are those of E(r, C) in :mod:`sutrolib.guards.hardware_map`, so that a search can be judged by them.
     """
     levels = (
-        Level("cache", landmark.capacity, NEAR * landmark.ratio),
-        Level("DRAM", math.inf, landmark.ratio),
+        MemoryLevel("cache", landmark.capacity, NEAR * landmark.ratio),
+        MemoryLevel("DRAM", math.inf, landmark.ratio),
     )
     return Hardware(landmark.name, landmark.source, {"float32": 1.0}, levels)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sutrolib.core.types import Interval
-    from sutrolib.meters.thermal.protocol import Rises
+    from sutrolib.meters.thermal.protocol import RoundRises
 
 
 def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | None]], title: str) -> Figure:
@@ -216,7 +216,7 @@ def draw_heat_plan(
     return figure
 
 
-def draw_rises(rises: Sequence[Rises], names: tuple[str, str], quantity: str, title: str) -> Figure:
+def draw_rises(rises: Sequence[RoundRises], names: tuple[str, str], quantity: str, title: str) -> Figure:
     """The rise of A and of B in each round, joined by a line; ``quantity`` is the axis, with unit and kind."""
     figure, ax = plt.subplots()
     for name, values, marker, colour in zip(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sutrolib.core.types import Problem, describe
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Meter
-from sutrolib.meters.energy.codecarbon import RunningJoules
+from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import Milestone, Override, SearchBudget
 from sutrolib.processes.evaluator import ignore
 from sutrolib.processes.proposal_request import Question
@@ -113,7 +113,7 @@ class Search(ABC):
         with ExitStack() as stack:
             tally = None
             if budget.joules is not None or self.joules:
-                tally = stack.enter_context(RunningJoules())
+                tally = stack.enter_context(CumulativeJoules())
             run = Run(self, problem, space, meter, budget, seed, store, tally)
             stopped = run.to_the_end()
         return Study(

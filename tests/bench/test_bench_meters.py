@@ -11,7 +11,7 @@ from timing import alternate, quartiles
 from sutrolib.meters import CodeCarbon, TorchTrace, WallTime
 from sutrolib.meters.access.lru_stack import LRUStack
 from sutrolib.meters.access.reuse_distance import trace_histograms
-from sutrolib.meters.energy.counter import Tally
+from sutrolib.meters.energy.counter import EnergyAccumulator
 from sutrolib.meters.energy.rapl import rapl_counters
 
 LINES = 1_000_000
@@ -122,6 +122,6 @@ def test_what_the_meters_of_a_timed_pass_cost(tmp_path):
         found["no meter"].append(share())
         found["WallTime"].append(under(WallTime()))
         found["CodeCarbon"].append(under(CodeCarbon()))
-        found["RAPL"].append(under(Tally(counters)))
+        found["RAPL"].append(under(EnergyAccumulator(counters)))
     for name, values in found.items():
         print(f"  {name:10} {quartiles(values)}")

@@ -19,8 +19,8 @@ from sutrolib.exam.run import examine
 from sutrolib.exam.verdict import outcome
 from sutrolib.meters import Joules
 from sutrolib.meters.energy import joules
-from sutrolib.meters.energy.combined import Together
-from sutrolib.meters.energy.counter import Counter
+from sutrolib.meters.energy.combined import CombinedMeter
+from sutrolib.meters.energy.counter import EnergyCounter
 from sutrolib.models.language.distilled_gpt import TaughtGPT
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
@@ -46,9 +46,9 @@ def faked_counter(monkeypatch):
 
     @contextlib.contextmanager
     def fake(root=None):
-        yield [Counter("gpu 0 (fake)", lambda: SPENT[0], window_s=0.0)], {"processor": "no counter here"}
+        yield [EnergyCounter("gpu 0 (fake)", lambda: SPENT[0], window_s=0.0)], {"processor": "no counter here"}
 
-    monkeypatch.setattr(joules, "power_counters", fake)
+    monkeypatch.setattr(joules, "energy_counters", fake)
     return [Joules(idle_s=0)]
 
 
@@ -192,7 +192,7 @@ class Late:
 
 def test_tokenisation_fit_and_work_put_off_are_charged_and_the_evaluation_is_not(faked_counter, untraced):
     problem = SpendingText(characters=3000, context=8, least=4)
-    run = sit(problem, Spending(2), 0, Together(faked_counter))
+    run = sit(problem, Spending(2), 0, CombinedMeter(faked_counter))
     assert run.reading("joules").value == 3 + 5 + 7 + 11
     assert run.reading("inference-joules").value == 11
     assert run.reading("joules").detail["runs"] == run.reading("time").detail["runs"]
@@ -202,7 +202,7 @@ def test_tokenisation_fit_and_work_put_off_are_charged_and_the_evaluation_is_not
 def test_what_was_compiled_before_is_forgotten_for_each_training(monkeypatch, untraced):
     forgotten = []
     monkeypatch.setattr("sutrolib.exam.evaluate.forget_compiled", lambda: forgotten.append(1))
-    run = sit(TINY.problem, KneserNey(2), 0, Together([]))
+    run = sit(TINY.problem, KneserNey(2), 0, CombinedMeter([]))
     assert len(forgotten) >= run.reading("time").detail["runs"]
 
 
@@ -219,7 +219,7 @@ def test_what_a_training_sets_for_the_process_is_gone_for_the_next_one(untraced)
 
     before = now()
     assert before != ("medium", True)
-    sit(TINY.problem, Setting(2), 0, Together([]))
+    sit(TINY.problem, Setting(2), 0, CombinedMeter([]))
     assert now() == before
 
 
@@ -347,9 +347,9 @@ def test_a_model_that_carries_text_from_one_window_into_another_is_refused(untra
         def fit(self, task, seed, budget=None):
             return Telling(task.alphabet)
 
-    assert "changes by" in sit(TINY.problem, Model(2), 0, Together([])).failure
+    assert "changes by" in sit(TINY.problem, Model(2), 0, CombinedMeter([])).failure
     in_order = dataclasses.replace(TINY.problem, in_order=True)
-    assert sit(in_order, Model(2), 0, Together([])).failure == ""
+    assert sit(in_order, Model(2), 0, CombinedMeter([])).failure == ""
 
 
 def test_an_entry_that_learns_from_what_it_reads_is_read_in_order(monkeypatch):
@@ -366,15 +366,15 @@ def test_an_entry_that_learns_from_what_it_reads_is_read_in_order(monkeypatch):
 
 
 def test_the_first_seed_is_traced_in_training_and_use(faked_counter):
-    run = sit(TINY.problem, TINY.baseline, 0, Together([]), closed=TINY.baseline, traced=True, trace_updates=2)
+    run = sit(TINY.problem, TINY.baseline, 0, CombinedMeter([]), closed=TINY.baseline, traced=True, trace_updates=2)
     names = {reading.name for reading in run.readings}
     for name in ("cache-energy", "operations", "peak_memory"):
         assert {name, f"inference-{name}"} <= names
     assert run.reading("operations").detail["traced_updates"] == 2
     assert run.reading("cache-energy").kind == "modelled"
-    counted = sit(TINY.problem, KneserNey(2), 0, Together([]), traced=True, trace_updates=2)
+    counted = sit(TINY.problem, KneserNey(2), 0, CombinedMeter([]), traced=True, trace_updates=2)
     assert counted.reading("operations").kind == "counted"
-    assert "cache-energy" not in {r.name for r in sit(TINY.problem, KneserNey(2), 1, Together([])).readings}
+    assert "cache-energy" not in {r.name for r in sit(TINY.problem, KneserNey(2), 1, CombinedMeter([])).readings}
 
 
 def test_the_gpu_scale_comes_to_a_verdict_by_measured_joules(faked_counter, untraced):

@@ -16,7 +16,7 @@ from sutrolib.meters.base import Kind, NoReading, Reading
 
 
 @dataclass(frozen=True)
-class Reuse:
+class BufferReuse:
     """The reads of a trace that follow a write of their buffer: which access, its buffer, its distance, floats read.
 
     ``cold`` counts the floats read from buffers that were never written inside the trace; they have no distance.
@@ -44,7 +44,7 @@ class Reuse:
         return float((self.floats * np.sqrt(self.distance)).sum())
 
 
-def reuse(accesses: Accesses) -> Reuse:
+def buffer_reuse(accesses: Accesses) -> BufferReuse:
     """The reuse distances of a stream. Raises NoReading when nothing written in it is ever read."""
     count = len(accesses)
     clock = np.cumsum(accesses.elements) - accesses.elements
@@ -60,7 +60,7 @@ def reuse(accesses: Accesses) -> Reuse:
     access = order[warm]
     written_at = order[last_write[warm]]
     back = np.argsort(access)  # in the order of the program again
-    return Reuse(
+    return BufferReuse(
         access=access[back],
         buffer=accesses.buffer[access[back]],
         distance=(clock[access] - clock[written_at])[back],
@@ -85,7 +85,7 @@ class ReuseDistance(TracedMeter):
 
     def read(self, trace: TorchTrace) -> Reading:
         accesses = trace.accesses
-        found = reuse(accesses)
+        found = buffer_reuse(accesses)
         return self._make(
             found.per_read if self.average == "read" else found.per_float,
             {

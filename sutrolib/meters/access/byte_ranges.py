@@ -102,7 +102,7 @@ _SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
 }
 
 
-def selects(operator: str) -> bool:
+def selects_elements(operator: str) -> bool:
     """Whether an operator touches only selected elements of its first argument."""
     return operator in _SELECTIONS
 
@@ -118,7 +118,7 @@ def selected_ranges(operator: str, args: tuple[Any, ...]) -> Ranges:
     return (heads + tail).ravel(), np.tile(run, len(heads))
 
 
-class ExtentTable:
+class ByteRangeTable:
     """Sets of byte ranges by number; equal views share one number."""
 
     def __init__(self) -> None:

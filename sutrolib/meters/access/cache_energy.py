@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sutrolib.meters.access.reuse_distance import LINE, Granularity, Histogram, trace_histograms
+from sutrolib.meters.access.reuse_distance import CACHE_LINE, Granularity, ReuseHistogram, trace_histograms
 from sutrolib.meters.access.trace import TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, NoReading, Reading
 
@@ -28,7 +28,7 @@ KB, MB = 2**10, 2**20
 
 
 @dataclass(frozen=True)
-class Level:
+class MemoryLevel:
     """A level of memory: bytes that it holds, and picojoules for each byte accessed there."""
 
     name: str
@@ -52,7 +52,7 @@ class Hardware:
     name: str
     source: str
     pj_per_op: Mapping[str, float]
-    levels: tuple[Level, ...]
+    levels: tuple[MemoryLevel, ...]
 
     def __post_init__(self) -> None:
         capacities = [level.capacity for level in self.levels]
@@ -61,7 +61,7 @@ class Hardware:
         if not any(_family(name) == "float" for name in self.pj_per_op):
             raise ValueError(f"pj_per_op={dict(self.pj_per_op)!r}, accepted is one with a floating-point type")
 
-    def operation(self, number_type: str) -> float:
+    def pj_per_operation(self, number_type: str) -> float:
         """Picojoules of one operation of a type, by PyTorch's name for it (``float32``).
 
         A type that the source does not list costs what the nearest in width of its family does, times the ratio of
@@ -71,15 +71,15 @@ class Hardware:
         if number_type in self.pj_per_op:
             return self.pj_per_op[number_type]
         if number_type.startswith("complex"):
-            return 4 * self.operation(f"float{bits_of(number_type) // 2}")
+            return 4 * self.pj_per_operation(f"float{dtype_bits(number_type) // 2}")
         family = [name for name in self.pj_per_op if _family(name) == _family(number_type)]
         listed = family or [name for name in self.pj_per_op if _family(name) == "float"]
-        width = bits_of(number_type)
-        nearest = min(listed, key=lambda name: (abs(math.log(bits_of(name) / width)), name))
-        return self.pj_per_op[nearest] * width / bits_of(nearest)
+        width = dtype_bits(number_type)
+        nearest = min(listed, key=lambda name: (abs(math.log(dtype_bits(name) / width)), name))
+        return self.pj_per_op[nearest] * width / dtype_bits(nearest)
 
 
-def bits_of(number_type: str) -> int:
+def dtype_bits(number_type: str) -> int:
     """Bits of a type by its name: the number at its end, or before its variant (``float8_e5m2``)."""
     if number_type == "bool":
         return 8
@@ -98,10 +98,10 @@ HOROWITZ_2014 = Hardware(
     "M. Horowitz, Computing's energy problem, ISSCC 2014; DRAM: the middle of 1.3 to 2.6 nJ for 64 bits",
     {"int8": 0.115, "int32": 1.6, "float16": 0.75, "float32": 2.3},
     (
-        Level("8 KB", 8 * KB, 10 / 8),
-        Level("32 KB", 32 * KB, 20 / 8),
-        Level("1 MB", MB, 100 / 8),
-        Level("DRAM", math.inf, 1950 / 8),
+        MemoryLevel("8 KB", 8 * KB, 10 / 8),
+        MemoryLevel("32 KB", 32 * KB, 20 / 8),
+        MemoryLevel("1 MB", MB, 100 / 8),
+        MemoryLevel("DRAM", math.inf, 1950 / 8),
     ),
 )
 JOUPPI_2021 = Hardware(
@@ -110,10 +110,10 @@ JOUPPI_2021 = Hardware(
     "DRAM: HBM2, the middle of 250 to 450 pJ for 64 bits",
     {"int8": 0.0385, "int32": 0.755, "bfloat16": 0.16, "float16": 0.25, "float32": 0.845},
     (
-        Level("8 KB", 8 * KB, 7.5 / 8),
-        Level("32 KB", 32 * KB, 8.5 / 8),
-        Level("1 MB", MB, 14 / 8),
-        Level("DRAM", math.inf, 350 / 8),
+        MemoryLevel("8 KB", 8 * KB, 7.5 / 8),
+        MemoryLevel("32 KB", 32 * KB, 8.5 / 8),
+        MemoryLevel("1 MB", MB, 14 / 8),
+        MemoryLevel("DRAM", math.inf, 350 / 8),
     ),
 )
 CORE_I7_950 = Hardware(
@@ -123,9 +123,9 @@ CORE_I7_950 = Hardware(
     "with 20 pJ for 64 bits in 32 KB, and 100 pJ in 8 MB of which the source only lists 1 MB",
     {"float32": 371, "float64": 670},
     (
-        Level("L1", 32 * KB, 20 / 8),
-        Level("L3", 8 * MB, 100 / 8),
-        Level("DRAM", math.inf, 795),
+        MemoryLevel("L1", 32 * KB, 20 / 8),
+        MemoryLevel("L3", 8 * MB, 100 / 8),
+        MemoryLevel("DRAM", math.inf, 795),
     ),
 )
 A100 = Hardware(
@@ -134,37 +134,37 @@ A100 = Hardware(
     "float64, matrix float16); capacities: 108 first-level caches of 192 KB together, and a second level of 40 MB",
     {"float16": 0.70, "bfloat16": 0.70, "float32": 10.7, "float64": 28.5},
     (
-        Level("L1", 108 * 192 * KB, 12.7),
-        Level("L2", 40 * MB, 50.4),
-        Level("HBM2", math.inf, 155.3),
+        MemoryLevel("L1", 108 * 192 * KB, 12.7),
+        MemoryLevel("L2", 40 * MB, 50.4),
+        MemoryLevel("HBM2", math.inf, 155.3),
     ),
 )
-PROFILES = (HOROWITZ_2014, JOUPPI_2021, CORE_I7_950, A100)
+HARDWARE_PROFILES = (HOROWITZ_2014, JOUPPI_2021, CORE_I7_950, A100)
 
 
-def bytes_by_level(histogram: Histogram, hardware: Hardware) -> dict[str, int]:
+def bytes_by_level(histogram: ReuseHistogram, hardware: Hardware) -> dict[str, int]:
     """How many bytes of a histogram are accessed at each level."""
     total = histogram.accesses
     beyond = [histogram.misses(level.capacity) - histogram.cold_writes for level in hardware.levels[:-1]] + [0]
     inside = [total - beyond[0]] + [before - after for before, after in pairwise(beyond)]
-    return {level.name: count * histogram.unit for level, count in zip(hardware.levels, inside, strict=True)}
+    return {level.name: count * histogram.unit_bytes for level, count in zip(hardware.levels, inside, strict=True)}
 
 
-def cache_energy(histogram: Histogram, ops: Mapping[str, int], hardware: Hardware) -> Reading:
+def cache_energy(histogram: ReuseHistogram, ops: Mapping[str, int], hardware: Hardware) -> Reading:
     """Modelled joules of a run from its histogram of stack distances and its operations by number type.
 
     The detail splits them by level and into arithmetic. Raises ValueError for a type that has no width.
     """
     moved = bytes_by_level(histogram, hardware)
     by_level = {level.name: 1e-12 * level.pj_per_byte * moved[level.name] for level in hardware.levels}
-    arithmetic = 1e-12 * sum(hardware.operation(name) * count for name, count in ops.items())
+    arithmetic = 1e-12 * sum(hardware.pj_per_operation(name) * count for name, count in ops.items())
     detail = {
         "hardware": hardware.name,
         "source": hardware.source,
         "joules_by_part": {"arithmetic": arithmetic, **by_level},
         "bytes_by_level": moved,
         "scaled_types": sorted(name for name in ops if name not in hardware.pj_per_op),
-        "granularity_bytes": histogram.unit,
+        "granularity_bytes": histogram.unit_bytes,
     }
     return Reading("cache-energy", arithmetic + sum(by_level.values()), "J", Kind.MODELLED, detail)
 
@@ -176,19 +176,19 @@ class CacheEnergy(TracedMeter):
     title = "cache-hierarchy energy"
     unit = "J"
     kind = Kind.MODELLED
-    adds_up = True
+    additive = True
 
-    def __init__(self, hardware: Hardware = JOUPPI_2021, granularity: Granularity = LINE) -> None:
+    def __init__(self, hardware: Hardware = JOUPPI_2021, granularity: Granularity = CACHE_LINE) -> None:
         super().__init__()
         self.hardware, self.granularity = hardware, granularity
 
     def read(self, trace: TorchTrace) -> Reading:
         if not len(trace.accesses):
             raise NoReading("cache-energy: no tensor was touched inside the metered block")
-        return cache_energy(trace_histograms(trace, self.granularity).stack, operations_by_type(trace), self.hardware)
+        return cache_energy(trace_histograms(trace, self.granularity).stack, operations_by_dtype(trace), self.hardware)
 
 
-def operations_by_type(trace: TorchTrace) -> dict[str, int]:
+def operations_by_dtype(trace: TorchTrace) -> dict[str, int]:
     """Operations of a finished trace by number type."""
     found: dict[str, int] = {}
     for (_, number_type), count in trace.operations.items():

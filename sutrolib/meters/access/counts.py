@@ -15,7 +15,7 @@ class OperationCount(TracedMeter):
     title = "operations"
     unit = "operations"
     kind = Kind.COUNTED
-    adds_up = True
+    additive = True
 
     def read(self, trace: TorchTrace) -> Reading:
         by_operator: Counter[str] = Counter()

@@ -91,7 +91,7 @@ def _convolution(name: str, arguments: dict[str, Any], written: Sequence[Tensor]
     return int(products * 2 * each * (weight.numel() // weight.shape[0]) + with_bias * result.numel())
 
 
-def operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written: Sequence[Tensor]) -> int:
+def count_operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written: Sequence[Tensor]) -> int:
     """Arithmetic operations of one call of an operator that has written ``written``.
 
     ATen operators that are neither known by name nor tagged by PyTorch count one operation for each element
@@ -102,9 +102,7 @@ def operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written
     if full_name in _KERNELS:
         return _KERNELS[full_name](args)
     if namespace not in ("aten", "prims"):
-        raise ValueError(
-            f"{full_name}: not an ATen operator, and meters/access/flops.py lists no cost for it"
-        )
+        raise ValueError(f"{full_name}: not an ATen operator, and meters/access/flops.py lists no cost for it")
     base = name.rstrip("_") if not name.startswith("_") or name.startswith("_foreach_") else name
     if base in _PRODUCTS:
         return _PRODUCTS[base](args)

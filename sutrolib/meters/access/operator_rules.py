@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sutrolib.meters.access.byte_ranges import selects
+from sutrolib.meters.access.byte_ranges import selects_elements
 
 _KEPT_WHOLE = {"aten::linear"}
 _OVERWRITES = {"copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_"}
@@ -30,7 +30,7 @@ _TOUCHES_NOTHING = {"empty", "empty_like", "empty_strided", "new_empty", "new_em
 _TOUCHES_NOTHING |= {"_unsafe_view"}  # a view, though its schema does not say that it shares its argument's storage
 
 
-class Role(Enum):
+class ArgumentAccess(Enum):
     """What an operator does to an argument."""
 
     READ = 0
@@ -39,80 +39,80 @@ class Role(Enum):
 
 
 @dataclass
-class Touched:
+class OperatorAccesses:
     """The tensors that one pass of an operator reads, updates and overwrites, each with whether it is its first one."""
 
     read: list[tuple[Tensor, bool]] = field(default_factory=list)
     updated: list[tuple[Tensor, bool]] = field(default_factory=list)
     overwritten: list[tuple[Tensor, bool]] = field(default_factory=list)
 
-    def add(self, role: Role, value: Any, first: bool) -> None:
+    def add(self, role: ArgumentAccess, value: Any, first: bool) -> None:
         """Enter the tensors of an argument under its role."""
         touched = (self.read, self.updated, self.overwritten)[role.value]
-        touched.extend((tensor, first) for tensor in tensors(value))
+        touched.extend((tensor, first) for tensor in iter_tensors(value))
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How one operator touches memory. ``selects``: of its first argument, only the elements that an index picks."""
+class OperatorRules:
+    """How one operator touches memory. ``selects_elements``: of its first argument, only the elements that an index picks."""
 
     name: str
     decompose: bool
     free: bool
     by_entry: bool
-    selects: bool
-    roles: dict[str, Role]  # of every argument by name, in the order of the schema
+    selects_elements: bool
+    roles: dict[str, ArgumentAccess]  # of every argument by name, in the order of the schema
 
-    def touched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Touched]:
+    def touched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[OperatorAccesses]:
         """The passes of one call: one for each list entry where it goes entry by entry, else a single one."""
-        passes = [Touched()]
+        passes = [OperatorAccesses()]
         named = dict(zip(self.roles, args, strict=False)) | kwargs
         for position, (name, value) in enumerate(named.items()):
             role = self._role(name, named)
             if self.by_entry and isinstance(value, list | tuple):
-                passes.extend(Touched() for _ in range(len(value) - len(passes)))
+                passes.extend(OperatorAccesses() for _ in range(len(value) - len(passes)))
                 for entry, item in zip(passes, value, strict=False):
                     entry.add(role, item, first=position == 0)
             else:
                 passes[0].add(role, value, first=position == 0)
         return passes
 
-    def _role(self, name: str, arguments: dict[str, Any]) -> Role:
-        if self.selects and self.roles[name] is Role.OVERWRITE and arguments.get("accumulate"):
-            return Role.UPDATE
+    def _role(self, name: str, arguments: dict[str, Any]) -> ArgumentAccess:
+        if self.selects_elements and self.roles[name] is ArgumentAccess.OVERWRITE and arguments.get("accumulate"):
+            return ArgumentAccess.UPDATE
         # The schema marks gradients as written for the one case in which they are unscaled on the way.
         if self.name.startswith("_fused_") and name == "grads" and arguments.get("grad_scale") is None:
-            return Role.READ
+            return ArgumentAccess.READ
         return self.roles[name]
 
 
 @cache
-def rules_of(func: Any) -> Rules:
+def rules_for(func: Any) -> OperatorRules:
     """The rules of one operator overload."""
     schema = func._schema
     name = schema.name.split("::")[1]
     composite = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     aliases = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
-    return Rules(
+    return OperatorRules(
         name=name,
         decompose=composite and schema.name not in _KEPT_WHOLE,
         free=aliases or name in _TOUCHES_NOTHING or torch.Tag.inplace_view in func.tags,
         by_entry=name.startswith(("_foreach_", "_fused_")),
-        selects=selects(name),
+        selects_elements=selects_elements(name),
         roles={argument.name: _role_of(argument, name) for argument in schema.arguments},
     )
 
 
-def _role_of(argument: Any, operator: str) -> Role:
+def _role_of(argument: Any, operator: str) -> ArgumentAccess:
     if argument.alias_info is None or not argument.alias_info.is_write:
-        return Role.READ
-    return Role.OVERWRITE if operator in _OVERWRITES or argument.is_out else Role.UPDATE
+        return ArgumentAccess.READ
+    return ArgumentAccess.OVERWRITE if operator in _OVERWRITES or argument.is_out else ArgumentAccess.UPDATE
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
+def iter_tensors(value: Any) -> Iterator[Tensor]:
     """The tensors in an argument or a result."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from tensors(item)
+            yield from iter_tensors(item)

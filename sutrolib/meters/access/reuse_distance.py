@@ -24,7 +24,7 @@ from sutrolib.meters.access.lru_stack import LRUStack, weighted_distances
 from sutrolib.meters.access.trace import Accesses, TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, NoReading, Reading
 
-LINE = 64  # bytes: the cache line of today's processors
+CACHE_LINE = 64  # bytes: the cache line of today's processors
 
 Granularity = int | Literal["scalar", "tensor"]
 
@@ -32,13 +32,13 @@ _PIECE = 1 << 20  # units that are in memory at one time
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """How many units of ``unit`` bytes were read and written at each distance (bytes, ascending).
+class ReuseHistogram:
+    """How many units of ``unit_bytes`` bytes were read and written at each distance (bytes, ascending).
 
     ``cold_reads`` and ``cold_writes`` are the units whose first access it was: they have no distance.
     """
 
-    unit: int
+    unit_bytes: int
     distance: np.ndarray
     reads: np.ndarray
     writes: np.ndarray
@@ -61,13 +61,15 @@ class Histogram:
     @property
     def dmd(self) -> float:
         """Data movement distance: sum of sqrt(distance) over all accesses with one, distance counted in units."""
-        return float((np.sqrt(self.distance / self.unit) * (self.reads + self.writes)).sum())
+        return float((np.sqrt(self.distance / self.unit_bytes) * (self.reads + self.writes)).sum())
 
     @property
     def byte_dmd(self) -> int:
         """Sum of ceil(sqrt(depth)) over every byte of every read with a distance."""
         depths = zip(self.distance.tolist(), self.reads.tolist(), strict=True)
-        return sum(reads * (root_sum(depth) - root_sum(depth - self.unit)) for depth, reads in depths if reads)
+        return sum(
+            reads * (sum_ceil_sqrt(depth) - sum_ceil_sqrt(depth - self.unit_bytes)) for depth, reads in depths if reads
+        )
 
     def misses(self, capacity: float) -> int:
         """Units that a least-recently-used cache of ``capacity`` bytes does not hold when they are accessed."""
@@ -80,20 +82,20 @@ class Histogram:
         return np.r_[0, self.distance], 1 - hits / self.accesses
 
 
-class Histograms(NamedTuple):
+class ReuseHistograms(NamedTuple):
     """The same accesses by stack distance (distinct bytes) and by time distance (all bytes)."""
 
-    stack: Histogram
-    time: Histogram
+    stack: ReuseHistogram
+    time: ReuseHistogram
 
 
-def root_sum(depth: int) -> int:
+def sum_ceil_sqrt(depth: int) -> int:
     """Sum of ceil(sqrt(d)) for d = 1 to ``depth``: each r stands for the d in ((r-1)^2, r^2]."""
     full = math.isqrt(depth)
     return full * (full + 1) * (4 * full - 1) // 6 + (full + 1) * (depth - full * full)
 
 
-def histograms(accesses: Accesses, granularity: Granularity = LINE) -> Histograms:
+def histograms(accesses: Accesses, granularity: Granularity = CACHE_LINE) -> ReuseHistograms:
     """Stack and time distances of a stream at a granularity: bytes of a unit, ``"scalar"`` or ``"tensor"``.
 
     ``"scalar"`` is the smallest element in the stream. At ``"tensor"`` every access touches its whole buffer, as coarse
@@ -111,10 +113,10 @@ def histograms(accesses: Accesses, granularity: Granularity = LINE) -> Histogram
     for write, distinct, passed in _distances(accesses, unit):
         stack.add(distinct, write)
         time.add(passed, write)
-    return Histograms(stack.histogram(unit), time.histogram(unit))
+    return ReuseHistograms(stack.histogram(unit), time.histogram(unit))
 
 
-def sequence_histograms(sequence: Iterable[Hashable] | np.ndarray) -> Histograms:
+def sequence_histograms(sequence: Iterable[Hashable] | np.ndarray) -> ReuseHistograms:
     """The histograms of reads of single items, each one unit of one byte: ``sequence_histograms("abbbca")``."""
     numbers: dict[Hashable, int] = {}
     if isinstance(sequence, np.ndarray):
@@ -124,15 +126,15 @@ def sequence_histograms(sequence: Iterable[Hashable] | np.ndarray) -> Histograms
     tallies = _Tally(), _Tally()
     for tally, distances in zip(tallies, LRUStack(len(units)).access(units), strict=True):
         tally.add(distances, np.zeros(len(units), np.int64))
-    return Histograms(*(tally.histogram(1) for tally in tallies))
+    return ReuseHistograms(*(tally.histogram(1) for tally in tallies))
 
 
-def trace_histograms(trace: TorchTrace, granularity: Granularity) -> Histograms:
+def trace_histograms(trace: TorchTrace, granularity: Granularity) -> ReuseHistograms:
     """The histograms of a finished trace, computed once for all meters that share it."""
     key = ("histograms", granularity)
     if key not in trace.derived:
         trace.derived[key] = histograms(trace.accesses, granularity)
-    found: Histograms = trace.derived[key]
+    found: ReuseHistograms = trace.derived[key]
     return found
 
 
@@ -150,7 +152,7 @@ class _Tally:
         self._keys.append(keys)
         self._counts.append(weights)
 
-    def histogram(self, unit: int) -> Histogram:
+    def histogram(self, unit: int) -> ReuseHistogram:
         keys, inverse = np.unique(np.concatenate(self._keys), return_inverse=True)
         counts = np.zeros(len(keys), np.int64)
         np.add.at(counts, inverse, np.concatenate(self._counts))
@@ -159,7 +161,7 @@ class _Tally:
         distance, row = np.unique(keys[warm] // 2 - 1, return_inverse=True)
         table = np.zeros((2, len(distance)), np.int64)
         table[keys[warm] % 2, row] = counts[warm]
-        return Histogram(unit, distance * unit, table[0], table[1], cold.get(0, 0), cold.get(1, 0))
+        return ReuseHistogram(unit, distance * unit, table[0], table[1], cold.get(0, 0), cold.get(1, 0))
 
 
 def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,20 +173,20 @@ def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(keys, return_counts=True)
 
 
-def _by_tensor(accesses: Accesses) -> Histograms:
+def _by_tensor(accesses: Accesses) -> ReuseHistograms:
     tallies = _Tally(), _Tally()
-    weights = accesses.sizes[accesses.buffer]
-    for tally, distances in zip(tallies, weighted_distances(accesses.buffer, accesses.sizes), strict=True):
+    weights = accesses.buffer_nbytes[accesses.buffer]
+    for tally, distances in zip(tallies, weighted_distances(accesses.buffer, accesses.buffer_nbytes), strict=True):
         tally.add(distances, accesses.write, weights)
-    return Histograms(*(tally.histogram(1) for tally in tallies))
+    return ReuseHistograms(*(tally.histogram(1) for tally in tallies))
 
 
 def _distances(accesses: Accesses, unit: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Direction, stack distance and time distance of every unit touched, piece by piece, distances in units."""
-    spans = (accesses.start + accesses.length - 1) // unit - accesses.start // unit + 1
+    spans = (accesses.range_start + accesses.range_nbytes - 1) // unit - accesses.range_start // unit + 1
     before = np.r_[0, np.cumsum(spans)]
-    touched = np.cumsum((before[accesses.first[1:]] - before[accesses.first[:-1]])[accesses.extent])
-    lengths = -(-accesses.sizes // unit)
+    touched = np.cumsum((before[accesses.set_offsets[1:]] - before[accesses.set_offsets[:-1]])[accesses.range_set])
+    lengths = -(-accesses.buffer_nbytes // unit)
     final = np.zeros(len(lengths), np.int64)
     final[accesses.buffer] = np.arange(len(accesses))
     places, stack = _Places(lengths), LRUStack(int(touched[-1]))
@@ -232,7 +234,7 @@ def _units(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The unit numbers that the accesses from ``begin`` to ``end`` touch, and how many each of them touches."""
     units, counts = np.empty(room, np.int64), np.zeros(end - begin, np.int64)
-    columns = accesses.buffer, accesses.extent, accesses.first, accesses.start, accesses.length
+    columns = accesses.buffer, accesses.range_set, accesses.set_offsets, accesses.range_start, accesses.range_nbytes
     filled = _expand(*columns, base, unit, begin, units, counts)
     return units[:filled], counts
 
@@ -273,9 +275,9 @@ class DataMovement(TracedMeter):
     title = "data movement distance"
     unit = "sqrt(lines)"
     kind = Kind.MODELLED
-    adds_up = True
+    additive = True
 
-    def __init__(self, granularity: int = LINE) -> None:
+    def __init__(self, granularity: int = CACHE_LINE) -> None:
         super().__init__()
         self.granularity = granularity
 
@@ -285,7 +287,7 @@ class DataMovement(TracedMeter):
             "granularity_bytes": self.granularity,
             "mean_stack_distance_bytes": stack.mean,
             "mean_time_distance_bytes": time.mean,
-            "bytes_accessed": stack.accesses * stack.unit,
-            "cold_bytes": (stack.cold_reads + stack.cold_writes) * stack.unit,
+            "bytes_accessed": stack.accesses * stack.unit_bytes,
+            "cold_bytes": (stack.cold_reads + stack.cold_writes) * stack.unit_bytes,
         }
         return self._make(stack.dmd, detail)

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sutrolib.meters.access.byte_ranges import ExtentTable, selected_ranges
-from sutrolib.meters.access.flops import operations
-from sutrolib.meters.access.operator_rules import Touched, rules_of, tensors
+from sutrolib.meters.access.byte_ranges import ByteRangeTable, selected_ranges
+from sutrolib.meters.access.flops import count_operations
+from sutrolib.meters.access.operator_rules import OperatorAccesses, iter_tensors, rules_for
 from sutrolib.meters.base import Meter, Reading
 
 READ, WRITE = 0, 1
@@ -47,13 +47,13 @@ class Accesses:
 
     write: np.ndarray
     buffer: np.ndarray
-    extent: np.ndarray
+    range_set: np.ndarray
     elements: np.ndarray
     nbytes: np.ndarray
-    first: np.ndarray
-    start: np.ndarray
-    length: np.ndarray
-    sizes: np.ndarray
+    set_offsets: np.ndarray
+    range_start: np.ndarray
+    range_nbytes: np.ndarray
+    buffer_nbytes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.write)
@@ -74,11 +74,11 @@ class TorchTrace(TorchDispatchMode):
         self.peak_bytes = 0
         self.derived: dict[Any, Any] = {}
         self._columns = tuple(array("q") for _ in range(5))
-        self._extents = ExtentTable()
+        self._extents = ByteRangeTable()
         self._ids: dict[int, int] = {}
         self._live_bytes = 0
 
-    def place(self, buffers: Mapping[str, Tensor]) -> None:
+    def load_inputs(self, buffers: Mapping[str, Tensor]) -> None:
         """Load named inputs before the program starts: each is written once, in the order given."""
         for label, tensor in buffers.items():
             self._record(WRITE, tensor, label, self._extents.of_view(tensor))
@@ -98,7 +98,7 @@ class TorchTrace(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        rules = rules_of(func)
+        rules = rules_for(func)
         if rules.decompose:
             with self:
                 return func.decompose(*args, **kwargs)
@@ -107,7 +107,7 @@ class TorchTrace(TorchDispatchMode):
         passes = rules.touched(args, kwargs)
         for tensor in (t for touched in passes for t, _ in (*touched.read, *touched.updated, *touched.overwritten)):
             _refuse_unusual(func, tensor)
-        selected = self._extents.add(selected_ranges(rules.name, args)) if rules.selects else None
+        selected = self._extents.add(selected_ranges(rules.name, args)) if rules.selects_elements else None
         result = func(*args, **kwargs)
         outputs = _new_tensors(func, result, passes)
         for entry, touched in enumerate(passes):
@@ -119,7 +119,7 @@ class TorchTrace(TorchDispatchMode):
         self._count(func, rules.name, args, kwargs, passes, outputs)
         return result
 
-    def _record_pass(self, name: str, touched: Touched, selected: tuple[int, int] | None) -> None:
+    def _record_pass(self, name: str, touched: OperatorAccesses, selected: tuple[int, int] | None) -> None:
         def extent(tensor: Tensor, first: bool) -> tuple[int, int]:
             return selected if first and selected else self._extents.of_view(tensor)
 
@@ -134,7 +134,7 @@ class TorchTrace(TorchDispatchMode):
         name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        passes: list[Touched],
+        passes: list[OperatorAccesses],
         outputs: list[Tensor],
     ) -> None:
         read = [t for touched in passes for t, _ in touched.read]
@@ -144,7 +144,7 @@ class TorchTrace(TorchDispatchMode):
         # Comparisons are done in the type that they compare, not in that of their result.
         done_in = next((t for t in (*read, *written) if t.is_floating_point()), (read or written)[0]).dtype
         key = (name, str(done_in).removeprefix("torch."))
-        self.operations[key] = self.operations.get(key, 0) + operations(func, args, kwargs, written or read)
+        self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
 
     def _record(self, direction: int, tensor: Tensor, label: str, extent: tuple[int, int]) -> None:
         number, nbytes = extent
@@ -178,14 +178,14 @@ class TorchTrace(TorchDispatchMode):
                 self._live_bytes -= self.buffers[number].nbytes
 
 
-def _new_tensors(func: Any, result: Any, passes: list[Touched]) -> list[Tensor]:
+def _new_tensors(func: Any, result: Any, passes: list[OperatorAccesses]) -> list[Tensor]:
     """The tensors of a result that do not share the storage of an argument."""
     known = {
         t.untyped_storage()._cdata
         for touched in passes
         for t, _ in (*touched.read, *touched.updated, *touched.overwritten)
     }
-    made = list(tensors(result))
+    made = list(iter_tensors(result))
     for tensor in made:
         _refuse_unusual(func, tensor)
     return [tensor for tensor in made if tensor.untyped_storage()._cdata not in known]
@@ -200,10 +200,10 @@ def _refuse_unusual(func: Any, tensor: Tensor) -> None:
 class TracedMeter(Meter):
     """A meter whose number is read off the access trace; several of them can share one trace.
 
-    ``adds_up`` says whether its number is a sum over the accesses, so that twice the updates make twice the number.
+    ``additive`` says whether its number is a sum over the accesses, so that twice the updates make twice the number.
     """
 
-    adds_up: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,8 +20,8 @@ from sutrolib.meters.base import Availability, JouleMeter, Kind, Reading
 from sutrolib.meters.lock import meter_lock
 
 JOULES_PER_KWH = 3.6e6
-PARTS = ("cpu", "ram", "gpu")
-SAMPLES = 4  # of the power model that a window spans at least
+COMPONENTS = ("cpu", "ram", "gpu")
+MIN_SAMPLES = 4  # of the power model that a window spans at least
 
 
 class CodeCarbon(JouleMeter):
@@ -43,7 +43,7 @@ class CodeCarbon(JouleMeter):
         if not 0.1 <= sampling <= 60:
             raise ValueError(f"sampling={sampling!r} s, accepted are 0.1 to 60")
         self.sampling, self.country = sampling, country
-        self.window = SAMPLES * sampling
+        self.window = MIN_SAMPLES * sampling
         self._tracker: Any = None
 
     @classmethod
@@ -56,7 +56,7 @@ class CodeCarbon(JouleMeter):
 
     def _open(self) -> None:
         _check_country(self.country)
-        self._idle = idle_watts(self.sampling)
+        self._idle = estimated_idle_watts(self.sampling)
         self._tracker = _start(self.sampling, self.country)
 
     def _close(self) -> Callable[[], Reading]:
@@ -74,8 +74,8 @@ class CodeCarbon(JouleMeter):
                 "runs": runs,
                 "window_s": data.duration,
                 "joules_by_part": {part: value / runs for part, value in _joules(data).items()},
-                "source_by_part": sources(tracker),
-                "watts_by_part": {part: getattr(data, f"{part}_power") for part in PARTS},
+                "source_by_part": power_sources(tracker),
+                "watts_by_part": {part: getattr(data, f"{part}_power") for part in COMPONENTS},
                 "idle_watts": self._idle,
                 # A difference of two estimates: below 0 where the work drew no more than sleep.
                 "joules_above_idle": (joules - sum(self._idle.values()) * data.duration) / runs,
@@ -86,7 +86,7 @@ class CodeCarbon(JouleMeter):
         )
 
 
-class RunningJoules:
+class CumulativeJoules:
     """The estimated joules of this machine since the block was entered, for whoever charges them as they go.
 
     The machine-wide lock is held: what another meter's work draws would be counted here as well. Work that is shorter
@@ -123,13 +123,13 @@ class RunningJoules:
 
 
 @functools.cache
-def idle_watts(sampling: float = 0.25) -> Mapping[str, float]:
+def estimated_idle_watts(sampling: float = 0.25) -> Mapping[str, float]:
     """Estimated watts of each part while this process sleeps, once a process: what else runs here is in it."""
     with meter_lock():
         _stop(_start(sampling, "USA"))  # the first tracker of a process looks for hardware on the window's time
         tracker = _start(sampling, "USA")  # the country is of no matter to watts
         try:
-            time.sleep(2 * SAMPLES * sampling)
+            time.sleep(2 * MIN_SAMPLES * sampling)
         finally:
             data = _stop(tracker)
     return {part: joules / data.duration for part, joules in _joules(data).items()}
@@ -164,11 +164,11 @@ def _stop(tracker: Any) -> Any:
     with _silence():
         tracker.stop()
         for sampler in samplers:
-            end(sampler)
+            stop_scheduler(sampler)
     return tracker.final_emissions_data
 
 
-def end(sampler: Any) -> None:
+def stop_scheduler(sampler: Any) -> None:
     """Stop a PeriodicScheduler of CodeCarbon until it stays so.
 
     Its timer starts a successor when it fires, even where stop() came in between, and then samples for ever.
@@ -182,16 +182,16 @@ def end(sampler: Any) -> None:
 
 
 def _joules(data: Any) -> dict[str, float]:
-    return {part: getattr(data, f"{part}_energy") * JOULES_PER_KWH for part in PARTS}
+    return {part: getattr(data, f"{part}_energy") * JOULES_PER_KWH for part in COMPONENTS}
 
 
-def sources(tracker: Any) -> dict[str, str]:
+def power_sources(tracker: Any) -> dict[str, str]:
     """What stands behind each part. No public attribute of CodeCarbon names it; _hardware is what it reads."""
     from codecarbon.external.hardware import CPU, GPU
     from codecarbon.external.ram import RAM
 
     processor = {"cpu_load": "load x TDP", "constant": "constant", "intel_rapl": "RAPL"}
-    found = dict.fromkeys(PARTS, "none")
+    found = dict.fromkeys(COMPONENTS, "none")
     for part in tracker._hardware:
         match part:
             case CPU():

@@ -35,7 +35,7 @@ class LapClock(WallTime):
         return len(self._times) >= self.runs and time.perf_counter() - self._began >= self.window
 
 
-class Together:
+class CombinedMeter:
     """A clock and several joule meters whose windows are open at once.
 
     ``meters`` are those of the given ones that work here; ``missing`` says of the others, and of what had no reading in
@@ -52,7 +52,7 @@ class Together:
         self.readings: list[Reading] = []
         self.missing: dict[str, str] = {}
 
-    def weigh(self, work: Callable[[], T]) -> T:
+    def measure(self, work: Callable[[], T]) -> T:
         """Run ``work`` until all windows are full, keep the readings of one run, and return the last result."""
         self._prepare()
         self.readings, self.missing = [], dict(self._absent)

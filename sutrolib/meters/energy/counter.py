@@ -14,7 +14,7 @@ MAX_WATTS = 1000.0  # no single counter here stands for more: it says how soon o
 
 
 @dataclass(frozen=True)
-class Counter:
+class EnergyCounter:
     """One energy counter; ``read`` gives joules since some moment in the past, and may raise NoReading."""
 
     label: str
@@ -23,13 +23,13 @@ class Counter:
     wraps_at: float | None = None  # joules, at which it starts again at 0; None where it never does in practice
 
 
-class Tally:
+class EnergyAccumulator:
     """Joules of each counter from entry on. A thread reads every counter that wraps at least twice before it can.
 
     On exit, by an error too, the thread has ended.
     """
 
-    def __init__(self, counters: Sequence[Counter]) -> None:
+    def __init__(self, counters: Sequence[EnergyCounter]) -> None:
         self._counters = tuple(counters)
         self._guard = threading.Lock()
         self._ended = threading.Event()

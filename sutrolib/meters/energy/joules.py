@@ -18,19 +18,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sutrolib.meters.base import Availability, JouleMeter, Kind, NoReading, Reading
-from sutrolib.meters.energy.counter import Counter, Tally
+from sutrolib.meters.energy.counter import EnergyAccumulator, EnergyCounter
 from sutrolib.meters.energy.nvml import nvml_counters
 from sutrolib.meters.energy.rapl import POWERCAP, rapl_counters
 from sutrolib.meters.lock import meter_lock
 
 
 @contextmanager
-def power_counters(root: Path = POWERCAP) -> Iterator[tuple[list[Counter], dict[str, str]]]:
+def energy_counters(root: Path = POWERCAP) -> Iterator[tuple[list[EnergyCounter], dict[str, str]]]:
     """Every power counter of this machine while the block lasts, and why what is not covered has none.
 
     Raises NoReading where there is no counter at all.
     """
-    found: list[Counter] = []
+    found: list[EnergyCounter] = []
     missing: dict[str, str] = {}
     with ExitStack() as stack:
         for part, counters in (
@@ -47,12 +47,12 @@ def power_counters(root: Path = POWERCAP) -> Iterator[tuple[list[Counter], dict[
 
 
 @functools.cache
-def idle_watts(seconds: float, root: Path = POWERCAP) -> dict[str, float]:
+def measured_idle_watts(seconds: float, root: Path = POWERCAP) -> dict[str, float]:
     """Measured watts by counter while this process sleeps, once a process: what else runs here is in it.
 
     Raises NoReading where there is no counter.
     """
-    with meter_lock(), power_counters(root) as (counters, _), Tally(counters) as tally:
+    with meter_lock(), energy_counters(root) as (counters, _), EnergyAccumulator(counters) as tally:
         began = time.perf_counter()
         time.sleep(max([seconds, *(counter.window_s for counter in counters)]))
         joules, taken = tally.read(), time.perf_counter() - began
@@ -80,18 +80,18 @@ class Joules(JouleMeter):
     @classmethod
     def available(cls) -> Availability:
         try:
-            with power_counters() as (counters, missing):
+            with energy_counters() as (counters, missing):
                 covered = ", ".join(counter.label for counter in counters)
         except NoReading as error:
             return Availability(False, str(error))
         return Availability(True, "; ".join([f"counters of {covered}", *missing.values()]))
 
     def _open(self) -> None:
-        self._idle = idle_watts(self.idle_s, self.root) if self.idle_s else None
+        self._idle = measured_idle_watts(self.idle_s, self.root) if self.idle_s else None
         with ExitStack() as stack:
-            counters, self._missing = stack.enter_context(power_counters(self.root))
+            counters, self._missing = stack.enter_context(energy_counters(self.root))
             self.window = max(counter.window_s for counter in counters)
-            self._tally = stack.enter_context(Tally(counters))
+            self._tally = stack.enter_context(EnergyAccumulator(counters))
             self._stack = stack.pop_all()  # closed with the window; here already, had any of it failed
 
     def _close(self) -> Callable[[], Reading]:

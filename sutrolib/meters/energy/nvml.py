@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from sutrolib.meters.base import NoReading
-from sutrolib.meters.energy.counter import Counter
+from sutrolib.meters.energy.counter import EnergyCounter
 
 WINDOW_S = 2.0  # at least twenty updates of the counter
 NAME_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE of nvml.h
 
 
 @contextmanager
-def nvml_counters() -> Iterator[list[Counter]]:
+def nvml_counters() -> Iterator[list[EnergyCounter]]:
     """The counters of every card of this machine, while the block lasts. Raises NoReading that says what is missing."""
     try:
         library = _library()
@@ -51,7 +51,7 @@ def _call(library: Any, function: str, *arguments: Any) -> None:
         raise OSError(library.nvmlErrorString(status).decode())
 
 
-def _counters(library: Any) -> list[Counter]:
+def _counters(library: Any) -> list[EnergyCounter]:
     found, refused = [], []
     cards = ctypes.c_uint()
     try:
@@ -72,12 +72,12 @@ def _counters(library: Any) -> list[Counter]:
     return found
 
 
-def _counter(library: Any, index: int) -> Counter:
+def _counter(library: Any, index: int) -> EnergyCounter:
     handle, name = ctypes.c_void_p(), ctypes.create_string_buffer(NAME_BYTES)
     _call(library, "nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
     _call(library, "nvmlDeviceGetName", handle, name, ctypes.c_uint(NAME_BYTES))
     _joules(library, handle)  # a card without a counter is refused here
-    return Counter(f"gpu {index} ({name.value.decode()})", _reader(library, handle), WINDOW_S)
+    return EnergyCounter(f"gpu {index} ({name.value.decode()})", _reader(library, handle), WINDOW_S)
 
 
 def _reader(library: Any, handle: ctypes.c_void_p) -> Callable[[], float]:

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sutrolib.meters.base import NoReading
-from sutrolib.meters.energy.counter import Counter
+from sutrolib.meters.energy.counter import EnergyCounter
 
 POWERCAP = Path("/sys/class/powercap")
 WINDOW_S = 0.1  # a hundred updates, so that where an update falls is about 1 % of the window
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
 
 
-def rapl_counters(root: Path = POWERCAP) -> list[Counter]:
+def rapl_counters(root: Path = POWERCAP) -> list[EnergyCounter]:
     """The counters of this machine's packages and memory. Raises NoReading that says what is missing.
 
     Where a file may not be read, the message holds the command that grants it.
@@ -36,11 +36,11 @@ def rapl_counters(root: Path = POWERCAP) -> list[Counter]:
     return [_counter(path, _label(path, zones)) for path in chosen]
 
 
-def _counter(path: Path, label: str) -> Counter:
+def _counter(path: Path, label: str) -> EnergyCounter:
     limit = _microjoules(path / "max_energy_range_uj")
     if limit <= 0:
         raise NoReading(f"RAPL: {path / 'max_energy_range_uj'} holds {limit}, accepted are numbers above 0")
-    return Counter(label, lambda: _microjoules(path / "energy_uj") / 1e6, WINDOW_S, limit / 1e6)
+    return EnergyCounter(label, lambda: _microjoules(path / "energy_uj") / 1e6, WINDOW_S, limit / 1e6)
 
 
 def _label(path: Path, zones: dict[Path, str]) -> str:

@@ -27,7 +27,7 @@ _LONGEST_SHAPE = 4
 _STORES = frozenset(("STORE_SUBSCR", "STORE_SLICE"))
 
 
-class Escape(ValueError):
+class UntraceableOperation(ValueError):
     """A value would leave the stack without being seen; the message says how, and what is accepted."""
 
 
@@ -87,7 +87,7 @@ def _check_code(code: CodeType, known: dict[str, Any]) -> None:
         line = _line_of(instruction) or line
         what = _refusal(instructions, index, known)
         if what:
-            raise Escape(f"{code.co_name}, line {line}: {what}")
+            raise UntraceableOperation(f"{code.co_name}, line {line}: {what}")
 
 
 def _line_of(instruction: dis.Instruction) -> int | None:

@@ -14,7 +14,7 @@ The program is recorded once and priced afterwards, when the last use of every v
 ``repr``). What comes out is a plain number, and free from there on;
 * traced, with a result on the stack: ``round``, ``math.floor``, ``math.ceil``, ``math.trunc``;
 * traced: an instruction that raises has read its inputs;
-* refused with :class:`Escape`: see ``bytecode_check``, NumPy arrays of plain numbers that meet tracked
+* refused with :class:`UntraceableOperation`: see ``bytecode_check``, NumPy arrays of plain numbers that meet tracked
 values or take one in, and copies by ``copy.deepcopy`` or ``pickle``. A ``try`` in the function does not swallow a
 refusal.
 """
@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from sutrolib.meters.access.lru_stack import instruction_depths
-from sutrolib.meters.access.reuse_distance import root_sum
+from sutrolib.meters.access.reuse_distance import sum_ceil_sqrt
 from sutrolib.meters.base import NoReading
-from sutrolib.meters.programs.bytecode_check import Escape, check_function
-from sutrolib.meters.programs.tracked_values import NUMBERS, Scalar, Tape, TrackedArray
+from sutrolib.meters.programs.bytecode_check import UntraceableOperation, check_function
+from sutrolib.meters.programs.tracked_values import NUMBER_TYPES, Scalar, Tape, TrackedArray
 
 
 class _Arguments:
@@ -45,7 +45,7 @@ class _Arguments:
         self.tracked = tracked[::-1]
 
     def _track(self, value: Any) -> Any:
-        if isinstance(value, NUMBERS):
+        if isinstance(value, NUMBER_TYPES):
             return self.tape.load(value)
         if isinstance(value, list | tuple | dict | np.ndarray):
             if id(value) not in self._known:
@@ -147,7 +147,7 @@ def bytedmd(func: Callable[..., Any], args: Sequence[Any], bytes_per_element: in
         raise NoReading("ByteDMD: the function reads none of its arguments")
     size = bytes_per_element
     pairs = zip(depths.tolist(), counts.tolist(), strict=True)
-    return sum(count * (root_sum(depth * size) - root_sum((depth - 1) * size)) for depth, count in pairs)
+    return sum(count * (sum_ceil_sqrt(depth * size) - sum_ceil_sqrt((depth - 1) * size)) for depth, count in pairs)
 
 
 def _trace(func: Callable[..., Any], args: Sequence[Any]) -> tuple[np.ndarray, Any]:
@@ -158,7 +158,7 @@ def _trace(func: Callable[..., Any], args: Sequence[Any]) -> tuple[np.ndarray, A
         result = func(*arguments.tracked)
     finally:
         if tape.refusals:
-            raise Escape(tape.refusals[0])
+            raise UntraceableOperation(tape.refusals[0])
     kept = [*_scalars(result), *arguments.write_back()]
     return _depths(tape, arguments.loaded, [scalar._number for scalar in kept]), _plain(result)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sutrolib.meters.programs.bytecode_check import Escape, stores_item
+from sutrolib.meters.programs.bytecode_check import UntraceableOperation, stores_item
 
-NUMBERS = (int, float, complex, np.number, np.bool_)  # bool is an int
+NUMBER_TYPES = (int, float, complex, np.number, np.bool_)  # bool is an int
 
 
 class Tape:
@@ -49,10 +49,10 @@ class Tape:
         self.values += 1
         return Scalar(self, self.values - 1, value)
 
-    def refuse(self, what: str) -> Escape:
+    def refuse(self, what: str) -> UntraceableOperation:
         """Note a refusal, and return the error to raise."""
         self.refusals.append(what)
-        return Escape(what)
+        return UntraceableOperation(what)
 
 
 def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callable[[Scalar, Any], Any]:
@@ -66,7 +66,7 @@ def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callab
             tape.value.append(self._number)
             tape.instruction.append(now)
             tape.value.append(other._number)
-        elif isinstance(other, NUMBERS):
+        elif isinstance(other, NUMBER_TYPES):
             plain = other
             tape.instructions = now = tape.instructions + 1
             tape.instruction.append(now)
@@ -85,7 +85,7 @@ def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callab
 
 def _divmod(swapped: bool) -> Callable[[Scalar, Any], Any]:
     def operation(self: Scalar, other: Any) -> Any:
-        if not isinstance(other, (Scalar, *NUMBERS)):
+        if not isinstance(other, (Scalar, *NUMBER_TYPES)):
             return self._meet(other, operation)
         self._tape.read(*(x for x in (self, other) if isinstance(x, Scalar)))
         plain = other._value if isinstance(other, Scalar) else other

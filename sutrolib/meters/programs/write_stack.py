@@ -11,7 +11,7 @@ An *element* is one number of at most 64 bits. The program is a Python function 
 * an operator (arithmetic, bitwise, comparison) reads its one or two operands, a repeated one twice, all against the
   stack as it is before; its result is a new element on top. Constants and plain numbers are free;
 * an augmented assignment (``a ^= b``, ``cells[i] += b``) overwrites: it reads both operands, and the result is the
-  element of ``a``, moved to the top. What ``a`` held is gone: reading it under another name raises :class:`Escape`;
+  element of ``a``, moved to the top. What ``a`` held is gone: reading it under another name raises :class:`UntraceableOperation`;
 * nothing else removes an element: a dead one keeps its place, and pushes down what is below it, until overwritten;
 * giving a value a name or a place in a list is free and moves nothing. ``+a`` is a copy: a read, and a new element;
 * a decision (``bool``: ``if``, ``while``, ``and``, ``not``, ``in``) reads its element.
@@ -44,8 +44,8 @@ import numpy as np
 
 from sutrolib.meters.access.lru_stack import write_moved_depths
 from sutrolib.meters.base import Kind, NoReading, ProgramMeter
-from sutrolib.meters.programs.bytecode_check import Escape, check_function
-from sutrolib.meters.programs.tracked_values import NUMBERS
+from sutrolib.meters.programs.bytecode_check import UntraceableOperation, check_function
+from sutrolib.meters.programs.tracked_values import NUMBER_TYPES
 
 WORD_BITS = 64
 _SHAPE = 4  # numbers in a tuple that are not data, as in sutrolib.meters.programs.bytecode_check
@@ -61,17 +61,17 @@ class _Tape:
         self.elements = self.decisions = self.taken = 0
         self.refusals: list[str] = []
 
-    def new(self, value: Any) -> Cell:
+    def new(self, value: Any) -> TrackedElement:
         """A new element, on top."""
         number = self.elements
         self.elements = number + 1
         self.event.append(2 * number + 1)
-        return Cell(self, number, value)
+        return TrackedElement(self, number, value)
 
-    def refuse(self, what: str) -> Escape:
+    def refuse(self, what: str) -> UntraceableOperation:
         """Note a refusal, so that a ``try`` in the program does not swallow it, and return the error to raise."""
         self.refusals.append(what)
-        return Escape(what)
+        return UntraceableOperation(what)
 
 
 def _fits(tape: _Tape, value: Any) -> Any:
@@ -89,24 +89,26 @@ def _result(tape: _Tape, compute: Callable[..., Any], *operands: Any) -> Any:
     return _fits(tape, value)
 
 
-def _operands(cell: Cell, other: Any) -> Any:
+def _operands(cell: TrackedElement, other: Any) -> Any:
     """Record the reads of an operator's operands; return the other one as a plain number, or NotImplemented."""
-    if cell._overwritten or (type(other) is Cell and other._overwritten):
+    if cell._overwritten or (type(other) is TrackedElement and other._overwritten):
         raise cell._tape.refuse("a value that an augmented assignment has overwritten is read")
-    if type(other) is Cell:
+    if type(other) is TrackedElement:
         cell._tape.event.append(2 * cell._number)
         cell._tape.event.append(2 * other._number)
         return other._value
     if isinstance(other, np.ndarray):
         raise cell._tape.refuse("a NumPy array meets a tracked value; accepted are lists that are passed")
-    if not isinstance(other, NUMBERS):
+    if not isinstance(other, NUMBER_TYPES):
         return NotImplemented
     cell._tape.event.append(2 * cell._number)
     return other
 
 
-def _binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool = False) -> Callable[[Cell, Any], Any]:
-    def operation(self: Cell, other: Any) -> Any:
+def _binary(
+    compute: Callable[..., Any], swapped: bool = False, in_place: bool = False
+) -> Callable[[TrackedElement, Any], Any]:
+    def operation(self: TrackedElement, other: Any) -> Any:
         plain = _operands(self, other)
         if plain is NotImplemented:
             return NotImplemented
@@ -116,13 +118,13 @@ def _binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool =
             return tape.new(result)
         self._overwritten = True
         tape.event.append(2 * self._number + 1)
-        return Cell(tape, self._number, result)
+        return TrackedElement(tape, self._number, result)
 
     return operation
 
 
-def _unary(compute: Callable[[Any], Any]) -> Callable[[Cell], Cell]:
-    def operation(self: Cell) -> Cell:
+def _unary(compute: Callable[[Any], Any]) -> Callable[[TrackedElement], TrackedElement]:
+    def operation(self: TrackedElement) -> TrackedElement:
         _operands(self, 0)
         return self._tape.new(_result(self._tape, compute, self._value))
 
@@ -130,13 +132,13 @@ def _unary(compute: Callable[[Any], Any]) -> Callable[[Cell], Cell]:
 
 
 def _refused(what: str) -> Callable[..., Any]:
-    def operation(self: Cell, *_: Any) -> Any:
+    def operation(self: TrackedElement, *_: Any) -> Any:
         raise self._tape.refuse(f"{what} of a tracked value; accepted are operators and decisions")
 
     return operation
 
 
-class Cell:
+class TrackedElement:
     """An element of the stack: a number with the operators of a number, and nothing else."""
 
     __slots__ = ("_number", "_overwritten", "_tape", "_value")
@@ -166,23 +168,23 @@ class Cell:
 
 for _name in "add sub mul truediv floordiv mod pow lshift rshift and or xor".split():
     _compute = getattr(operator, f"__{_name}__")
-    setattr(Cell, f"__{_name}__", _binary(_compute))
-    setattr(Cell, f"__r{_name}__", _binary(_compute, True))
-    setattr(Cell, f"__i{_name}__", _binary(_compute, in_place=True))
+    setattr(TrackedElement, f"__{_name}__", _binary(_compute))
+    setattr(TrackedElement, f"__r{_name}__", _binary(_compute, True))
+    setattr(TrackedElement, f"__i{_name}__", _binary(_compute, in_place=True))
 
 
 def _load(tape: _Tape, value: Any) -> Any:
     """A passed value with elements in place of its numbers. TypeError for what is neither a number nor a list."""
     if isinstance(value, list | tuple):
         return [_load(tape, item) for item in value]
-    if isinstance(value, NUMBERS) and not isinstance(value, complex):
+    if isinstance(value, NUMBER_TYPES) and not isinstance(value, complex):
         return tape.new(_fits(tape, value))
     raise TypeError(f"a program is given {type(value).__name__}, accepted are numbers and nested lists of numbers")
 
 
 def _plain(value: Any) -> Any:
     """A result without its tracking."""
-    if type(value) is Cell:
+    if type(value) is TrackedElement:
         return value._value
     return type(value)(_plain(item) for item in value) if type(value) in (list, tuple) else value
 
@@ -197,9 +199,11 @@ def _check_program(program: Any) -> None:
     at_hand += [*(function.__kwdefaults__ or {}).values(), *map(function.__globals__.get, function.__code__.co_names)]
     for value in at_hand:
         array_like = hasattr(value, "__array__") and not callable(value)
-        long = isinstance(value, tuple) and sum(isinstance(item, NUMBERS) for item in value) > _SHAPE
+        long = isinstance(value, tuple) and sum(isinstance(item, NUMBER_TYPES) for item in value) > _SHAPE
         if long or array_like or isinstance(value, list | dict | set | bytes):
-            raise Escape(f"{function.__name__}: data at hand that is not passed; accepted is to pass it as an argument")
+            raise UntraceableOperation(
+                f"{function.__name__}: data at hand that is not passed; accepted is to pass it as an argument"
+            )
 
 
 def traced_run(program: Callable[..., Any], arguments: Sequence[Any]) -> tuple[np.ndarray, Any, dict[str, Any]]:
@@ -215,7 +219,7 @@ def traced_run(program: Callable[..., Any], arguments: Sequence[Any]) -> tuple[n
         result = program(*tracked)
     finally:
         if tape.refusals:
-            raise Escape(tape.refusals[0])
+            raise UntraceableOperation(tape.refusals[0])
     logs = (math.lgamma(count + 1) for count in (tape.decisions, tape.taken, tape.decisions - tape.taken))
     depths = write_moved_depths(np.array(tape.event, dtype=np.int64), tape.elements)
     control_bits = max(0.0, functools.reduce(operator.sub, logs) / math.log(2))
@@ -234,7 +238,7 @@ class WriteStackMovement(ProgramMeter):
     title = "data movement where only writes move"
     unit = "sqrt(elements)"
     kind = Kind.MODELLED
-    adds_up = True
+    additive = True
 
     def __init__(self, control_bits: float | None = None) -> None:
         super().__init__()
@@ -265,7 +269,9 @@ class WriteStackMovement(ProgramMeter):
         depths, result, detail = traced_run(program, arguments)
         if self.control_bits is not None and detail["control_bits"] > self.control_bits:
             bits, count = detail["control_bits"], detail["decisions"]
-            raise Escape(f"{bits:.0f} bits leave the stack by {count} decisions; accepted are {self.control_bits:g}")
+            raise UntraceableOperation(
+                f"{bits:.0f} bits leave the stack by {count} decisions; accepted are {self.control_bits:g}"
+            )
         self._price += float(np.sqrt(depths).sum())
         self._detail = {key: self._detail.get(key, 0) + value for key, value in detail.items()}
         return result

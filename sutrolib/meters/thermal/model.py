@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sutrolib.core.types import check_fields
-from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, Scale, check_rounds, check_scale
+from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, ReadingScale, check_reading_scale, check_rounds
 
 Z = 3.24  # 1.96 + 1.28: a two-sided test at 5 % that finds the difference in 9 of 10 experiments
 
@@ -48,7 +48,7 @@ class ThermalModel:
         _check_amount("seconds", seconds, "s", math.inf)
         return -power_w * self.resistance * math.expm1(-seconds / self.time_constant)
 
-    def cooling(self, rise: float, seconds: float) -> float:
+    def remaining_rise(self, rise: float, seconds: float) -> float:
         """What is left, in kelvins, of a ``rise`` (K) after ``seconds`` of rest: rise exp(-t / RC)."""
         _check_amount("rise", rise, "K")
         _check_amount("seconds", seconds, "s", math.inf)
@@ -59,7 +59,7 @@ class ThermalModel:
         _check_amount("rise", rise, "K")
         return self.time_constant * math.log(max(rise / self.noise, 1.0))
 
-    def threshold(self, rounds: int, scale: Scale = "celsius") -> float:
+    def detectable_difference(self, rounds: int, scale: ReadingScale = "celsius") -> float:
         """The least difference of two rises, in kelvins, that tells them apart.
 
         A hand tells ``touch``, however many rounds there are. A thermometer tells Z standard errors of the mean
@@ -67,15 +67,15 @@ class ThermalModel:
         with few of them Student's t asks for more.
         """
         check_rounds(rounds)
-        check_scale(scale)
+        check_reading_scale(scale)
         return self.touch if scale == "touch" else Z * 2 * self.noise / math.sqrt(rounds)
 
-    def seconds_to_tell(self, power_a: float, power_b: float, rounds: int, scale: Scale = "celsius") -> float:
-        """How long each run must last for the rises at two powers (W above idle) to differ by :meth:`threshold`.
+    def run_seconds_needed(self, power_a: float, power_b: float, rounds: int, scale: ReadingScale = "celsius") -> float:
+        """How long each run must last for the rises at two powers (W above idle) to differ by :meth:`detectable_difference`.
 
         Raises ValueError where no time is long enough, as the steady states are too close to each other.
         """
-        least = self.threshold(rounds, scale)
+        least = self.detectable_difference(rounds, scale)
         steady = abs(self.rise(power_a, math.inf) - self.rise(power_b, math.inf))
         if steady <= least:
             raise ValueError(
@@ -85,7 +85,7 @@ class ThermalModel:
         return -self.time_constant * math.log1p(-least / steady)
 
 
-def rehearse(
+def simulate_readings(
     plan: Plan, model: ThermalModel, watts: Mapping[Arm, float], seed: int, room: float = 25.0
 ) -> list[Observation]:
     """What the model would read, in deg C, with A and B at ``watts`` above idle and Gaussian noise: modelled.
@@ -97,9 +97,9 @@ def rehearse(
     observations = []
     above = 0.0
     for (number, slot), arm in plan.reveal().items():
-        above = model.cooling(above, plan.rest_s)
+        above = model.remaining_rise(above, plan.rest_s)
         before = room + above + model.noise * float(rng.standard_normal())
-        above = model.cooling(above, plan.run_s) + model.rise(watts[arm], plan.run_s)
+        above = model.remaining_rise(above, plan.run_s) + model.rise(watts[arm], plan.run_s)
         after = room + above + model.noise * float(rng.standard_normal())
         observations.append(Observation(number, slot, before, after))
     return observations

@@ -26,9 +26,9 @@ from sutrolib.meters.base import Kind, NoReading, Reading
 
 Arm: TypeAlias = Literal["A", "B"]
 Slot: TypeAlias = Literal["first", "second"]
-Scale: TypeAlias = Literal["celsius", "touch"]
+ReadingScale: TypeAlias = Literal["celsius", "touch"]
 
-COLDEST, HOTTEST = -20.0, 150.0  # deg C: what is outside is a slip of the pen or a broken sensor
+MIN_CELSIUS, MAX_CELSIUS = -20.0, 150.0  # deg C: what is outside is a slip of the pen or a broken sensor
 TOUCH_SCORES = range(1, 6)
 MIN_ROUNDS = 3
 MAX_ROUNDS = 1000
@@ -85,10 +85,10 @@ def check_rounds(rounds: int, name: str = "rounds") -> None:
         raise ValueError(f"{name}={rounds!r}, accepted are whole numbers from 1 to {MAX_ROUNDS}")
 
 
-def check_scale(scale: str) -> None:
+def check_reading_scale(scale: str) -> None:
     """Raise ValueError unless ``scale`` is one of Scale."""
-    if scale not in get_args(Scale):
-        raise ValueError(f"scale={scale!r}, accepted are {', '.join(get_args(Scale))}")
+    if scale not in get_args(ReadingScale):
+        raise ValueError(f"scale={scale!r}, accepted are {', '.join(get_args(ReadingScale))}")
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ class Observation:
     slot: Slot
     before: float
     after: float
-    scale: Scale = "celsius"
+    scale: ReadingScale = "celsius"
 
     def __post_init__(self) -> None:
         check_rounds(self.round, "round")
         if self.slot not in get_args(Slot):
             raise ValueError(f"slot={self.slot!r}, accepted are {', '.join(get_args(Slot))}")
-        check_scale(self.scale)
-        check_fields(self, dict.fromkeys(("before", "after"), (COLDEST, HOTTEST)))
+        check_reading_scale(self.scale)
+        check_fields(self, dict.fromkeys(("before", "after"), (MIN_CELSIUS, MAX_CELSIUS)))
         for name in ("before", "after"):
             value = getattr(self, name)
             if self.scale == "touch" and value not in TOUCH_SCORES:
@@ -127,12 +127,12 @@ def next_run(plan: Plan, observations: Iterable[Observation]) -> tuple[int, Slot
     return next((key for key in plan.reveal() if key not in done), None)
 
 
-def parse_readings(plan: Plan, text: str, scale: Scale = "celsius") -> list[Observation]:
+def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> list[Observation]:
     """Observations from text such as "30.1 35.2; 30.3 33.0": before and after each run, in the order of time.
 
     A run that was not read is a ``-``; runs at the end may be left out. Raises ValueError that names the run.
     """
-    check_scale(scale)
+    check_reading_scale(scale)
     parts = [part.strip() for part in text.strip().removesuffix(";").split(";")] if text.strip() else []
     if len(parts) > 2 * plan.rounds:
         raise ValueError(f"{len(parts)} runs in readings={text!r}, accepted are up to {2 * plan.rounds}, as planned")
@@ -153,7 +153,7 @@ def parse_readings(plan: Plan, text: str, scale: Scale = "celsius") -> list[Obse
     return observations
 
 
-def write_readings(plan: Plan, observations: Iterable[Observation]) -> str:
+def format_readings(plan: Plan, observations: Iterable[Observation]) -> str:
     """The text that :func:`parse_readings` reads these observations from; what is beyond 0.001 is rounded off."""
     found = {(o.round, o.slot): f"{round(o.before, 3):g} {round(o.after, 3):g}" for o in observations}
     parts = [found.get(key, SKIPPED) for key in plan.reveal()]
@@ -163,7 +163,7 @@ def write_readings(plan: Plan, observations: Iterable[Observation]) -> str:
 
 
 @dataclass(frozen=True)
-class Rises:
+class RoundRises:
     """By how much A and B warmed the device in one round: kelvins, or steps of the touch score."""
 
     round: int
@@ -175,8 +175,8 @@ class Rises:
 class HeatVerdict:
     """What the complete rounds say of A against B; intervals are of 95 %."""
 
-    scale: Scale
-    rises: tuple[Rises, ...]
+    scale: ReadingScale
+    rises: tuple[RoundRises, ...]
     incomplete: int  # rounds of the plan without both observations: left out
     p_value: float  # two-sided sign test, rounds without a difference left out
     difference: Interval | None  # rise of A minus rise of B, in kelvins
@@ -238,13 +238,13 @@ class HeatVerdict:
         return Reading("heat-ratio", self.ratio.value, "ratio", Kind.MEASURED, detail)
 
 
-def judge(plan: Plan, observations: Iterable[Observation], scale: Scale = "celsius") -> HeatVerdict:
+def heat_verdict(plan: Plan, observations: Iterable[Observation], scale: ReadingScale = "celsius") -> HeatVerdict:
     """Compare A with B over the rounds of ``plan`` in which both runs were observed.
 
     Raises ValueError for an observation of a round that the plan has not, of a run observed before, or on another
     scale, and NoReading where no round is complete.
     """
-    check_scale(scale)
+    check_reading_scale(scale)
     rises = _rises(plan, observations, scale)
     if not rises:
         raise NoReading(f"heat: nothing was measured, as none of {plan.rounds} rounds holds both of its runs")
@@ -265,7 +265,7 @@ def judge(plan: Plan, observations: Iterable[Observation], scale: Scale = "celsi
     return HeatVerdict(scale, rises, plan.rounds - len(rises), sign_test(a - b), difference, ratio, missing)
 
 
-def _rises(plan: Plan, observations: Iterable[Observation], scale: Scale) -> tuple[Rises, ...]:
+def _rises(plan: Plan, observations: Iterable[Observation], scale: ReadingScale) -> tuple[RoundRises, ...]:
     arms = plan.reveal()
     found: dict[tuple[int, Arm], float] = {}
     for o in observations:
@@ -278,4 +278,4 @@ def _rises(plan: Plan, observations: Iterable[Observation], scale: Scale) -> tup
             raise ValueError(f"round {o.round}, {o.slot} run: observed more than once, accepted is one observation")
         found[key] = o.rise
     numbers = [n for n in range(1, plan.rounds + 1) if (n, "A") in found and (n, "B") in found]
-    return tuple(Rises(n, found[n, "A"], found[n, "B"]) for n in numbers)
+    return tuple(RoundRises(n, found[n, "A"], found[n, "B"]) for n in numbers)

@@ -16,12 +16,12 @@ from typing import get_args
 from sutrolib.core.types import check_fields
 from sutrolib.meters.base import Availability, NoReading
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.protocol import COLDEST, HOTTEST, Arm, Observation, Plan
+from sutrolib.meters.thermal.protocol import MAX_CELSIUS, MIN_CELSIUS, Arm, Observation, Plan
 
-OVERRUN = 0.05  # the share of a run by which its last call may end too late; rises compare over equal times only
+MAX_OVERRUN = 0.05  # the share of a run by which its last call may end too late; rises compare over equal times only
 
 # Chips and labels as in psutil.sensors_temperatures(), the whole processor before the rest of the machine.
-SENSORS = (
+PREFERRED_SENSORS = (
     ("coretemp", "Package id 0"),  # Intel
     ("k10temp", "Tdie"),  # AMD; Tctl may hold an offset, which a rise does not
     ("zenpower", "Tdie"),
@@ -47,19 +47,21 @@ class Sensor:
         value = _temperatures().get((self.chip, self.label))
         if value is None:
             raise NoReading(f"heat: sensor {self} is gone")
-        if not COLDEST <= value <= HOTTEST:
-            raise NoReading(f"heat: sensor {self} reads {value:g} deg C, accepted are {COLDEST:g} to {HOTTEST:g}")
+        if not MIN_CELSIUS <= value <= MAX_CELSIUS:
+            raise NoReading(
+                f"heat: sensor {self} reads {value:g} deg C, accepted are {MIN_CELSIUS:g} to {MAX_CELSIUS:g}"
+            )
         return value
 
 
-def find_sensor(preferred: Sequence[tuple[str, str]] = SENSORS) -> Sensor:
+def find_sensor(preferred: Sequence[tuple[str, str]] = PREFERRED_SENSORS) -> Sensor:
     """The first of the ``preferred`` (chip, label) that this machine has and that reads sense.
 
     Raises NoReading that lists the sensors there are.
     """
     found = _temperatures()
     for chip, label in preferred:
-        if COLDEST <= found.get((chip, label), HOTTEST + 1) <= HOTTEST:
+        if MIN_CELSIUS <= found.get((chip, label), MAX_CELSIUS + 1) <= MAX_CELSIUS:
             return Sensor(chip, label)
     there = ", ".join(f"{Sensor(*key)} ({value:g} deg C)" for key, value in found.items())
     raise NoReading(f"heat: no temperature sensor of a processor or its board; this machine shows {there or 'none'}")
@@ -74,7 +76,7 @@ def available() -> Availability:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadResult:
     """How one run went: its calls, the seconds that they took, and the seconds that they were to take."""
 
     calls: int
@@ -84,7 +86,7 @@ class Load:
     @property
     def fault(self) -> str:
         """Why this run does not compare with the others; empty where it does."""
-        if self.seconds <= self.planned_s * (1 + OVERRUN):
+        if self.seconds <= self.planned_s * (1 + MAX_OVERRUN):
             return ""
         return f"ended {self.seconds - self.planned_s:.3g} s too late for a run of {self.planned_s:.3g} s"
 
@@ -95,7 +97,7 @@ def run_load(
     period_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Load:
+) -> LoadResult:
     """Call ``work`` for ``run_s`` seconds under the machine-wide lock: again and again, or once every ``period_s``.
 
     With a period the number of calls is fixed, and the time is that of whole periods. A run that is late beyond OVERRUN
@@ -111,15 +113,15 @@ def run_load(
         while calls < limit if limit is not None else clock() - began < planned:
             work()
             calls += 1
-            if clock() - began > planned * (1 + OVERRUN):
+            if clock() - began > planned * (1 + MAX_OVERRUN):
                 break
             if period_s is not None:
                 sleep(max(0.0, began + calls * period_s - clock()))
-        return Load(calls, clock() - began, planned)
+        return LoadResult(calls, clock() - began, planned)
 
 
 @dataclass(frozen=True)
-class Settling:
+class SettlingCriterion:
     """When a rest is over: all readings of ``window_s`` seconds, one every ``poll_s``, lie within ``tolerance``.
 
     The window has no default, as it must be about as long as the time constant of the device: one cools so slowly at
@@ -136,11 +138,11 @@ class Settling:
 
 
 @dataclass(frozen=True)
-class Run:
+class ProtocolRun:
     """One run of the protocol: what was read, how the load went, how long the rest before it was and how it ended."""
 
     observation: Observation
-    load: Load
+    load: LoadResult
     rest_s: float
     settled: bool  # False where the rest ended by its time, with the temperature still moving
 
@@ -149,8 +151,8 @@ def run_protocol(
     plan: Plan,
     works: Mapping[Arm, Callable[[], object]],
     read: Callable[[], float],
-    runs: list[Run],
-    settling: Settling,
+    runs: list[ProtocolRun],
+    settling: SettlingCriterion,
     *,
     period_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -164,17 +166,17 @@ def run_protocol(
     """
     if sorted(works) != sorted(get_args(Arm)):
         raise ValueError(f"works={sorted(works)!r}, accepted is one work each for A and B")
-    done = {(o.round, o.slot) for o in kept(runs)}
+    done = {(o.round, o.slot) for o in valid_observations(runs)}
     with meter_lock():
         for (number, slot), arm in plan.reveal().items():
             if (number, slot) in done:
                 continue
             before, rest_s, settled = _rest(read, plan.rest_s, settling, clock, sleep)
             load = run_load(works[arm], plan.run_s, period_s, clock, sleep)
-            runs.append(Run(Observation(number, slot, before, read()), load, rest_s, settled))
+            runs.append(ProtocolRun(Observation(number, slot, before, read()), load, rest_s, settled))
 
 
-def kept(runs: Iterable[Run]) -> list[Observation]:
+def valid_observations(runs: Iterable[ProtocolRun]) -> list[Observation]:
     """The observations of the runs without a fault."""
     return [run.observation for run in runs if not run.load.fault]
 
@@ -182,7 +184,7 @@ def kept(runs: Iterable[Run]) -> list[Observation]:
 def _rest(
     read: Callable[[], float],
     rest_s: float,
-    settling: Settling,
+    settling: SettlingCriterion,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> tuple[float, float, bool]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sutrolib.meters.access.cache_energy import KB, MB, PROFILES, Hardware, cache_energy
-from sutrolib.meters.access.reuse_distance import Histogram
+from sutrolib.meters.access.cache_energy import KB, MB, HARDWARE_PROFILES, Hardware, cache_energy
+from sutrolib.meters.access.reuse_distance import ReuseHistogram
 from sutrolib.meters.base import Reading
 from sutrolib.notebook.widgets.layout import beside, choice, html_table, image, panel
 
@@ -32,17 +32,17 @@ SMALLEST, LARGEST = 64, 64 * MB  # bytes of cache that can be chosen; the larges
 class Program:
     """What was counted of a program, once: its stack distances, and its operations by number type."""
 
-    histogram: Histogram
+    histogram: ReuseHistogram
     operations: Mapping[str, int]
 
     @classmethod
-    def of_numbers(cls, histogram: Histogram, nbytes: int, operations: Mapping[str, int]) -> Program:
+    def of_numbers(cls, histogram: ReuseHistogram, nbytes: int, operations: Mapping[str, int]) -> Program:
         """The program whose histogram counts numbers, each of which takes ``nbytes`` bytes."""
-        in_bytes = dataclasses.replace(histogram, unit=histogram.unit * nbytes, distance=histogram.distance * nbytes)
+        in_bytes = dataclasses.replace(histogram, unit_bytes=histogram.unit_bytes * nbytes, distance=histogram.distance * nbytes)
         return cls(in_bytes, operations)
 
 
-def reuse_panel(programs: Mapping[str, Program], machines: Sequence[Hardware] = PROFILES) -> VBox:
+def reuse_panel(programs: Mapping[str, Program], machines: Sequence[Hardware] = HARDWARE_PROFILES) -> VBox:
     """A program, a machine, and the capacity of its largest cache; the histogram, its misses, and the joules by level.
 
     Choosing a machine sets the capacity to its own.
@@ -103,7 +103,7 @@ def words(nbytes: float) -> str:
     return f"{nbytes / size:g} {name}"
 
 
-def describe(histogram: Histogram, capacity: float, energy: Reading, own: float) -> str:
+def describe(histogram: ReuseHistogram, capacity: float, energy: Reading, own: float) -> str:
     """HTML: misses, joules, and a table of the levels with the kind of every number."""
     misses, cold = histogram.misses(capacity), histogram.cold_reads + histogram.cold_writes
     parts: dict[str, float] = energy.detail["joules_by_part"]
@@ -116,14 +116,14 @@ def describe(histogram: Histogram, capacity: float, energy: Reading, own: float)
     size = "the machine's own" if capacity == own else f"the machine's own is {words(own)}"
     return (
         f"<p><b>{misses:,} of {histogram.accesses:,} accesses miss</b> a cache of {words(capacity)} ({size}): counted, "
-        f"in units of {words(histogram.unit)}; {cold:,} of them are first accesses, which no cache holds.</p>"
+        f"in units of {words(histogram.unit_bytes)}; {cold:,} of them are first accesses, which no cache holds.</p>"
         + html_table(("part", "bytes (counted)", "uJ (modelled)", "share"), rows)
         + "<p>A first write goes to the first level. A byte of the largest cache costs the same at every capacity: "
         "an assumption, as larger caches take more.</p>"
     )
 
 
-def draw_reuse(histogram: Histogram, capacity: float, energy: Reading, most: float) -> Figure:
+def draw_reuse(histogram: ReuseHistogram, capacity: float, energy: Reading, most: float) -> Figure:
     """Accesses by distance, with those marked that a cache of ``capacity`` bytes misses, and the joules of each part.
 
     ``most`` is the end of the axis of joules, so that bars can be compared while the capacity moves.
@@ -141,7 +141,7 @@ def draw_reuse(histogram: Histogram, capacity: float, energy: Reading, most: flo
     return figure
 
 
-def _draw_distances(ax: Axes, histogram: Histogram, capacity: float) -> None:
+def _draw_distances(ax: Axes, histogram: ReuseHistogram, capacity: float) -> None:
     """Bars of accesses between powers of two; held and missed ones differ in colour and in hatching."""
     from sutrolib.plots.style import BLACK, RED
 
@@ -161,7 +161,7 @@ def _draw_distances(ax: Axes, histogram: Histogram, capacity: float) -> None:
                 va="top", fontsize=9)  # fmt: skip
     ticks = range(0, last + 1, 1 + last // 12)
     ax.set_xticks([*ticks, last + 1.5], [*(words(2.0**tick) for tick in ticks), "first"], fontsize=8)
-    ax.set_xlim(math.log2(histogram.unit) - 1.5, last + 2.2)
+    ax.set_xlim(math.log2(histogram.unit_bytes) - 1.5, last + 2.2)
     ax.margins(y=0.12)
     ax.set(xlabel="reuse distance (distinct bytes)", ylabel="% of accesses (counted)")
 

@@ -12,8 +12,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, Rises, Scale, judge, next_run, write_readings
-from sutrolib.meters.thermal.sensor import Load, run_load
+from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, RoundRises, ReadingScale, heat_verdict, next_run, format_readings
+from sutrolib.meters.thermal.sensor import LoadResult, run_load
 from sutrolib.notebook.widgets.layout import beside, image, in_place_of_the_last, panel, status
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Switch:
     begun: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
-def run_until(work: Callable[[], object], run_s: float, period_s: float | None, switch: Switch) -> Load:
+def run_until(work: Callable[[], object], run_s: float, period_s: float | None, switch: Switch) -> LoadResult:
     """:func:`sutrolib.meters.thermal.sensor.run_load` that ends at the next call of ``work`` once it is switched off.
 
     Raises Cancelled then, and also while it waits for another meter's window to end.
@@ -65,7 +65,7 @@ def _lock(off: threading.Event) -> AbstractContextManager[object]:
 
 
 def reading_panel(
-    plan: Plan, run: Callable[[Arm, Switch], Load], observed: list[Observation], scale: Scale = "celsius"
+    plan: Plan, run: Callable[[Arm, Switch], LoadResult], observed: list[Observation], scale: ReadingScale = "celsius"
 ) -> VBox:
     """Temperatures or touch scores typed in by a person, run after run of ``plan``, without a word of which is A or B.
 
@@ -93,7 +93,7 @@ def reading_panel(
         after.disabled = record.disabled = True
         picture.value = draw_readings(plan, observed, scale)
         if due is None:
-            why, readings = judge(plan, observed, scale).why, write_readings(plan, observed)
+            why, readings = heat_verdict(plan, observed, scale).why, format_readings(plan, observed)
             task.value = f"<b>All runs are recorded.</b> {escape(why)}.<br>As a parameter: readings = {readings!r}"
         else:
             task.value = (
@@ -177,7 +177,7 @@ def reading_panel(
     return panel([task, beside(controls, picture)])
 
 
-def draw_readings(plan: Plan, observed: Sequence[Observation], scale: Scale) -> str:
+def draw_readings(plan: Plan, observed: Sequence[Observation], scale: ReadingScale) -> str:
     """HTML of a figure: the rises so far by the order of their runs; those of A and of B once all are there."""
     if not observed:
         return ""
@@ -187,13 +187,13 @@ def draw_readings(plan: Plan, observed: Sequence[Observation], scale: Scale) -> 
 
     quantity = f"rise, {'K' if scale == 'celsius' else 'steps of the touch score'} (measured)"
     if next_run(plan, observed) is None:
-        verdict = judge(plan, observed, scale)
+        verdict = heat_verdict(plan, observed, scale)
         rises, names = verdict.rises, ("A", "B")
         title = f"A rose more in {verdict.warmer_a} and B in {verdict.warmer_b} of {len(rises)} rounds"
     else:
         found = {(o.round, o.slot): o.rise for o in observed}
         rises = tuple(
-            Rises(number, found.get((number, "first"), math.nan), found.get((number, "second"), math.nan))
+            RoundRises(number, found.get((number, "first"), math.nan), found.get((number, "second"), math.nan))
             for number in sorted({o.round for o in observed})
         )
         names = ("first run", "second run")

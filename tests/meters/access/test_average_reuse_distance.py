@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.meters import NoReading, PeakMemory, ReuseDistance
-from sutrolib.meters.access.average_reuse_distance import reuse
+from sutrolib.meters.access.average_reuse_distance import buffer_reuse
 from sutrolib.meters.access.trace import READ, WRITE, Accesses
 
 
@@ -36,16 +36,16 @@ def test_distances_are_those_of_the_definition(sizes, moves):
     expected = by_the_definition(stream, sizes)
     if not expected:
         with pytest.raises(NoReading):
-            reuse(accesses(stream, sizes))
+            buffer_reuse(accesses(stream, sizes))
         return
-    found = reuse(accesses(stream, sizes))
+    found = buffer_reuse(accesses(stream, sizes))
     assert list(zip(found.distance, found.floats, strict=True)) == expected
     assert found.per_read == pytest.approx(np.mean([d for d, _ in expected]))
     assert found.per_float == pytest.approx(np.average([d for d, _ in expected], weights=[f for _, f in expected]))
 
 
 def test_a_read_of_what_was_never_written_is_cold():
-    found = reuse(accesses([(READ, 0), (WRITE, 1), (READ, 1)], [7, 3]))
+    found = buffer_reuse(accesses([(READ, 0), (WRITE, 1), (READ, 1)], [7, 3]))
     assert (found.cold, found.distance.tolist()) == (7, [3])
 
 

@@ -7,19 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sutrolib.meters.access.cache_energy import (
+    HARDWARE_PROFILES,
     HOROWITZ_2014,
     JOUPPI_2021,
-    PROFILES,
     CacheEnergy,
     Hardware,
-    Level,
+    MemoryLevel,
     bytes_by_level,
     cache_energy,
 )
-from sutrolib.meters.access.reuse_distance import Histogram, sequence_histograms
+from sutrolib.meters.access.reuse_distance import ReuseHistogram, sequence_histograms
 from sutrolib.meters.base import NoReading
 
-TOY = Hardware("toy", "made up", {"float32": 2.0}, (Level("near", 2, 1.0), Level("far", math.inf, 10.0)))
+TOY = Hardware("toy", "made up", {"float32": 2.0}, (MemoryLevel("near", 2, 1.0), MemoryLevel("far", math.inf, 10.0)))
 
 
 def test_each_access_pays_the_level_that_holds_it_and_each_operation_its_type():
@@ -32,12 +32,12 @@ def test_each_access_pays_the_level_that_holds_it_and_each_operation_its_type():
 
 
 def test_first_reads_come_from_the_last_level_and_first_writes_go_to_the_first():
-    histogram = Histogram(1, np.array([], int), np.array([], int), np.array([], int), cold_reads=3, cold_writes=4)
+    histogram = ReuseHistogram(1, np.array([], int), np.array([], int), np.array([], int), cold_reads=3, cold_writes=4)
     assert bytes_by_level(histogram, TOY) == {"near": 4, "far": 3}
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.sampled_from(PROFILES))
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.sampled_from(HARDWARE_PROFILES))
 def test_the_levels_hold_every_byte_once_and_the_parts_sum_to_the_reading(sequence, hardware):
     histogram = sequence_histograms(sequence).stack
     assert sum(bytes_by_level(histogram, hardware).values()) == len(sequence)
@@ -46,33 +46,33 @@ def test_the_levels_hold_every_byte_once_and_the_parts_sum_to_the_reading(sequen
 
 
 def test_the_published_tables_are_those_of_the_profiles():
-    assert HOROWITZ_2014.operation("float32") == pytest.approx((0.9 + 3.7) / 2)
-    assert HOROWITZ_2014.operation("int32") == pytest.approx((0.1 + 3.1) / 2)
-    assert JOUPPI_2021.operation("bfloat16") == pytest.approx((0.11 + 0.21) / 2)
+    assert HOROWITZ_2014.pj_per_operation("float32") == pytest.approx((0.9 + 3.7) / 2)
+    assert HOROWITZ_2014.pj_per_operation("int32") == pytest.approx((0.1 + 3.1) / 2)
+    assert JOUPPI_2021.pj_per_operation("bfloat16") == pytest.approx((0.11 + 0.21) / 2)
     assert [8 * level.pj_per_byte for level in HOROWITZ_2014.levels] == [10, 20, 100, (1300 + 2600) / 2]
     assert [8 * level.pj_per_byte for level in JOUPPI_2021.levels] == [7.5, 8.5, 14, (250 + 450) / 2]
-    assert all(hardware.source for hardware in PROFILES)
+    assert all(hardware.source for hardware in HARDWARE_PROFILES)
 
 
 def test_types_that_a_source_does_not_list_are_scaled_by_width_and_named():
-    assert HOROWITZ_2014.operation("float64") == pytest.approx(4.6)
-    assert HOROWITZ_2014.operation("int64") == pytest.approx(3.2)
-    assert HOROWITZ_2014.operation("bool") == HOROWITZ_2014.operation("uint8") == 0.115
-    assert HOROWITZ_2014.operation("complex64") == 4 * HOROWITZ_2014.operation("float32")
-    assert TOY.operation("int64") == 4.0
+    assert HOROWITZ_2014.pj_per_operation("float64") == pytest.approx(4.6)
+    assert HOROWITZ_2014.pj_per_operation("int64") == pytest.approx(3.2)
+    assert HOROWITZ_2014.pj_per_operation("bool") == HOROWITZ_2014.pj_per_operation("uint8") == 0.115
+    assert HOROWITZ_2014.pj_per_operation("complex64") == 4 * HOROWITZ_2014.pj_per_operation("float32")
+    assert TOY.pj_per_operation("int64") == 4.0
     assert cache_energy(sequence_histograms("aa").stack, {"int64": 1, "float32": 1}, TOY).detail["scaled_types"] == [
         "int64"
     ]
     with pytest.raises(ValueError, match="'quux'"):
-        TOY.operation("quux")
+        TOY.pj_per_operation("quux")
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"levels": ()}, "levels"),
-        ({"levels": (Level("all", 5, 1.0),)}, "the last is infinite"),
-        ({"levels": (Level("b", 9, 1.0), Level("a", 5, 1.0), Level("all", math.inf, 1.0))}, "rising"),
+        ({"levels": (MemoryLevel("all", 5, 1.0),)}, "the last is infinite"),
+        ({"levels": (MemoryLevel("b", 9, 1.0), MemoryLevel("a", 5, 1.0), MemoryLevel("all", math.inf, 1.0))}, "rising"),
         ({"pj_per_op": {"int8": 1.0}}, "floating-point"),
     ],
 )
@@ -81,7 +81,7 @@ def test_an_impossible_machine_is_refused(change, named):
     with pytest.raises(ValueError, match=named):
         Hardware(**fields)
     with pytest.raises(ValueError, match="pj_per_byte=-1"):
-        Level("L1", 5, -1)
+        MemoryLevel("L1", 5, -1)
 
 
 def test_the_meter_reads_a_block_of_pytorch():

@@ -82,9 +82,9 @@ def by_the_definition(trace, unit):
     accesses = trace.accesses
     sequence, writes = [], []
     for index in range(len(accesses)):
-        ranges = slice(accesses.first[accesses.extent[index]], accesses.first[accesses.extent[index] + 1])
+        ranges = slice(accesses.set_offsets[accesses.range_set[index]], accesses.set_offsets[accesses.range_set[index] + 1])
         touched = []
-        for start, length in zip(accesses.start[ranges], accesses.length[ranges], strict=True):
+        for start, length in zip(accesses.range_start[ranges], accesses.range_nbytes[ranges], strict=True):
             touched += [
                 line for line in range(start // unit, (start + length - 1) // unit + 1) if [line] != touched[-1:]
             ]
@@ -159,7 +159,7 @@ def test_the_smallest_element_is_the_scalar_and_a_buffer_is_the_tensor():
         b = a * 2
         a[:5] + b[:5]
     by_scalar, by_tensor = (histograms(trace.accesses, granularity).stack for granularity in ("scalar", "tensor"))
-    assert by_scalar.unit == 4
+    assert by_scalar.unit_bytes == 4
     assert by_scalar.distance.max() == 80
     assert by_tensor.distance.tolist() == [40, 80]
     assert by_tensor.reads.tolist() == [40, 80]

@@ -19,7 +19,7 @@ def stream(trace):
 def traced(program, **buffers):
     trace = TorchTrace()
     with torch.inference_mode(), trace:
-        trace.place(buffers)
+        trace.load_inputs(buffers)
         program()
     return stream(trace)[len(buffers) :]
 
@@ -73,7 +73,7 @@ def test_a_buffer_keeps_its_number_across_composite_operators():
     a = torch.ones(3, 3)
     trace = TorchTrace()
     with torch.inference_mode(), trace:
-        trace.place({"a": a})
+        trace.load_inputs({"a": a})
         torch.matmul(a, a)
         a * 2
     assert [buffer.label for buffer in trace.buffers] == ["a", "mm[0]", "mul[0]"]
@@ -147,5 +147,5 @@ def test_a_binary_search_reads_what_it_looks_at_and_not_the_whole_table():
     read = next(a for a in range(len(trace.accesses)) if trace.buffers[trace.accesses.buffer[a]].nbytes == table.nbytes)
     looked_at = trace.accesses.elements[read]
     assert 4 * 9 <= looked_at <= 4 * 10  # a thousand places in at most ten steps
-    first = trace.accesses.first[trace.accesses.extent[read]]
-    assert trace.accesses.start[first] == 500 * 8  # the middle comes first
+    first = trace.accesses.set_offsets[trace.accesses.range_set[read]]
+    assert trace.accesses.range_start[first] == 500 * 8  # the middle comes first

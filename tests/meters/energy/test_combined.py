@@ -7,8 +7,8 @@ import pytest
 from sutrolib.meters import Joules
 from sutrolib.meters.base import Availability, JouleMeter, Kind, NoReading
 from sutrolib.meters.energy import joules as joules_module
-from sutrolib.meters.energy.combined import LapClock, Together
-from sutrolib.meters.energy.counter import Counter
+from sutrolib.meters.energy.combined import CombinedMeter, LapClock
+from sutrolib.meters.energy.counter import EnergyCounter
 from sutrolib.meters.lock import meter_lock
 
 
@@ -43,8 +43,8 @@ class Spent(JouleMeter):
 def test_one_set_of_runs_fills_all_windows_and_each_reading_is_of_one_run():
     account = []
     one, other = Spent(account), Spent(account, least_runs=4, name="other")
-    together = Together([one, other], LapClock(runs=2, window=0))
-    assert together.weigh(lambda: account.append(3.0) or "result") == "result"
+    together = CombinedMeter([one, other], LapClock(runs=2, window=0))
+    assert together.measure(lambda: account.append(3.0) or "result") == "result"
     assert account == [3.0] * 4
     time, *joules = together.readings
     assert [r.value for r in joules] == [3.0, 3.0]
@@ -52,7 +52,7 @@ def test_one_set_of_runs_fills_all_windows_and_each_reading_is_of_one_run():
     assert (time.name, time.kind) == ("time", "measured")
     assert time.detail["fastest"] <= time.value <= time.detail["slowest"]
     assert (together.missing, one.opened) == ({}, 2)
-    together.weigh(lambda: account.append(1.0))
+    together.measure(lambda: account.append(1.0))
     assert one.opened == 3  # what the first window of a process does is done before the first one that counts
 
 
@@ -68,8 +68,8 @@ def test_a_meter_that_saw_nothing_or_does_not_work_here_does_not_take_the_others
 
     account = []
     meters = [Spent([], name="still"), Spent(account), Elsewhere([], name="elsewhere"), Broken([], name="broken")]
-    together = Together(meters)
-    together.weigh(lambda: account.append(2.0))
+    together = CombinedMeter(meters)
+    together.measure(lambda: account.append(2.0))
     assert [r.name for r in together.readings] == ["time", "spent"]
     why = {"still": "nothing was spent", "elsewhere": "only elsewhere", "broken": "its counter is gone"}
     assert together.missing == why
@@ -78,13 +78,13 @@ def test_a_meter_that_saw_nothing_or_does_not_work_here_does_not_take_the_others
 
 
 def test_an_error_of_the_work_is_raised_and_frees_the_lock():
-    together = Together([Spent([])])
+    together = CombinedMeter([Spent([])])
 
     def work():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        together.weigh(work)
+        together.measure(work)
     assert together.readings == []
     with meter_lock().acquire(timeout=1):
         pass
@@ -95,14 +95,14 @@ def test_counters_are_read_over_the_runs_and_nothing_else(monkeypatch):
 
     @contextlib.contextmanager
     def fake(root=None):
-        yield [Counter("gpu 0 (fake)", lambda: joules[0], window_s=0.01)], {"processor": "no counter"}
+        yield [EnergyCounter("gpu 0 (fake)", lambda: joules[0], window_s=0.01)], {"processor": "no counter"}
 
     def work():
         joules[0] += 5
 
-    monkeypatch.setattr(joules_module, "power_counters", fake)
-    together = Together([Joules(idle_s=0)])
-    together.weigh(work)
+    monkeypatch.setattr(joules_module, "energy_counters", fake)
+    together = CombinedMeter([Joules(idle_s=0)])
+    together.measure(work)
     _, reading = together.readings
     assert (reading.name, reading.kind, reading.value) == ("joules", "measured", 5)
     assert reading.detail["not_covered"] == {"processor": "no counter"}

@@ -19,8 +19,8 @@ from fake_nvml import DRIVER_NOT_LOADED, NOT_SUPPORTED, UNINITIALIZED, FakeNVML
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import Joules, NoReading
 from sutrolib.meters.energy import nvml
-from sutrolib.meters.energy.counter import Counter, Tally
-from sutrolib.meters.energy.joules import idle_watts, power_counters
+from sutrolib.meters.energy.counter import EnergyAccumulator, EnergyCounter
+from sutrolib.meters.energy.joules import energy_counters, measured_idle_watts
 from sutrolib.meters.energy.nvml import nvml_counters
 from sutrolib.meters.energy.rapl import rapl_counters
 from sutrolib.meters.lock import Flock, meter_lock
@@ -84,7 +84,7 @@ def test_the_platform_stands_in_where_there_is_no_package(root):
 
 def test_two_zones_of_one_name_are_both_counted(root):
     one, other = (Zone(root, f"intel-rapl:{number}", "psys", range_uj=10**9) for number in range(2))
-    with Tally(rapl_counters(root)) as tally:
+    with EnergyAccumulator(rapl_counters(root)) as tally:
         one.add(1_000_000)
         other.add(2_000_000)
         assert tally.read() == {"psys (intel-rapl:0)": 1.0, "psys (intel-rapl:1)": 2.0}
@@ -111,8 +111,8 @@ def test_a_reading_is_the_joules_of_one_run_by_part(root):
 
 def test_wraps_are_counted_however_many_there_are():
     now = [0.0]
-    counter = Counter("c", lambda: now[0] % 10, 0.1, wraps_at=10.0)  # the thread reads every 5 ms
-    with Tally([counter]) as tally:
+    counter = EnergyCounter("c", lambda: now[0] % 10, 0.1, wraps_at=10.0)  # the thread reads every 5 ms
+    with EnergyAccumulator([counter]) as tally:
         for _ in range(35):
             now[0] += 1
             time.sleep(0.015)
@@ -121,14 +121,17 @@ def test_wraps_are_counted_however_many_there_are():
 
 def test_one_wrap_needs_no_thread_in_time(root):
     zone = Zone(root, "intel-rapl:0", "package-0", 262_143_328_849, 262_143_328_850)  # a range as machines have it
-    with Tally(rapl_counters(root)) as tally:
+    with EnergyAccumulator(rapl_counters(root)) as tally:
         zone.add(2_000_000)
         assert tally.read()["package-0"] == pytest.approx(2.0)
 
 
 def test_a_counter_that_falls_and_never_wraps_gives_no_reading():
     values = iter([5.0, 3.0])
-    with Tally([Counter("gpu 0", lambda: next(values), 0.1)]) as tally, pytest.raises(NoReading, match=r"fell by 2 J"):
+    with (
+        EnergyAccumulator([EnergyCounter("gpu 0", lambda: next(values), 0.1)]) as tally,
+        pytest.raises(NoReading, match=r"fell by 2 J"),
+    ):
         tally.read()
 
 
@@ -219,7 +222,7 @@ def test_idle_power_is_measured_before_and_reported_beside(root):
     finally:
         ended.set()
         thread.join()
-        idle_watts.cache_clear()
+        measured_idle_watts.cache_clear()
     assert meter.reading.detail["idle_watts"] == {"package-0": pytest.approx(1, rel=0.3)}
     assert meter.reading.value / meter.reading.detail["window_s"] == pytest.approx(1, rel=0.3)  # idle is not taken off
 
@@ -259,7 +262,7 @@ def test_a_spoiled_tree_is_refused(root, spoil, why):
 
 
 def test_a_machine_without_counters_says_what_is_missing(root):
-    with pytest.raises(NoReading, match=r"RAPL: no package.*NVML: no NVIDIA driver answers"), power_counters(root):
+    with pytest.raises(NoReading, match=r"RAPL: no package.*NVML: no NVIDIA driver answers"), energy_counters(root):
         pass
     meter = Joules(root=root)
     with pytest.raises(NoReading, match="no power counter"):
@@ -270,7 +273,7 @@ def test_a_machine_without_counters_says_what_is_missing(root):
 def test_cards_are_read_in_joules_and_closed_again(monkeypatch, tmp_path):
     used = [1_000, 50_000]
     state = fake_nvml(monkeypatch, used)
-    with power_counters(tmp_path) as (counters, missing), Tally(counters) as tally:
+    with energy_counters(tmp_path) as (counters, missing), EnergyAccumulator(counters) as tally:
         used[0] += 2_500
         used[1] += 500
         assert tally.read() == {"gpu 0 (Test Card)": 2.5, "gpu 1 (Test Card)": 0.5}

@@ -11,7 +11,7 @@ import pytest
 
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import CodeCarbon, NoReading, WallTime
-from sutrolib.meters.energy.codecarbon import end, idle_watts, sources
+from sutrolib.meters.energy.codecarbon import estimated_idle_watts, power_sources, stop_scheduler
 from sutrolib.meters.lock import meter_lock
 
 
@@ -71,7 +71,7 @@ def test_codecarbon_reports_idle_power_beside_and_takes_nothing_off():
         meter.repeat(lambda: time.sleep(0.05))
     detail = meter.reading.detail
     idle = sum(detail["idle_watts"].values())
-    assert idle == sum(idle_watts(0.1).values()) > 0  # once a process
+    assert idle == sum(estimated_idle_watts(0.1).values()) > 0  # once a process
     window = meter.reading.value * detail["runs"]
     assert detail["joules_above_idle"] * detail["runs"] == pytest.approx(window - idle * detail["window_s"])
     assert window / detail["window_s"] == pytest.approx(idle, rel=0.5)  # sleep costs what sleep costs
@@ -83,7 +83,7 @@ def test_codecarbon_names_the_source_of_each_part(mode, source, tmp_path):
     from codecarbon.external.ram import RAM
 
     hardware = [CPU(output_dir=str(tmp_path), mode=mode, model="a processor", tdp=65), RAM()]
-    found = sources(SimpleNamespace(_hardware=hardware))
+    found = power_sources(SimpleNamespace(_hardware=hardware))
     assert found == {"cpu": source, "ram": "constant", "gpu": "none"}
 
 
@@ -96,7 +96,7 @@ def test_a_timer_of_codecarbon_that_fires_while_it_is_stopped_is_ended_all_the_s
     sampler.stop()
     sampler.start(from_run=True)  # what a timer does that has fired already
     assert set(threading.enumerate()) - before
-    end(sampler)
+    stop_scheduler(sampler)
     assert not set(threading.enumerate()) - before
     time.sleep(0.2)
     assert not set(threading.enumerate()) - before

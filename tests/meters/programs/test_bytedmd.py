@@ -12,7 +12,7 @@ from scalar_programs import naive_depths, naive_product_depths
 
 from sutrolib.meters import NoReading, bytedmd, traced_eval
 from sutrolib.meters.access.lru_stack import instruction_depths
-from sutrolib.meters.programs.bytecode_check import Escape
+from sutrolib.meters.programs.bytecode_check import UntraceableOperation
 from sutrolib.models.kernels.matmul import matrix_product, rows_times_vector, vector_times_columns
 
 
@@ -255,7 +255,7 @@ def helper(a):
     ],
 )
 def test_what_cannot_be_seen_is_refused_and_not_swallowed(func, args, named):
-    with pytest.raises(Escape, match=named):
+    with pytest.raises(UntraceableOperation, match=named):
         traced_eval(func, args)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sutrolib.meters.base import NoReading
-from sutrolib.meters.programs.bytecode_check import Escape
+from sutrolib.meters.programs.bytecode_check import UntraceableOperation
 from sutrolib.meters.programs.bytedmd import traced_eval
 from sutrolib.meters.programs.write_stack import WriteStackMovement, traced_run, write_moved_depths
 
@@ -99,7 +99,7 @@ def test_what_leaves_by_decisions_is_counted_and_can_be_limited():
 
     signs = [-1, 1] * 10
     assert price(program, signs).detail["control_bits"] == pytest.approx(math.log2(math.comb(20, 10)))
-    with pytest.raises(Escape, match="17 bits leave the stack by 20 decisions"):
+    with pytest.raises(UntraceableOperation, match="17 bits leave the stack by 20 decisions"):
         price(program, signs, control_bits=16)
     assert price(program, signs, control_bits=18).value > 0
     with pytest.raises(ValueError, match="control_bits=-1"):
@@ -239,7 +239,7 @@ def test_only_functions_are_programs(program):
     ],
 )
 def test_what_would_leave_unseen_is_refused(program):
-    with pytest.raises(Escape):
+    with pytest.raises(UntraceableOperation):
         price(program, [1, 2])
 
 
@@ -250,7 +250,7 @@ def test_a_try_does_not_swallow_a_refusal():
         except ValueError:
             return +a
 
-    with pytest.raises(Escape, match="an operator that raises"):
+    with pytest.raises(UntraceableOperation, match="an operator that raises"):
         price(program, 0)
 
 
@@ -260,7 +260,7 @@ def test_data_closed_over_is_refused():
     def program(a):
         return a + data[0]
 
-    with pytest.raises(Escape, match="not passed"):
+    with pytest.raises(UntraceableOperation, match="not passed"):
         price(program, 1)
 
 
@@ -270,7 +270,7 @@ def test_an_overwritten_value_cannot_be_read_under_another_name():
         a ^= b
         return a + kept
 
-    with pytest.raises(Escape, match="overwritten"):
+    with pytest.raises(UntraceableOperation, match="overwritten"):
         price(program, 1, 2)
 
 

@@ -14,12 +14,20 @@ from scipy import stats
 from sutrolib.core.stats import difference_interval, ratio_interval, rounds_for_signs, sign_test
 from sutrolib.meters.base import NoReading
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.model import ThermalModel, rehearse
-from sutrolib.meters.thermal.protocol import Observation, Plan, judge, next_run, parse_readings, write_readings
-from sutrolib.meters.thermal.sensor import Sensor, Settling, available, find_sensor, kept, run_load, run_protocol
+from sutrolib.meters.thermal.model import ThermalModel, simulate_readings
+from sutrolib.meters.thermal.protocol import Observation, Plan, format_readings, heat_verdict, next_run, parse_readings
+from sutrolib.meters.thermal.sensor import (
+    Sensor,
+    SettlingCriterion,
+    find_sensor,
+    run_load,
+    run_protocol,
+    sensor_available,
+    valid_observations,
+)
 
 MODEL = ThermalModel(resistance=2, capacity=50, touch=1)  # a time constant of 100 s
-SETTLING = Settling(100)
+SETTLING = SettlingCriterion(100)
 AMOUNTS = st.floats(0, 1000)
 PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
 
@@ -46,7 +54,7 @@ class Device:
 
     def sleep(self, seconds, power=0.0):
         self.now += seconds
-        self.above = self.model.cooling(self.above, seconds) + self.model.rise(power, seconds)
+        self.above = self.model.remaining_rise(self.above, seconds) + self.model.rise(power, seconds)
 
     def work(self, name, power, seconds):
         def call():
@@ -69,34 +77,34 @@ def test_a_rise_is_63_percent_of_the_steady_state_after_one_time_constant():
     assert MODEL.time_constant == 100
     assert MODEL.rise(10, 100) == pytest.approx(20 * (1 - 1 / math.e))
     assert (MODEL.rise(10, 0), MODEL.rise(0, 50), MODEL.rise(10, math.inf)) == (0, 0, 20)
-    assert MODEL.cooling(20, 100) == pytest.approx(20 / math.e)
-    assert MODEL.cooling(20, MODEL.rest_seconds(20)) == pytest.approx(MODEL.noise)
+    assert MODEL.remaining_rise(20, 100) == pytest.approx(20 / math.e)
+    assert MODEL.remaining_rise(20, MODEL.rest_seconds(20)) == pytest.approx(MODEL.noise)
     assert MODEL.rest_seconds(MODEL.noise / 2) == 0
 
 
 @given(AMOUNTS, AMOUNTS, AMOUNTS)
 def test_a_run_in_two_parts_warms_as_one_run_does(power, first, second):
-    carried = MODEL.cooling(MODEL.rise(power, first), second)
+    carried = MODEL.remaining_rise(MODEL.rise(power, first), second)
     assert carried + MODEL.rise(power, second) == pytest.approx(MODEL.rise(power, first + second))
 
 
 @given(st.floats(0, 100), st.floats(0, 100), st.integers(1, 100), st.sampled_from(["celsius", "touch"]))
 def test_the_seconds_to_tell_are_those_after_which_two_rises_differ_by_the_threshold(a, b, rounds, scale):
-    least = MODEL.threshold(rounds, scale)
+    least = MODEL.detectable_difference(rounds, scale)
     assume(abs(a - b) * MODEL.resistance > 1.001 * least)
-    seconds = MODEL.seconds_to_tell(a, b, rounds, scale)
+    seconds = MODEL.run_seconds_needed(a, b, rounds, scale)
     assert abs(MODEL.rise(a, seconds) - MODEL.rise(b, seconds)) == pytest.approx(least, rel=1e-6)
 
 
 def test_a_thermometer_tells_less_with_more_rounds_and_a_hand_does_not():
-    assert MODEL.threshold(1) == pytest.approx(3.24 * 2 * 0.5)
-    assert MODEL.threshold(16) == pytest.approx(MODEL.threshold(1) / 4)
-    assert MODEL.threshold(1, "touch") == MODEL.threshold(16, "touch") == MODEL.touch
+    assert MODEL.detectable_difference(1) == pytest.approx(3.24 * 2 * 0.5)
+    assert MODEL.detectable_difference(16) == pytest.approx(MODEL.detectable_difference(1) / 4)
+    assert MODEL.detectable_difference(1, "touch") == MODEL.detectable_difference(16, "touch") == MODEL.touch
 
 
 def test_powers_too_close_to_be_told_are_refused_with_the_numbers():
     with pytest.raises(ValueError, match=r"power_a=5 W, power_b=5\.1 W.* 0\.2 K.* 1 K .*touch"):
-        MODEL.seconds_to_tell(5, 5.1, 3, "touch")
+        MODEL.run_seconds_needed(5, 5.1, 3, "touch")
 
 
 # The plan
@@ -172,7 +180,7 @@ def test_the_ratio_of_the_powers_of_a_modelled_device_lies_in_its_interval_in_mo
     plan = Plan.make(6, 100, 600, 0)
     inside = 0
     for seed in range(200):
-        verdict = judge(plan, rehearse(plan, MODEL, {"A": 12, "B": 8}, seed))
+        verdict = heat_verdict(plan, simulate_readings(plan, MODEL, {"A": 12, "B": 8}, seed))
         assert verdict.warmer == "A"
         inside += verdict.ratio.low < 1.5 < verdict.ratio.high
     assert 180 <= inside <= 198  # 190 of 200 in the mean
@@ -180,12 +188,12 @@ def test_the_ratio_of_the_powers_of_a_modelled_device_lies_in_its_interval_in_mo
 
 def test_equal_powers_are_seldom_told_apart():
     plan = Plan.make(6, 100, 600, 0)
-    told = [judge(plan, rehearse(plan, MODEL, {"A": 10, "B": 10}, seed)).warmer for seed in range(200)]
+    told = [heat_verdict(plan, simulate_readings(plan, MODEL, {"A": 10, "B": 10}, seed)).warmer for seed in range(200)]
     assert 2 <= 200 - told.count(None) <= 20  # 10 of 200 in the mean
 
 
 def test_a_verdict_says_its_numbers_and_becomes_a_measured_reading():
-    verdict = judge(PLAN, observe(PLAN, a=[4.0, 4.4, 4.2], b=[2.0, 2.1, 2.2]))
+    verdict = heat_verdict(PLAN, observe(PLAN, a=[4.0, 4.4, 4.2], b=[2.0, 2.1, 2.2]))
     assert (verdict.warmer, verdict.warmer_a, verdict.warmer_b, verdict.incomplete) == ("A", 3, 0, 0)
     assert [(r.round, round(r.a, 9), round(r.b, 9)) for r in verdict.rises] == [
         (1, 4.0, 2.0),
@@ -200,12 +208,12 @@ def test_a_verdict_says_its_numbers_and_becomes_a_measured_reading():
     assert reading.value == pytest.approx(2)
     assert reading.detail["low"] < 2 < reading.detail["high"]
     assert reading.detail["rounds"] == 3
-    other = judge(PLAN, observe(PLAN, a=[2.0, 2.1, 2.2], b=[4.0, 4.4, 4.2]))
+    other = heat_verdict(PLAN, observe(PLAN, a=[2.0, 2.1, 2.2], b=[4.0, 4.4, 4.2]))
     assert other.warmer == "B"
 
 
 def test_two_complete_rounds_give_signs_and_no_interval():
-    verdict = judge(PLAN, observe(PLAN, a=[4, 4, 4], b=[2, 3, 2])[:5])
+    verdict = heat_verdict(PLAN, observe(PLAN, a=[4, 4, 4], b=[2, 3, 2])[:5])
     assert (verdict.difference, verdict.ratio, verdict.warmer, verdict.incomplete) == (None, None, None, 1)
     assert "take 3 complete rounds and not 2" in verdict.why
     assert "incomplete and left out: 1 of 3 rounds" in verdict.why
@@ -215,7 +223,7 @@ def test_two_complete_rounds_give_signs_and_no_interval():
 
 def test_touch_scores_give_signs_and_no_ratio():
     plan = Plan.make(6, 100, 600, 0)
-    verdict = judge(plan, observe(plan, a=[2, 1, 2, 2, 1, 1], b=[0, 0, 1, 0, 0, 0], scale="touch"), "touch")
+    verdict = heat_verdict(plan, observe(plan, a=[2, 1, 2, 2, 1, 1], b=[0, 0, 1, 0, 0, 0], scale="touch"), "touch")
     assert (verdict.difference, verdict.ratio) == (None, None)
     assert (verdict.warmer, verdict.p_value) == ("A", pytest.approx(2 / 64))
     with pytest.raises(NoReading, match="touch scores have no unit"):
@@ -240,7 +248,7 @@ def test_touch_scores_give_signs_and_no_ratio():
     ],
 )
 def test_a_ratio_takes_two_rises_above_zero_and_some_scatter(a, b, why):
-    verdict = judge(PLAN, observe(PLAN, a, b))
+    verdict = heat_verdict(PLAN, observe(PLAN, a, b))
     assert verdict.difference is not None
     assert verdict.ratio is None
     assert re.search(f"no ratio, as {why}", verdict.why)
@@ -266,7 +274,7 @@ def test_a_fluke_below_zero_does_not_make_the_least_ratio_larger():
 
 
 def test_rounds_that_agree_to_the_last_digit_are_no_certainty():
-    verdict = judge(PLAN, observe(PLAN, a=[5, 5, 5], b=[3, 3, 3]))
+    verdict = heat_verdict(PLAN, observe(PLAN, a=[5, 5, 5], b=[3, 3, 3]))
     assert (verdict.difference, verdict.ratio, verdict.warmer) == (None, None, None)
     assert "agree to the last digit" in verdict.why
 
@@ -275,16 +283,22 @@ def test_without_a_complete_round_nothing_was_measured():
     first = observe(PLAN, a=[4, 4, 4], b=[2, 2, 2])
     for observations in ([], [first[0], first[2]]):
         with pytest.raises(NoReading, match="nothing was measured, as none of 3 rounds"):
-            judge(PLAN, observations)
+            heat_verdict(PLAN, observations)
 
 
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: judge(PLAN, 2 * [Observation(1, "first", 20, 21)]), "round 1, first run: observed more than once"),
-        (lambda: judge(PLAN, [Observation(4, "first", 20, 21)]), "round=4 is not in the plan, accepted are 1 to 3"),
-        (lambda: judge(PLAN, [Observation(1, "first", 2, 3)], "touch"), "scale='celsius', accepted is touch"),
-        (lambda: judge(PLAN, [], "kelvin"), "scale='kelvin', accepted are celsius, touch"),
+        (
+            lambda: heat_verdict(PLAN, 2 * [Observation(1, "first", 20, 21)]),
+            "round 1, first run: observed more than once",
+        ),
+        (
+            lambda: heat_verdict(PLAN, [Observation(4, "first", 20, 21)]),
+            "round=4 is not in the plan, accepted are 1 to 3",
+        ),
+        (lambda: heat_verdict(PLAN, [Observation(1, "first", 2, 3)], "touch"), "scale='celsius', accepted is touch"),
+        (lambda: heat_verdict(PLAN, [], "kelvin"), "scale='kelvin', accepted are celsius, touch"),
         (lambda: Observation(1, "first", 1, 6, "touch"), "touch score after=6"),
         (lambda: Observation(1, "first", 2.5, 3, "touch"), r"touch score before=2\.5"),
         (lambda: Observation(1, "first", 0, 3, "touch"), "touch score before=0"),
@@ -297,9 +311,9 @@ def test_without_a_complete_round_nothing_was_measured():
         (lambda: Plan(30, 60, (("A", "A"),)), r"orders=\(\('A', 'A'\),\)"),
         (lambda: ThermalModel(resistance=0, capacity=1), "resistance=0"),
         (lambda: MODEL.rise(-1, 5), "power_w=-1"),
-        (lambda: MODEL.cooling(1, math.nan), "seconds=nan"),
-        (lambda: MODEL.threshold(3, "smell"), "scale='smell'"),
-        (lambda: Settling(window_s=10, poll_s=6), "poll_s=6"),
+        (lambda: MODEL.remaining_rise(1, math.nan), "seconds=nan"),
+        (lambda: MODEL.detectable_difference(3, "smell"), "scale='smell'"),
+        (lambda: SettlingCriterion(window_s=10, poll_s=6), "poll_s=6"),
         (lambda: run_load(print, 10, 11), "period_s=11 s, accepted are above 0 and up to run_s=10"),
         (
             lambda: run_protocol(PLAN, {"A": print}, lambda: 20, [], SETTLING),
@@ -319,7 +333,7 @@ def test_what_is_not_accepted_is_named(make, named):
 def test_readings_written_as_text_are_read_back(pairs):
     runs = zip(PLAN.reveal(), pairs, strict=False)
     observations = [Observation(*key, pair[0] / 100, pair[1] / 100) for key, pair in runs if pair is not None]
-    assert parse_readings(PLAN, write_readings(PLAN, observations)) == observations
+    assert parse_readings(PLAN, format_readings(PLAN, observations)) == observations
 
 
 def test_readings_are_before_and_after_in_the_order_of_time_and_a_dash_is_a_run_not_read():
@@ -364,8 +378,8 @@ def test_the_processor_is_preferred_to_the_board_and_a_drive_is_no_choice(monkey
     fake_sensors(monkeypatch, nvme=drive, acpitz=board, coretemp=[("Core 0", 50.0), ("Package id 0", 52.0)])
     assert find_sensor() == Sensor("coretemp", "Package id 0")
     assert find_sensor().read() == 52.0
-    assert available().ok
-    assert available().why == "sensor coretemp Package id 0"
+    assert sensor_available().ok
+    assert sensor_available().why == "sensor coretemp Package id 0"
     fake_sensors(monkeypatch, nvme=drive, acpitz=board, k10temp=[("Tctl", 0.0), ("Tdie", -273.0)])
     assert find_sensor([("k10temp", "Tdie"), ("acpitz", "")]) == Sensor("acpitz", "")
     assert Sensor("acpitz", "").read() == 30.0
@@ -377,15 +391,15 @@ def test_the_processor_is_preferred_to_the_board_and_a_drive_is_no_choice(monkey
 
 def test_a_machine_without_sensors_says_so_and_a_sensor_that_goes_gives_no_number(monkeypatch):
     fake_sensors(monkeypatch)
-    assert not available().ok
-    assert "this machine shows none" in available().why
+    assert not sensor_available().ok
+    assert "this machine shows none" in sensor_available().why
     with pytest.raises(NoReading, match="sensor acpitz is gone"):
         Sensor("acpitz", "").read()
     fake_sensors(monkeypatch, acpitz=[("", -273.2)])
     with pytest.raises(NoReading, match=r"reads -273\.2 deg C"):
         Sensor("acpitz", "").read()
     monkeypatch.delattr(psutil, "sensors_temperatures")
-    assert available().why == "heat: psutil reads no temperature sensors on this operating system"
+    assert sensor_available().why == "heat: psutil reads no temperature sensors on this operating system"
 
 
 # The protocol
@@ -397,8 +411,8 @@ def test_the_protocol_recovers_the_ratio_of_the_powers_of_a_simulated_device():
     for seed in range(20):
         device, runs = Device(noise=0.2, seed=seed), []
         works = {"A": device.work("A", 12, 0.5), "B": device.work("B", 8, 0.5)}
-        device.run(plan, works, runs, settling=Settling(100, 1.0, 5))
-        inside += (ratio := judge(plan, kept(runs)).ratio).low < 1.5 < ratio.high
+        device.run(plan, works, runs, settling=SettlingCriterion(100, 1.0, 5))
+        inside += (ratio := heat_verdict(plan, valid_observations(runs)).ratio).low < 1.5 < ratio.high
         assert abs(ratio.value - 1.5) < 0.15
     assert inside >= 17
 
@@ -406,16 +420,16 @@ def test_the_protocol_recovers_the_ratio_of_the_powers_of_a_simulated_device():
 def test_at_an_equal_pace_the_ratio_is_that_of_joules_a_call():
     device, runs, plan = Device(noise=0.01), [], Plan.make(4, 100, 1000, 3)
     works = {"A": device.work("A", 20, 0.8), "B": device.work("B", 20, 0.2)}
-    device.run(plan, works, runs, Settling(100, 0.05), period_s=1.0)
+    device.run(plan, works, runs, SettlingCriterion(100, 0.05), period_s=1.0)
     assert {run.load.calls for run in runs} == {100}
-    assert judge(plan, kept(runs)).ratio.value == pytest.approx(4, rel=0.03)
+    assert heat_verdict(plan, valid_observations(runs)).ratio.value == pytest.approx(4, rel=0.03)
     assert len([name for name, _ in device.calls if name == "A"]) == 4 * 100
 
 
 def test_the_runs_follow_the_plan_and_each_rest_ends_when_the_temperature_is_stable():
     device, runs, plan = Device(), [], Plan.make(3, 50, 2000, 1)
     works = {"A": device.work("A", 10, 50), "B": device.work("B", 5, 50)}
-    device.run(plan, works, runs, settling=Settling(100, 0.5, 1))
+    device.run(plan, works, runs, settling=SettlingCriterion(100, 0.5, 1))
     assert [name for name, _ in device.calls] == list(plan.reveal().values())
     assert [(run.observation.round, run.observation.slot) for run in runs] == list(plan.reveal())
     assert all(run.settled and 99 <= run.rest_s < 500 for run in runs)
@@ -426,7 +440,7 @@ def test_the_runs_follow_the_plan_and_each_rest_ends_when_the_temperature_is_sta
 def test_a_rest_ends_by_its_time_where_the_temperature_still_moves():
     device, runs, plan = Device(), [], Plan.make(1, 50, 20, 1)
     works = {arm: device.work(arm, 10, 50) for arm in "AB"}
-    device.run(plan, works, runs, settling=Settling(10, 0.0, 3))
+    device.run(plan, works, runs, settling=SettlingCriterion(10, 0.0, 3))
     assert runs[0].settled  # rested from the start
     assert not runs[1].settled
     assert runs[1].rest_s == pytest.approx(20)
@@ -438,9 +452,9 @@ def test_a_run_whose_last_call_ends_too_late_is_noted_and_left_out():
     late = [run for run in runs if run.load.fault]
     assert {run.load.calls for run in late} == {3}
     assert [run.load.fault for run in late] == ["ended 10 s too late for a run of 50 s"] * 3
-    assert len(kept(runs)) == 3
+    assert len(valid_observations(runs)) == 3
     with pytest.raises(NoReading, match="nothing was measured"):
-        judge(plan, kept(runs))
+        heat_verdict(plan, valid_observations(runs))
 
 
 def test_a_work_that_cannot_hold_its_pace_is_broken_off():

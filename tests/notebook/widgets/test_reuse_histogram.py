@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, Hardware, Level, cache_energy
+from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, Hardware, MemoryLevel, cache_energy
 from sutrolib.meters.access.reuse_distance import sequence_histograms
 from sutrolib.models.kernels.matmul import product_reads
 from sutrolib.notebook.widgets import PANEL, Program, reuse_panel
@@ -71,7 +71,7 @@ def test_another_machine_brings_its_own_cache_and_another_program_its_own_histog
 
 
 def test_a_machine_with_a_cache_of_the_same_capacity_is_drawn_anew_too():
-    other = Hardware("other", "made up", {"float32": 1.0}, (Level("L1", 2**20, 1), Level("RAM", np.inf, 9)))
+    other = Hardware("other", "made up", {"float32": 1.0}, (MemoryLevel("L1", 2**20, 1), MemoryLevel("RAM", np.inf, 9)))
     panel = reuse_panel({"naive": NAIVE}, (HOROWITZ_2014, other))
     panel.children[1].value = other
     assert "on other" in panel.children[3].children[0].value
@@ -84,7 +84,7 @@ def test_levels_that_the_largest_cache_would_not_enclose_are_left_out():
         "DRAM",
     ]
     assert [level.name for level in with_cache(HOROWITZ_2014, 64).levels] == ["largest cache, 64 B", "DRAM"]
-    bare = Hardware("bare", "made up", {"float32": 1.0}, (Level("RAM", np.inf, 9),))
+    bare = Hardware("bare", "made up", {"float32": 1.0}, (MemoryLevel("RAM", np.inf, 9),))
     with pytest.raises(ValueError, match="accepted are two or more: a cache and a memory"):
         with_cache(bare, 1024)
 

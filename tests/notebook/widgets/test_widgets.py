@@ -13,8 +13,8 @@ from sutrolib.core.cube import A, Position
 from sutrolib.measurement.coverage import count_positions, describe_position, positions_of
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.protocol import Plan, judge, parse_readings
-from sutrolib.meters.thermal.sensor import Load
+from sutrolib.meters.thermal.protocol import Plan, heat_verdict, parse_readings
+from sutrolib.meters.thermal.sensor import LoadResult
 from sutrolib.notebook.widgets import (
     PANEL,
     cube_explorer,
@@ -116,7 +116,7 @@ class Person:
     def run(self, arm, switch):
         self.ran.append(arm)
         switch.begun.set()
-        return Load(1, 10.0, 10.0)
+        return LoadResult(1, 10.0, 10.0)
 
     def begin(self, before):
         self.before.value = before
@@ -157,7 +157,7 @@ def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_v
         assert not re.search(r"\b[AB]\b", person.text), "the order is no longer hidden"
         person.read("30", f"{30 + next(rises[arm]):g}")
     assert person.ran == list(HEAT_PLAN.reveal().values())
-    assert judge(HEAT_PLAN, observed).why in person.task.value
+    assert heat_verdict(HEAT_PLAN, observed).why in person.task.value
     assert "A is warmer than B" in person.task.value
     assert 'alt="The rises of A and B in each round. A rose more in 3 and B in 0 of 3 rounds.' in person.picture.value
     readings = re.search("readings = '(.*)'", person.task.value)[1]
@@ -193,7 +193,7 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
     ("run", "told"),
     [
         (lambda arm, switch: 1 / 0, "To be repeated: the run ended in an error: division by zero"),
-        (lambda arm, switch: Load(1, 20.0, 10.0), "To be repeated: the run ended 10 s too late"),
+        (lambda arm, switch: LoadResult(1, 20.0, 10.0), "To be repeated: the run ended 10 s too late"),
     ],
 )
 def test_a_run_that_failed_or_overran_is_repeated(run, told):
