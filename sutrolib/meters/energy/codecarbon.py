@@ -1,9 +1,9 @@
 """CodeCarbon: an estimate of the joules of a window, offline and silent.
 
 CodeCarbon (github.com/mlco2/codecarbon) multiplies the seconds of a window by a power model for processor, memory and
-graphics card. Where the machine has power counters it reads them; where it has none, the memory counts as a constant
-and the processor as a share of its rated power by load. Either way the kind says ``estimated``, and the detail says
-which source stood behind each part.
+graphics card. It reads power counters if the machine has them. Otherwise memory counts as a constant, and the processor
+as a share of its rated power by load. In both cases the kind is ``estimated``, and the detail names the source of each
+part.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from sutrolib.meters.base import Availability, JouleMeter, Kind, Reading
@@ -21,17 +21,17 @@ from sutrolib.meters.lock import meter_lock
 
 JOULES_PER_KWH = 3.6e6
 COMPONENTS = ("cpu", "ram", "gpu")
-MIN_SAMPLES = 4  # of the power model that a window spans at least
+MIN_SAMPLES = 4  # samples of the power model in a window
 
 
 class CodeCarbon(JouleMeter):
     """Estimated joules of one run of the work given to :meth:`repeat`.
 
-    The work is repeated until the window spans four samples of the power model; the detail says how often.
-    A block that runs its work without ``repeat`` and ends before that has no reading (NoReading). Idle power, estimated
-    once a process while it sleeps, is reported beside and never subtracted.
-    ``country`` is an ISO 3166 code of three letters, for kgCO2e only: opening a window raises ValueError for one that
-    CodeCarbon has no numbers of, of which it would make a world average. Nothing is sent or saved anywhere.
+    The work is repeated until the window spans four samples of the power model; the detail holds the number of runs. A
+    shorter block without ``repeat`` has no reading (NoReading). Idle power is estimated once per process while it
+    sleeps; it is reported in the detail and never subtracted.
+    ``country`` is a three-letter ISO 3166 code, and is used for kgCO2e only. Opening a window raises ValueError for a
+    country that CodeCarbon has no data of, for which it would use a world average. Nothing is sent or saved anywhere.
     """
 
     name = "codecarbon"
@@ -41,7 +41,7 @@ class CodeCarbon(JouleMeter):
     def __init__(self, sampling: float = 0.25, country: str = "USA") -> None:
         super().__init__()
         if not 0.1 <= sampling <= 60:
-            raise ValueError(f"sampling={sampling!r} s, accepted are 0.1 to 60")
+            raise ValueError(f"sampling must be 0.1 to 60 seconds (got {sampling!r})")
         self.sampling, self.country = sampling, country
         self.window = MIN_SAMPLES * sampling
         self._tracker: Any = None
@@ -60,14 +60,14 @@ class CodeCarbon(JouleMeter):
         self._tracker = _start(self.sampling, self.country)
 
     def _close(self) -> Callable[[], Reading]:
-        seconds, runs = self.seconds, max(self._runs, 1)
+        seconds = self.seconds
         tracker, self._tracker = self._tracker, None
         data = _stop(tracker)
-        return lambda: self._read(tracker, data, seconds, runs)
+        return lambda: self._read(tracker, data, seconds)
 
-    def _read(self, tracker: Any, data: Any, seconds: float, runs: int) -> Reading:
+    def _read(self, tracker: Any, data: Any, seconds: float) -> Reading:
         self._check_window(seconds)
-        joules = data.energy_consumed * JOULES_PER_KWH
+        joules, runs = data.energy_consumed * JOULES_PER_KWH, self._runs
         return self._make(
             joules / runs,
             {
@@ -77,7 +77,7 @@ class CodeCarbon(JouleMeter):
                 "source_by_part": power_sources(tracker),
                 "watts_by_part": {part: getattr(data, f"{part}_power") for part in COMPONENTS},
                 "idle_watts": self._idle,
-                # A difference of two estimates: below 0 where the work drew no more than sleep.
+                # A difference of two estimates: negative if the work drew no more than sleep.
                 "joules_above_idle": (joules - sum(self._idle.values()) * data.duration) / runs,
                 "kg_co2e": data.emissions / runs,
                 "country": self.country,
@@ -87,10 +87,10 @@ class CodeCarbon(JouleMeter):
 
 
 class CumulativeJoules:
-    """The estimated joules of this machine since the block was entered, for whoever charges them as they go.
+    """The estimated joules of this machine since the block was entered, for a budget that is checked during the work.
 
-    The machine-wide lock is held: what another meter's work draws would be counted here as well. Work that is shorter
-    than CodeCarbon's shortest sample (50 ms) shows up with what follows it.
+    It holds the machine-wide lock: the work of another meter would be counted here too. Work that is shorter than
+    CodeCarbon's shortest sample (50 ms) is counted with the work after it.
     """
 
     def __init__(self, sampling: float = 1.0) -> None:
@@ -98,24 +98,19 @@ class CumulativeJoules:
         self._last = 0.0
 
     def __enter__(self) -> Self:
-        self._lock = meter_lock()
-        self._lock.acquire()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(meter_lock())
             self._tracker = _start(self.sampling, "USA")
-        except BaseException:
-            self._lock.release()
-            raise
+            stack.callback(_stop, self._tracker)
+            self._window = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            _stop(self._tracker)
-        finally:
-            self._lock.release()
+        self._window.close()
 
     @property
     def joules(self) -> float:
-        """So far; never less than before."""
+        """Joules so far; never less than before."""
         with _silence():
             self._tracker.flush()
         self._last = max(self._last, float(self._tracker._total_energy.kWh) * JOULES_PER_KWH)
@@ -124,10 +119,10 @@ class CumulativeJoules:
 
 @functools.cache
 def estimated_idle_watts(sampling: float = 0.25) -> Mapping[str, float]:
-    """Estimated watts of each part while this process sleeps, once a process: what else runs here is in it."""
+    """Estimated watts by part while this process sleeps, once per process; other work of the machine is included."""
     with meter_lock():
-        _stop(_start(sampling, "USA"))  # the first tracker of a process looks for hardware on the window's time
-        tracker = _start(sampling, "USA")  # the country is of no matter to watts
+        _stop(_start(sampling, "USA"))  # the first tracker of a process spends time looking for hardware
+        tracker = _start(sampling, "USA")  # the country does not change the watts
         try:
             time.sleep(2 * MIN_SAMPLES * sampling)
         finally:
@@ -140,7 +135,7 @@ def _check_country(code: str) -> None:
 
     known = DataSource().get_global_energy_mix_data()
     if code not in known:
-        raise ValueError(f"country={code!r}, accepted are {len(known)} codes of ISO 3166 such as USA, FRA or IND")
+        raise ValueError(f"country must be one of {len(known)} ISO 3166 codes such as USA, FRA or IND (got {code!r})")
 
 
 def _start(sampling: float, country: str) -> Any:
@@ -169,9 +164,9 @@ def _stop(tracker: Any) -> Any:
 
 
 def stop_scheduler(sampler: Any) -> None:
-    """Stop a PeriodicScheduler of CodeCarbon until it stays so.
+    """Stop a PeriodicScheduler of CodeCarbon for good.
 
-    Its timer starts a successor when it fires, even where stop() came in between, and then samples for ever.
+    A timer that fires during stop() starts a successor, which would then sample for ever.
     """
     ended = None
     while sampler._timer is not ended:
@@ -186,7 +181,7 @@ def _joules(data: Any) -> dict[str, float]:
 
 
 def power_sources(tracker: Any) -> dict[str, str]:
-    """What stands behind each part. No public attribute of CodeCarbon names it; _hardware is what it reads."""
+    """The source of each part. CodeCarbon has no public attribute for it; _hardware is what it reads."""
     from codecarbon.external.hardware import CPU, GPU
     from codecarbon.external.ram import RAM
 
@@ -201,14 +196,14 @@ def power_sources(tracker: Any) -> dict[str, str]:
             case GPU():
                 makers = {"AMD SMI" if "AMD" in type(d).__name__ else "NVML" for d in part.devices.devices}
                 found["gpu"] = ", ".join(sorted(makers)) or "none"
-            case _:  # Apple silicon and Raspberry Pi: their own meter, one object a part
+            case _:  # Apple silicon and Raspberry Pi have their own meter, one object for each part
                 found[part.chip_part.lower()] = type(part).__name__
     return found
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """CodeCarbon logs before it has read the level that it was given."""
+    """Disable CodeCarbon's logger: it logs before it has read the given level."""
     logger = logging.getLogger("codecarbon")
     before = logger.disabled
     logger.disabled = True

@@ -1,16 +1,15 @@
-"""An energy counter that only ever counts up, until it wraps; and its sum over a window, however often it wraps."""
+"""Energy counters that only count up, until they wrap; and their sum over a window, however often they wrap."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from sutrolib.meters.base import NoReading
 
-MAX_WATTS = 1000.0  # no single counter here stands for more: it says how soon one can wrap
+MAX_WATTS = 1000.0  # an upper bound on the power of one counter: it says how soon a counter can wrap
 
 
 @dataclass(frozen=True)
@@ -20,14 +19,11 @@ class EnergyCounter:
     label: str
     read: Callable[[], float]
     window_s: float  # the shortest window over which its update period does not matter
-    wraps_at: float | None = None  # joules, at which it starts again at 0; None where it never does in practice
+    wraps_at: float | None = None  # joules at which it starts again at 0; None if it never does in practice
 
 
 class EnergyAccumulator:
-    """Joules of each counter from entry on. A thread reads every counter that wraps at least twice before it can.
-
-    On exit, by an error too, the thread has ended.
-    """
+    """Joules of each counter from entry to exit. A thread reads counters that wrap at least twice before they can."""
 
     def __init__(self, counters: Sequence[EnergyCounter]) -> None:
         self._counters = tuple(counters)
@@ -46,16 +42,19 @@ class EnergyAccumulator:
             self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._update()
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
 
     def read(self) -> dict[str, float]:
-        """Joules so far by label. Raises NoReading where a counter could not be read, or went back without a wrap."""
-        self._update()
+        """Joules by label, so far or up to the exit.
+
+        Raises NoReading if a counter could not be read, or went back without a wrap.
+        """
+        if not self._ended.is_set():
+            self._update()
         if self._fault is not None:
             raise NoReading(f"{self._fault}") from self._fault
         return {counter.label: joules for counter, joules in zip(self._counters, self._joules, strict=True)}
@@ -69,13 +68,13 @@ class EnergyAccumulator:
             for index, counter in enumerate(self._counters):
                 try:
                     now = counter.read()
-                except Exception as error:  # raised in the thread it would be lost: read() tells it
+                except Exception as error:  # raised in the thread it would be lost: read() raises it
                     self._fault = self._fault or error
                     return
                 rise = now - self._last[index]
                 if rise < 0 and counter.wraps_at is None:
                     self._fault = self._fault or NoReading(
-                        f"{counter.label}: its counter fell by {-rise:.3g} J (was the driver loaded anew?)"
+                        f"{counter.label}: its counter fell by {-rise:.3g} J (was the driver reloaded?)"
                     )
                 elif rise < 0:
                     rise += counter.wraps_at or 0.0

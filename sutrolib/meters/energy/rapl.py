@@ -2,29 +2,28 @@
 
 A zone holds ``name``, ``energy_uj`` (microjoules, updated about once a millisecond) and ``max_energy_range_uj``, at
 which ``energy_uj`` starts again at 0 (kernel.org/doc/html/latest/power/powercap/powercap.html). AMD processors since
-Zen are under the same names. Counted are all packages, and the memory of each where it has a counter of its own.
-Left out is what would be counted twice: cores and uncore are parts of a package, ``intel-rapl-mmio`` is a second view
-of the same package, and the whole platform (``psys``) stands in only where there is no package.
+Zen use the same names. The sum covers all packages, and the memory of each package that has its own counter. It leaves
+out what would be counted twice: cores and uncore are parts of a package, and ``intel-rapl-mmio`` is a second view of
+the same package. The whole platform (``psys``) is used only if there is no package.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from sutrolib.meters.base import NoReading
 from sutrolib.meters.energy.counter import EnergyCounter
 
 POWERCAP = Path("/sys/class/powercap")
-WINDOW_S = 0.1  # a hundred updates, so that where an update falls is about 1 % of the window
+WINDOW_S = 0.1  # a hundred updates: the time between two updates is about 1 % of the window
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
 
 
 def rapl_counters(root: Path = POWERCAP) -> list[EnergyCounter]:
     """The counters of this machine's packages and memory. Raises NoReading that says what is missing.
 
-    Where a file may not be read, the message holds the command that grants it.
+    If a file may not be read, the message holds the command that allows it.
     """
     zones = {path: _text(path / "name") for path in sorted(root.glob("intel-rapl:*")) if _ZONE.fullmatch(path.name)}
     chosen = [path for path, name in zones.items() if name.startswith("package") or name == "dram"]
@@ -32,19 +31,21 @@ def rapl_counters(root: Path = POWERCAP) -> list[EnergyCounter]:
         chosen = [path for path, name in zones.items() if name == "psys"]
     if not chosen:
         raise NoReading(f"RAPL: no package or psys among {len(zones)} zones of {root} (virtual machines have none)")
-    _check_readable(chosen)
+    closed = [str(path / "energy_uj") for path in chosen if _is_closed(path / "energy_uj")]
+    if closed:
+        raise NoReading(f"RAPL: no permission to read its counters; to allow it: sudo chmod o+r {' '.join(closed)}")
     return [_counter(path, _label(path, zones)) for path in chosen]
 
 
 def _counter(path: Path, label: str) -> EnergyCounter:
     limit = _microjoules(path / "max_energy_range_uj")
     if limit <= 0:
-        raise NoReading(f"RAPL: {path / 'max_energy_range_uj'} holds {limit}, accepted are numbers above 0")
+        raise NoReading(f"RAPL: {path / 'max_energy_range_uj'} holds {limit}; it must be above 0")
     return EnergyCounter(label, lambda: _microjoules(path / "energy_uj") / 1e6, WINDOW_S, limit / 1e6)
 
 
 def _label(path: Path, zones: dict[Path, str]) -> str:
-    """The zone's name; that of memory says which package it belongs to, and one that occurs twice which zone it is."""
+    """The zone's name; for memory with its package, and for a name that occurs twice with its zone."""
     parent = path.with_name(path.name.rpartition(":")[0])
     if parent in zones:
         return f"{zones[path]} of {_label(parent, zones)}"
@@ -52,18 +53,12 @@ def _label(path: Path, zones: dict[Path, str]) -> str:
     return f"{zones[path]} ({path.name})" if twins > 1 else zones[path]
 
 
-def _check_readable(zones: Sequence[Path]) -> None:
-    closed = [str(zone / "energy_uj") for zone in zones if _is_closed(zone / "energy_uj")]
-    if closed:
-        raise NoReading(f"RAPL: no permission to read its counters; this grants it: sudo chmod o+r {' '.join(closed)}")
-
-
 def _is_closed(path: Path) -> bool:
     try:
         path.read_bytes()
     except PermissionError:
         return True
-    except OSError:  # told by whoever needs the number
+    except OSError:  # reported when the number is read
         return False
     return False
 
@@ -71,7 +66,7 @@ def _is_closed(path: Path) -> bool:
 def _microjoules(path: Path) -> int:
     text = _text(path)
     if not re.fullmatch(r"\d+", text):
-        raise NoReading(f"RAPL: {path} holds {text!r}, accepted is a whole number of microjoules")
+        raise NoReading(f"RAPL: {path} holds {text!r}; it must be a whole number of microjoules")
     return int(text)
 
 

@@ -1,15 +1,11 @@
-"""Wall-clock time, by the median of several runs."""
+"""Wall-clock time, as the median of several runs."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
-from typing import TypeVar
 
-from sutrolib.meters.base import Kind, Reading, WindowMeter, finish_queued_work
-
-T = TypeVar("T")
+from sutrolib.meters.base import Kind, Reading, WindowMeter
 
 
 class WallTime(WindowMeter):
@@ -26,26 +22,17 @@ class WallTime(WindowMeter):
     def __init__(self, runs: int = 3, window: float = 0.05) -> None:
         super().__init__()
         if runs < 1:
-            raise ValueError(f"runs={runs!r}, accepted are 1 and above")
+            raise ValueError(f"runs must be at least 1 (got {runs!r})")
         self.runs, self.window = runs, window
-        self._times: list[float] = []
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._run_seconds) >= self.runs and super().is_full
 
     def _open(self) -> None:
-        self._times = []
-        self._began = time.perf_counter()
-
-    def repeat(self, work: Callable[[], T]) -> T:
-        began = time.perf_counter()
-        while True:
-            start = time.perf_counter()
-            result = work()
-            finish_queued_work()
-            now = time.perf_counter()
-            self._times.append(now - start)
-            if len(self._times) >= self.runs and now - began >= self.window:
-                return result
+        pass
 
     def _close(self) -> Callable[[], Reading]:
-        times = self._times or [time.perf_counter() - self._began]
+        times = self._run_seconds or [self.seconds]
         detail = {"runs": len(times), "fastest": min(times), "slowest": max(times)}
         return lambda: self._make(statistics.median(times), detail)

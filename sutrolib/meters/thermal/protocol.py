@@ -20,8 +20,16 @@ from typing import Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
-from sutrolib.core.stats import CONFIDENCE, difference_interval, ratio_interval, sign_test
-from sutrolib.core.types import Interval, check_fields
+from sutrolib.core.stats import (
+    CONFIDENCE,
+    MIN_PAIRS,
+    Interval,
+    NoInterval,
+    paired_difference,
+    ratio_of_means,
+    sign_test,
+)
+from sutrolib.core.types import check_fields
 from sutrolib.meters.base import Kind, NoReading, Reading
 
 Arm: TypeAlias = Literal["A", "B"]
@@ -30,7 +38,6 @@ ReadingScale: TypeAlias = Literal["celsius", "touch"]
 
 MIN_CELSIUS, MAX_CELSIUS = -20.0, 150.0  # deg C: what is outside is a slip of the pen or a broken sensor
 TOUCH_SCORES = range(1, 6)
-MIN_ROUNDS = 3
 MAX_ROUNDS = 1000
 SKIPPED = "-"
 
@@ -254,14 +261,16 @@ def heat_verdict(plan: Plan, observations: Iterable[Observation], scale: Reading
     missing = ""
     if scale == "touch":
         missing = "no difference and no ratio, as touch scores have no unit"
-    elif len(rises) < MIN_ROUNDS:
-        missing = f"no difference and no ratio, as intervals take {MIN_ROUNDS} complete rounds and not {len(rises)}"
+    elif len(rises) < MIN_PAIRS:
+        missing = f"no difference and no ratio, as an interval needs {MIN_PAIRS} complete rounds (got {len(rises)})"
+    elif np.ptp(a - b) == 0:  # a coarse scale must not pass for certainty
+        missing = f"no difference and no ratio, as all {len(rises)} rounds have the same difference"
     else:
+        difference = paired_difference(a, b)
         try:
-            difference = difference_interval(a, b)
-            ratio = ratio_interval(a, b)
-        except NoReading as error:
-            missing = f"no {'difference and no ratio' if difference is None else 'ratio'}, as {error}"
+            ratio = ratio_of_means(a, b)
+        except NoInterval as error:
+            missing = f"no ratio, as {error}"
     return HeatVerdict(scale, rises, plan.rounds - len(rises), sign_test(a - b), difference, ratio, missing)
 
 

@@ -82,7 +82,9 @@ def by_the_definition(trace, unit):
     accesses = trace.accesses
     sequence, writes = [], []
     for index in range(len(accesses)):
-        ranges = slice(accesses.set_offsets[accesses.range_set[index]], accesses.set_offsets[accesses.range_set[index] + 1])
+        ranges = slice(
+            accesses.set_offsets[accesses.range_set[index]], accesses.set_offsets[accesses.range_set[index] + 1]
+        )
         touched = []
         for start, length in zip(accesses.range_start[ranges], accesses.range_nbytes[ranges], strict=True):
             touched += [

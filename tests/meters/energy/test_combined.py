@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 
-from sutrolib.meters import Joules
+from sutrolib.meters import Joules, WallTime
 from sutrolib.meters.base import Availability, JouleMeter, Kind, NoReading
 from sutrolib.meters.energy import joules as joules_module
-from sutrolib.meters.energy.combined import CombinedMeter, LapClock
+from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.meters.energy.counter import EnergyCounter
 from sutrolib.meters.lock import meter_lock
 
@@ -26,11 +26,11 @@ class Spent(JouleMeter):
         self.before = sum(self.account)
 
     @property
-    def full(self):
+    def is_full(self):
         return self._runs >= self.least_runs
 
     def _close(self):
-        spent, runs = sum(self.account) - self.before, max(1, self._runs)
+        spent, runs = sum(self.account) - self.before, self._runs
 
         def read():
             if not spent:
@@ -43,16 +43,16 @@ class Spent(JouleMeter):
 def test_one_set_of_runs_fills_all_windows_and_each_reading_is_of_one_run():
     account = []
     one, other = Spent(account), Spent(account, least_runs=4, name="other")
-    together = CombinedMeter([one, other], LapClock(runs=2, window=0))
-    assert together.measure(lambda: account.append(3.0) or "result") == "result"
+    combined = CombinedMeter([one, other], WallTime(runs=2, window=0))
+    assert combined.measure(lambda: account.append(3.0) or "result") == "result"
     assert account == [3.0] * 4
-    time, *joules = together.readings
+    time, *joules = combined.readings
     assert [r.value for r in joules] == [3.0, 3.0]
-    assert [r.detail["runs"] for r in together.readings] == [4, 4, 4]
+    assert [r.detail["runs"] for r in combined.readings] == [4, 4, 4]
     assert (time.name, time.kind) == ("time", "measured")
     assert time.detail["fastest"] <= time.value <= time.detail["slowest"]
-    assert (together.missing, one.opened) == ({}, 2)
-    together.measure(lambda: account.append(1.0))
+    assert (combined.missing, one.opened) == ({}, 2)
+    combined.measure(lambda: account.append(1.0))
     assert one.opened == 3  # what the first window of a process does is done before the first one that counts
 
 
@@ -68,24 +68,24 @@ def test_a_meter_that_saw_nothing_or_does_not_work_here_does_not_take_the_others
 
     account = []
     meters = [Spent([], name="still"), Spent(account), Elsewhere([], name="elsewhere"), Broken([], name="broken")]
-    together = CombinedMeter(meters)
-    together.measure(lambda: account.append(2.0))
-    assert [r.name for r in together.readings] == ["time", "spent"]
+    combined = CombinedMeter(meters)
+    combined.measure(lambda: account.append(2.0))
+    assert [r.name for r in combined.readings] == ["time", "spent"]
     why = {"still": "nothing was spent", "elsewhere": "only elsewhere", "broken": "its counter is gone"}
-    assert together.missing == why
+    assert combined.missing == why
     with meter_lock().acquire(timeout=1):
         pass
 
 
 def test_an_error_of_the_work_is_raised_and_frees_the_lock():
-    together = CombinedMeter([Spent([])])
+    combined = CombinedMeter([Spent([])])
 
     def work():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        together.measure(work)
-    assert together.readings == []
+        combined.measure(work)
+    assert combined.readings == []
     with meter_lock().acquire(timeout=1):
         pass
 
@@ -101,8 +101,8 @@ def test_counters_are_read_over_the_runs_and_nothing_else(monkeypatch):
         joules[0] += 5
 
     monkeypatch.setattr(joules_module, "energy_counters", fake)
-    together = CombinedMeter([Joules(idle_s=0)])
-    together.measure(work)
-    _, reading = together.readings
+    combined = CombinedMeter([Joules(idle_s=0)])
+    combined.measure(work)
+    _, reading = combined.readings
     assert (reading.name, reading.kind, reading.value) == ("joules", "measured", 5)
     assert reading.detail["not_covered"] == {"processor": "no counter"}

@@ -113,7 +113,10 @@ def test_codecarbon_takes_a_kg_of_co2_by_country():
 
 
 def test_a_country_without_numbers_is_named_and_leaves_the_lock_free():
-    with pytest.raises(ValueError, match="country='XXX', accepted are"), CodeCarbon(sampling=0.1, country="XXX"):
+    with (
+        pytest.raises(ValueError, match="got 'XXX'"),
+        CodeCarbon(sampling=0.1, country="XXX"),
+    ):
         pass
     assert not meter_lock().is_locked
 
@@ -151,7 +154,10 @@ def test_codecarbon_works_silently_with_sockets_blocked_and_saves_nothing(tmp_pa
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
-@pytest.mark.parametrize(("make", "named"), [(lambda: CodeCarbon(0), "sampling=0"), (lambda: WallTime(0), "runs=0")])
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [(lambda: CodeCarbon(0), "sampling must"), (lambda: WallTime(0), "runs must")],
+)
 def test_wrong_arguments_are_named(make, named):
     with pytest.raises(ValueError, match=named):
         make()

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sutrolib.core.stats import difference_interval, ratio_interval, rounds_for_signs, sign_test
+from sutrolib.core.stats import NoInterval, paired_difference, ratio_of_means, rounds_for_signs, sign_test
 from sutrolib.meters.base import NoReading
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.model import ThermalModel, simulate_readings
@@ -158,21 +158,21 @@ samples = st.lists(
 def test_the_bounds_of_a_ratio_are_where_a_test_of_equality_just_fails(pairs):
     a, b = np.array(pairs).T
     try:
-        ratio = ratio_interval(a, b)
+        ratio = ratio_of_means(a, b)
     except NoReading:
         assume(False)
     assume(ratio.high - ratio.low > 1e-3)
     assert ratio.low < ratio.value < ratio.high
     for bound in (ratio.low, ratio.high):
         assert stats.ttest_1samp(a - bound * b, 0).pvalue == pytest.approx(0.05, abs=1e-4)
-    swapped = ratio_interval(b, a)
+    swapped = ratio_of_means(b, a)
     assert (1 / swapped.high, 1 / swapped.value, 1 / swapped.low) == pytest.approx((ratio.low, ratio.value, ratio.high))
 
 
 def test_the_interval_of_the_difference_is_that_of_a_paired_t_test():
     a, b = np.array([5.0, 6.1, 5.5, 4.9]), np.array([3.0, 3.3, 2.1, 4.0])
     expected = stats.ttest_rel(a, b).confidence_interval(0.95)
-    found = difference_interval(a, b)
+    found = paired_difference(a, b)
     assert (found.low, found.value, found.high) == pytest.approx((expected.low, (a - b).mean(), expected.high))
 
 
@@ -257,7 +257,7 @@ def test_a_ratio_takes_two_rises_above_zero_and_some_scatter(a, b, why):
 def test_the_least_ratio_that_is_named_is_the_bound_of_a_test_of_equality():
     a, b = np.array([4.0, 5.0, 4.5, 4.2]), np.array([0.1, -0.1, 0.2, 0.0])
     with pytest.raises(NoReading) as error:
-        ratio_interval(a, b)
+        ratio_of_means(a, b)
     least = float(re.search(r"at least (\S+) times it", str(error.value))[1])
     assert stats.ttest_1samp(a - least * b, 0).pvalue == pytest.approx(0.05, rel=0.02)
 
@@ -267,7 +267,7 @@ def test_a_fluke_below_zero_does_not_make_the_least_ratio_larger():
     messages = []
     for b in (noise, noise - 1):
         with pytest.raises(NoReading) as error:
-            ratio_interval(a, b)
+            ratio_of_means(a, b)
         messages.append(str(error.value))
     assert "at least" in messages[0]
     assert messages[0] == messages[1]
