@@ -1,13 +1,13 @@
-"""What the scalar tracer cannot see happen, found in a function's bytecode before it runs.
+"""Finds, in a function's bytecode before it runs, what a tracer of plain Python programs cannot see.
 
-A tracked value stands for a number, and Python lets a function tell the two apart, or take data from elsewhere,
-without any operator being called. Refused, with the line: identity tests (``is``, unless with None, True or False),
+A tracked value stands for a number, but Python lets a function tell the two apart, or take data from elsewhere, without
+calling any operator. The check rejects, with the line number: identity tests (``is``, except with None, True or False),
 type tests (``type``, ``isinstance``, ``issubclass``, ``id``, ``vars``, attributes such as ``__class__``), NumPy calls
-that make or convert arrays of plain numbers out of values, and lists or tuples of numbers written out in the function:
-data that was not passed costs nothing. Zeros, single constants and constant tuples of up to four numbers (shapes,
-ranges) are not data.
+that make arrays of plain numbers out of values or convert to them, and lists or tuples of numbers written in the
+function: data that is not passed would cost nothing. Zeros, single constants and constant tuples of up to four numbers
+(shapes, ranges) are not data.
 
-Plain Python functions that the function names are looked into as well; those of installed libraries are not.
+The check also looks into plain Python functions that the function names, but not into those of installed libraries.
 """
 
 from __future__ import annotations
@@ -23,23 +23,26 @@ _TYPE_TESTS = frozenset(("type", "isinstance", "issubclass", "id", "vars", "dir"
 _CONVERSIONS = frozenset(("array", "asarray", "asanyarray", "ascontiguousarray", "fromiter", "full", "full_like"))
 _METHODS = frozenset(("astype", "itemset", "tobytes", "tofile", "frombuffer"))
 _CONTAINERS = ("BUILD_LIST", "BUILD_TUPLE", "BUILD_SET")
-_LONGEST_SHAPE = 4
+MAX_SHAPE_LENGTH = 4  # longer tuples of numbers count as data
 _STORES = frozenset(("STORE_SUBSCR", "STORE_SLICE"))
 
 
 class UntraceableOperation(ValueError):
-    """A value would leave the stack without being seen; the message says how, and what is accepted."""
+    """A value would leave the stack without being seen; the message says how, and what to do instead."""
 
 
 def stores_item(frame: FrameType) -> bool:
-    """Whether the instruction that ``frame`` is at stores into a container: ``array[i] = value``."""
+    """Whether the current instruction of ``frame`` stores into a container: ``array[i] = value``."""
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in _STORES
 
 
 def check_function(func: Callable[..., Any]) -> None:
-    """Raise Escape where a function, or one that it names, does what a tracer cannot see. TypeError for no function."""
+    """Raise UntraceableOperation if a function, or one that it names, does what a tracer cannot see.
+
+    TypeError for anything that is not a function.
+    """
     if not callable(func):
-        raise TypeError(f"func={func!r}, accepted are functions")
+        raise TypeError(f"func must be a function (got {func!r})")
     seen: set[CodeType] = set()
     pending = [func]
     while pending:
@@ -56,7 +59,7 @@ def check_function(func: Callable[..., Any]) -> None:
 
 
 def _names(function: FunctionType) -> dict[str, Any]:
-    """What the global and closed-over names of a function stand for."""
+    """The values of the global and closed-over names of a function."""
     closed = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -67,7 +70,7 @@ def _names(function: FunctionType) -> dict[str, Any]:
 
 
 def _is_of(found: FunctionType, function: FunctionType) -> bool:
-    """Whether a function is the user's own: from the same file, or from outside of installed packages."""
+    """Whether a function is the user's own: from the same file, or not from an installed package."""
     place = found.__code__.co_filename
     installed = "site-packages" in place or place.startswith(("<frozen", inspect.__file__.rpartition("inspect")[0]))
     return place == function.__code__.co_filename or not installed
@@ -99,17 +102,17 @@ def _refusal(instructions: list[dis.Instruction], index: int, known: dict[str, A
     instruction = instructions[index]
     name, value = instruction.opname, instruction.argval
     if name == "IS_OP" and not _is_constant(instructions[index - 1]):
-        return "an identity test between values; accepted are ==, and `is` with None, True or False"
+        return "an identity test between values; use ==, or `is` with None, True or False"
     if name in ("LOAD_GLOBAL", "LOAD_NAME") and value in _TYPE_TESTS and known.get(value) is getattr(builtins, value):
-        return f"a type test with {value}(); accepted is to decide by the values"
+        return f"a type test with {value}(); test the values instead"
     if name in ("LOAD_ATTR", "LOAD_METHOD"):
         if value.startswith("_"):
-            return f"a look inside a value at {value}; accepted are operators"
+            return f"access to {value} inside a value; use operators"
         made = value in _CONVERSIONS and getattr(known.get(instructions[index - 1].argval), "__name__", "") == "numpy"
         if made or value in _METHODS:
-            return f"a NumPy array made by {value}; accepted are lists, and arrays that are passed"
+            return f"a NumPy array made by {value}; use lists, or pass the array as an argument"
     if _is_data(instructions, index):
-        return "a list of numbers written out in the function; accepted is to pass it as an argument"
+        return "a list of numbers written in the function; pass it as an argument"
     return ""
 
 
@@ -118,12 +121,12 @@ def _is_constant(instruction: dis.Instruction) -> bool:
 
 
 def _is_data(instructions: list[dis.Instruction], index: int) -> bool:
-    """Whether a container of numbers other than zero is made of constants here."""
+    """Whether this instruction makes a container of constant numbers that are not all zero."""
     instruction = instructions[index]
     if instruction.opname == "LOAD_CONST" and isinstance(instruction.argval, tuple):
         numbers = [item for item in instruction.argval if _is_number(item)]
         extends = any(i.opname in ("LIST_EXTEND", "SET_UPDATE") for i in instructions[index + 1 : index + 2])
-        return any(numbers) and (extends or len(numbers) > _LONGEST_SHAPE)
+        return any(numbers) and (extends or len(numbers) > MAX_SHAPE_LENGTH)
     if instruction.opname in _CONTAINERS and instruction.arg:
         items = instructions[max(0, index - instruction.arg) : index]
         return all(i.opname == "LOAD_CONST" and _is_number(i.argval) for i in items) and any(i.argval for i in items)

@@ -1,6 +1,6 @@
 """Numbers and arrays that record each read of themselves, and the tape that they record it on.
 
-What each operator does to the stack is defined in :mod:`sutrolib.meters.programs.bytedmd`.
+:mod:`sutrolib.meters.programs.bytedmd` defines what each operator does to the stack.
 """
 
 from __future__ import annotations
@@ -17,17 +17,79 @@ import numpy as np
 from sutrolib.meters.programs.bytecode_check import UntraceableOperation, stores_item
 
 NUMBER_TYPES = (int, float, complex, np.number, np.bool_)  # bool is an int
+ARITHMETIC = "add sub mul truediv floordiv mod pow lshift rshift and or xor".split()
 
 
 class Tape:
-    """The instructions of one call, one event for each read and each push, and what was refused on the way."""
+    """What a program did, in order. It also keeps what was refused, so that a ``try`` in the program cannot hide it."""
 
-    __slots__ = ("event", "instruction", "instructions", "refusals", "value", "values")
+    __slots__ = ("refusals",)
 
     def __init__(self) -> None:
+        self.refusals: list[str] = []
+
+    def refuse(self, what: str) -> UntraceableOperation:
+        """Note a refusal, and return the error to raise."""
+        self.refusals.append(what)
+        return UntraceableOperation(what)
+
+    def run(self, program: Callable[..., Any], arguments: list[Any]) -> Any:
+        """The result of a program for tracked arguments. Raises what it raises, but a refusal first of all."""
+        try:
+            return program(*arguments)
+        finally:
+            if self.refusals:
+                raise UntraceableOperation(self.refusals[0])
+
+
+class TrackedNumber:
+    """A number with an identity on a tape. A subclass has the operators of a number, and nothing else."""
+
+    __slots__ = ("_number", "_tape", "_value")
+
+    __array_ufunc__ = None  # NumPy leaves operators with arrays to this class
+
+    def __init__(self, tape: Any, number: int, value: Any) -> None:
+        self._tape, self._number, self._value = tape, number, value
+
+
+def define_operators(cls: type[TrackedNumber], binary: Callable[..., Any], unary: Callable[..., Any]) -> None:
+    """Give ``cls`` the arithmetic, bitwise and comparison operators.
+
+    ``binary(compute, swapped)`` and ``unary(compute)`` make the method for an operator that computes ``compute``.
+    """
+    for name in ARITHMETIC:
+        compute = getattr(operator, f"__{name}__")
+        setattr(cls, f"__{name}__", binary(compute))
+        setattr(cls, f"__r{name}__", binary(compute, True))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(cls, f"__{name}__", binary(getattr(operator, name)))
+    for name in ("neg", "pos", "abs", "invert"):
+        setattr(cls, f"__{name}__", unary(getattr(operator, name)))
+
+
+def untracked(value: Any) -> Any:
+    """A result with plain numbers in place of tracked ones."""
+    if isinstance(value, TrackedNumber):
+        return value._value
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return np.array([untracked(item) for item in value.flat]).reshape(value.shape)
+    if isinstance(value, dict):
+        return {untracked(key): untracked(item) for key, item in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(untracked(item) for item in value)
+    return value
+
+
+class ReadTape(Tape):
+    """The instructions of one call: one event for each read and each push of a value."""
+
+    __slots__ = ("instruction", "instructions", "value", "values")
+
+    def __init__(self) -> None:
+        super().__init__()
         self.instruction, self.value = array("q"), array("q")
         self.instructions = self.values = 0
-        self.refusals: list[str] = []
 
     def read(self, *scalars: Scalar) -> None:
         """Record one instruction that reads ``scalars``."""
@@ -38,21 +100,14 @@ class Tape:
 
     def push(self, value: Any) -> Scalar:
         """Record a result of the latest instruction."""
-        number = self.values
-        self.values = number + 1
         self.instruction.append(self.instructions)
-        self.value.append(-1 - number)
-        return Scalar(self, number, value)
+        self.value.append(-1 - self.values)
+        return self.load(value)
 
     def load(self, value: Any) -> Scalar:
-        """A value that is there before the call."""
+        """A new value. On its own: one that is there before the call."""
         self.values += 1
         return Scalar(self, self.values - 1, value)
-
-    def refuse(self, what: str) -> UntraceableOperation:
-        """Note a refusal, and return the error to raise."""
-        self.refusals.append(what)
-        return UntraceableOperation(what)
 
 
 def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callable[[Scalar, Any], Any]:
@@ -72,7 +127,7 @@ def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callab
             tape.instruction.append(now)
             tape.value.append(self._number)
         else:
-            return self._meet(other, operation)
+            return self._with_array(other, operation)
         result = compute(plain, self._value) if swapped else compute(self._value, plain)
         number = tape.values
         tape.values = number + 1
@@ -86,27 +141,29 @@ def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callab
 def _divmod(swapped: bool) -> Callable[[Scalar, Any], Any]:
     def operation(self: Scalar, other: Any) -> Any:
         if not isinstance(other, (Scalar, *NUMBER_TYPES)):
-            return self._meet(other, operation)
+            return self._with_array(other, operation)
         self._tape.read(*(x for x in (self, other) if isinstance(x, Scalar)))
-        plain = other._value if isinstance(other, Scalar) else other
+        plain = untracked(other)
         quotient, remainder = divmod(plain, self._value) if swapped else divmod(self._value, plain)
         return self._tape.push(quotient), self._tape.push(remainder)
 
     return operation
 
 
-def _unary(compute: Callable[[Any], Any]) -> Callable[[Scalar], Scalar]:
-    def operation(self: Scalar) -> Scalar:
+def _unary(compute: Callable[..., Any]) -> Callable[..., Scalar]:
+    def operation(self: Scalar, *arguments: Any) -> Scalar:
         self._tape.read(self)
-        return self._tape.push(compute(self._value))
+        return self._tape.push(compute(self._value, *arguments))
 
     return operation
 
 
-def _escape(compute: Callable[..., Any]) -> Callable[..., Any]:
+def _read(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that reads the value and gives a plain result."""
+
     def operation(self: Scalar, *arguments: Any) -> Any:
         if stores_item(sys._getframe(1)):
-            raise self._tape.refuse("a NumPy array of plain numbers takes in a tracked value; accepted are lists")
+            raise self._tape.refuse("a tracked value is stored in a NumPy array of plain numbers; use a list")
         self._tape.read(self)
         return compute(self._value, *arguments)
 
@@ -120,53 +177,29 @@ def _refused(what: str) -> Callable[..., Any]:
     return operation
 
 
-class Scalar:
-    """A number whose reads are recorded. It has the operators of a number, and nothing else."""
+class Scalar(TrackedNumber):
+    """A number whose reads are recorded."""
 
-    __slots__ = ("_number", "_tape", "_value")
+    __slots__ = ()
 
-    __array_ufunc__ = None  # NumPy leaves operators with arrays to this class
-
-    def __init__(self, tape: Tape, number: int, value: Any) -> None:
-        self._tape, self._number, self._value = tape, number, value
-
-    def _meet(self, other: Any, operation: Callable[[Scalar, Any], Any]) -> Any:
+    def _with_array(self, other: Any, operation: Callable[[Scalar, Any], Any]) -> Any:
         if not isinstance(other, np.ndarray):
             return NotImplemented
         if other.dtype != object:
-            raise self._tape.refuse("a NumPy array of plain numbers meets a tracked value; accepted is to pass it")
+            raise self._tape.refuse("a tracked value meets a NumPy array of plain numbers; pass the array")
         return np.frompyfunc(lambda item: operation(self, item), 1, 1)(np.asarray(other)).view(TrackedArray)
 
-    __add__, __radd__ = _binary(operator.add), _binary(operator.add, True)
-    __sub__, __rsub__ = _binary(operator.sub), _binary(operator.sub, True)
-    __mul__, __rmul__ = _binary(operator.mul), _binary(operator.mul, True)
-    __truediv__, __rtruediv__ = _binary(operator.truediv), _binary(operator.truediv, True)
-    __floordiv__, __rfloordiv__ = _binary(operator.floordiv), _binary(operator.floordiv, True)
-    __mod__, __rmod__ = _binary(operator.mod), _binary(operator.mod, True)
-    __pow__, __rpow__ = _binary(operator.pow), _binary(operator.pow, True)
-    __lshift__, __rlshift__ = _binary(operator.lshift), _binary(operator.lshift, True)
-    __rshift__, __rrshift__ = _binary(operator.rshift), _binary(operator.rshift, True)
-    __and__, __rand__ = _binary(operator.and_), _binary(operator.and_, True)
-    __or__, __ror__ = _binary(operator.or_), _binary(operator.or_, True)
-    __xor__, __rxor__ = _binary(operator.xor), _binary(operator.xor, True)
-    __eq__, __ne__ = _binary(operator.eq), _binary(operator.ne)
-    __lt__, __le__ = _binary(operator.lt), _binary(operator.le)
-    __gt__, __ge__ = _binary(operator.gt), _binary(operator.ge)
     __divmod__, __rdivmod__ = _divmod(False), _divmod(True)
-    __neg__, __pos__, __abs__ = _unary(operator.neg), _unary(operator.pos), _unary(operator.abs)
-    __invert__ = _unary(operator.invert)
-    __floor__, __ceil__, __trunc__ = _unary(math.floor), _unary(math.ceil), _unary(math.trunc)
+    __floor__, __ceil__, __trunc__, __round__ = map(_unary, (math.floor, math.ceil, math.trunc, round))
 
-    def __round__(self, digits: int | None = None) -> Scalar:
-        self._tape.read(self)
-        return self._tape.push(round(self._value, digits))
+    __bool__, __int__, __float__, __complex__ = map(_read, (bool, int, float, complex))
+    __index__, __hash__, __str__, __repr__, __format__ = map(_read, (operator.index, hash, str, repr, format))
 
-    __bool__, __int__, __float__, __complex__ = _escape(bool), _escape(int), _escape(float), _escape(complex)
-    __index__, __hash__ = _escape(operator.index), _escape(hash)
-    __str__, __repr__, __format__ = _escape(str), _escape(repr), _escape(format)
+    __deepcopy__ = _refused("copy.deepcopy of a tracked value; pass it on instead, which is free")
+    __reduce_ex__ = _refused("pickling a tracked value; return it instead")
 
-    __deepcopy__ = _refused("copy.deepcopy of a tracked value; accepted is to pass it on, which is free")
-    __reduce_ex__ = _refused("pickling a tracked value; accepted is to return it")
+
+define_operators(Scalar, _binary, _unary)
 
 
 class TrackedArray(np.ndarray):
@@ -176,7 +209,7 @@ class TrackedArray(np.ndarray):
         arrays = [x for x in (*inputs, *options.get("out", ())) if isinstance(x, np.ndarray)]
         if any(x.dtype != object for x in arrays):
             tape = next((x._tape for a in arrays if a.dtype == object for x in a.flat if isinstance(x, Scalar)), Tape())
-            raise tape.refuse("a NumPy array of plain numbers meets tracked values; accepted is to pass it")
+            raise tape.refuse("tracked values meet a NumPy array of plain numbers; pass the array")
         plain = [np.asarray(x) if isinstance(x, np.ndarray) else _boxed(x) for x in inputs]
         if "out" in options:
             options["out"] = tuple(np.asarray(x) for x in options["out"])
@@ -185,7 +218,7 @@ class TrackedArray(np.ndarray):
 
 
 def _boxed(value: Any) -> Any:
-    """A tracked value as an array without axes: NumPy's loops take that, and would leave an operator to the value."""
+    """A tracked value as an array without axes: given a bare value, NumPy's loops would call its own operator."""
     if not isinstance(value, Scalar):
         return value
     box = np.empty((), object)

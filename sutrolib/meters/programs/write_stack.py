@@ -2,32 +2,33 @@
 
     price = sum over all reads of sqrt(depth), the topmost element of the stack having depth 1
 
-Every element is written once before the program starts, argument after argument and each list in its own order, so that
-the last one loaded lies on top. A read is priced and leaves the stack as it is; a write is free and moves its element
-to the top (github.com/cybertronai/sparse-parity-challenge, README and src/sparse_parity/lru_tracker.py).
+Every element is written once before the program starts, argument after argument and each list in its own order, so the
+last one loaded lies on top. A read is priced and leaves the stack as it is; a write is free and moves its element to
+the top (github.com/cybertronai/sparse-parity-challenge, README and src/sparse_parity/lru_tracker.py).
 
 An *element* is one number of at most 64 bits. The program is a Python function of numbers and nested lists of numbers:
 
 * an operator (arithmetic, bitwise, comparison) reads its one or two operands, a repeated one twice, all against the
   stack as it is before; its result is a new element on top. Constants and plain numbers are free;
 * an augmented assignment (``a ^= b``, ``cells[i] += b``) overwrites: it reads both operands, and the result is the
-  element of ``a``, moved to the top. What ``a`` held is gone: reading it under another name raises :class:`UntraceableOperation`;
+  element of ``a``, moved to the top. The old value of ``a`` is lost: reading it under another name raises
+  :class:`UntraceableOperation`;
 * nothing else removes an element: a dead one keeps its place, and pushes down what is below it, until overwritten;
 * giving a value a name or a place in a list is free and moves nothing. ``+a`` is a copy: a read, and a new element;
 * a decision (``bool``: ``if``, ``while``, ``and``, ``not``, ``in``) reads its element.
 
-What would take a value off the stack is refused, with Escape: ``int``, ``float``, indexing, hashing, text, copying,
+What would take a value off the stack raises UntraceableOperation: ``int``, ``float``, indexing, hashing, text, copying,
 NumPy, numbers beyond 64 bits (one operator on a long integer is any number of operators on words), data that the
 function closes over, operators that raise, and what ``bytecode_check`` finds. Returning values is free.
 
-What no tracer of Python can see is what a program makes of its decisions: ``if a: word |= 1`` copies ``a`` into a plain
-number. So decisions are counted: ``detail["control_bits"]`` is log2 C(decisions, taken), and no program carries more
-than that out by decisions, given their number. ``control_bits`` can be limited; the public rule sets no limit.
+No tracer of Python can see what a program makes of its decisions: ``if a: word |= 1`` copies ``a`` into a plain number.
+So decisions are counted: ``detail["control_bits"]`` is log2 C(decisions, taken), and given the number of decisions, no
+program carries out more bits than that. ``control_bits`` can be limited; the public rule sets no limit.
 
-Others count differently. ByteDMD (``bytedmd``) moves what is read to the top, drops values after
-their last use and inputs never used, loads the first argument on top, and rounds each root up. The DMD of PyTorch
-programs (``reuse_distance``) moves on reads, prices writes, and counts cache lines. The public tracker goes
-off its rule: reading x[i, j] is priced as x[0, 0], and gives a plain number, free from there on.
+Other metrics count differently. ByteDMD (``bytedmd``) moves what is read to the top, drops values after their last use
+and inputs never used, loads the first argument on top, and rounds each root up. The DMD of PyTorch programs
+(``reuse_distance``) moves on reads, prices writes, and counts cache lines. The public tracker deviates from its own
+rule: it prices a read of x[i, j] as x[0, 0], and gives a plain number, free from there on.
 """
 
 from __future__ import annotations
@@ -37,127 +38,119 @@ import math
 import operator
 from array import array
 from collections.abc import Callable, Sequence
-from types import FunctionType, MethodType, TracebackType
-from typing import Any, Self
+from types import FunctionType, MethodType
+from typing import Any
 
 import numpy as np
 
 from sutrolib.meters.access.lru_stack import write_moved_depths
-from sutrolib.meters.base import Kind, NoReading, ProgramMeter
-from sutrolib.meters.programs.bytecode_check import UntraceableOperation, check_function
-from sutrolib.meters.programs.tracked_values import NUMBER_TYPES
+from sutrolib.meters.base import Kind, ProgramMeter
+from sutrolib.meters.programs.bytecode_check import MAX_SHAPE_LENGTH, UntraceableOperation, check_function
+from sutrolib.meters.programs.tracked_values import (
+    ARITHMETIC,
+    NUMBER_TYPES,
+    Tape,
+    TrackedNumber,
+    define_operators,
+    untracked,
+)
 
 WORD_BITS = 64
-_SHAPE = 4  # numbers in a tuple that are not data, as in sutrolib.meters.programs.bytecode_check
 
 
-class _Tape:
-    """The reads (2 e) and writes (2 e + 1) of elements e in order, the decisions, and what was refused."""
+class _WriteTape(Tape):
+    """The reads (2 e) and writes (2 e + 1) of elements e in order, and the decisions."""
 
-    __slots__ = ("decisions", "elements", "event", "refusals", "taken")
+    __slots__ = ("decisions", "elements", "event", "taken")
 
     def __init__(self) -> None:
+        super().__init__()
         self.event = array("q")
         self.elements = self.decisions = self.taken = 0
-        self.refusals: list[str] = []
 
-    def new(self, value: Any) -> TrackedElement:
+    def new(self, value: Any) -> _Element:
         """A new element, on top."""
         number = self.elements
         self.elements = number + 1
         self.event.append(2 * number + 1)
-        return TrackedElement(self, number, value)
+        return _Element(self, number, value)
 
-    def refuse(self, what: str) -> UntraceableOperation:
-        """Note a refusal, so that a ``try`` in the program does not swallow it, and return the error to raise."""
-        self.refusals.append(what)
-        return UntraceableOperation(what)
+    def checked(self, value: Any) -> Any:
+        """The value itself, if it fits into a word."""
+        if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > WORD_BITS):
+            raise self.refuse(f"a number of more than {WORD_BITS} bits; use words or floating-point numbers")
+        return value
 
-
-def _fits(tape: _Tape, value: Any) -> Any:
-    if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > WORD_BITS):
-        raise tape.refuse(f"a number of more than {WORD_BITS} bits; accepted are words, and floating-point numbers")
-    return value
-
-
-def _result(tape: _Tape, compute: Callable[..., Any], *operands: Any) -> Any:
-    """What an operator gives. One that raises is refused: caught, it would be a decision that nobody counts."""
-    try:
-        value = compute(*operands)
-    except Exception as error:
-        raise tape.refuse(f"an operator that raises {error!r}; accepted is to compare first") from error
-    return _fits(tape, value)
+    def compute(self, operation: Callable[..., Any], *operands: Any) -> Any:
+        """The result of an operator. One that raises is refused: the program could catch it, an uncounted decision."""
+        try:
+            value = operation(*operands)
+        except Exception as error:
+            raise self.refuse(f"an operator that raises {error!r}; compare first") from error
+        return self.checked(value)
 
 
-def _operands(cell: TrackedElement, other: Any) -> Any:
+def _operands(element: _Element, other: Any) -> Any:
     """Record the reads of an operator's operands; return the other one as a plain number, or NotImplemented."""
-    if cell._overwritten or (type(other) is TrackedElement and other._overwritten):
-        raise cell._tape.refuse("a value that an augmented assignment has overwritten is read")
-    if type(other) is TrackedElement:
-        cell._tape.event.append(2 * cell._number)
-        cell._tape.event.append(2 * other._number)
+    if element._overwritten or (type(other) is _Element and other._overwritten):
+        raise element._tape.refuse("a value that an augmented assignment has overwritten is read")
+    if type(other) is _Element:
+        element._tape.event.append(2 * element._number)
+        element._tape.event.append(2 * other._number)
         return other._value
     if isinstance(other, np.ndarray):
-        raise cell._tape.refuse("a NumPy array meets a tracked value; accepted are lists that are passed")
+        raise element._tape.refuse("a tracked value meets a NumPy array; use lists that are passed")
     if not isinstance(other, NUMBER_TYPES):
         return NotImplemented
-    cell._tape.event.append(2 * cell._number)
+    element._tape.event.append(2 * element._number)
     return other
 
 
-def _binary(
-    compute: Callable[..., Any], swapped: bool = False, in_place: bool = False
-) -> Callable[[TrackedElement, Any], Any]:
-    def operation(self: TrackedElement, other: Any) -> Any:
+def _binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool = False) -> Callable[..., Any]:
+    def operation(self: _Element, other: Any) -> Any:
         plain = _operands(self, other)
         if plain is NotImplemented:
             return NotImplemented
         tape, operands = self._tape, (plain, self._value) if swapped else (self._value, plain)
-        result = _result(tape, compute, *operands)
+        result = tape.compute(compute, *operands)
         if not in_place:
             return tape.new(result)
         self._overwritten = True
         tape.event.append(2 * self._number + 1)
-        return TrackedElement(tape, self._number, result)
+        return _Element(tape, self._number, result)
 
     return operation
 
 
-def _unary(compute: Callable[[Any], Any]) -> Callable[[TrackedElement], TrackedElement]:
-    def operation(self: TrackedElement) -> TrackedElement:
+def _unary(compute: Callable[[Any], Any]) -> Callable[[_Element], _Element]:
+    def operation(self: _Element) -> _Element:
         _operands(self, 0)
-        return self._tape.new(_result(self._tape, compute, self._value))
+        return self._tape.new(self._tape.compute(compute, self._value))
 
     return operation
 
 
 def _refused(what: str) -> Callable[..., Any]:
-    def operation(self: TrackedElement, *_: Any) -> Any:
-        raise self._tape.refuse(f"{what} of a tracked value; accepted are operators and decisions")
+    def operation(self: _Element, *_: Any) -> Any:
+        raise self._tape.refuse(f"{what} of a tracked value; use operators and decisions")
 
     return operation
 
 
-class TrackedElement:
-    """An element of the stack: a number with the operators of a number, and nothing else."""
+class _Element(TrackedNumber):
+    """An element of the stack."""
 
-    __slots__ = ("_number", "_overwritten", "_tape", "_value")
+    __slots__ = ("_overwritten",)
 
-    __array_ufunc__ = None  # NumPy leaves operators with arrays to this class
-
-    def __init__(self, tape: _Tape, number: int, value: Any) -> None:
-        self._tape, self._number, self._value, self._overwritten = tape, number, value, False
+    def __init__(self, tape: _WriteTape, number: int, value: Any) -> None:
+        super().__init__(tape, number, value)
+        self._overwritten = False
 
     def __bool__(self) -> bool:
         _operands(self, 0)
         self._tape.decisions += 1
         self._tape.taken += bool(self._value)
         return bool(self._value)
-
-    __eq__, __ne__ = _binary(operator.eq), _binary(operator.ne)
-    __lt__, __le__, __gt__, __ge__ = map(_binary, (operator.lt, operator.le, operator.gt, operator.ge))
-    __neg__, __pos__, __abs__ = _unary(operator.neg), _unary(operator.pos), _unary(operator.abs)
-    __invert__ = _unary(operator.invert)
 
     __hash__, __index__ = _refused("hashing"), _refused("indexing")
     __int__, __float__, __complex__ = _refused("int()"), _refused("float()"), _refused("complex()")
@@ -166,65 +159,53 @@ class TrackedElement:
     __copy__, __deepcopy__, __reduce_ex__ = (_refused("copying or pickling"),) * 3
 
 
-for _name in "add sub mul truediv floordiv mod pow lshift rshift and or xor".split():
-    _compute = getattr(operator, f"__{_name}__")
-    setattr(TrackedElement, f"__{_name}__", _binary(_compute))
-    setattr(TrackedElement, f"__r{_name}__", _binary(_compute, True))
-    setattr(TrackedElement, f"__i{_name}__", _binary(_compute, in_place=True))
+define_operators(_Element, _binary, _unary)
+for _name in ARITHMETIC:
+    setattr(_Element, f"__i{_name}__", _binary(getattr(operator, f"__{_name}__"), in_place=True))
 
 
-def _load(tape: _Tape, value: Any) -> Any:
-    """A passed value with elements in place of its numbers. TypeError for what is neither a number nor a list."""
+def _load(tape: _WriteTape, value: Any) -> Any:
+    """A passed value with elements in place of its numbers. TypeError if it is neither a number nor a list."""
     if isinstance(value, list | tuple):
         return [_load(tape, item) for item in value]
     if isinstance(value, NUMBER_TYPES) and not isinstance(value, complex):
-        return tape.new(_fits(tape, value))
-    raise TypeError(f"a program is given {type(value).__name__}, accepted are numbers and nested lists of numbers")
-
-
-def _plain(value: Any) -> Any:
-    """A result without its tracking."""
-    if type(value) is TrackedElement:
-        return value._value
-    return type(value)(_plain(item) for item in value) if type(value) in (list, tuple) else value
+        return tape.new(tape.checked(value))
+    raise TypeError(f"arguments must be numbers and nested lists of numbers (got {type(value).__name__})")
 
 
 def _check_program(program: Any) -> None:
-    """Raise Escape for data that comes along with a function, or is hidden in its bytecode; TypeError for others."""
+    """Raise UntraceableOperation for data that comes with a function, or is hidden in its bytecode.
+
+    TypeError for anything else than a Python function: a callable object or a partial could hold any data.
+    """
     function = program.__func__ if isinstance(program, MethodType) else program
-    if not isinstance(function, FunctionType):  # a callable object or a partial could hold any data
-        raise TypeError(f"program={program!r}, accepted are Python functions")
+    if not isinstance(function, FunctionType):
+        raise TypeError(f"program must be a Python function (got {program!r})")
     check_function(function)
-    at_hand = [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
-    at_hand += [*(function.__kwdefaults__ or {}).values(), *map(function.__globals__.get, function.__code__.co_names)]
-    for value in at_hand:
+    reachable = [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
+    reachable += [*(function.__kwdefaults__ or {}).values(), *map(function.__globals__.get, function.__code__.co_names)]
+    for value in reachable:
         array_like = hasattr(value, "__array__") and not callable(value)
-        long = isinstance(value, tuple) and sum(isinstance(item, NUMBER_TYPES) for item in value) > _SHAPE
+        long = isinstance(value, tuple) and sum(isinstance(item, NUMBER_TYPES) for item in value) > MAX_SHAPE_LENGTH
         if long or array_like or isinstance(value, list | dict | set | bytes):
-            raise UntraceableOperation(
-                f"{function.__name__}: data at hand that is not passed; accepted is to pass it as an argument"
-            )
+            raise UntraceableOperation(f"{function.__name__}: uses data that is not passed; pass it as an argument")
 
 
 def traced_run(program: Callable[..., Any], arguments: Sequence[Any]) -> tuple[np.ndarray, Any, dict[str, Any]]:
-    """The depth of each read of ``program(*arguments)`` in order, its result as plain numbers, and what else it did.
+    """The depth of each read of ``program(*arguments)`` in order, its result as plain numbers, and other counts.
 
-    Raises Escape where a value would leave the stack unseen, and whatever the program raises.
+    Raises UntraceableOperation if a value would leave the stack unseen, and whatever the program raises.
     """
     _check_program(program)
-    tape = _Tape()
+    tape = _WriteTape()
     tracked = [_load(tape, value) for value in arguments]
     loaded = tape.elements
-    try:
-        result = program(*tracked)
-    finally:
-        if tape.refusals:
-            raise UntraceableOperation(tape.refusals[0])
+    result = tape.run(program, tracked)
     logs = (math.lgamma(count + 1) for count in (tape.decisions, tape.taken, tape.decisions - tape.taken))
     depths = write_moved_depths(np.array(tape.event, dtype=np.int64), tape.elements)
     control_bits = max(0.0, functools.reduce(operator.sub, logs) / math.log(2))
     detail = {"reads": len(depths), "writes": len(tape.event) - len(depths) - loaded, "loaded": loaded}
-    return depths, _plain(result), detail | {"decisions": tape.decisions, "control_bits": control_bits}
+    return depths, untracked(result), detail | {"decisions": tape.decisions, "control_bits": control_bits}
 
 
 class WriteStackMovement(ProgramMeter):
@@ -235,7 +216,7 @@ class WriteStackMovement(ProgramMeter):
     """
 
     name = "write-dmd"
-    title = "data movement where only writes move"
+    title = "data movement, write stack"
     unit = "sqrt(elements)"
     kind = Kind.MODELLED
     additive = True
@@ -243,35 +224,21 @@ class WriteStackMovement(ProgramMeter):
     def __init__(self, control_bits: float | None = None) -> None:
         super().__init__()
         if control_bits is not None and not control_bits >= 0:
-            raise ValueError(f"control_bits={control_bits!r}, accepted are numbers from 0, and None for no limit")
+            raise ValueError(f"control_bits must be at least 0, or None for no limit (got {control_bits!r})")
         self.control_bits = control_bits
-        self._open = False
-
-    def __enter__(self) -> Self:
-        self._reading, self._open = None, True
-        self._price, self._detail = 0.0, dict[str, Any]()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._open = False
-        if kind is None and self._detail:
-            if self._price == 0:
-                raise NoReading(f"{self.name}: the program reads nothing of what it is given")
-            self._reading = self._make(self._price, self._detail)
 
     def run(self, program: Any, arguments: Sequence[Any]) -> Any:
         """The result of a Python function for ``arguments``, numbers and nested lists of numbers; priced in the block.
 
-        Raises Escape where a value would leave the stack unseen, or more than ``control_bits`` by decisions.
+        Raises UntraceableOperation if a value would leave the stack unseen, or more than ``control_bits`` by decisions.
         """
         if not self._open:
             return program(*arguments)
         depths, result, detail = traced_run(program, arguments)
-        if self.control_bits is not None and detail["control_bits"] > self.control_bits:
-            bits, count = detail["control_bits"], detail["decisions"]
+        bits = detail["control_bits"]
+        if self.control_bits is not None and bits > self.control_bits:
             raise UntraceableOperation(
-                f"{bits:.0f} bits leave the stack by {count} decisions; accepted are {self.control_bits:g}"
+                f"{detail['decisions']} decisions carry {bits:.0f} bits out of the stack (limit {self.control_bits:g})"
             )
-        self._price += float(np.sqrt(depths).sum())
-        self._detail = {key: self._detail.get(key, 0) + value for key, value in detail.items()}
+        self._add(float(np.sqrt(depths).sum()), detail)
         return result

@@ -238,18 +238,18 @@ def helper(a):
         (lambda a: isinstance(a, int), (1,), "type test with isinstance"),
         (lambda a: id(a), (1,), "type test with id"),
         (lambda a: helper(a), (1,), "helper, line .*type test with type"),
-        (lambda a: a.__class__, (1,), "look inside a value at __class__"),
-        (lambda a: a._value, (1,), "look inside a value at _value"),
-        (stores, (1.0,), "takes in a tracked value"),
+        (lambda a: a.__class__, (1,), "access to __class__"),
+        (lambda a: a._value, (1,), "access to _value"),
+        (stores, (1.0,), "stored in a NumPy array"),
         (makes, (1.0,), "NumPy array made by array"),
-        (lambda a: np.ones(2) * a, (1.0,), "plain numbers meets a tracked value"),
-        (lambda a: a * np.ones(2), (1.0,), "plain numbers meets a tracked value"),
-        (lambda a: a + np.ones(2), (np.ones(2),), "plain numbers meets tracked values"),
-        (swallow, (1.0, 2.0), "plain numbers meets a tracked value"),
+        (lambda a: np.ones(2) * a, (1.0,), "tracked value meets a NumPy array"),
+        (lambda a: a * np.ones(2), (1.0,), "tracked value meets a NumPy array"),
+        (lambda a: a + np.ones(2), (np.ones(2),), "tracked values meet a NumPy array"),
+        (swallow, (1.0, 2.0), "tracked value meets a NumPy array"),
         (lambda a: a.astype(float), (np.ones(2),), "made by astype"),
-        (lambda i: [3, 1, 4, 1, 5][i], (1,), "list of numbers written out"),
-        (lambda i: ([10] * 1000)[i], (1,), "list of numbers written out"),
-        (lambda i: (3, 1, 4, 1, 5)[i], (1,), "list of numbers written out"),
+        (lambda i: [3, 1, 4, 1, 5][i], (1,), "list of numbers written"),
+        (lambda i: ([10] * 1000)[i], (1,), "list of numbers written"),
+        (lambda i: (3, 1, 4, 1, 5)[i], (1,), "list of numbers written"),
         (lambda a: copy.deepcopy(a), (1,), "copy.deepcopy|pickling"),
         (lambda a: pickle.dumps(a), (1,), "pickling"),
     ],
@@ -275,5 +275,5 @@ def test_what_is_not_data_is_not_refused():
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(ValueError, match="bytes_per_element"):
         bytedmd(lambda a: a + a, (1,), size)
-    with pytest.raises(TypeError, match="func=3"):
+    with pytest.raises(TypeError, match=r"func must be a function \(got 3\)"):
         bytedmd(3, (1,))
