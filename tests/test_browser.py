@@ -80,7 +80,7 @@ def test_a_run_beside_the_baseline_can_be_cancelled_and_its_finished_seeds_are_k
 
 
 def test_a_step_by_hand_can_be_cancelled_and_tried_again(notebook):
-    page = notebook("11_one_change_at_a_time", pairs=3, n_train=200, n_bits=10)
+    page = notebook("11_one_change_at_a_time", pairs=5, n_train=200, n_bits=10)
     assert page.tab_through("field", 4) == ["field", "value", "expected", "Try"]
     page.press("field", Keys.ARROW_DOWN)
     page.type("value", "1")

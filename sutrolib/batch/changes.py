@@ -7,14 +7,12 @@ noise is unknown, and that is what is said; only a counted number has none, so t
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sutrolib.core.types import Interval
-from sutrolib.measurement.comparison import MIN_PAIRS
+from sutrolib.core.stats import MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.meters.base import Kind
 
 
@@ -90,7 +88,7 @@ def judge(case: str, quantity: str, first: Sample, second: Sample) -> Change:
     if len(seeds) < MIN_PAIRS:
         return told(Answer.UNKNOWN, f"{len(seeds)} of {MIN_PAIRS} pairs needed")
     ratio = min(*ones, *others) > 0
-    interval = _interval(ones, others, ratio)
+    interval = (paired_ratio if ratio else paired_difference)(others, ones)
     moved = not interval.low <= (1 if ratio else 0) <= interval.high
     why = f"{len(seeds)} pairs, 95 %"
     return told(Answer.MOVED if moved else Answer.WITHIN, why, interval, ratio)
@@ -98,24 +96,3 @@ def judge(case: str, quantity: str, first: Sample, second: Sample) -> Change:
 
 def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
-
-
-def _interval(before: Sequence[float], after: Sequence[float], ratio: bool) -> Interval:
-    """Student's interval of the paired ratios (their geometric mean), or of the paired differences."""
-    if not ratio:
-        return _student([b - a for a, b in zip(before, after, strict=True)])
-    logs = _student([math.log(b) - math.log(a) for a, b in zip(before, after, strict=True)])
-    return Interval(*(math.exp(bound) for bound in (logs.value, logs.low, logs.high)))
-
-
-def _student(gaps: Sequence[float]) -> Interval:
-    import numpy as np
-
-    from sutrolib.core.stats import difference_interval
-    from sutrolib.meters.base import NoReading
-
-    values = np.asarray(gaps, float)
-    try:
-        return difference_interval(values, np.zeros_like(values))
-    except NoReading:  # all pairs agree on the change
-        return Interval(gaps[0], gaps[0], gaps[0])

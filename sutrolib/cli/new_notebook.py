@@ -53,7 +53,8 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.notebook.session import start
 from sutrolib.problems.parity import SparseParity
 from sutrolib.measurement.tables import cost_table
-from sutrolib.measurement.comparison import paired_ratio
+from sutrolib.core.stats import error_bars
+from sutrolib.measurement.comparison import reading_ratio
 
 nb = start("{name}")
 """
@@ -79,11 +80,12 @@ nb.table(*cost_table(measured))
 FIGURE = """\
 # YOURS: one message; the title states it, and is computed, so that a run with other parameters cannot lie.
 names = {"operations": "counted", "ard": "counted", "time": "measured"}
-ratios = {name: paired_ratio(measured["candidate"], measured["baseline"], name) for name in names}
+ratios = {name: reading_ratio(measured["candidate"], measured["baseline"], name) for name in names}
 figure, ax = plt.subplots()
+values, bars = [ratio.value for ratio in ratios.values()], error_bars([*ratios.values()])
+ax.errorbar(values, range(len(names)), xerr=bars, fmt="o", color=BLACK)
 for row, ratio in enumerate(ratios.values()):
-    ax.plot([ratio.low, ratio.high], [row, row], "|-", color=BLACK, ms=12)
-    ax.plot(ratio.value, row, "o", color=BLACK)
+    ax.plot(ratio.points, [row + 0.1] * len(ratio.points), ".", color=GREY)
 ax.axvline(1, color=GREY, ls="--", lw=1)
 ax.set_yticks(range(len(names)), [f"{name} ({kind})" for name, kind in names.items()])
 ax.set(ylim=(-0.5, len(names) - 0.5), xlabel="candidate / baseline, below 1 is less (95 % interval over seeds)")

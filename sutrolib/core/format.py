@@ -6,7 +6,7 @@ import math
 
 
 def number(value: float) -> str:
-    """Three significant digits, from 0.0001 on without an exponent, as in ``1,230`` or ``0.0123``; "infinite" and "nan" as such."""
+    """Three significant digits, as in ``1,230`` or ``0.0123``; with an exponent only below 0.0001."""
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else "infinite" if value > 0 else "-infinite"
     return f"{float(f'{value:.3g}'):,.15g}"

@@ -1,6 +1,7 @@
 """Where files are: the checkout, its notebooks, its data, and where this run may put figures and measurements.
 
-Environment variables redirect the output of a run: SUTRO_FIGURES, SUTRO_LEDGER and SUTRO_EXAM.
+Environment variables redirect the output of a run: SUTRO_FIGURES, SUTRO_LEDGER and SUTRO_EXAM. A batch sets
+SUTRO_RUN_LEDGER for its notebooks.
 """
 
 from __future__ import annotations
@@ -21,9 +22,34 @@ def figures() -> Path:
     return Path(os.environ.get("SUTRO_FIGURES") or ROOT / "figures")
 
 
+def published_ledger() -> Path:
+    """The folder of the committed ledger, which only ``python -m sutrolib ledger publish`` adds to."""
+    return DATA / "ledger"
+
+
 def ledger() -> Path:
-    """The folder of the ledger: SUTRO_LEDGER, else data/ledger/ of the checkout."""
-    return Path(os.environ.get("SUTRO_LEDGER") or DATA / "ledger")
+    """The folder that new measurements are written to.
+
+    SUTRO_LEDGER, else the folder of the current batch run (SUTRO_RUN_LEDGER), else data/runs/interactive/.
+    """
+    return Path(os.environ.get("SUTRO_LEDGER") or os.environ.get("SUTRO_RUN_LEDGER") or RUNS / "interactive")
+
+
+def ledger_folders() -> list[Path]:
+    """The folders that measurements are read from: the committed ledger, all local runs, and :func:`ledger`.
+
+    Where SUTRO_LEDGER is set, only that folder.
+    """
+    if os.environ.get("SUTRO_LEDGER"):
+        return [ledger()]
+    runs = sorted(path for path in RUNS.glob("*") if path.is_dir())
+    return list(dict.fromkeys([published_ledger(), *runs, ledger()]))
+
+
+def ledger_environment(run: Path) -> dict[str, str]:
+    """The variables by which the notebooks of a batch write their measurements to its folder, ``run``."""
+    chosen = str(ledger().resolve()) if os.environ.get("SUTRO_LEDGER") else ""  # they run in another folder
+    return {"SUTRO_LEDGER": chosen, "SUTRO_RUN_LEDGER": str(run)}
 
 
 def exam() -> Path:

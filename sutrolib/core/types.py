@@ -18,18 +18,6 @@ Score = Callable[["Tensor", "Tensor"], float]
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A number with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
-
-
-@dataclass(frozen=True)
 class Split:
     """Inputs ``x`` of shape (samples, ...) and the labels ``y`` of shape (samples, 1) that go with them."""
 
@@ -106,9 +94,13 @@ class Task:
         """
         missing = [name for name in required_oracles if name not in self.oracles]
         if missing:
-            raise OracleUnavailable(f"help {', '.join(missing)} is not offered; offered are {', '.join(self.oracles) or 'none'}")
+            raise OracleUnavailable(
+                f"help {', '.join(missing)} is not offered; offered are {', '.join(self.oracles) or 'none'}"
+            )
         train = Split(self.train.x.clone(), self.train.y.clone())
-        return dataclasses.replace(self, train=train, test=None, oracles={name: self.oracles[name] for name in required_oracles})
+        return dataclasses.replace(
+            self, train=train, test=None, oracles={name: self.oracles[name] for name in required_oracles}
+        )
 
 
 @dataclass(frozen=True)
@@ -175,10 +167,10 @@ class Fitted(Protocol):
         ...
 
 
-class Reader(Protocol):
+class IncrementalDecoder(Protocol):
     """Reads several streams of text side by side, a character of each at a time."""
 
-    def next(self, ids: Tensor) -> Tensor:
+    def step(self, ids: Tensor) -> Tensor:
         """Take in the next character of each stream, ids of shape (streams,); return what may follow.
 
         The result has shape (streams, characters) and holds natural logarithms of probabilities that sum to 1.
@@ -187,15 +179,15 @@ class Reader(Protocol):
 
 
 class FittedText(Fitted, Protocol):
-    """A fitted model of text: whoever wants predictions gives it the text bit by bit (:class:`Reader`)."""
+    """A fitted model of text: whoever wants predictions gives it the text bit by bit (:class:`IncrementalDecoder`)."""
 
     @property
     def alphabet(self) -> str:
         """The characters it was fitted on; ids count from 0 in this order."""
         ...
 
-    def reader(self, streams: int) -> Reader:
-        """A reader of so many streams, all at their beginning."""
+    def decoder(self, streams: int) -> IncrementalDecoder:
+        """A decoder of so many streams, all at their beginning."""
         ...
 
 

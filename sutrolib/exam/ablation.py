@@ -20,31 +20,30 @@ from typing import Any
 
 from sutrolib.core import paths
 from sutrolib.core.io import write_json
-from sutrolib.core.types import Interval, describe
+from sutrolib.core.stats import Interval, paired_ratio
+from sutrolib.core.types import describe
 from sutrolib.exam.entries import Scale
 from sutrolib.exam.evaluate import sit
-from sutrolib.exam.verdict import student
-from sutrolib.measurement.ledger import of_plain, plain
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
-from sutrolib.models.language.distilled_gpt import TaughtGPT
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.problems.windowed_text import WindowedText
 
 WHOLE = "the whole recipe"
 STRETCH = 2**0.5  # from one length of training to the next one that is tried
 LONGEST = 16  # times the recipe's own length
 
 
-def without(recipe: TaughtGPT) -> dict[str, tuple[TaughtGPT, ...]]:
+def without(recipe: DistilledGPT) -> dict[str, tuple[DistilledGPT, ...]]:
     """The recipe with one ingredient left out, by its name; at several rates, where others may suit what is left."""
 
-    def less(**fields: Any) -> TaughtGPT:
+    def less(**fields: Any) -> DistilledGPT:
         return dataclasses.replace(recipe, **fields)
 
     lower = {"lr": recipe.lr / 3, "matrix_lr": recipe.matrix_lr / 3}
     return {
-        "the n-gram's targets": (less(trust=0.0),),
-        "the start that looks back": (less(handed_on=0.0),),
+        "the n-gram's targets": (less(distill_weight=0.0),),
+        "the start that looks back": (less(value_gain=0.0),),
         "Muon (Adam instead)": tuple(less(optimizer="adam", matrix_lr=rate) for rate in (1e-3, 3e-3, 1e-2)),
         "rates that fall": (less(decay=False), less(decay=False, **lower)),
         "bfloat16 (float32 instead)": (less(precision="float32"),),
@@ -76,9 +75,9 @@ def loss_of(run: Measurement) -> float:
     return math.inf if run.failure else run.scores["loss"]
 
 
-def long_enough(
-    problem: ExamText, recipes: Sequence[TaughtGPT], loss: float, seed: int, together: CombinedMeter
-) -> tuple[TaughtGPT, Part]:
+def train_until_loss(
+    problem: WindowedText, recipes: Sequence[DistilledGPT], loss: float, seed: int, together: CombinedMeter
+) -> tuple[DistilledGPT, Part]:
     """The best of ``recipes``, as long as it has to be to reach ``loss``, and what was run to find that out.
 
     All are run at their own length; the best one goes on, at 2^(1/2), 2, ... 16 times that length.
@@ -104,8 +103,8 @@ def _met(lengths: Sequence[int], losses: Sequence[float], loss: float) -> int:
 
 
 def ablate(
-    problem: ExamText,
-    recipe: TaughtGPT,
+    problem: WindowedText,
+    recipe: DistilledGPT,
     seeds: Sequence[int],
     together: CombinedMeter,
     told: Callable[[str], None] = lambda _: None,
@@ -120,7 +119,7 @@ def ablate(
         raise ValueError(f"the whole recipe came to no model ({first.failure}), accepted are recipes that do")
     models, parts = {WHOLE: recipe}, {WHOLE: Part(describe(recipe), (first,), ())}
     for name, recipes in without(recipe).items():
-        models[name], parts[name] = long_enough(problem, recipes, loss_of(first), seeds[0], together)
+        models[name], parts[name] = train_until_loss(problem, recipes, loss_of(first), seeds[0], together)
         told(f"without {name}: {models[name].max_steps} updates, for {recipe.max_steps}")
     runs: dict[str, list[Measurement]] = {name: [] for name in models}
     for seed in seeds:
@@ -131,19 +130,16 @@ def ablate(
 
 
 def saved(parts: Mapping[str, Part], reading: str) -> dict[str, Interval]:
-    """For each ingredient, the reading without it over that of the whole recipe, with Student's interval at 95 %.
+    """For each ingredient, the reading without it over that of the whole recipe, with its 95 % interval.
 
     Seeds on which one of the two came to no model are left out, and so is an ingredient that has no other seeds.
     """
-    whole = {run.seed: math.log(run.reading(reading).value) for run in parts[WHOLE].runs if not run.failure}
+    whole = {run.seed: run.reading(reading).value for run in parts[WHOLE].runs if not run.failure}
     found = {}
     for name, part in parts.items():
-        pairs = [
-            (whole[r.seed], math.log(r.reading(reading).value)) for r in part.runs if r.seed in whole and not r.failure
-        ]
+        pairs = [(r.reading(reading).value, whole[r.seed]) for r in part.runs if r.seed in whole and not r.failure]
         if name != WHOLE and pairs:
-            logs = student(*zip(*pairs, strict=True))
-            found[name] = Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
+            found[name] = paired_ratio(*zip(*pairs, strict=True), min_pairs=2)
     return found
 
 
@@ -152,8 +148,8 @@ def keep(scale: Scale, parts: Mapping[str, Part]) -> Path:
     content = {
         name: {
             "model": part.model,
-            "way": [plain(run) for run in part.way],
-            "runs": [plain(run) for run in part.runs],
+            "way": [run.to_dict() for run in part.way],
+            "runs": [run.to_dict() for run in part.runs],
             "missed": part.missed,
         }
         for name, part in parts.items()
@@ -168,7 +164,7 @@ def kept(scale: Scale) -> dict[str, Part]:
 
 
 def _part(fields: Mapping[str, Any]) -> Part:
-    way, runs = (tuple(map(of_plain, fields[name])) for name in ("way", "runs"))
+    way, runs = (tuple(map(Measurement.from_dict, fields[name])) for name in ("way", "runs"))
     return Part(fields["model"], way, runs, fields["missed"])
 
 

@@ -20,20 +20,19 @@ from sutrolib.core.types import Model, Problem, describe
 from sutrolib.exam import record
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam.evaluate import sit
-from sutrolib.measurement.ledger import of_plain, plain
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
-from sutrolib.models.language.distilled_gpt import TaughtGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.problems.text import load_text
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.problems.windowed_text import WindowedText
 
 SEED = 0
 LONGER = (4,)  # times the closed recipe's updates: what it comes to with more energy
 
 
-def corpora(scale: Scale) -> dict[str, ExamText]:
+def corpora(scale: Scale) -> dict[str, WindowedText]:
     """The scale's problem on a tenth of its text, on all of it, and on all plays."""
     whole = scale.problem
     characters = whole.characters or len(load_text(whole.text))
@@ -44,13 +43,13 @@ def corpora(scale: Scale) -> dict[str, ExamText]:
     }
 
 
-def contestants(scale: Scale) -> dict[str, Model]:
+def model_names(scale: Scale) -> dict[str, Model]:
     """The baseline, all entries that are read in windows, the closed recipe for longer, and n-grams of other orders."""
     found: dict[str, Model] = {BASELINE: scale.baseline}
     for division in (CLOSED, OPEN):
-        found |= {entry.name: entry.model for entry in scale.division(division) if not entry.in_order}
+        found |= {entry.name: entry.model for entry in scale.division(division) if not entry.online}
     for name, model in tuple(found.items()):
-        if isinstance(model, TaughtGPT):
+        if isinstance(model, DistilledGPT):
             longer = {f"{name}, {n} times as long": n * model.max_steps for n in LONGER}
             found |= {k: dataclasses.replace(model, max_steps=steps) for k, steps in longer.items()}
     for model in (KneserNey(3), KneserNey(6), LeaveOneOutNGram()):
@@ -71,11 +70,11 @@ def read(scale: Scale) -> dict[str, dict[str, Measurement]]:
     """
     path = path_of(scale)
     kept = json.loads(path.read_bytes()) if path.exists() else {}
-    problems, models, examined = corpora(scale), contestants(scale), _of_exam(scale)
+    problems, models, examined = corpora(scale), model_names(scale), _of_exam(scale)
     found: dict[str, dict[str, Measurement]] = {corpus: {} for corpus in problems}
     for corpus, problem in problems.items():
         for name, model in models.items():
-            sat = [of_plain(kept[corpus][name])] if name in kept.get(corpus, {}) else []
+            sat = [Measurement.from_dict(kept[corpus][name])] if name in kept.get(corpus, {}) else []
             for run in (*examined, *sat):
                 if (run.model, run.problem) == (_as_read(model), _as_read(problem)):
                     found[corpus][name] = run
@@ -86,7 +85,7 @@ def _of_exam(scale: Scale) -> list[Measurement]:
     """The sittings in the scale's exams, of the seed that is sat here."""
     kept = [record.path_of(scale.name, division) for division in (CLOSED, OPEN)]
     records = [record.read_record(path) for path in kept if path.exists()]
-    return [run for r in records for name in r.contestants for run in r.runs(name) if run.seed == SEED]
+    return [run for r in records for name in r.model_names for run in r.runs(name) if run.seed == SEED]
 
 
 def _as_read(thing: Problem | Model) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def weigh(
     """Hold the sittings that are missing, save each, and return all; ``told`` is told of corpus, model and sitting."""
     runs = read(scale)
     for corpus, problem in corpora(scale).items():
-        for name, model in contestants(scale).items():
+        for name, model in model_names(scale).items():
             if name not in runs[corpus]:
                 runs[corpus][name] = sit(problem, model, SEED, together)
                 _save(scale, runs)
@@ -110,14 +109,5 @@ def weigh(
 
 
 def _save(scale: Scale, runs: Mapping[str, Mapping[str, Measurement]]) -> None:
-    content = {corpus: {name: plain(run) for name, run in found.items()} for corpus, found in runs.items()}
+    content = {corpus: {name: run.to_dict() for name, run in found.items()} for corpus, found in runs.items()}
     write_json(path_of(scale), content)
-
-
-def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Of models with their energy and loss, those that no other one beats in both, from the cheapest on."""
-    found: list[str] = []
-    for name in sorted(points, key=lambda name: points[name]):
-        if not found or points[name][1] < points[found[-1]][1]:
-            found.append(name)
-    return found

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from sutrolib.exam.corpus_size import frontier
+from sutrolib.core.stats import error_bars, pareto_front
 from sutrolib.exam.entries import BASELINE
-from sutrolib.exam.record import Record
+from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.verdict import (
     ACCURACY,
-    BESIDE,
+    OTHER_COSTS,
     ENERGY,
     LOSS,
     MISSED,
     TO_TARGET,
     TRAINING_ENERGY,
-    Line,
-    Outcome,
+    VerdictLine,
+    EntryVerdict,
     energy_of,
-    outcomes,
+    verdicts,
 )
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE
@@ -39,14 +39,14 @@ SCORES = {LOSS: "loss on the validation text, nats (counted)", ACCURACY: "accura
 STYLES = tuple(zip("sD^vPX", (RED, PURPLE, GREY, RED, PURPLE, GREY), strict=True))  # of the entries, in their order
 
 
-def draw_asked(record: Record) -> Figure:
+def draw_verdict(record: ExamRecord) -> Figure:
     """Energy and time as ratios, loss and accuracy as differences, each with its interval; a row for each entry."""
-    found = outcomes(record)
+    found = verdicts(record)
     figure, axes = plt.subplot_mosaic([["ratio", LOSS], ["ratio", ACCURACY]], width_ratios=(1.3, 1))
     ratio = axes["ratio"]
     for number, what in enumerate((TRAINING_ENERGY, "time")):
         marker, colour = ("o", BLACK) if number == 0 else ("s", RED)
-        lines = [outcome.line(what) if number == 0 else _time(outcome) for outcome in found]
+        lines = [verdict_of.line(what) if number == 0 else _time(verdict_of) for verdict_of in found]
         kind = " and ".join(dict.fromkeys(line.kind for line in lines if line))
         _bars(ratio, lines, marker, colour, f"{what} ({kind})", 0.16 * (2 * number - 1))
     ratio.axvline(1, color=GREY, ls="--", lw=1)
@@ -57,7 +57,7 @@ def draw_asked(record: Record) -> Figure:
         (LOSS, "difference of loss, nats (less is better)"),
         (ACCURACY, "difference of accuracy (more is better)"),
     ):
-        _bars(axes[what], [outcome.line(what) for outcome in found], "o", BLACK, what)
+        _bars(axes[what], [verdict_of.line(what) for verdict_of in found], "o", BLACK, what)
         axes[what].axvline(0, color=GREY, ls="--", lw=1)
         axes[what].set_xlabel(label, fontsize=8)
         axes[what].xaxis.set_major_locator(MaxNLocator(3))
@@ -69,7 +69,7 @@ def draw_asked(record: Record) -> Figure:
     return figure
 
 
-def draw_seeds(record: Record) -> Figure:
+def draw_seeds(record: ExamRecord) -> Figure:
     """Loss and accuracy of every sitting by its seed; the dashed line is the target, the baseline's mean."""
     figure, axes = plt.subplots(1, 2)
     for ax, what, unit in zip(axes, (LOSS, ACCURACY), ("loss on the validation text, nats", "accuracy"), strict=True):
@@ -86,14 +86,14 @@ def draw_seeds(record: Record) -> Figure:
     return figure
 
 
-def draw_beside(record: Record) -> Figure:
+def draw_other_costs(record: ExamRecord) -> Figure:
     """What the verdict does not ask for, as ratios: the use of the model, memory, size, and modelled energy."""
-    found = outcomes(record)
+    found = verdicts(record)
     whats = list(dict.fromkeys(line.what for o in found for line in o.lines if line.held is None))
     figure, ax = plt.subplots()
-    for number, (outcome, (marker, colour)) in enumerate(zip(found, cycle(STYLES))):
+    for number, (verdict_of, (marker, colour)) in enumerate(zip(found, cycle(STYLES))):
         offset = 0.2 * (number - (len(found) - 1) / 2)
-        _bars(ax, [outcome.line(what) for what in whats], marker, colour, outcome.entry, offset)
+        _bars(ax, [verdict_of.line(what) for what in whats], marker, colour, verdict_of.entry, offset)
     kinds = {line.what: line.kind for o in found for line in o.lines}
     ax.axvline(1, color=GREY, ls="--", lw=1)
     _log_axis(ax)
@@ -105,14 +105,14 @@ def draw_beside(record: Record) -> Figure:
     return figure
 
 
-def draw_frontier(record: Record, cost: str = "", score: str = LOSS, single: str = "") -> Figure:
+def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, single: str = "") -> Figure:
     """A score against a cost, a small point for each sitting and a large one for their means; the front joins the best.
 
-    ``cost`` is the name of a reading in :func:`costs_of`, the energy of the training unless given; ``score`` is loss or
+    ``cost`` is the name of a reading in :func:`cost_labels`, the energy of the training unless given; ``score`` is loss or
     accuracy. The entry ``single`` is circled, and the title is about it.
     """
     figure, ax = plt.subplots()
-    labels = costs_of(record)
+    labels = cost_labels(record)
     cost = cost or next(iter(labels), "")
     means: dict[str, tuple[float, float]] = {}
     for name, marker, colour in _styles(record):
@@ -134,16 +134,16 @@ def draw_frontier(record: Record, cost: str = "", score: str = LOSS, single: str
         ax.plot(*means[single], "o", color=BLACK, ms=20, mfc="none", mew=1.5)
     if means:
         ax.legend(fontsize=8)
-    what = "energy" if cost in ENERGY else re.sub(r", (\w+)$", r" (\1)", BESIDE.get(cost, cost or "cost"))
+    what = "energy" if cost in ENERGY else re.sub(r", (\w+)$", r" (\1)", OTHER_COSTS.get(cost, cost or "cost"))
     ax.set_title(_frontier(means, what, score, single), loc="left")
     return figure
 
 
-def costs_of(record: Record) -> dict[str, str]:
+def cost_labels(record: ExamRecord) -> dict[str, str]:
     """The readings that all who were trained have, each with what it is, its unit and its kind; energy first."""
-    groups = [runs for name in record.contestants if (runs := _trained(record, name))]
+    groups = [runs for name in record.model_names if (runs := _trained(record, name))]
     energy = energy_of([run for runs in groups for run in runs])
-    names = {energy: "energy of the training", "time": "time of the training", **BESIDE}
+    names = {energy: "energy of the training", "time": "time of the training", **OTHER_COSTS}
     found = {}
     for name, what in names.items():
         readings = [[r for run in runs for r in run.readings if r.name == name and r.value > 0] for runs in groups]
@@ -158,32 +158,32 @@ def costs_of(record: Record) -> dict[str, str]:
 def _draw_front(ax: Axes, means: Mapping[str, tuple[float, float]], score: str) -> None:
     """A stair through those that nobody beats in both."""
     sign = -1 if score == ACCURACY else 1
-    front = [means[name] for name in frontier({name: (x, sign * y) for name, (x, y) in means.items()})]
+    front = [means[name] for name in pareto_front({name: (x, sign * y) for name, (x, y) in means.items()})]
     ax.step(
         *zip(*front, strict=True), where="post", color=GREY, ls=":", zorder=0, label="front: beaten in both by nobody"
     )
 
 
-def _styles(record: Record) -> list[tuple[str, str, str]]:
+def _styles(record: ExamRecord) -> list[tuple[str, str, str]]:
     entries = [(name, marker, colour) for name, (marker, colour) in zip(record.entries, cycle(STYLES))]
     return [(BASELINE, "o", BLACK), *entries]
 
 
-def _trained(record: Record, name: str) -> list[Measurement]:
+def _trained(record: ExamRecord, name: str) -> list[Measurement]:
     return [run for run in record.runs(name) if not run.failure]
 
 
-def _time(outcome: Outcome) -> Line | None:
-    return outcome.line(TO_TARGET) or outcome.line(MISSED)
+def _time(verdict_of: EntryVerdict) -> VerdictLine | None:
+    return verdict_of.line(TO_TARGET) or verdict_of.line(MISSED)
 
 
-def _bars(ax: Axes, lines: Sequence[Line | None], marker: str, colour: str, label: str, offset: float = 0.0) -> None:
+def _bars(ax: Axes, lines: Sequence[VerdictLine | None], marker: str, colour: str, label: str, offset: float = 0.0) -> None:
     """A marker with its interval in the row of each line that there is."""
     there = [(row + offset, line.change) for row, line in enumerate(lines) if line is not None]
     ax.errorbar(
         [change.value for _, change in there],
         [row for row, _ in there],
-        xerr=[[c.value - c.low for _, c in there], [c.high - c.value for _, c in there]],
+        xerr=error_bars([c for _, c in there]),
         fmt=marker,
         color=colour,
         capsize=3,
@@ -201,33 +201,33 @@ def _log_axis(ax: Axes) -> None:
     ax.tick_params(axis="x", which="both", labelsize=8)
 
 
-def _finding(outcome: Outcome) -> str:
+def _finding(verdict_of: EntryVerdict) -> str:
     """One sentence: passed or not, and by how much."""
-    energy, time = outcome.line(TRAINING_ENERGY), _time(outcome)
+    energy, time = verdict_of.line(TRAINING_ENERGY), _time(verdict_of)
     amounts = [
         f"{factor(line.change.value)} {what}" for line, what in ((energy, "energy"), (time, "time")) if line is not None
     ]
-    state = "passes" if outcome.passed else "does not pass"
-    missed = [line.what for line in outcome.lines if line.held is False]
+    state = "passes" if verdict_of.passed else "does not pass"
+    missed = [line.what for line in verdict_of.lines if line.held is False]
     why = f" ({', '.join(missed)} not held)" if missed else " (not everything could be compared)"
-    return f"{outcome.entry} {state} at {' and '.join(amounts) or 'no numbers'}{'' if outcome.passed else why}."
+    return f"{verdict_of.entry} {state} at {' and '.join(amounts) or 'no numbers'}{'' if verdict_of.passed else why}."
 
 
-def _findings(found: Sequence[Outcome]) -> str:
+def _findings(found: Sequence[EntryVerdict]) -> str:
     """What one entry does; of several, how many pass, and the one of least energy."""
-    compared = [outcome for outcome in found if outcome.line(TRAINING_ENERGY)]
+    compared = [verdict_of for verdict_of in found if verdict_of.line(TRAINING_ENERGY)]
     if len(found) == 1 or not compared:
-        return " ".join(_finding(outcome) for outcome in found)
-    least = min(compared, key=lambda o: o.line(TRAINING_ENERGY).change.value)  # type: ignore[union-attr]
-    return f"{sum(o.passed for o in found)} of {len(found)} entries pass; {_finding(least)}"
+        return " ".join(_finding(verdict_of) for verdict_of in found)
+    min_context = min(compared, key=lambda o: o.line(TRAINING_ENERGY).change.value)  # type: ignore[union-attr]
+    return f"{sum(o.passed for o in found)} of {len(found)} entries pass; {_finding(min_context)}"
 
 
-def _prices(found: Sequence[Outcome]) -> str:
+def _prices(found: Sequence[EntryVerdict]) -> str:
     """What one entry pays with; of several, how many do, and the highest price."""
-    paying = [outcome for outcome in found if outcome.sacrifices]
+    paying = [verdict_of for verdict_of in found if verdict_of.side_costs]
     if len(found) == 1 or not paying:
         return " ".join(f"{o.entry}: {_sacrifices(o)}." for o in found)
-    price, who = max(((line.change.value, line.what), o.entry) for o in paying for line in o.sacrifices)
+    price, who = max(((line.change.value, line.what), o.entry) for o in paying for line in o.side_costs)
     return (
         f"{len(paying)} of {len(found)} entries pay with something beside, at most {who}: {price[1]} x {price[0]:.3g}"
     )
@@ -245,22 +245,22 @@ def _plain(number: float) -> str:
     return f"{float(f'{number:.3g}'):,g}"
 
 
-def _on_seeds(record: Record) -> str:
+def _on_seeds(record: ExamRecord) -> str:
     """How often each entry has the lower loss; in one sentence where that is always."""
     said = [_on_every_seed(record, name) for name in record.entries]
     always = all(text.endswith(f"{record.seeds} of {record.seeds} seeds") for text in said)
     return f"All {len(said)} entries have the lower loss on every seed" if always and len(said) > 1 else "; ".join(said)
 
 
-def _on_every_seed(record: Record, name: str) -> str:
+def _on_every_seed(record: ExamRecord, name: str) -> str:
     first = {run.seed: run for run in _trained(record, BASELINE)}
     pairs = [(first[run.seed], run) for run in _trained(record, name) if run.seed in first]
     lower = sum(run.scores[LOSS] < base.scores[LOSS] for base, run in pairs)
     return f"{name} has the lower loss on {lower} of {len(pairs)} seeds"
 
 
-def _sacrifices(outcome: Outcome) -> str:
-    lines = sorted(outcome.sacrifices, key=lambda line: -line.change.value)
+def _sacrifices(verdict_of: EntryVerdict) -> str:
+    lines = sorted(verdict_of.side_costs, key=lambda line: -line.change.value)
     if not lines:
         return "nothing beside is shown to be costlier"
     return "pays with " + ", ".join(f"{line.what} x {line.change.value:.3g}" for line in lines[:3])

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
 
-from sutrolib.core.types import Interval
-from sutrolib.exam.corpus_size import frontier
+from sutrolib.core.stats import Interval, error_bars, pareto_front
 from sutrolib.exam.plots import STYLES
 from sutrolib.exam.verdict import LOSS, energy_of
 from sutrolib.measurement.measure import Measurement
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
+def draw_corpus_sizes(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     """Loss against the energy of the training on each corpus, with the frontier: nobody has less of both.
 
     A corpus on which nothing was trained is left out.
@@ -35,7 +34,7 @@ def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     best = []
     for ax, (corpus, found) in zip(axes[0], held.items(), strict=True):
         points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
-        edge = frontier(points)
+        edge = pareto_front(points)
         ax.step(*zip(*(points[name] for name in edge), strict=True), where="post", color=GREY, lw=1.5, zorder=0)
         for name, (joules, lost) in points.items():
             marker, colour = style[name]
@@ -52,10 +51,10 @@ def draw_corpora(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     return figure
 
 
-def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[str]) -> Figure:
+def draw_savings(saved: Mapping[str, Mapping[str, Interval]], min_context: Collection[str]) -> Figure:
     """What the rest of a recipe takes without each ingredient, over the whole recipe, with intervals.
 
-    ``saved`` maps a quantity, with its kind, to the ratios by ingredient; those of ``least`` missed the loss asked.
+    ``saved`` maps a quantity, with its kind, to the ratios by ingredient; those of ``min_context`` missed the loss asked.
     """
     figure, ax = plt.subplots()
     first = next(iter(saved.values()))
@@ -64,16 +63,17 @@ def draw_savings(saved: Mapping[str, Mapping[str, Interval]], least: Collection[
         offset = 0.2 * (number - (len(saved) - 1) / 2)
         rows = [row + offset for row in range(len(names))]
         values = [ratios[name] for name in names]
-        ends = [[v.value - v.low for v in values], [v.high - v.value for v in values]]
-        ax.errorbar([v.value for v in values], rows, xerr=ends, fmt=marker, color=colour, capsize=3, label=what)
+        ax.errorbar(
+            [v.value for v in values], rows, xerr=error_bars(values), fmt=marker, color=colour, capsize=3, label=what
+        )
     ax.axvline(1, color=GREY, ls="--", lw=1)
-    ax.set_yticks(range(len(names)), [f"{name}{' (at least)' if name in least else ''}" for name in names], fontsize=9)
+    ax.set_yticks(range(len(names)), [f"{name}{' (at min_context)' if name in min_context else ''}" for name in names], fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(left=min(0.9, *(v.low for ratios in saved.values() for v in ratios.values())))
     ax.set_xlabel("without it / the whole recipe, to the same loss on the first seed", fontsize=9)
     ax.legend(fontsize=9, loc="lower right")
     most, each = names[0], first[names[0]]
-    bound = "at least " if most in least else ""
+    bound = "at least " if most in min_context else ""
     ax.set_title(
         f"What saves most is {most}: without it {bound}{each.value:.2g} [{each.low:.2g}, {each.high:.2g}] times as much"
     )

@@ -1,10 +1,9 @@
 """What a record of the final exam shows: ratios and differences over paired seeds, and the verdict on each entry.
 
-The target is what the baseline reaches as the mean over its seeds. For costs the statistic is the mean of the
-logarithms of the paired ratios, for scores that of the paired differences, each with Student's interval at 95 %
-(Student, The Probable Error of a Mean, 1908): with five pairs the bootstrap's intervals are too narrow (Efron and
-Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). An entry passes when the interval of the energy ratio
-is below 1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0.
+The target is what the baseline reaches as the mean over its seeds. Costs are compared by their paired ratios, scores by
+their paired differences, each with its 95 % interval (:mod:`sutrolib.core.stats`). An entry passes when the interval
+of the energy ratio is below 1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side
+of 0.
 
 A training's rate falls to its own end, so wall-clock to target is that of the whole training, where the mean loss is
 at the target at all.
@@ -17,19 +16,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from sutrolib.core.stats import difference_interval
-from sutrolib.core.types import Interval
+from sutrolib.core.stats import Interval, paired_difference, paired_ratio
 from sutrolib.exam.entries import BASELINE
-from sutrolib.exam.record import Record
+from sutrolib.exam.record import ExamRecord
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE
 
 ENERGY = ("joules", "codecarbon")  # the first that all runs have decides
 TRAINING_ENERGY, TO_TARGET, LOSS, ACCURACY = "training energy", "wall-clock to target", "loss", "accuracy"
 MISSED = "training time (target missed)"
-BESIDE = {
+OTHER_COSTS = {
     "cache-energy": "training energy, caches",
     "operations": "training operations",
     "peak_memory": "peak memory, training",
@@ -43,7 +39,7 @@ BESIDE = {
 
 
 @dataclass(frozen=True)
-class Line:
+class VerdictLine:
     """One quantity: the means of baseline and candidate, and their ``change`` over ``pairs`` seeds, with its kind.
 
     ``change`` is candidate / baseline where ``ratio``, else candidate - baseline. ``asked`` says what the verdict asks
@@ -62,24 +58,24 @@ class Line:
     held: bool | None = None
 
     @property
-    def sacrificed(self) -> bool:
+    def costlier(self) -> bool:
         """Whether something that the verdict does not ask for has become costlier."""
         return self.held is None and self.ratio and self.change.low > 1
 
     def __str__(self) -> str:
         number = f"{self.change.value:{'.3g' if self.ratio else '+.4f'}}"
-        if self.change.low < self.change.high:
+        if self.change.bounded and self.change.low < self.change.high:
             low, high = (f"{end:{'.3g' if self.ratio else '+.4f'}}" for end in (self.change.low, self.change.high))
             number += f" [{low}, {high}]"
         return number
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EntryVerdict:
     """The verdict on one entry. ``faults`` say why something could not be compared, each of which fails it."""
 
     entry: str
-    lines: tuple[Line, ...]
+    lines: tuple[VerdictLine, ...]
     faults: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -90,9 +86,9 @@ class Outcome:
         return not self.faults and bool(asked) and all(line.held for line in asked)
 
     @property
-    def sacrifices(self) -> tuple[Line, ...]:
+    def side_costs(self) -> tuple[VerdictLine, ...]:
         """What stands beside and has become costlier."""
-        return tuple(line for line in self.lines if line.sacrificed)
+        return tuple(line for line in self.lines if line.costlier)
 
     @property
     def text(self) -> str:
@@ -103,40 +99,40 @@ class Outcome:
                 sort = "ratio" if line.ratio else "difference"
                 state = "holds" if line.held else "does not hold"
                 parts.append(f"{line.what} {sort} {line} ({line.kind}), asked is {line.asked}: {state}")
-        sacrifices = [f"{line.what} {line} times ({line.kind})" for line in self.sacrifices]
+        side_costs = [f"{line.what} {line} times ({line.kind})" for line in self.side_costs]
         said = f"{self.entry}: {'passed' if self.passed else 'not passed'}; {'; '.join(parts)}."
         said += (
-            f" Sacrificed for it: {', '.join(sacrifices)}."
-            if sacrifices
+            f" Sacrificed for it: {', '.join(side_costs)}."
+            if side_costs
             else " Nothing beside is shown to be costlier."
         )
         return " ".join([said, *self.notes])
 
-    def line(self, what: str) -> Line | None:
+    def line(self, what: str) -> VerdictLine | None:
         """The line of this quantity; None where it could not be compared."""
         return next((line for line in self.lines if line.what == what), None)
 
 
-def outcomes(record: Record) -> list[Outcome]:
+def verdicts(record: ExamRecord) -> list[EntryVerdict]:
     """The verdict on every entry of a record, whether or not it is finished."""
-    return [outcome(record, name) for name in record.entries]
+    return [verdict_of(record, name) for name in record.entries]
 
 
-def outcome(record: Record, entry: str) -> Outcome:
+def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
     """The verdict on one entry."""
     faults = [fault for name in (BASELINE, entry) for fault in _faults(record, name)]
     baseline, candidate = _pairs(record, entry)
     if len(baseline) < 2:
-        return Outcome(entry, (), (*faults, f"{len(baseline)} pairs of trained runs, of which nothing follows"))
+        return EntryVerdict(entry, (), (*faults, f"{len(baseline)} pairs of trained runs, of which nothing follows"))
     energy = energy_of([*baseline, *candidate]) or None
     if energy is None:
         why = {**baseline[0].missing, **candidate[0].missing}
         faults.append(f"no joules ({'; '.join(f'{n}: {why[n]}' for n in ENERGY if n in why) or 'not in every run'})")
     lines = [*_asked(record, energy, baseline, candidate), *_beside(energy, baseline, candidate)]
-    return Outcome(entry, tuple(lines), tuple(faults), _notes(energy, candidate))
+    return EntryVerdict(entry, tuple(lines), tuple(faults), _notes(energy, candidate))
 
 
-def target(record: Record) -> tuple[float, float]:
+def target(record: ExamRecord) -> tuple[float, float]:
     """Loss and accuracy that the baseline reaches, as means over its seeds. ValueError where it has not sat."""
     runs = [run for run in record.runs(BASELINE) if not run.failure]
     if not runs:
@@ -144,14 +140,14 @@ def target(record: Record) -> tuple[float, float]:
     return _mean(runs, LOSS), _mean(runs, ACCURACY)
 
 
-def break_even(record: Record, entry: str) -> tuple[float, str]:
+def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
     """After how many predictions the energy that an entry's training saves is spent on using it, and the kind.
 
     0 where it saves none, infinite where using it takes no more than using the baseline, and no number (NaN) where one
     of these energies is not there.
     """
-    found = outcome(record, entry)
-    training, use = found.line(TRAINING_ENERGY), found.line(BESIDE[INFERENCE + "codecarbon"])
+    found = verdict_of(record, entry)
+    training, use = found.line(TRAINING_ENERGY), found.line(OTHER_COSTS[INFERENCE + "codecarbon"])
     if training is None or use is None:
         return math.nan, "not compared"
     less, more = training.baseline - training.candidate, (use.candidate - use.baseline) / PREDICTIONS
@@ -163,7 +159,7 @@ def energy_of(runs: Sequence[Measurement]) -> str:
     return next((name for name in ENERGY if runs and _all_have(name, runs)), "")
 
 
-def _faults(record: Record, name: str) -> list[str]:
+def _faults(record: ExamRecord, name: str) -> list[str]:
     """Why what this one has sat is not the whole of it."""
     runs = record.runs(name)
     faults = [f"{name} failed on seed {run.seed} ({run.failure})" for run in runs if run.failure]
@@ -172,7 +168,7 @@ def _faults(record: Record, name: str) -> list[str]:
     return faults
 
 
-def _pairs(record: Record, entry: str) -> tuple[list[Measurement], list[Measurement]]:
+def _pairs(record: ExamRecord, entry: str) -> tuple[list[Measurement], list[Measurement]]:
     """The trained runs of baseline and candidate on the seeds that both have."""
     first, second = ({run.seed: run for run in record.runs(n) if not run.failure} for n in (BASELINE, entry))
     both = sorted(first.keys() & second.keys())
@@ -180,8 +176,8 @@ def _pairs(record: Record, entry: str) -> tuple[list[Measurement], list[Measurem
 
 
 def _asked(
-    record: Record, energy: str | None, baseline: Sequence[Measurement], candidate: Sequence[Measurement]
-) -> list[Line]:
+    record: ExamRecord, energy: str | None, baseline: Sequence[Measurement], candidate: Sequence[Measurement]
+) -> list[VerdictLine]:
     loss, accuracy = (_difference(name, baseline, candidate) for name in (LOSS, ACCURACY))
     there = _mean(candidate, LOSS) <= target(record)[0]
     time = _ratio("time", TO_TARGET if there else MISSED, baseline, candidate)
@@ -196,11 +192,11 @@ def _asked(
     return lines
 
 
-def _beside(energy: str | None, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> list[Line]:
+def _beside(energy: str | None, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> list[VerdictLine]:
     """What is shown and not asked for: other readings of the training's energy, and what using the model costs."""
     others = {name: f"{TRAINING_ENERGY}, {name}" for name in ENERGY if name != energy}
     lines = []
-    for name, what in (others | BESIDE).items():
+    for name, what in (others | OTHER_COSTS).items():
         pairs = [(b, c) for b, c in zip(baseline, candidate, strict=True) if _all_have(name, [b], [c])]
         decided_elsewhere = name.removeprefix(INFERENCE) in ENERGY and name.startswith(INFERENCE)
         if pairs and not (decided_elsewhere and energy and name != INFERENCE + energy):
@@ -218,38 +214,28 @@ def _notes(energy: str | None, candidate: Sequence[Measurement]) -> tuple[str, .
     )
 
 
-def _judged(line: Line, asked: str, held: bool) -> Line:
-    return Line(**{**vars(line), "asked": asked, "held": held})
+def _judged(line: VerdictLine, asked: str, held: bool) -> VerdictLine:
+    return VerdictLine(**{**vars(line), "asked": asked, "held": held})
 
 
-def _ratio(name: str, what: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> Line:
+def _ratio(name: str, what: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> VerdictLine:
     pairs = [(b.reading(name), c.reading(name)) for b, c in zip(baseline, candidate, strict=True)]
     kinds = sorted({str(reading.kind) for pair in pairs for reading in pair})
     firsts, seconds = zip(*((b.value, c.value) for b, c in pairs), strict=True)
-    logs = student([math.log(b) for b in firsts], [math.log(c) for c in seconds])
-    change = Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
+    change = paired_ratio(seconds, firsts)
+    if len(set(change.points)) == 1:  # counted once, or the same on every seed
+        change = Interval(*change.points[:1] * 3, change.points)
     unit = pairs[0][0].unit
     means = statistics.fmean(firsts), statistics.fmean(seconds)
-    return Line(what, "" if unit == name else unit, " and ".join(kinds), *means, change, len(pairs))
+    return VerdictLine(what, "" if unit == name else unit, " and ".join(kinds), *means, change, len(pairs))
 
 
-def _difference(name: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> Line:
-    change = student([run.scores[name] for run in baseline], [run.scores[name] for run in candidate])
+def _difference(name: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> VerdictLine:
+    change = paired_difference([run.scores[name] for run in candidate], [run.scores[name] for run in baseline])
     unit = "nats" if name == LOSS else ""
-    return Line(
+    return VerdictLine(
         name, unit, "counted", _mean(baseline, name), _mean(candidate, name), change, len(baseline), ratio=False
     )
-
-
-def student(baseline: Sequence[float], candidate: Sequence[float]) -> Interval:
-    """The mean of candidate - baseline with Student's interval at 95 %; where all pairs agree exactly, the mean alone.
-
-    So it is where nothing depends on a seed (the size of a model), and where there is one pair.
-    """
-    gaps = np.subtract(candidate, baseline)
-    if np.ptp(gaps) == 0:
-        return Interval(float(gaps[0]), float(gaps[0]), float(gaps[0]))
-    return difference_interval(np.asarray(candidate, float), np.asarray(baseline, float))
 
 
 def _all_have(name: str, *groups: Sequence[Measurement]) -> bool:

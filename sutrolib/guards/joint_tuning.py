@@ -20,16 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from sutrolib.core.types import Interval, Model, Problem
-from sutrolib.measurement.comparison import interval_of, paired_ratio
+from sutrolib.core.stats import Interval
+from sutrolib.core.types import Model, Problem
+from sutrolib.measurement.comparison import reading_ratio
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.wall_time import WallTime
 
-Setting = Mapping[str, Any]
-Space = Mapping[str, Sequence[Any]]  # the values of each field, in order
-Cost = Callable[[Setting], float]
+Settings = Mapping[str, Any]
+ParameterGrid = Mapping[str, Sequence[Any]]  # the values of each field, in order
+CostFunction = Callable[[Settings], float]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def break_even(one: Lifetime, other: Lifetime) -> float | None:
 
 
 @dataclass
-class Trials:
+class CostEvaluator:
     """The cost of settings of ``model``: the geometric mean of a reading over ``seeds``, each setting measured once.
 
     Infinite where a run fails or misses the target. ``on_measurement`` is told of every run.
@@ -80,7 +81,7 @@ class Trials:
     on_measurement: Callable[[Measurement], object] = lambda measurement: None
     known: dict[tuple[tuple[str, Any], ...], tuple[Measurement, ...]] = field(default_factory=dict)
 
-    def runs(self, setting: Setting) -> tuple[Measurement, ...]:
+    def runs(self, setting: Settings) -> tuple[Measurement, ...]:
         """The runs of a setting, up to the first that did not solve the problem."""
         key = tuple(sorted(setting.items()))
         if key not in self.known:
@@ -92,7 +93,7 @@ class Trials:
             self.known[key] = tuple(found)
         return self.known[key]
 
-    def run(self, setting: Setting, seed: int) -> Measurement:
+    def run(self, setting: Settings, seed: int) -> Measurement:
         """One run of a setting on a seed."""
         model = dataclasses.replace(self.model, **setting)  # type: ignore[type-var]
         meters = [WallTime(runs=1, window=0), self.meter]
@@ -100,7 +101,7 @@ class Trials:
         self.on_measurement(found)
         return found
 
-    def cost(self, setting: Setting) -> float:
+    def cost(self, setting: Settings) -> float:
         """The geometric mean of the reading, or infinity."""
         runs = self.runs(setting)
         if not all(run.solved for run in runs):
@@ -108,12 +109,12 @@ class Trials:
         return math.exp(float(np.mean([math.log(run.reading(self.meter.name).value) for run in runs])))
 
 
-def grid(space: Space) -> list[dict[str, Any]]:
+def grid(space: ParameterGrid) -> list[dict[str, Any]]:
     """All settings of a space."""
     return [dict(zip(space, values, strict=True)) for values in product(*space.values())]
 
 
-def tuned_apart(cost: Cost, start: Setting, parts: Sequence[Space], budget: int, seed: int) -> dict[str, Any]:
+def tune_separately(cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int) -> dict[str, Any]:
     """Tune one part after the other, each by random settings of its own, with an equal share of ``budget`` trials.
 
     Raises ValueError for a budget of less than one trial a part.
@@ -127,27 +128,20 @@ def tuned_apart(cost: Cost, start: Setting, parts: Sequence[Space], budget: int,
     return best
 
 
-def tuned_jointly(cost: Cost, start: Setting, parts: Sequence[Space], budget: int, seed: int) -> dict[str, Any]:
+def tune_jointly(cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int) -> dict[str, Any]:
     """Tune all parts at once, by ``budget`` random settings of the whole. Raises ValueError for less than one trial."""
     if budget < 1:
         raise ValueError(f"budget={budget!r} trials, accepted are 1 and above")
     return _best(cost, start, {name: values for part in parts for name, values in part.items()}, budget, seed)
 
 
-def _best(cost: Cost, start: Setting, space: Space, trials: int, seed: int) -> dict[str, Any]:
+def _best(cost: CostFunction, start: Settings, space: ParameterGrid, trials: int, seed: int) -> dict[str, Any]:
     settings = grid(space)
     order = np.random.default_rng(seed).permutation(len(settings))[:trials]
     return min([dict(start), *({**start, **settings[i]} for i in order)], key=cost)  # the first of equal ones
 
 
-def geometric_ratio(costs: Sequence[float], others: Sequence[float]) -> Interval:
-    """The geometric mean of paired ratios with its 95 % bootstrap interval. Raises ValueError for infinite costs."""
-    if not all(math.isfinite(value) for value in (*costs, *others)):
-        raise ValueError(f"costs {[*costs, *others]}, accepted are finite ones, of settings that solve the problem")
-    return interval_of([math.log(a / b) for a, b in zip(costs, others, strict=True)], 0.95, np.exp)
-
-
-def coordinate_search(cost: Cost, start: Setting, space: Space) -> dict[str, Any]:
+def coordinate_search(cost: CostFunction, start: Settings, space: ParameterGrid) -> dict[str, Any]:
     """Move one setting at a time to a neighbouring value, the best move first, until none helps.
 
     Raises ValueError for a start that is not in the space, or does not solve the problem.
@@ -165,12 +159,12 @@ def coordinate_search(cost: Cost, start: Setting, space: Space) -> dict[str, Any
         here = best
 
 
-def joint_moves(here: Setting, space: Space) -> list[dict[str, Any]]:
+def joint_moves(here: Settings, space: ParameterGrid) -> list[dict[str, Any]]:
     """All settings that differ from ``here`` in two fields, each by one value up or down."""
     return [move for names in combinations(space, 2) for move in _moves(here, space, names)]
 
 
-def _moves(here: Setting, space: Space, names: Sequence[str]) -> list[dict[str, Any]]:
+def _moves(here: Settings, space: ParameterGrid, names: Sequence[str]) -> list[dict[str, Any]]:
     near = []
     for name in names:
         place = list(space[name]).index(here[name])
@@ -179,7 +173,7 @@ def _moves(here: Setting, space: Space, names: Sequence[str]) -> list[dict[str, 
 
 
 @dataclass(frozen=True)
-class LeftOnTheTable:
+class JointTuningGap:
     """What a search of single settings had left: the best joint move over where it stopped, on fresh seeds.
 
     ``ratio`` is None where no joint move was cheaper on the seeds of the search, or the best one failed on a fresh one.
@@ -204,10 +198,10 @@ class LeftOnTheTable:
         )
 
 
-def left_on_the_table(trials: Trials, stopped: Setting, space: Space, fresh: Sequence[int]) -> LeftOnTheTable:
+def joint_tuning_gap(trials: CostEvaluator, stopped: Settings, space: ParameterGrid, fresh: Sequence[int]) -> JointTuningGap:
     """Search the joint neighbourhood of where a search of single settings ``stopped``, and weigh its best move.
 
-    The move is chosen on the seeds of ``trials`` and weighed on the ``fresh`` ones, of which at least three are needed.
+    The move is chosen on the seeds of ``trials`` and measured on the ``fresh`` ones; an interval needs five of these.
     Raises ValueError for fresh seeds that the move was chosen on.
     """
     if set(fresh) & set(trials.seeds):
@@ -215,8 +209,8 @@ def left_on_the_table(trials: Trials, stopped: Setting, space: Space, fresh: Seq
     moves = joint_moves(stopped, space)
     best = min(moves, key=trials.cost, default=None)
     if best is None or trials.cost(best) >= trials.cost(stopped):
-        return LeftOnTheTable(stopped, None, len(moves), None)
+        return JointTuningGap(stopped, None, len(moves), None)
     candidate, before = ([trials.run(setting, seed) for seed in fresh] for setting in (best, stopped))
     if not all(run.solved for run in (*candidate, *before)):
-        return LeftOnTheTable(stopped, best, len(moves), None)
-    return LeftOnTheTable(stopped, best, len(moves), paired_ratio(candidate, before, trials.meter.name))
+        return JointTuningGap(stopped, best, len(moves), None)
+    return JointTuningGap(stopped, best, len(moves), reading_ratio(candidate, before, trials.meter.name))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from sutrolib.core.types import Interval
+from sutrolib.core.stats import Interval
 from sutrolib.measurement.measure import Measurement
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str
 
 
 @dataclass(frozen=True)
-class WrongPair:
+class MisrankedPair:
     """Two candidates that a metric ranks one way and the reference the other; ratios are first over second."""
 
     cheaper: str  # by the metric
@@ -76,38 +76,38 @@ class WrongPair:
 
 
 @dataclass(frozen=True)
-class Audit:
-    """How a metric ranks candidates beside a more realistic one. ``told`` counts the pairs that the reference tells."""
+class ProxyAudit:
+    """How a metric ranks candidates beside a more realistic one. ``n_resolved_pairs`` counts the pairs that the reference tells."""
 
     metric: str
     reference: str
     tau: Interval
-    told: int
-    wrong: tuple[WrongPair, ...]
+    n_resolved_pairs: int
+    misranked: tuple[MisrankedPair, ...]
 
     @property
     def verdict(self) -> Literal["safe", "not safe", "cannot tell"]:
         """Not safe with one pair the wrong way round; safe without any, where tau is shown to be above one half."""
-        if self.wrong:
+        if self.misranked:
             return "not safe"
-        return "safe" if self.told and self.tau.low > SAFE_TAU else "cannot tell"
+        return "safe" if self.n_resolved_pairs and self.tau.low > SAFE_TAU else "cannot tell"
 
     @property
     def why(self) -> str:
         """The verdict in words, with its numbers and the worst of the wrong pairs."""
         text = f"{self.metric} is {self.verdict} as a stand-in for {self.reference}"
         text = text.replace("is cannot tell", "cannot be judged")
-        text += f": tau {self.tau}, {len(self.wrong)} of {self.told} pairs the wrong way round"
-        if not self.wrong:
+        text += f": tau {self.tau}, {len(self.misranked)} of {self.n_resolved_pairs} pairs the wrong way round"
+        if not self.misranked:
             return text
-        worst = max(self.wrong, key=lambda pair: pair.reference_ratio)
+        worst = max(self.misranked, key=lambda pair: pair.reference_ratio)
         return text + (
             f"; worst: {worst.cheaper} has {worst.metric_ratio:.2g} times the {self.metric} of {worst.dearer}, "
             f"and {worst.reference_ratio:.2g} times its {self.reference}"
         )
 
 
-def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, reference: str, margin: float = 0.1) -> Audit:
+def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, reference: str, margin: float = 0.1) -> ProxyAudit:
     """Is it safe to optimise ``metric`` in place of ``reference``, as far as these candidates go?
 
     A pair is told apart by the reference where its medians differ by more than ``margin`` and the ranges over seeds do
@@ -120,20 +120,20 @@ def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, referenc
         label: [np.array([m.reading(name).value for m in group]) for name in (metric, reference)]
         for label, group in candidates.items()
     }
-    told, wrong = 0, []
+    n_resolved_pairs, misranked = 0, []
     for one, other in permutations(values, 2):
         (low_metric, high_reference), (high_metric, low_reference) = values[one], values[other]
         ratio = float(np.median(high_reference) / np.median(low_reference))
         if ratio <= 1 + margin or high_reference.min() <= low_reference.max():
             continue
-        told += 1
+        n_resolved_pairs += 1
         if low_metric.max() < high_metric.min():
-            wrong.append(WrongPair(one, other, float(np.median(low_metric) / np.median(high_metric)), ratio))
-    return Audit(metric, reference, rank_agreement(list(candidates.values()), metric, reference), told, tuple(wrong))
+            misranked.append(MisrankedPair(one, other, float(np.median(low_metric) / np.median(high_metric)), ratio))
+    return ProxyAudit(metric, reference, rank_agreement(list(candidates.values()), metric, reference), n_resolved_pairs, tuple(misranked))
 
 
 def audit_ladder(
     candidates: Mapping[str, Sequence[Measurement]], ladder: Sequence[str], margin: float = 0.1
-) -> list[Audit]:
+) -> list[ProxyAudit]:
     """Every metric of ``ladder``, from cheap to realistic, against every one above it; raises as :func:`audit`."""
     return [audit(candidates, metric, reference, margin) for metric, reference in combinations(ladder, 2)]

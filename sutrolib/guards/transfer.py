@@ -12,47 +12,43 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from sutrolib.core.types import Interval, Problem
-from sutrolib.guards.hardware_map import NEAR, Landmark
-from sutrolib.measurement.comparison import MIN_PAIRS, interval_of
+from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
+from sutrolib.core.types import Problem
+from sutrolib.guards.hardware_map import NEAR, HardwarePoint
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.access.cache_energy import Hardware, MemoryLevel
 from sutrolib.meters.base import Meter
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.comparison import Process
-from sutrolib.processes.evaluator import Judge, Judged
-from sutrolib.processes.space import Space
+from sutrolib.processes.evaluator import Evaluator, Evaluation
+from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Place:
+class Setting:
     """Where a process searches: a problem, a space and a meter, under a title."""
 
     title: str
     problem: Problem
-    space: Space
+    space: SearchSpace
     meter: Meter
 
 
 @dataclass(frozen=True)
-class Transfer:
+class TransferResult:
     """What was found here, and what was found there; and there, on fresh seeds, the cost of both and of the start.
 
     ``rerun`` is None where the search there found nothing.
     """
 
-    here: Place
-    there: Place
+    here: Setting
+    there: Setting
     found_here: Study
     found_there: Study
-    carried: Judged
-    rerun: Judged | None
-    start: Judged
+    carried: Evaluation
+    rerun: Evaluation | None
+    start: Evaluation
 
     @property
     def of_start(self) -> Interval | None:
@@ -111,31 +107,31 @@ class Transfer:
         return f"finds {f'{name} instead' if self.new_winner else 'other settings of it'}, at {ratio} of its cost"
 
 
-def transfer(
+def run_transfer(
     process: Process,
-    here: Place,
-    there: Place,
+    here: Setting,
+    there: Setting,
     budget: SearchBudget,
     fresh: Sequence[int],
     seed: int = 0,
     trace_updates: int | None = None,
-) -> Transfer:
-    """Run ``process`` in both places, and :func:`carry` what it found."""
+) -> TransferResult:
+    """Run ``process`` in both places, and :func:`evaluate_transfer` what it found."""
     studies = [process.improve(p.problem, p.space, p.meter, budget, seed) for p in (here, there)]
-    return carry(here, there, studies[0], studies[1], fresh, trace_updates)
+    return evaluate_transfer(here, there, studies[0], studies[1], fresh, trace_updates)
 
 
-def carry(
-    here: Place,
-    there: Place,
+def evaluate_transfer(
+    here: Setting,
+    there: Setting,
     found_here: Study,
     found_there: Study,
     fresh: Sequence[int],
     trace_updates: int | None = None,
-) -> Transfer:
+) -> TransferResult:
     """Weigh there, on the ``fresh`` seeds, what two searches found.
 
-    Raises ValueError where the search here found nothing, for fewer than three fresh seeds, and for one that a trial
+    Raises ValueError where the search here found nothing, for fewer than five fresh seeds, and for one that a trial
     of either search ran on. Seeds that a search confirmed its result on are the caller's to leave out as well.
     """
     used = {run.seed for study in (found_here, found_there) for trial in study.trials for run in trial.runs}
@@ -144,19 +140,19 @@ def carry(
             f"fresh seeds {list(fresh)}, accepted are {MIN_PAIRS} and more, each once, and none of those that the "
             f"searches ran on ({', '.join(map(str, sorted(used))) or 'not known'})"
         )
-    judge = Judge(there.problem, there.meter, fresh, trace_updates=trace_updates)
-    return Transfer(
+    judge = Evaluator(there.problem, there.meter, fresh, trace_updates=trace_updates)
+    return TransferResult(
         here,
         there,
         found_here,
         found_there,
-        carried=judge.weigh(found_here.model),
-        rerun=judge.weigh(found_there.model) if found_there.best else None,
-        start=judge.weigh(there.space.model(there.space.start)),
+        carried=judge.evaluate(found_here.model),
+        rerun=judge.evaluate(found_there.model) if found_there.best else None,
+        start=judge.evaluate(there.space.model(there.space.start)),
     )
 
 
-def machine(landmark: Landmark) -> Hardware:
+def landmark_hardware(landmark: HardwarePoint) -> Hardware:
     """The hardware that a landmark stands for, with one picojoule for an operation of 32 bits.
 
     Its joules are those of E(r, C) in :mod:`sutrolib.guards.hardware_map`, so that a search can be judged by them.
@@ -168,25 +164,24 @@ def machine(landmark: Landmark) -> Hardware:
     return Hardware(landmark.name, landmark.source, {"float32": 1.0}, levels)
 
 
-def _cheaper(one: Judged, other: Judged, ratio: Interval | None) -> bool:
+def _cheaper(one: Evaluation, other: Evaluation, ratio: Interval | None) -> bool:
     """Whether ``one`` solves what the ``other`` does not, or is shown to cost less."""
     if one.cost is None or other.cost is None:
         return one.cost is not None
     return ratio is not None and ratio.high < 1
 
 
-def _ratio(one: Judged | None, other: Judged, name: str) -> Interval | None:
+def _ratio(one: Evaluation | None, other: Evaluation, name: str) -> Interval | None:
     if one is None or one.cost is None or other.cost is None:
         return None
-    pairs = zip(_readings(one.runs, name), _readings(other.runs, name), strict=True)  # the judge goes seed by seed
-    return interval_of([math.log(mine / theirs) for mine, theirs in pairs], CONFIDENCE, np.exp)
+    return paired_ratio(_readings(one.runs, name), _readings(other.runs, name))  # the evaluator goes seed by seed
 
 
 def _readings(runs: Sequence[Measurement], name: str) -> list[float]:
     return [run.reading(name).value for run in runs]
 
 
-def _reason(judged: Judged) -> str:
+def _reason(judged: Evaluation) -> str:
     """Why it did not solve the problem, up to what would be accepted instead."""
     return judged.why.partition(";")[0]
 

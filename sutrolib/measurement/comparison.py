@@ -1,28 +1,24 @@
 """compare(candidate, baseline) -> Verdict: is the candidate cheaper, without being slower or less accurate?
 
-Runs are paired by seed. For cost and time the statistic is the geometric mean of the paired ratios, for the score the
-mean of the paired differences; both get a bootstrap confidence interval over the pairs (Efron and Tibshirani,
-An Introduction to the Bootstrap, 1993; BCa as in scipy.stats.bootstrap).
+Runs are paired by seed. Cost and time are compared by the geometric mean of the paired ratios, the score by the mean of
+the paired differences, each with its interval (:mod:`sutrolib.core.stats`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from sutrolib.core.types import Interval
+from sutrolib.core.stats import CONFIDENCE, MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.measurement.measure import Measurement
-
-MIN_PAIRS = 3
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Candidate against baseline over ``pairs`` seeds: ratios of cost and time, difference of score, what follows."""
+    """Candidate against baseline over ``pairs`` seeds: ratios of cost and time, and the difference of the scores.
+
+    With fewer than MIN_PAIRS pairs the intervals are unbounded, so none of the properties below is true.
+    """
 
     cost_name: str
     cost: Interval
@@ -70,15 +66,23 @@ class Verdict:
 
     @property
     def why(self) -> str:
-        """The verdict in words, each clause with its numbers."""
-        level = f"{self.confidence:.0%}"
+        """The verdict in words, each part with its numbers."""
+        if self.pairs < MIN_PAIRS:
+            return (
+                f"no verdict: {self.pairs} pairs are too few, at least {MIN_PAIRS} are needed; {self.cost_name} ratio "
+                f"{_points(self.cost)}; time ratio {_points(self.time)}; score difference {_points(self.score)}"
+            )
         clauses = [
             f"{self.cost_name} ratio {self.cost}: {'below 1' if self.cheaper else 'not shown to be below 1'}",
             f"time ratio {self.time}: {'within' if self.time_held else 'not within'} 1 + {self.time_margin:g}",
             f"score difference {self.score}: {'within' if self.score_held else 'not within'} -{self.score_margin:g}",
         ]
         result = "passed" if self.passed else "not passed"
-        return f"{result} at {level} over {self.pairs} pairs; " + "; ".join(clauses)
+        return f"{result} at {self.confidence:.0%} over {self.pairs} pairs; " + "; ".join(clauses)
+
+
+def _points(interval: Interval) -> str:
+    return ", ".join(f"{point:.3g}" for point in interval.points)
 
 
 def compare(
@@ -88,21 +92,21 @@ def compare(
     *,
     time_margin: float = 0.05,
     score_margin: float = 0.01,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> Verdict:
-    """Compare runs paired by seed on the reading named ``cost``.
+    """Compare runs, paired by seed, on the reading named ``cost``.
 
-    Raises ValueError for fewer than three pairs, seeds that do not match or occur twice, different problems, or
-    readings of different kinds: joules of one sort are not compared with joules of another.
+    Raises:
+        ValueError: the seeds of both do not match or occur twice, a run failed, problems differ, or the readings are of
+            different kinds, such as estimated and measured joules.
+        KeyError: a run has no such reading.
     """
-    if not 0.5 <= confidence < 1:
-        raise ValueError(f"confidence={confidence!r}, accepted are 0.5 to below 1")
     pairs = _paired(candidate, baseline)
     return Verdict(
         cost_name=cost,
-        cost=paired_ratio(candidate, baseline, cost, confidence),
-        time=paired_ratio(candidate, baseline, "time", confidence),
-        score=interval_of([_score(c) - _score(b) for c, b in pairs], confidence, float),
+        cost=reading_ratio(candidate, baseline, cost, confidence),
+        time=reading_ratio(candidate, baseline, "time", confidence),
+        score=paired_difference([_score(run) for run, _ in pairs], [_score(run) for _, run in pairs], confidence),
         pairs=len(pairs),
         confidence=confidence,
         time_margin=time_margin,
@@ -110,38 +114,30 @@ def compare(
     )
 
 
-def paired_ratio(
-    candidate: Sequence[Measurement], baseline: Sequence[Measurement], name: str, confidence: float = 0.95
+def reading_ratio(
+    candidate: Sequence[Measurement], baseline: Sequence[Measurement], name: str, confidence: float = CONFIDENCE
 ) -> Interval:
     """The geometric mean, over seeds, of candidate / baseline in the reading ``name``; raises as :func:`compare`."""
-    pairs = _paired(candidate, baseline)
-    kinds = {(m.reading(name).kind, m.reading(name).unit) for pair in pairs for m in pair}
+    pairs = [(one.reading(name), other.reading(name)) for one, other in _paired(candidate, baseline)]
+    kinds = sorted({f"{reading.kind} {reading.unit}" for pair in pairs for reading in pair})
     if len(kinds) > 1:
-        named = ", ".join(sorted(f"{kind} {unit}" for kind, unit in kinds))
-        raise ValueError(f"{name}: these runs hold readings of different kinds ({named}) and cannot be compared")
-    logs = [math.log(c.reading(name).value / b.reading(name).value) for c, b in pairs]
-    return interval_of(logs, confidence, np.exp)
+        raise ValueError(f"{name}: readings of different kinds ({', '.join(kinds)}) cannot be compared")
+    return paired_ratio([one.value for one, _ in pairs], [other.value for _, other in pairs], confidence)
 
 
 def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
-    by_seed: list[dict[int, Measurement]] = []
     for name, runs in (("candidate", candidate), ("baseline", baseline)):
         seeds = [run.seed for run in runs]
         if len(set(seeds)) < len(seeds):
-            raise ValueError(f"{name}: seeds {seeds} occur more than once, accepted is one run a seed")
-        by_seed.append({run.seed: run for run in runs})
-    first, second = by_seed
+            raise ValueError(f"{name}: some seeds occur more than once ({seeds}); give one run for each seed")
+    first, second = ({run.seed: run for run in runs} for runs in (candidate, baseline))
     if set(first) != set(second):
-        raise ValueError(f"seeds {sorted(first)} of the candidate are not those of the baseline, {sorted(second)}")
-    if len(first) < MIN_PAIRS:
-        raise ValueError(f"{len(first)} pairs are too few for an interval, accepted are {MIN_PAIRS} and above")
+        raise ValueError(f"candidate and baseline have different seeds ({sorted(first)} and {sorted(second)})")
     pairs = [(first[seed], second[seed]) for seed in sorted(first)]
     for one, other in pairs:
         for run in (one, other):
             if run.failure:
-                raise ValueError(
-                    f"seed {run.seed}: {run.model['name']} failed ({run.failure}), accepted are trained runs"
-                )
+                raise ValueError(f"seed {run.seed}: {run.model['name']} failed ({run.failure}); compare trained runs")
         if dict(one.problem) != dict(other.problem):
             raise ValueError(f"seed {one.seed}: {one.problem} and {other.problem} are different problems")
     return pairs
@@ -150,24 +146,3 @@ def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -
 def _score(run: Measurement) -> float:
     assert run.score is not None, "runs that failed are not paired"
     return run.score
-
-
-def interval_of(values: Sequence[float], confidence: float, back: Callable[[float], float]) -> Interval:
-    """The mean of ``values`` with its bootstrap interval, all through ``back``; ValueError where none can be made."""
-    from scipy.stats import bootstrap
-
-    sample = np.asarray(values, dtype=float)
-    mean = float(sample.mean())
-    if np.ptp(sample) == 0:  # all pairs agree: there is nothing to resample, and BCa is undefined
-        return Interval(float(back(mean)), float(back(mean)), float(back(mean)))
-    bounds = bootstrap(
-        (sample,),
-        np.mean,
-        confidence_level=confidence,
-        n_resamples=RESAMPLES,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    if not (math.isfinite(bounds.low) and math.isfinite(bounds.high)):
-        raise ValueError(f"no interval could be made from {sample.tolist()}, accepted are finite, scattered values")
-    return Interval(float(back(mean)), float(back(bounds.low)), float(back(bounds.high)))

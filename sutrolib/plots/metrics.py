@@ -11,13 +11,14 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
+from sutrolib.core.stats import error_bars
 from sutrolib.plots.style import BLACK, GREY, PURPLE, RED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-    from sutrolib.core.types import Interval
+    from sutrolib.core.stats import Interval
     from sutrolib.meters.thermal.protocol import RoundRises
 
 
@@ -31,12 +32,15 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
         ax.errorbar(
             [i.value for _, i in there],
             [row for row, _ in there],
-            xerr=_whiskers([interval for _, interval in there]),
+            xerr=error_bars([interval for _, interval in there]),
             fmt=marker,
             color=colour,
             capsize=3,
             label=name,
         )
+        for row, interval in there:
+            if not interval.bounded:
+                ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=3, alpha=0.5)
     for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
         if not any(intervals):
             ax.text(0.5, row, "incorrect, so not weighed", transform=ax.get_yaxis_transform(), ha="center", va="center")
@@ -52,16 +56,11 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     return figure
 
 
-def _whiskers(intervals: Sequence[Interval]) -> list[list[float]]:
-    """Lengths of the error bars; none where a skewed bootstrap leaves the value outside its interval."""
-    return [[max(0.0, i.value - i.low) for i in intervals], [max(0.0, i.high - i.value) for i in intervals]]
-
-
 def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
     """Rank agreement of each metric with a reference, with its interval, from -1 to 1."""
     figure, ax = plt.subplots()
     for row, tau in enumerate(agreements.values()):
-        ax.errorbar(tau.value, row, xerr=_whiskers([tau]), fmt="o", color=BLACK, capsize=4)
+        ax.errorbar(tau.value, row, xerr=error_bars([tau]), fmt="o", color=BLACK, capsize=4)
         ax.annotate(f"{tau.value:.2f}", (tau.value, row), xytext=(0, 8), textcoords="offset points", ha="center")
     ax.axvline(0, color=GREY, ls="--", lw=1)
     ax.set_yticks(range(len(agreements)), list(agreements))

@@ -14,21 +14,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sutrolib.core.types import Interval, Model, Problem, describe
-from sutrolib.measurement.comparison import MIN_PAIRS, Verdict, compare, paired_ratio
+from sutrolib.core.stats import MIN_PAIRS, Interval
+from sutrolib.core.types import Model, Problem, describe
+from sutrolib.measurement.comparison import Verdict, compare, reading_ratio
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import SearchBudget, Spent
-from sutrolib.processes.evaluator import State, geometric_mean, ignore
-from sutrolib.processes.space import Proposal, Space
+from sutrolib.processes.budget import SearchBudget, ResourceUse
+from sutrolib.processes.evaluator import TrialState, geometric_mean, ignore
+from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial
 
 SOLVED_SHARE = 0.9
 
 
 @dataclass(frozen=True)
-class Change:
+class ProposedChange:
     """One step: a title, the fields that it sets, and what is expected of it, written before it is tried."""
 
     title: str
@@ -37,21 +38,21 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step(Trial):
+class TuningStep(Trial):
     """One candidate against the best before it.
 
-    ``runs`` and ``rivals`` are the paired measurements of the candidate and of the best before it, seed by seed;
+    ``runs`` and ``baseline_runs`` are the paired measurements of the candidate and of the best before it, seed by seed;
     ``verdict`` is None where the candidate was turned down before its cost was compared.
     """
 
     title: str
     expectation: str
-    rivals: tuple[Measurement, ...] = ()
+    baseline_runs: tuple[Measurement, ...] = ()
     verdict: Verdict | None = None
 
     def ratio(self, name: str) -> Interval | None:
         """The reading ``name`` of the candidate over that of the best before it; None where it was not weighed."""
-        return paired_ratio(self.runs, self.rivals, name) if self.verdict else None
+        return reading_ratio(self.runs, self.baseline_runs, name) if self.verdict else None
 
     def plain(self) -> dict[str, Any]:
         """As that of a trial, with title, expectation and decision."""
@@ -60,7 +61,7 @@ class Step(Trial):
 
 
 @dataclass(frozen=True)
-class ByHand:
+class ManualTuning:
     """A scripted list of changes, tried in order on ``pairs`` seeds each.
 
     ``also`` are further meters to read. ``on_trial`` is told of every step as it ends, ``on_measurement`` of every
@@ -68,13 +69,13 @@ class ByHand:
     count (clocks are noisy), and the score may be worse by ``score_margin``.
     """
 
-    changes: Sequence[Change] = ()
+    changes: Sequence[ProposedChange] = ()
     pairs: int = 5
     also: Sequence[Meter] = ()
     time_margin: float = 0.1
     score_margin: float = 0.01
     trace_updates: int | None = None  # as in measure()
-    on_trial: Callable[[Step], object] = ignore
+    on_trial: Callable[[TuningStep], object] = ignore
     on_measurement: Callable[[Measurement], object] = ignore
 
     name: ClassVar[str] = "by hand"
@@ -84,14 +85,14 @@ class ByHand:
         if self.pairs < MIN_PAIRS:
             raise ValueError(f"pairs={self.pairs}, accepted are {MIN_PAIRS} and above")
 
-    def improve(self, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
+    def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
         """Start where the space starts and walk through the changes, as far as the budget goes.
 
         Raises ValueError, before anything runs, for a change of a field that is not in the space.
         """
         with ExitStack() as stack:
             tally = stack.enter_context(CumulativeJoules()) if budget.joules is not None else None
-            walk = Walk(self, problem, space, meter, budget, seed, tally)
+            walk = TuningSession(self, problem, space, meter, budget, seed, tally)
             for change in self.changes:
                 walk.check(change)
             walk.begin()
@@ -102,14 +103,14 @@ class ByHand:
             return walk.study()
 
 
-class Walk:
+class TuningSession:
     """A walk that is under way: whoever takes the steps, a script or a person, takes them one by one."""
 
     def __init__(
         self,
-        process: ByHand,
+        process: ManualTuning,
         problem: Problem,
-        space: Space,
+        space: SearchSpace,
         meter: Meter,
         budget: SearchBudget,
         seed: int = 0,
@@ -117,33 +118,33 @@ class Walk:
     ) -> None:
         self.process, self.problem, self.space, self.meter = process, problem, space, meter
         self.budget, self.seed, self.tally = budget, seed, tally
-        self.steps: list[Step] = []
+        self.steps: list[TuningStep] = []
 
     @property
-    def best(self) -> Step:
+    def best(self) -> TuningStep:
         """The last step that was kept; the first of all is the start."""
         return [step for step in self.steps if step.kept][-1]
 
     @property
     def used_up(self) -> str:
         """Which limit of the budget is reached, in words; empty while there is something left of each."""
-        return self.budget.used_up(sum((step.spent for step in self.steps[1:]), Spent()))
+        return self.budget.used_up(sum((step.spent for step in self.steps[1:]), ResourceUse()))
 
-    def check(self, change: Change) -> None:
+    def check(self, change: ProposedChange) -> None:
         """Raise ValueError for a change of what is not in the space, or to a value that is not."""
         try:
             self._changed(self.space.start, change)
         except ValueError as error:
             raise ValueError(f"{change.title!r}: {error}") from None
 
-    def begin(self) -> Step:
+    def begin(self) -> TuningStep:
         """Measure the start."""
         began, joules = time.perf_counter(), self._joules()
         start = self.space.start
         runs = [self._measured(self.space.model(start), s) for s in range(self.seed, self.seed + self.process.pairs)]
         return self._keep("start", "", start, began, joules, kept=True, why=_share(runs), runs=runs)
 
-    def step(self, change: Change) -> Step:
+    def step(self, change: ProposedChange) -> TuningStep:
         """Try one change on the best before it."""
         began, joules = time.perf_counter(), self._joules()
         assert self.best.proposal is not None  # every step was one
@@ -170,7 +171,7 @@ class Walk:
 
     def _try(self, candidate: Model, best: Model, known: Sequence[Measurement]) -> dict[str, Any]:
         runs: list[Measurement] = []
-        rivals: list[Measurement] = []
+        baseline_runs: list[Measurement] = []
         for earlier in known:
             last_chance = not _can_pass(sum(not run.solved for run in runs) + 1, len(known))
             run = self._measured(candidate, earlier.seed, only_solved=last_chance)
@@ -179,12 +180,12 @@ class Walk:
                 return {"kept": False, "why": run.failure, "runs": runs}
             if last_chance and not run.solved:
                 return {"kept": False, "why": _share(runs), "runs": runs}
-            rivals.append(_with_counts(self._measured(best, earlier.seed, counts=False), earlier))
-        found: dict[str, Any] = {"runs": runs, "rivals": tuple(rivals)}
-        if not _can_pass(sum(not rival.solved for rival in rivals), len(rivals)):
+            baseline_runs.append(_with_counts(self._measured(best, earlier.seed, counts=False), earlier))
+        found: dict[str, Any] = {"runs": runs, "rivals": tuple(baseline_runs)}
+        if not _can_pass(sum(not rival.solved for rival in baseline_runs), len(baseline_runs)):
             return found | {"kept": True, "why": "the first that is correct"}
         margins = {"time_margin": self.process.time_margin, "score_margin": self.process.score_margin}
-        verdict = compare(runs, rivals, self.meter.name, **margins)
+        verdict = compare(runs, baseline_runs, self.meter.name, **margins)
         kept, why = _decide(verdict)
         return found | {"kept": kept, "why": why, "verdict": verdict}
 
@@ -205,21 +206,21 @@ class Walk:
         *,
         runs: Sequence[Measurement],
         **found: Any,
-    ) -> Step:
+    ) -> TuningStep:
         name = self.meter.name
         costs = [reading.value for run in runs for reading in run.readings if reading.name == name]
         solved = len(runs) == self.process.pairs and _can_pass(sum(not run.solved for run in runs), len(runs))
         failed = any(run.failure for run in runs)
-        step = Step(
+        step = TuningStep(
             number=len(self.steps),
             proposal=proposal,
-            state=State.FAILED if failed else State.SOLVED if solved else State.MISSED,
+            state=TrialState.FAILED if failed else TrialState.SOLVED if solved else TrialState.MISSED,
             prior_knowledge=self.space.family(proposal.family).prior_knowledge,
             title=title,
             expectation=expectation,
             cost=geometric_mean(costs) if solved and len(costs) == len(runs) else None,
-            effort=sum(costs),
-            spent=Spent(1, time.perf_counter() - began, self._joules() - joules),
+            total_cost=sum(costs),
+            spent=ResourceUse(1, time.perf_counter() - began, self._joules() - joules),
             runs=tuple(runs),
             **found,
         )
@@ -227,7 +228,7 @@ class Walk:
         self.process.on_trial(step)
         return step
 
-    def _changed(self, proposal: Proposal, change: Change) -> Proposal:
+    def _changed(self, proposal: Proposal, change: ProposedChange) -> Proposal:
         return self.space.check(proposal.family, {**proposal.settings, **change.fields})
 
     def _joules(self) -> float:

@@ -47,7 +47,7 @@ def test_a_change_that_the_pairs_disagree_on_is_within_it():
 
 
 def test_values_that_are_not_above_zero_are_compared_by_their_difference():
-    change = judge("case", "gain", sample([-1.0, 0.0, 1.0]), sample([1.0, 2.1, 2.9]))
+    change = judge("case", "gain", sample([-1.0, 0.0, 1.0, 2.0, 3.0]), sample([1.0, 2.1, 2.9, 4.0, 5.0]))
     assert (change.ratio, change.answer) == (False, Answer.MOVED)
     assert change.interval.value == pytest.approx(2.0)
     assert change.change.startswith("+ 2")
@@ -69,7 +69,7 @@ def test_students_interval_is_that_of_a_textbook():
 def test_the_noise_of_a_single_value_is_unknown_and_the_change_is_shown():
     change = judge("case", "time", sample([4.0]), sample([2.0]))
     assert (change.answer, change.interval, change.change) == (Answer.UNKNOWN, None, "x 0.5")
-    assert change.why == "1 of 3 pairs needed"
+    assert change.why == "1 of 5 pairs needed"
 
 
 def test_any_change_of_a_counted_number_is_real():

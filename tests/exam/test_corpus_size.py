@@ -2,23 +2,23 @@ import dataclasses
 import json
 
 import pytest
-from exams import SHAPE, TINY, sitting
+from exams import SHAPE, TINY, fake_run
 
 import sutrolib.exam.corpus_size
 from sutrolib.core.types import describe
-from sutrolib.exam.corpus_size import contestants, corpora, frontier, path_of, read, weigh
+from sutrolib.exam.corpus_size import model_names, corpora, path_of, read, weigh
 from sutrolib.exam.entries import CLOSED, OPEN, Entry
-from sutrolib.exam.recipe_plots import draw_corpora
+from sutrolib.exam.recipe_plots import draw_corpus_sizes
 from sutrolib.exam.record import new_record
-from sutrolib.models.language.distilled_gpt import TaughtGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import KneserNey
 
-TAUGHT = TaughtGPT(**{k: v for k, v in SHAPE.items() if k != "warmup"}, max_steps=3)
+TAUGHT = DistilledGPT(**{k: v for k, v in SHAPE.items() if k != "warmup"}, max_steps=3)
 SCALE = dataclasses.replace(
     TINY,
     entries={
         CLOSED: (Entry("taught", TAUGHT, "it"),),
-        OPEN: (Entry("counting", KneserNey(3), "it"), Entry("reading on", KneserNey(2), "it", in_order=True)),
+        OPEN: (Entry("counting", KneserNey(3), "it"), Entry("reading on", KneserNey(2), "it", online=True)),
     },
 )
 
@@ -33,7 +33,7 @@ def sat(monkeypatch, tmp_path):
         if len(found) == sat_until[0]:
             raise KeyboardInterrupt
         found.append((problem, model))
-        run = sitting(seed, energy=10.0 * len(found), loss=3.0 - 0.1 * len(found))
+        run = fake_run(seed, energy=10.0 * len(found), loss=3.0 - 0.1 * len(found))
         plain = {k: json.loads(json.dumps(describe(v))) for k, v in (("problem", problem), ("model", model))}
         return dataclasses.replace(run, **plain)
 
@@ -43,7 +43,7 @@ def sat(monkeypatch, tmp_path):
 
 
 def test_the_contestants_are_those_read_in_windows_the_recipe_for_longer_and_other_counts():
-    found = contestants(SCALE)
+    found = model_names(SCALE)
     assert list(found)[:3] == ["baseline", "taught", "counting"]
     assert found["taught, 4 times as long"] == dataclasses.replace(TAUGHT, max_steps=12)
     assert "reading on" not in found
@@ -65,7 +65,7 @@ def test_an_interrupted_series_goes_on_from_what_was_kept(sat):
     until[0] = -1
     told = []
     runs = weigh(SCALE, None, lambda *arguments: told.append(arguments))
-    assert len(found) == 3 * len(contestants(SCALE)) == 5 + len(told)
+    assert len(found) == 3 * len(model_names(SCALE)) == 5 + len(told)
     assert read(SCALE) == runs
     assert weigh(SCALE, None) == runs
     assert len(found) == 5 + len(told)
@@ -79,7 +79,7 @@ def test_what_a_changed_model_did_before_is_left_out(sat):
 
 def test_what_sat_in_the_exam_itself_does_not_sit_again(sat):
     record = new_record(SCALE, CLOSED, 5)
-    run = dataclasses.replace(sitting(0), problem=record.problem, model=record.entries["taught"]["model"])
+    run = dataclasses.replace(fake_run(0), problem=record.problem, model=record.entries["taught"]["model"])
     record.keep("taught", run)
     usual = list(corpora(SCALE))[1]
     assert read(SCALE) == {corpus: {"taught": run} if corpus == usual else {} for corpus in corpora(SCALE)}
@@ -87,14 +87,8 @@ def test_what_sat_in_the_exam_itself_does_not_sit_again(sat):
     assert (SCALE.problem, TAUGHT) not in sat[0]
 
 
-def test_nobody_on_the_frontier_is_beaten_in_both():
-    points = {"a": (1.0, 3.0), "b": (2.0, 3.5), "c": (3.0, 2.0), "d": (4.0, 2.0), "e": (9.0, 1.0), "f": (1.0, 4.0)}
-    assert frontier(points) == ["a", "c", "e"]
-    assert frontier({}) == []
-
-
 def test_the_figure_names_the_lowest_loss_of_each_corpus(sat):
     runs = weigh(SCALE, None)
-    text = draw_corpora(runs).get_suptitle().replace("\n", " ")
-    assert text.count(list(contestants(SCALE))[-1]) == 3
+    text = draw_corpus_sizes(runs).get_suptitle().replace("\n", " ")
+    assert text.count(list(model_names(SCALE))[-1]) == 3
     assert path_of(SCALE).name == "tiny_corpora.json"

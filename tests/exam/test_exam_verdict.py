@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from exams import TINY, record_of, sitting
+from exams import TINY, record_of, fake_run
 from matplotlib import pyplot as plt
 from scipy.stats import ttest_1samp
 
@@ -12,10 +12,10 @@ import sutrolib.exam.run
 from sutrolib.__main__ import main
 from sutrolib.core.provenance import machine
 from sutrolib.exam.entries import BASELINE, OPEN
-from sutrolib.exam.plots import draw_asked, draw_beside, draw_frontier, draw_seeds
+from sutrolib.exam.plots import draw_verdict, draw_other_costs, draw_pareto_front, draw_seeds
 from sutrolib.exam.record import new_record
 from sutrolib.exam.table import amount, plain_text, table
-from sutrolib.exam.verdict import outcome, outcomes, student, target
+from sutrolib.exam.verdict import verdict_of, verdicts, target
 from sutrolib.meters.base import Kind, Reading
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
@@ -29,7 +29,7 @@ def own_records(tmp_path, monkeypatch):
 
 
 def verdict(**numbers):
-    return outcome(record_of(**(BETTER | numbers)), "other rate")
+    return verdict_of(record_of(**(BETTER | numbers)), "other rate")
 
 
 def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
@@ -65,11 +65,11 @@ def test_worse_in_one_thing_alone_does_not_pass_and_that_thing_is_named(worse, m
 def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named():
     record = record_of(**BETTER)
     for seed, more in enumerate((-0.02, 0.01, -0.02, 0.01, -0.02)):
-        base = record.sittings[BASELINE][seed].scores["loss"]
-        run = record.sittings["other rate"][seed]
+        base = record.measurements[BASELINE][seed].scores["loss"]
+        run = record.measurements["other rate"][seed]
         scores = {**run.scores, "loss": base + more}
-        record.sittings["other rate"][seed] = dataclasses.replace(run, scores=scores)
-    found = outcome(record, "other rate")
+        record.measurements["other rate"][seed] = dataclasses.replace(run, scores=scores)
+    found = verdict_of(record, "other rate")
     assert found.line("loss").change.value == pytest.approx(-0.008)
     assert [line.what for line in found.lines if line.held is False] == ["loss"]
     assert not found.passed
@@ -83,23 +83,12 @@ def test_without_the_targets_loss_there_is_no_time_to_it():
 
 def test_the_bad_end_of_every_interval_is_what_counts():
     record = record_of(**BETTER)
-    runs = record.sittings["other rate"]
-    runs[0] = sitting(0, **(BETTER | {"energy": 400.0, "seconds": 40.0}))  # one seed is far off
-    found = outcome(record, "other rate")
+    runs = record.measurements["other rate"]
+    runs[0] = fake_run(0, **(BETTER | {"energy": 400.0, "seconds": 40.0}))  # one seed is far off
+    found = verdict_of(record, "other rate")
     energy = found.line("training energy")
     assert energy.change.value < 1 < energy.change.high
     assert not found.passed
-
-
-def test_intervals_are_students_on_logs_and_differences():
-    baseline, candidate = [3.0, 4.0, 5.5, 4.2, 3.9], [2.0, 3.5, 4.0, 4.1, 3.0]
-    gaps = [c - b for c, b in zip(candidate, baseline, strict=True)]
-    published = ttest_1samp(gaps, 0).confidence_interval(0.95)
-    found = student(baseline, candidate)
-    assert (found.low, found.high) == pytest.approx((published.low, published.high))
-    assert found.value == pytest.approx(sum(gaps) / 5)
-    same = student([1.0, 2.0], [1.5, 2.5])
-    assert (same.low, same.value, same.high) == (0.5, 0.5, 0.5)
 
 
 def test_the_target_is_the_mean_over_the_baselines_seeds():
@@ -108,7 +97,7 @@ def test_the_target_is_the_mean_over_the_baselines_seeds():
     assert target(record) == pytest.approx(
         (sum(r.scores["loss"] for r in runs) / 5, sum(r.scores["accuracy"] for r in runs) / 5)
     )
-    record.sittings.clear()
+    record.measurements.clear()
     with pytest.raises(ValueError, match="no target yet"):
         target(record)
 
@@ -117,48 +106,48 @@ def test_what_is_sacrificed_is_said_and_does_not_fail():
     found = verdict(size=3000.0)
     assert found.passed
     assert "Sacrificed for it: model size 3 times (counted)." in found.text
-    assert [line.what for line in found.sacrifices] == ["model size"]
+    assert [line.what for line in found.side_costs] == ["model size"]
 
 
 def test_measured_joules_decide_where_every_run_has_them_and_say_what_they_do_not_cover():
-    found = outcome(record_of({"kind": Kind.MEASURED}, **BETTER, kind=Kind.MEASURED), "other rate")
+    found = verdict_of(record_of({"kind": Kind.MEASURED}, **BETTER, kind=Kind.MEASURED), "other rate")
     assert found.line("training energy").kind == "measured"
     mixed = record_of({"kind": Kind.MEASURED}, **BETTER)
-    found = outcome(mixed, "other rate")
+    found = verdict_of(mixed, "other rate")
     assert not found.passed
     assert "no joules" in found.text
     assert found.line("training energy") is None
     covered = record_of({"kind": Kind.MEASURED}, **BETTER, kind=Kind.MEASURED)
-    for runs in covered.sittings.values():
+    for runs in covered.measurements.values():
         for seed, run in runs.items():
             detail = {"not_covered": {"processor": "no counter"}}
             readings = tuple(
                 Reading(r.name, r.value, r.unit, r.kind, detail if r.name == "joules" else {}) for r in run.readings
             )
             runs[seed] = dataclasses.replace(run, readings=readings)
-    assert "The joules do not cover: processor (no counter)." in outcome(covered, "other rate").text
+    assert "The joules do not cover: processor (no counter)." in verdict_of(covered, "other rate").text
 
 
 def test_no_meter_of_joules_is_said_with_its_reason():
     record = record_of(**BETTER)
-    for runs in record.sittings.values():
+    for runs in record.measurements.values():
         for seed, run in runs.items():
             readings = tuple(r for r in run.readings if r.unit != "J")
             missing = {"joules": "no power counter", "codecarbon": "not installed"}
             runs[seed] = dataclasses.replace(run, readings=readings, missing=missing)
-    found = outcome(record, "other rate")
+    found = verdict_of(record, "other rate")
     assert not found.passed
     assert "no joules (joules: no power counter; codecarbon: not installed)" in found.text
 
 
 def test_an_exam_that_is_not_finished_says_what_is_missing_and_does_not_pass():
     record = record_of(**BETTER)
-    del record.sittings["other rate"][3]
-    found = outcome(record, "other rate")
+    del record.measurements["other rate"][3]
+    found = verdict_of(record, "other rate")
     assert not found.passed
     assert "other rate has sat on 4 of 5 seeds" in found.text
-    record.sittings["other rate"].clear()
-    found = outcome(record, "other rate")
+    record.measurements["other rate"].clear()
+    found = verdict_of(record, "other rate")
     assert not found.passed
     assert "0 pairs of trained runs" in found.text
 
@@ -166,8 +155,8 @@ def test_an_exam_that_is_not_finished_says_what_is_missing_and_does_not_pass():
 def test_every_entry_has_its_verdict_and_every_number_of_the_table_its_kind():
     record = new_record(TINY, OPEN, 5)
     for name, numbers in ((BASELINE, {}), ("counting", BETTER), ("counting more", {"energy": 300.0})):
-        record.sittings[name] = {seed: sitting(seed, **numbers) for seed in range(5)}
-    assert [found.passed for found in outcomes(record)] == [True, False]
+        record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(5)}
+    assert [found.passed for found in verdicts(record)] == [True, False]
     header, rows = table(record)
     assert {row[0] for row in rows} == {"counting", "counting more"}
     kinds = {row[header.index("kind")] for row in rows}
@@ -180,7 +169,7 @@ def test_every_entry_has_its_verdict_and_every_number_of_the_table_its_kind():
 
 
 def titles_of(record):
-    axes = [draw(record).axes[0] for draw in (draw_asked, draw_seeds, draw_beside, draw_frontier)]
+    axes = [draw(record).axes[0] for draw in (draw_verdict, draw_seeds, draw_other_costs, draw_pareto_front)]
     return [ax.get_title("left") or ax.get_title() for ax in axes]  # where the style puts it
 
 
@@ -199,17 +188,17 @@ def test_the_figures_say_what_the_record_shows():
     assert titles[3] == "No entry has less energy and a lower loss than the baseline"
 
 
-@pytest.mark.parametrize("draw", [draw_asked, draw_seeds, draw_beside, draw_frontier])
+@pytest.mark.parametrize("draw", [draw_verdict, draw_seeds, draw_other_costs, draw_pareto_front])
 def test_what_is_not_finished_or_failed_can_be_drawn_too(draw):
     record = record_of(**BETTER)
-    record.sittings["other rate"].clear()
+    record.measurements["other rate"].clear()
     draw(record).draw_without_rendering()
-    record.sittings.clear()
+    record.measurements.clear()
     draw(record).draw_without_rendering()
 
 
 def test_the_frontier_has_a_point_for_every_sitting_with_its_kind_on_the_axis():
-    ax = draw_frontier(record_of(**BETTER)).axes[0]
+    ax = draw_pareto_front(record_of(**BETTER)).axes[0]
     assert "(codecarbon, estimated)" in ax.get_xlabel()
     small = [line for line in ax.lines if line.get_markersize() == 4]
     assert [len(line.get_xdata()) for line in small] == [5, 5]
@@ -218,7 +207,7 @@ def test_the_frontier_has_a_point_for_every_sitting_with_its_kind_on_the_axis():
 def test_the_command_shows_progress_table_and_verdict_and_a_finished_exam_at_once(monkeypatch, capsys):
     def fake(problem, model, seed, together, **options):
         numbers = BETTER if model != TINY.baseline else {}
-        return sitting(seed, **numbers)
+        return fake_run(seed, **numbers)
 
     monkeypatch.setattr(sutrolib.exam.run, "sit", fake)
     monkeypatch.setattr(sutrolib.cli.exam, "scale_of", lambda name: TINY)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from builders import measurement
 
-from sutrolib.guards.hardware_map import LANDMARKS, Landmark, Work
-from sutrolib.guards.transfer import Place, Transfer, carry, machine, transfer
+from sutrolib.guards.hardware_map import HARDWARE_POINTS, HardwarePoint, Workload
+from sutrolib.guards.transfer import Setting, TransferResult, evaluate_transfer, landmark_hardware, run_transfer
 from sutrolib.meters import OperationCount
 from sutrolib.meters.access.cache_energy import CacheEnergy
 from sutrolib.meters.access.trace import TorchTrace
@@ -18,20 +18,20 @@ from sutrolib.models.parity.walsh_fourier import WalshFourier
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Choice
-from sutrolib.processes.evaluator import Judged, State
-from sutrolib.processes.evolution import BlankSlate
-from sutrolib.processes.space import Proposal, Space, family_of
+from sutrolib.processes.evaluator import Evaluation, TrialState
+from sutrolib.processes.evolution import Evolution
+from sutrolib.processes.space import Proposal, SearchSpace, family_of
 from sutrolib.processes.study import Study, Trial
 
 CLEAN = SparseParity(n=10, k=3, n_train=300, n_test=200)
 NOISY = dataclasses.replace(CLEAN, noise=0.1)
 WALSH = family_of(WalshFourier(k=3), samples=Choice((60, 200, 300)))
-SPACE = Space((WALSH, family_of(GF2Elimination()), family_of(RobustGF2())))
-SLATE = BlankSlate(pairs=2, population=4)
+SPACE = SearchSpace((WALSH, family_of(GF2Elimination()), family_of(RobustGF2())))
+SLATE = Evolution(pairs=2, population=4)
 BUDGET = SearchBudget(trials=9)
-FRESH = range(1000, 1004)
+FRESH = range(1000, 1005)
 METER = OperationCount()
-HERE, THERE = Place("clean labels", CLEAN, SPACE, METER), Place("10 % noise", NOISY, SPACE, METER)
+HERE, THERE = Setting("clean labels", CLEAN, SPACE, METER), Setting("10 % noise", NOISY, SPACE, METER)
 
 
 pytestmark = pytest.mark.xdist_group("onto_noise")  # the tests of one worker share what is made once
@@ -39,12 +39,12 @@ pytestmark = pytest.mark.xdist_group("onto_noise")  # the tests of one worker sh
 
 @pytest.fixture(scope="module")
 def onto_noise():
-    return transfer(SLATE, HERE, THERE, BUDGET, FRESH)
+    return run_transfer(SLATE, HERE, THERE, BUDGET, FRESH)
 
 
 def test_an_exact_solver_does_not_survive_noise_and_the_process_finds_one_that_does(onto_noise):
     assert onto_noise.found_here.best.proposal.family == "GF(2) elimination"
-    assert onto_noise.carried.state is State.FAILED
+    assert onto_noise.carried.state is TrialState.FAILED
     assert not onto_noise.still_wins
     assert onto_noise.of_start is onto_noise.of_carried is None
     assert onto_noise.rerun_pays
@@ -67,7 +67,7 @@ def test_what_is_weighed_there_is_weighed_on_the_fresh_seeds_of_the_problem_ther
 
 
 def test_on_the_same_spot_nothing_is_lost_and_nothing_is_gained():
-    found = transfer(SLATE, HERE, HERE, BUDGET, FRESH)
+    found = run_transfer(SLATE, HERE, HERE, BUDGET, FRESH)
     assert found.still_wins
     assert found.of_start.high < 0.1
     assert (found.of_carried.low, found.of_carried.high) == (1, 1)
@@ -76,21 +76,21 @@ def test_on_the_same_spot_nothing_is_lost_and_nothing_is_gained():
 
 
 def test_counted_and_modelled_readings_of_a_long_training_are_compared():
-    space = Space((family_of(TwoLayerNetwork(max_epochs=30), "hidden"), family_of(GF2Elimination())))
-    place = Place("two bits", SparseParity(n=6, k=2, n_train=400, n_test=200), space, METER)
-    search = BlankSlate(pairs=1, population=2, trace_updates=5)
-    found = transfer(search, place, place, SearchBudget(trials=3), FRESH, trace_updates=5)
+    space = SearchSpace((family_of(TwoLayerNetwork(max_epochs=30), "hidden"), family_of(GF2Elimination())))
+    place = Setting("two bits", SparseParity(n=6, k=2, n_train=400, n_test=200), space, METER)
+    search = Evolution(pairs=1, population=2, trace_updates=5)
+    found = run_transfer(search, place, place, SearchBudget(trials=3), FRESH, trace_updates=5)
     assert {run.reading("operations").kind for run in found.start.runs} == {Kind.MODELLED}
     assert {run.reading("operations").kind for run in found.carried.runs} == {Kind.COUNTED}
     assert found.of_start.high < 0.01
 
 
 def test_where_nothing_is_found_here_there_is_nothing_to_carry_and_nothing_found_there_is_a_result():
-    exact = Space((family_of(GF2Elimination()), family_of(ConstraintSearch())))
+    exact = SearchSpace((family_of(GF2Elimination()), family_of(ConstraintSearch())))
     lost = dataclasses.replace(THERE, space=exact)
     with pytest.raises(ValueError, match="blank slate: none of 9 trials solved the problem"):
-        transfer(SLATE, lost, HERE, BUDGET, FRESH)
-    found = transfer(SLATE, HERE, lost, BUDGET, FRESH)
+        run_transfer(SLATE, lost, HERE, BUDGET, FRESH)
+    found = run_transfer(SLATE, HERE, lost, BUDGET, FRESH)
     assert found.rerun is None
     assert not found.rerun_pays
     assert found.why.endswith("the process, run again there, finds nothing that solves it")
@@ -99,31 +99,31 @@ def test_where_nothing_is_found_here_there_is_nothing_to_carry_and_nothing_found
 @pytest.mark.parametrize("fresh", [(1000, 1001), (1000, 1001, 1001), (1, 1000, 1001)])
 def test_too_few_seeds_repeated_ones_and_those_that_were_chosen_by_are_refused(onto_noise, fresh):
     with pytest.raises(ValueError, match=r"fresh seeds .* the searches ran on \(0, 1\)"):
-        carry(HERE, THERE, onto_noise.found_here, onto_noise.found_there, fresh)
+        evaluate_transfer(HERE, THERE, onto_noise.found_here, onto_noise.found_there, fresh)
 
 
 def judged(*costs):
     """As weighed at these costs, one a seed; missed where there are none."""
     if not costs:
-        return Judged(State.MISSED, "accuracy 0.5, asked 0.99")
+        return Evaluation(TrialState.MISSED, "accuracy 0.5, asked 0.99")
     runs = [
         measurement(seed=seed, readings=(Reading("operations", cost, "operations", Kind.COUNTED),))
         for seed, cost in enumerate(costs)
     ]
-    return Judged(State.SOLVED, "", cost=1.0, runs=tuple(runs))
+    return Evaluation(TrialState.SOLVED, "", cost=1.0, runs=tuple(runs))
 
 
 def study(family):
-    found = Trial(0, Proposal(family), State.SOLVED, "", cost=1.0)
+    found = Trial(0, Proposal(family), TrialState.SOLVED, "", cost=1.0)
     return Study("made up", {}, SPACE, "operations", "operations", "counted", BUDGET, 0, (found,), "")
 
 
 def imagined(carried, rerun, start, there="old"):
-    return Transfer(HERE, THERE, study("old"), study(there), carried, rerun, start)
+    return TransferResult(HERE, THERE, study("old"), study(there), carried, rerun, start)
 
 
-START, HALF, LOST = judged(10, 11, 12, 13), judged(5, 5.5, 6, 6.5), judged()
-WITHIN = judged(9, 12, 11, 13.5)  # its ratio to the start is not shown to be below 1
+START, HALF, LOST = judged(10, 11, 12, 13, 14), judged(5, 5.5, 6, 6.5, 7), judged()
+WITHIN = judged(9, 12, 11, 13.5, 14.5)  # its ratio to the start is not shown to be below 1
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_the_sentence_says_what_the_numbers_say(found, wins, pays, new, words):
     assert words in found.why
 
 
-@pytest.mark.parametrize("landmark", LANDMARKS, ids=lambda mark: mark.name)
+@pytest.mark.parametrize("landmark", HARDWARE_POINTS, ids=lambda mark: mark.name)
 def test_a_search_on_the_machine_of_a_landmark_is_judged_by_the_energy_of_the_map(landmark):
     task = CLEAN.sample(0).for_training()
     with torch.inference_mode(), TorchTrace() as trace:
         GF2Elimination().fit(task, 0)
-    hardware = machine(landmark)
-    assert Landmark.of(hardware) == landmark
-    expected = Work.of_trace("GF(2)", trace).energy(landmark.ratio, landmark.capacity)
+    hardware = landmark_hardware(landmark)
+    assert HardwarePoint.of(hardware) == landmark
+    expected = Workload.of_trace("GF(2)", trace).energy(landmark.ratio, landmark.capacity)
     assert CacheEnergy(hardware).read(trace).value == pytest.approx(1e-12 * expected)

@@ -11,7 +11,7 @@ from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CodeCarbon, DataMovement, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
 from sutrolib.meters.base import Availability, Kind, Reading
-from sutrolib.models.parity.feature_selection import Feeding
+from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
@@ -26,7 +26,7 @@ def test_a_measurement_holds_score_readings_and_provenance():
     assert found.solved
     assert [r.name for r in found.readings] == ["time", "operations", "ard", "peak_memory"]
     assert found.problem == {"name": "sparse parity", "n": 6, "k": 2, "noise": 0.0, "n_train": 200, "n_test": 200}
-    assert found.model == {"name": "GF(2) elimination", "extra": 10}
+    assert found.model == {"name": "GF(2) elimination", "extra_samples": 10}
     assert found.prior_knowledge == "that it is a parity without noise"
     assert found.rungs == {"process": "by-hand", "problem": "parity"}
     assert found.machine == machine()
@@ -121,7 +121,7 @@ def test_what_training_raises_is_raised():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_reading_is_a_finite_number_above_zero(value):
-    with pytest.raises(ValueError, match="reading x="):
+    with pytest.raises(ValueError, match="reading x must be"):
         Reading("x", value, "J", Kind.MEASURED)
 
 
@@ -166,7 +166,7 @@ def test_a_trace_of_few_updates_is_scaled_and_says_so():
 
 
 def test_a_failed_run_is_recorded_and_kept(tmp_path):
-    found = measure(SparseParity(noise=0.2), GF2Elimination(extra=80), [OperationCount()], 0, whole=True)
+    found = measure(SparseParity(noise=0.2), GF2Elimination(extra_samples=80), [OperationCount()], 0, whole=True)
     assert (found.score, found.solved, found.readings) == (None, False, ())
     assert "contradict each other" in found.failure
     ledger = Ledger(tmp_path)
@@ -181,7 +181,7 @@ def test_a_failed_run_is_recorded_and_kept(tmp_path):
 
 
 def test_what_comes_before_the_first_update_is_counted_once_however_long_the_training_is():
-    model = Feeding(finder="walsh-fourier", network=TwoLayerNetwork(max_epochs=12, enough=1.0, patience=12))
+    model = FeatureSelectThenTrain(selector="walsh-fourier", network=TwoLayerNetwork(max_epochs=12, stop_accuracy=1.0, patience=12))
     whole = measure(SparseParity(), model, [OperationCount()], 0, timed=False).reading("operations")
     part = measure(SparseParity(), model, [OperationCount()], 0, timed=False, trace_updates=100).reading("operations")
     assert part.kind is Kind.MODELLED

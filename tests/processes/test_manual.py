@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from sutrolib.core.types import Interval
+from sutrolib.core.stats import Interval
 from sutrolib.measurement.comparison import Verdict
 from sutrolib.measurement.measure import measure
 from sutrolib.meters import OperationCount
@@ -11,7 +11,7 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Range
-from sutrolib.processes.manual import ByHand, Change, _decide
+from sutrolib.processes.manual import ManualTuning, ProposedChange, _decide
 from sutrolib.processes.space import space_of
 
 pytestmark = pytest.mark.usefixtures("steady_clock")
@@ -25,11 +25,11 @@ BUDGET = SearchBudget(trials=10)
 
 
 def improve(*changes, **options):
-    return ByHand(changes, pairs=3, **options).improve(PROBLEM, SPACE, OperationCount(), BUDGET, seed=0)
+    return ManualTuning(changes, pairs=5, **options).improve(PROBLEM, SPACE, OperationCount(), BUDGET, seed=0)
 
 
 def test_a_cheaper_setting_is_kept_and_a_dearer_one_is_not():
-    study = improve(Change("less", {"hidden": 50}, "cheaper"), Change("more", {"hidden": 400}, "dearer"))
+    study = improve(ProposedChange("less", {"hidden": 50}, "cheaper"), ProposedChange("more", {"hidden": 400}, "dearer"))
     assert [trial.kept for trial in study.trials] == [True, True, False]
     assert study.model == dataclasses.replace(START, hidden=50)
     assert study.best is study.trials[1]
@@ -39,7 +39,7 @@ def test_a_cheaper_setting_is_kept_and_a_dearer_one_is_not():
 
 
 def test_a_setting_that_does_not_learn_is_rejected_however_cheap():
-    study = improve(Change("hardly any training", {"max_epochs": 1, "hidden": 1}, "cheap"))
+    study = improve(ProposedChange("hardly any training", {"max_epochs": 1, "hidden": 1}, "cheap"))
     assert not study.trials[1].kept
     assert "solved on 0 of" in study.trials[1].why
     assert study.trials[1].verdict is None
@@ -47,17 +47,17 @@ def test_a_setting_that_does_not_learn_is_rejected_however_cheap():
 
 
 def test_a_setting_that_diverges_is_a_rejected_trial_and_the_walk_goes_on():
-    explode = Change("explode", {"lr": 100.0, "batch": 1, "weight_decay": 0.0}, "diverges")
-    study = improve(explode, Change("less", {"hidden": 50}, "cheaper"))
+    explode = ProposedChange("explode", {"lr": 100.0, "batch": 1, "weight_decay": 0.0}, "diverges")
+    study = improve(explode, ProposedChange("less", {"hidden": 50}, "cheaper"))
     assert "finite" in study.trials[1].why
     assert [trial.kept for trial in study.trials] == [True, False, True]
 
 
 def test_the_first_setting_that_is_correct_is_kept_whatever_it_costs():
     hopeless = dataclasses.replace(START, max_epochs=1, hidden=1)
-    change = Change("learn", {"max_epochs": 100, "hidden": 200}, "solves it")
+    change = ProposedChange("learn", {"max_epochs": 100, "hidden": 200}, "solves it")
     space = space_of(hopeless, "max_epochs", hidden=WIDE["hidden"])
-    study = ByHand([change], pairs=3).improve(PROBLEM, space, OperationCount(), BUDGET)
+    study = ManualTuning([change], pairs=5).improve(PROBLEM, space, OperationCount(), BUDGET)
     assert study.model.hidden == 200
     assert study.trials[1].why == "the first that is correct"
 
@@ -65,19 +65,19 @@ def test_the_first_setting_that_is_correct_is_kept_whatever_it_costs():
 def test_a_misspelt_field_is_refused_before_anything_runs():
     measured = []
     with pytest.raises(ValueError, match=r"'typo': two-layer network: unknown 'hiden'; accepted are hidden, lr"):
-        improve(Change("typo", {"hiden": 50}, ""), on_measurement=measured.append)
+        improve(ProposedChange("typo", {"hiden": 50}, ""), on_measurement=measured.append)
     assert measured == []
 
 
 def test_the_walk_ends_within_the_budget_and_says_so():
-    changes = [Change(f"{n} hidden units", {"hidden": n}, "") for n in (150, 100, 50)]
-    study = ByHand(changes, pairs=3).improve(PROBLEM, SPACE, OperationCount(), SearchBudget(trials=2))
+    changes = [ProposedChange(f"{n} hidden units", {"hidden": n}, "") for n in (150, 100, 50)]
+    study = ManualTuning(changes, pairs=5).improve(PROBLEM, SPACE, OperationCount(), SearchBudget(trials=2))
     assert [trial.title for trial in study.trials] == ["start", "150 hidden units", "100 hidden units"]
     assert study.stopped == "budget spent: 2 of 2 trials"
 
 
 def test_a_step_is_kept_as_plain_json_and_its_checkpoint_can_be_run_again():
-    study = improve(Change("less", {"hidden": 50}, "cheaper"))
+    study = improve(ProposedChange("less", {"hidden": 50}, "cheaper"))
     kept = json.loads(json.dumps(study.trials[1].plain()))
     assert (kept["title"], kept["kept"], kept["proposal"]["settings"]["hidden"]) == ("less", True, 50)
     again = SPACE.model(SPACE.check(kept["proposal"]["family"], kept["proposal"]["settings"]))
@@ -88,15 +88,15 @@ def test_a_step_is_kept_as_plain_json_and_its_checkpoint_can_be_run_again():
 def test_every_measurement_and_trial_is_reported_as_it_ends():
     measurements, trials = [], []
     study = improve(
-        Change("less", {"hidden": 50}, "cheaper"), on_measurement=measurements.append, on_trial=trials.append
+        ProposedChange("less", {"hidden": 50}, "cheaper"), on_measurement=measurements.append, on_trial=trials.append
     )
     assert tuple(trials) == study.trials
-    assert len(measurements) == 3 + 3 + 3  # the start, the candidate, and the start timed again beside it
+    assert len(measurements) == 5 + 5 + 5  # the start, the candidate, and the start timed again beside it
 
 
 def test_counts_carried_over_to_the_rival_are_what_measuring_again_gives():
-    study = improve(Change("less", {"hidden": 50}, "cheaper"))
-    for rival in study.trials[1].rivals:
+    study = improve(ProposedChange("less", {"hidden": 50}, "cheaper"))
+    for rival in study.trials[1].baseline_runs:
         again = measure(PROBLEM, START, [OperationCount()], rival.seed)
         assert rival.reading("operations") == again.reading("operations")
 
@@ -123,5 +123,5 @@ def test_the_rule_of_keeping(cost, time, score, kept, why):
 
 
 def test_too_few_pairs_are_refused():
-    with pytest.raises(ValueError, match="pairs=2"):
-        ByHand([], pairs=2)
+    with pytest.raises(ValueError, match="pairs=4"):
+        ManualTuning([], pairs=4)

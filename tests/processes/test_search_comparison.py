@@ -9,23 +9,23 @@ from sutrolib.measurement.measure import measure
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.comparison import Course, Entrant, Result, course_of, race, result_from
-from sutrolib.processes.manual import ByHand, Change
-from sutrolib.processes.samplers import ModelBased, RandomSearch
-from sutrolib.processes.space import Space, family_of
+from sutrolib.processes.comparison import Trajectory, SearchConfig, ComparisonResult, trajectory_of, compare_searches, result_from
+from sutrolib.processes.manual import ManualTuning, ProposedChange
+from sutrolib.processes.samplers import TPESearch, RandomSearch
+from sutrolib.processes.space import SearchSpace, family_of
 
 START = TwoLayerNetwork(hidden=200, max_epochs=20)
 
 
 def course(*costs):
     """A search whose trials cost this much, None for one that solves nothing; each takes an effort of 10."""
-    return Course(costs, (10.0,) * len(costs), (2.0,) * len(costs), (5.0,) * len(costs), "made up")
+    return Trajectory(costs, (10.0,) * len(costs), (2.0,) * len(costs), (5.0,) * len(costs), "made up")
 
 
 def test_every_entrant_searches_on_every_seed_and_the_baseline_is_weighed_on_the_same_ones():
     seen = []
-    entrants = {"random": Entrant(RandomSearch(), SPACE), "TPE": Entrant(ModelBased(random=2), SPACE)}
-    found = race(entrants, PROBLEM, START, METER, SearchBudget(trials=4), (0, 7), on_study=seen.append)
+    entrants = {"random": SearchConfig(RandomSearch(), SPACE), "TPE": SearchConfig(TPESearch(random=2), SPACE)}
+    found = compare_searches(entrants, PROBLEM, START, METER, SearchBudget(trials=4), (0, 7), on_study=seen.append)
     assert [study.process for study in seen] == ["random search", "TPE"] * 2
     assert [study.seed for study in seen] == [0, 0, 7, 7]
     expected = [measure(PROBLEM, START, [METER], seed).reading("operations").value for seed in (0, 7)]
@@ -33,17 +33,17 @@ def test_every_entrant_searches_on_every_seed_and_the_baseline_is_weighed_on_the
 
 
 def test_a_space_with_a_cheaper_algorithm_beats_the_baseline_and_pays_for_itself():
-    space = Space((*SPACE.families, family_of(GF2Elimination())))
-    entrants, seen = {"all": Entrant(RandomSearch(), space)}, []
-    found = race(entrants, PROBLEM, START, METER, SearchBudget(trials=6), range(3), on_study=seen.append)["all"]
+    space = SearchSpace((*SPACE.families, family_of(GF2Elimination())))
+    entrants, seen = {"all": SearchConfig(RandomSearch(), space)}, []
+    found = compare_searches(entrants, PROBLEM, START, METER, SearchBudget(trials=6), range(3), on_study=seen.append)["all"]
     assert found.solved == 3
     assert found.beats_baseline([6]).tolist() == [1.0]
     for search, before, after in zip(seen, found.baseline, found.break_even, strict=True):
-        assert after == pytest.approx(search.effort / (before - search.best.cost))
+        assert after == pytest.approx(search.total_cost / (before - search.best.cost))
 
 
 def test_quartiles_follow_the_best_so_far_and_are_infinite_while_nothing_is_solved():
-    result = Result((course(None, 100.0, 50.0), course(80.0, 90.0, 20.0), course(60.0, 40.0, 70.0)), (75.0, 75.0, 75.0))
+    result = ComparisonResult((course(None, 100.0, 50.0), course(80.0, 90.0, 20.0), course(60.0, 40.0, 70.0)), (75.0, 75.0, 75.0))
     assert result.best_at([1, 2, 3]).tolist() == [[math.inf, 100, 50], [80, 80, 20], [60, 40, 40]]
     assert result.quartiles([1, 3])[1].tolist() == [pytest.approx(80 / 75), pytest.approx(40 / 75)]
     assert result.beats_baseline([0.5, 1, 2, 3]).tolist() == [0, pytest.approx(1 / 3), pytest.approx(1 / 3), 1]
@@ -57,28 +57,28 @@ def test_quartiles_follow_the_best_so_far_and_are_infinite_while_nothing_is_solv
 
 
 def test_break_even_is_the_effort_over_what_a_training_saves():
-    assert Result((course(None, 50.0),), (75.0,)).break_even == (pytest.approx(20 / 25),)
-    assert Result((course(90.0),), (75.0,)).break_even == (math.inf,)
-    assert Result((course(50.0),), (math.inf,)).break_even == (pytest.approx(10 / 50),)
-    assert Result((course(None),), (math.inf,)).break_even == (math.inf,)
+    assert ComparisonResult((course(None, 50.0),), (75.0,)).break_even == (pytest.approx(20 / 25),)
+    assert ComparisonResult((course(90.0),), (75.0,)).break_even == (math.inf,)
+    assert ComparisonResult((course(50.0),), (math.inf,)).break_even == (pytest.approx(10 / 50),)
+    assert ComparisonResult((course(None),), (math.inf,)).break_even == (math.inf,)
 
 
 def test_a_result_comes_back_from_plain_json_as_it_was():
-    result = Result((course(None, 50.0), course(None, None)), (75.0, math.inf))
+    result = ComparisonResult((course(None, 50.0), course(None, None)), (75.0, math.inf))
     assert result_from(json.loads(json.dumps(result.plain(), allow_nan=False))) == result
 
 
 @pytest.mark.usefixtures("steady_clock")
 def test_by_hand_only_what_was_kept_counts_as_found():
-    process = ByHand([Change("worse", {"hidden": 200}, "")], pairs=3)
-    found = course_of(process.improve(PROBLEM, SPACE, METER, SearchBudget(trials=5)))
+    process = ManualTuning([ProposedChange("worse", {"hidden": 200}, "")], pairs=5)
+    found = trajectory_of(process.improve(PROBLEM, SPACE, METER, SearchBudget(trials=5)))
     assert [cost is None for cost in found.costs] == [False, True]
     assert "hidden=100" in found.found
 
 
 def test_the_baseline_is_weighed_on_as_many_seeds_as_the_entrant_weighs_its_trials_on():
-    entrants = {"one seed": Entrant(RandomSearch(), SPACE), "two seeds": Entrant(RandomSearch(pairs=2), SPACE)}
-    found = race(entrants, PROBLEM, START, METER, SearchBudget(trials=1), (0,))
+    entrants = {"one seed": SearchConfig(RandomSearch(), SPACE), "two seeds": SearchConfig(RandomSearch(pairs=2), SPACE)}
+    found = compare_searches(entrants, PROBLEM, START, METER, SearchBudget(trials=1), (0,))
     first, second = (measure(PROBLEM, START, [METER], seed).reading("operations").value for seed in (0, 1))
     assert found["one seed"].baseline == (pytest.approx(first),)
     assert found["two seeds"].baseline == (pytest.approx(math.sqrt(first * second)),)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from sutrolib.core.types import Interval
-from sutrolib.measurement.comparison import MIN_PAIRS, compare, paired_ratio
+from sutrolib.core.stats import Interval, error_bars
+from sutrolib.measurement.comparison import compare, reading_ratio
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.notebook.widgets.layout import html_table
@@ -47,13 +47,11 @@ def quantities(
     found = []
     for name in (name for name in titles if name in read):
         both = [pair for pair in pairs if all(_has(run, name) for run in pair)]
-        mean, why = None, "" if both else "no seed has it of both"
+        mean, why = None, "no seed has it of both"
         ratios = tuple(c.reading(name).value / b.reading(name).value for c, b in both)
         try:
-            if len(both) >= MIN_PAIRS:
-                mean = paired_ratio([c for c, _ in both], [b for _, b in both], name)
-            elif both:
-                why = f"from {MIN_PAIRS} seeds on"
+            if both:
+                mean, why = reading_ratio([c for c, _ in both], [b for _, b in both], name), ""
         except ValueError as error:
             why = str(error)
         found.append(Quantity(read[name], titles[name], ratios, mean, why))
@@ -112,12 +110,11 @@ def draw_against(found: Sequence[Quantity], names: tuple[str, str]) -> tuple[Fig
     for row, quantity in enumerate(shown):
         label = "one seed" if row == 0 else None
         ax.plot(quantity.ratios, [row] * len(quantity.ratios), "o", color=GREY, ms=5, alpha=0.7, label=label)
-    means = [(row, quantity.mean) for row, quantity in enumerate(shown) if quantity.mean]
+    means = [(row, quantity.mean) for row, quantity in enumerate(shown) if quantity.mean and quantity.mean.bounded]
     if means:
-        whiskers = [[max(0.0, m.value - m.low) for _, m in means], [max(0.0, m.high - m.value) for _, m in means]]
         rows, values = [row - 0.22 for row, _ in means], [m.value for _, m in means]
-        label = "mean, 95 % interval"
-        ax.errorbar(values, rows, xerr=whiskers, fmt="D", ms=7, color=BLACK, capsize=4, label=label)
+        bars, label = error_bars([mean for _, mean in means]), "mean, 95 % interval"
+        ax.errorbar(values, rows, xerr=bars, fmt="D", ms=7, color=BLACK, capsize=4, label=label)
     ax.axvline(1, color=GREY, ls="--", lw=1, label="as the baseline")
     ax.set_xscale("log")
     low, high = min((1, *(r for q in shown for r in q.ratios))), max((1, *(r for q in shown for r in q.ratios)))

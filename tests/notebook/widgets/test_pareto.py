@@ -1,12 +1,12 @@
 import re
 
 import pytest
-from exams import TINY, record_of, sitting
+from exams import TINY, record_of, fake_run
 
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN
-from sutrolib.exam.plots import costs_of, draw_frontier
+from sutrolib.exam.plots import cost_labels, draw_pareto_front
 from sutrolib.exam.record import new_record
-from sutrolib.exam.verdict import outcome
+from sutrolib.exam.verdict import verdict_of
 from sutrolib.notebook.widgets import PANEL, frontier_panel
 from sutrolib.notebook.widgets import pareto as module
 from sutrolib.notebook.widgets.layout import status
@@ -25,7 +25,7 @@ def opened():
     record = new_record(TINY, OPEN, 5)
     cheap, costly = {"energy": 10.0, "size": 10.0}, {"energy": 300.0, "accuracy": 0.6}
     for name, numbers in ((BASELINE, {}), ("counting", BETTER | cheap), ("counting more", BETTER | costly)):
-        record.sittings[name] = {seed: sitting(seed, **numbers) for seed in range(5)}
+        record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(5)}
     return record
 
 
@@ -73,7 +73,7 @@ def test_figure_and_table_follow_the_axes_and_the_entry():
     assert explorer.picture.value != before
     assert "counting more circled" in explorer.alt
     assert "counting more: not passed." in explorer.text.value
-    line = outcome(opened(), "counting more").line("training energy")
+    line = verdict_of(opened(), "counting more").line("training energy")
     row = f"<td>training energy</td><td>estimated</td><td>{line.baseline:.4g} J</td><td>{line.candidate:.4g} J</td>"
     assert f"{row}<td>x {line}</td><td>does not hold</td>" in explorer.text.value
 
@@ -100,13 +100,13 @@ def test_no_record_an_empty_one_and_a_broken_one_each_say_so():
 
 
 def test_the_front_holds_whom_nobody_beats_in_both_and_the_entry_is_circled():
-    ax = draw_frontier(opened(), score="accuracy", single="counting").axes[0]
+    ax = draw_pareto_front(opened(), score="accuracy", single="counting").axes[0]
     front = next(line for line in ax.lines if line.get_label().startswith("front"))
     assert [round(x, -1) for x in front.get_xdata()] == [10, 300]
     assert list(front.get_ydata()) == pytest.approx([0.51, 0.6], abs=0.001)
     (ring,) = (line for line in ax.lines if line.get_markersize() == 20)
     assert ring.get_xdata() == front.get_xdata()[0]
-    on_loss = draw_frontier(opened()).axes[0]
+    on_loss = draw_pareto_front(opened()).axes[0]
     front = next(line for line in on_loss.lines if line.get_label().startswith("front"))
     assert round(front.get_xdata()[0]) == 10
     assert round(min(front.get_ydata()), 2) == 1.9  # the baseline's is 2
@@ -115,11 +115,11 @@ def test_the_front_holds_whom_nobody_beats_in_both_and_the_entry_is_circled():
 
 def test_a_reading_that_somebody_lacks_is_no_axis_and_no_cost_at_all_is_drawn_empty():
     record = opened()
-    assert "model-size" in costs_of(record)
-    for seed, run in record.sittings["counting"].items():
+    assert "model-size" in cost_labels(record)
+    for seed, run in record.measurements["counting"].items():
         kept = tuple(reading for reading in run.readings if reading.name != "model-size")
-        record.sittings["counting"][seed] = sitting(seed, readings=kept)
-    assert "model-size" not in costs_of(record)
-    record.sittings.clear()
-    assert costs_of(record) == {}
-    assert draw_frontier(record).axes[0].get_title("left") or draw_frontier(record).axes[0].get_title()
+        record.measurements["counting"][seed] = fake_run(seed, readings=kept)
+    assert "model-size" not in cost_labels(record)
+    record.measurements.clear()
+    assert cost_labels(record) == {}
+    assert draw_pareto_front(record).axes[0].get_title("left") or draw_pareto_front(record).axes[0].get_title()

@@ -11,17 +11,17 @@ from sutrolib.notebook.widgets import PANEL, search_panel
 from sutrolib.notebook.widgets.search import _SearchPanel, draw
 from sutrolib.notebook.widgets.search_worker import Begun, UsedUp, search_on
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.evaluator import State
-from sutrolib.processes.samplers import ModelBased, RandomSearch
+from sutrolib.processes.evaluator import TrialState
+from sutrolib.processes.samplers import TPESearch, RandomSearch
 from sutrolib.processes.study import Trial
 
 
 class Person:
     """Works a search panel through its controls; ``kept`` holds the studies that it kept."""
 
-    def __init__(self, store, trials=8):
+    def __init__(self, journal, trials=8):
         self.kept = []
-        self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, store=store, keep=self.kept.append)
+        self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, journal=journal, keep=self.kept.append)
         found = controls_of(self.panel)
         _, self.doing, self.message, self.picture, self.best = found[""]
         buttons = [found[name] for name in found if name in ("Start", "Continue", "Pause", "Stop now")]
@@ -70,7 +70,7 @@ def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_hav
     again.click(again.go)
     until(lambda: again.message.value)
     assert f"Ended: budget spent: {done + 2} of {done + 2} trials" in again.message.value
-    straight = ModelBased(random=6).improve(PROBLEM, SPACE, METER, SearchBudget(trials=done + 2))
+    straight = TPESearch(random=6).improve(PROBLEM, SPACE, METER, SearchBudget(trials=done + 2))
     (study,) = again.kept
     assert [t.proposal for t in study.trials] == [t.proposal for t in straight.trials]
     assert [t.cost for t in study.trials] == [t.cost for t in straight.trials]
@@ -89,7 +89,7 @@ def test_a_store_that_cannot_be_written_ends_in_a_sentence_and_frees_the_control
 
 
 def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_was_there_before(tmp_path):
-    search, budget = RandomSearch(store=tmp_path / "study.log"), SearchBudget(trials=4)
+    search, budget = RandomSearch(journal=tmp_path / "study.log"), SearchBudget(trials=4)
     search_on(first := Heard(most=3), search, PROBLEM, SPACE, METER, budget, 0)
     assert [type(event) for event in first.events] == [Begun, Trial, Trial]
     search_on(second := Heard(), search, PROBLEM, SPACE, METER, budget, 0)
@@ -100,8 +100,8 @@ def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_
     assert used_up.study.trials == (*begun.trials, *trials)
 
 
-def panel_of(store, keep, meter=METER):
-    return _SearchPanel(PROBLEM, SPACE, meter, [RandomSearch()], 2, 0, store, keep)
+def panel_of(journal, keep, meter=METER):
+    return _SearchPanel(PROBLEM, SPACE, meter, [RandomSearch()], 2, 0, journal, keep)
 
 
 def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_that_failed(tmp_path):
@@ -131,14 +131,14 @@ def test_another_machine_of_the_same_meter_is_another_study(tmp_path):
 def test_a_figure_drawn_while_a_cell_draws_its_own_leaves_that_one_alone():
     plt.close("all")
     before = plt.figure()
-    draw("TPE", [Trial(0, SPACE.start, State.MISSED, "accuracy 0.6")], METER, SPACE)
+    draw("TPE", [Trial(0, SPACE.start, TrialState.MISSED, "accuracy 0.6")], METER, SPACE)
     assert plt.get_fignums() == [before.number]
     plt.close(before)
 
 
 def test_the_figure_marks_unsolved_trials_and_says_when_nothing_is_solved_yet():
-    missed = Trial(0, SPACE.start, State.MISSED, "accuracy 0.6")
+    missed = Trial(0, SPACE.start, TrialState.MISSED, "accuracy 0.6")
     html = draw("TPE", [missed], METER, SPACE)
     assert "TPE: nothing solved yet; 0 of 1 trials solved the problem" in html
-    solved = replace(missed, number=3, state=State.SOLVED, cost=100.0)
+    solved = replace(missed, number=3, state=TrialState.SOLVED, cost=100.0)
     assert "the best costs 100 operations (counted); 1 of 2 trials" in draw("TPE", [missed, solved], METER, SPACE)

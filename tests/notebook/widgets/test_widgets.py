@@ -25,7 +25,7 @@ from sutrolib.notebook.widgets import (
 from sutrolib.notebook.widgets.layout import html_table, status
 from sutrolib.notebook.widgets.touch_test import Cancelled, Switch
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.manual import ByHand, Walk
+from sutrolib.processes.manual import ManualTuning, TuningSession
 
 ARD = Reading("ard", 100.0, "floats", Kind.COUNTED)
 JOULES = Reading("codecarbon", 2.0, "J", Kind.ESTIMATED)
@@ -276,8 +276,8 @@ class Hand:
     """The panel of a walk by hand, and the person in front of it."""
 
     def __init__(self, trials=5, **options):
-        process = ByHand(pairs=3, **options)
-        self.walk = Walk(process, PROBLEM, SPACE, METER, SearchBudget(trials=trials))
+        process = ManualTuning(pairs=5, **options)
+        self.walk = TuningSession(process, PROBLEM, SPACE, METER, SearchBudget(trials=trials))
         self.panel = hand_panel(self.walk)
         self.name, self.value, self.expectation, buttons, self.message, self.steps = self.panel.children
         self.button, self.cancel = buttons.children

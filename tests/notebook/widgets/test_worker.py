@@ -16,7 +16,7 @@ from sutrolib.notebook.widgets import hand_panel
 from sutrolib.notebook.widgets.layout import status
 from sutrolib.notebook.widgets.worker import Ended, How, Worker, of_the_notebook, sentence
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.manual import ByHand, Walk
+from sutrolib.processes.manual import ManualTuning, TuningSession
 
 
 class Watched(Worker):
@@ -157,7 +157,7 @@ def test_a_cancelled_step_by_hand_is_dropped_and_its_finished_measurements_are_k
         until(lambda: not hold)
 
     hold = [1]
-    walk = Walk(ByHand(pairs=3, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
+    walk = TuningSession(ManualTuning(pairs=5, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
     name, value, expectation, buttons, message, _steps = hand_panel(walk).children
     attempt, cancel = buttons.children
     assert cancel.disabled
@@ -186,7 +186,7 @@ def test_a_panel_that_takes_the_place_of_another_ends_the_step_of_that_one():
         until(lambda: not hold)
 
     hold, kept = [1], []
-    walk = Walk(ByHand(pairs=3, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
+    walk = TuningSession(ManualTuning(pairs=5, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
     _, value, expectation, buttons, message, _ = hand_panel(walk).children
     value.value, expectation.value = "30", "cheaper"
     buttons.children[0].click()
