@@ -1,11 +1,11 @@
-"""How a device warms and cools, to plan a heat check with: how long a run and a rest must be.
+"""How a device warms and cools, to plan a heat check: how long must a run and a rest be?
 
-The device is one warm lump of heat capacity C (J/K) that a thermal resistance R (K/W) parts from the room:
+The device is one lump of heat capacity C (J/K), connected to the room by a thermal resistance R (K/W):
 
     C dT/dt = P - (T - T_room) / R,   so that from rest   T - T_rest = P R (1 - exp(-t / RC))
 
 with P in watts above idle. This is Newton's law of cooling with a lumped capacitance (Incropera et al., Fundamentals of
-Heat and Mass Transfer, ch. 5). What comes of it is modelled: it plans an experiment, and no verdict rests on it.
+Heat and Mass Transfer, ch. 5). Its results are modelled: they plan an experiment, and no verdict depends on them.
 """
 
 from __future__ import annotations
@@ -17,25 +17,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from sutrolib.core.types import check_fields
-from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, ReadingScale, check_reading_scale, check_rounds
+from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, ReadingScale, check_choice, check_rounds
 
-Z = 3.24  # 1.96 + 1.28: a two-sided test at 5 % that finds the difference in 9 of 10 experiments
+_Z_SCORES = 3.24  # 1.96 + 1.28: a two-sided test at 5 % that finds the difference in 9 of 10 experiments
 
 
 @dataclass(frozen=True)
 class ThermalModel:
-    """A device as one warm lump, and how well its temperature is told. ValueError for fields out of range."""
+    """A device as one lump, and how well its temperature can be read. ValueError for fields out of range."""
 
     resistance: float  # K/W, from the device to the room, 0.001 to 1000
     capacity: float  # J/K, 0.001 to 10 million
     noise: float = 0.5  # K, the standard deviation of one reading, 0.001 to 100
-    touch: float = 3.0  # K, the least difference that a hand tells: an assumption, to be tried out, 0.001 to 100
+    touch: float = 3.0  # K, the least difference that a hand feels: an assumption, to be tested, 0.001 to 100
 
     def __post_init__(self) -> None:
-        check_fields(
-            self,
-            {"resistance": (1e-3, 1e3), "capacity": (1e-3, 1e7), "noise": (1e-3, 100), "touch": (1e-3, 100)},
-        )
+        limits = {"resistance": (1e-3, 1e3), "capacity": (1e-3, 1e7), "noise": (1e-3, 100), "touch": (1e-3, 100)}
+        check_fields(self, limits)
 
     @property
     def time_constant(self) -> float:
@@ -49,38 +47,38 @@ class ThermalModel:
         return -power_w * self.resistance * math.expm1(-seconds / self.time_constant)
 
     def remaining_rise(self, rise: float, seconds: float) -> float:
-        """What is left, in kelvins, of a ``rise`` (K) after ``seconds`` of rest: rise exp(-t / RC)."""
+        """Kelvins that are left of a ``rise`` (K) after ``seconds`` of rest: rise exp(-t / RC)."""
         _check_amount("rise", rise, "K")
         _check_amount("seconds", seconds, "s", math.inf)
         return rise * math.exp(-seconds / self.time_constant)
 
     def rest_seconds(self, rise: float) -> float:
-        """Seconds of rest until a ``rise`` (K) is down to the noise of one reading; 0 where it is not above that."""
+        """Seconds of rest until a ``rise`` (K) is down to the noise of one reading; 0 if it is not above that."""
         _check_amount("rise", rise, "K")
         return self.time_constant * math.log(max(rise / self.noise, 1.0))
 
     def detectable_difference(self, rounds: int, scale: ReadingScale = "celsius") -> float:
-        """The least difference of two rises, in kelvins, that tells them apart.
+        """The least difference of two rises, in kelvins, that can be detected.
 
-        A hand tells ``touch``, however many rounds there are. A thermometer tells Z standard errors of the mean
-        difference, 2 noise / sqrt(rounds), as a difference of rises holds four readings; that is for many rounds, and
-        with few of them Student's t asks for more.
+        A hand detects ``touch``, however many rounds there are. A thermometer detects 3.24 standard errors of the mean
+        difference, 2 noise / sqrt(rounds), as a difference of rises holds four readings. This holds for many rounds;
+        with few of them Student's t needs more.
         """
         check_rounds(rounds)
-        check_reading_scale(scale)
-        return self.touch if scale == "touch" else Z * 2 * self.noise / math.sqrt(rounds)
+        check_choice("scale", scale, ReadingScale)
+        return self.touch if scale == "touch" else _Z_SCORES * 2 * self.noise / math.sqrt(rounds)
 
     def run_seconds_needed(self, power_a: float, power_b: float, rounds: int, scale: ReadingScale = "celsius") -> float:
-        """How long each run must last for the rises at two powers (W above idle) to differ by :meth:`detectable_difference`.
+        """Seconds of each run until the rises at two powers (W above idle) differ by the detectable difference.
 
-        Raises ValueError where no time is long enough, as the steady states are too close to each other.
+        Raises ValueError if no time is long enough, because the steady states are too close to each other.
         """
         least = self.detectable_difference(rounds, scale)
         steady = abs(self.rise(power_a, math.inf) - self.rise(power_b, math.inf))
         if steady <= least:
             raise ValueError(
-                f"power_a={power_a!r} W, power_b={power_b!r} W: the difference in steady state is {steady:.3g} K, "
-                f"accepted is above the {least:.3g} K that can be told over {rounds} rounds ({scale})"
+                f"power_a={power_a!r} W, power_b={power_b!r} W: the steady states differ by {steady:.3g} K, but "
+                f"{rounds} rounds can only detect more than {least:.3g} K ({scale})"
             )
         return -self.time_constant * math.log1p(-least / steady)
 
@@ -88,10 +86,10 @@ class ThermalModel:
 def simulate_readings(
     plan: Plan, model: ThermalModel, watts: Mapping[Arm, float], seed: int, room: float = 25.0
 ) -> list[Observation]:
-    """What the model would read, in deg C, with A and B at ``watts`` above idle and Gaussian noise: modelled.
+    """Modelled readings in deg C, with A and B at ``watts`` above idle, and Gaussian noise.
 
-    The device starts rested in a ``room`` (deg C), every rest takes all of rest_s, and what a rest leaves of a rise is
-    carried on into the next run.
+    The device starts rested in a ``room`` (deg C), and every rest takes all of rest_s. The rise that is left after a
+    rest adds to the next run.
     """
     rng = np.random.default_rng(seed)
     observations = []
@@ -107,4 +105,4 @@ def simulate_readings(
 
 def _check_amount(name: str, value: float, unit: str, most: float = 1e9) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise ValueError(f"{name}={value!r} {unit}, accepted are 0 to {most:g}")
+        raise ValueError(f"{name} must be 0 to {most:g} {unit} (got {value!r})")

@@ -1,8 +1,8 @@
-"""The heat check with a thermometer inside: find the sensor, and run the protocol of ``protocol`` on it.
+"""The heat check with a temperature sensor of the machine: find the sensor, and run ``protocol`` on it.
 
-The machine-wide lock is held from the first rest to the last reading, rests included: another meter's window in a rest
-would warm the device. A rest ends when the readings of a whole window lie within a tolerance. Where the window is as
-long as the time constant of the device, what is then left of a rise is below tolerance / (e - 1).
+The machine-wide lock is held from the first rest to the last reading, rests included: the work of another meter in a
+rest would warm the device. A rest ends when all readings of a window lie within a tolerance. If the window is as long
+as the time constant of the device, what is then left of a rise is below tolerance / (e - 1).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_OVERRUN = 0.05  # the share of a run by which its last call may end too late
 # Chips and labels as in psutil.sensors_temperatures(), the whole processor before the rest of the machine.
 PREFERRED_SENSORS = (
     ("coretemp", "Package id 0"),  # Intel
-    ("k10temp", "Tdie"),  # AMD; Tctl may hold an offset, which a rise does not
+    ("k10temp", "Tdie"),  # AMD; Tctl may hold an offset, which cancels in a rise
     ("zenpower", "Tdie"),
     ("k10temp", "Tctl"),
     ("cpu_thermal", ""),  # single-board computers
@@ -43,31 +43,31 @@ class Sensor:
         return f"{self.chip} {self.label}".strip()
 
     def read(self) -> float:
-        """Degrees Celsius now. Raises NoReading where the sensor is gone or reads what no device has."""
+        """Degrees Celsius now. Raises NoReading if the sensor is gone or its value is impossible."""
         value = _temperatures().get((self.chip, self.label))
         if value is None:
             raise NoReading(f"heat: sensor {self} is gone")
         if not MIN_CELSIUS <= value <= MAX_CELSIUS:
             raise NoReading(
-                f"heat: sensor {self} reads {value:g} deg C, accepted are {MIN_CELSIUS:g} to {MAX_CELSIUS:g}"
+                f"heat: sensor {self} reads {value:g} deg C, which is outside {MIN_CELSIUS:g} to {MAX_CELSIUS:g}"
             )
         return value
 
 
 def find_sensor(preferred: Sequence[tuple[str, str]] = PREFERRED_SENSORS) -> Sensor:
-    """The first of the ``preferred`` (chip, label) that this machine has and that reads sense.
+    """The first of the ``preferred`` (chip, label) that this machine has and whose value is possible.
 
     Raises NoReading that lists the sensors there are.
     """
     found = _temperatures()
-    for chip, label in preferred:
-        if MIN_CELSIUS <= found.get((chip, label), MAX_CELSIUS + 1) <= MAX_CELSIUS:
-            return Sensor(chip, label)
+    for key in preferred:
+        if MIN_CELSIUS <= found.get(key, MAX_CELSIUS + 1) <= MAX_CELSIUS:
+            return Sensor(*key)
     there = ", ".join(f"{Sensor(*key)} ({value:g} deg C)" for key, value in found.items())
-    raise NoReading(f"heat: no temperature sensor of a processor or its board; this machine shows {there or 'none'}")
+    raise NoReading(f"heat: no temperature sensor of a processor or its board; this machine has {there or 'none'}")
 
 
-def available() -> Availability:
+def sensor_available() -> Availability:
     """Whether a sensor of this machine can be read, and which; else why not."""
     try:
         return Availability(True, f"sensor {find_sensor()}")
@@ -77,7 +77,7 @@ def available() -> Availability:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """How one run went: its calls, the seconds that they took, and the seconds that they were to take."""
+    """How one run went: its calls, the seconds that they took, and the seconds that were planned."""
 
     calls: int
     seconds: float
@@ -85,7 +85,7 @@ class LoadResult:
 
     @property
     def fault(self) -> str:
-        """Why this run does not compare with the others; empty where it does."""
+        """Why this run does not compare with the others; empty if it does."""
         if self.seconds <= self.planned_s * (1 + MAX_OVERRUN):
             return ""
         return f"ended {self.seconds - self.planned_s:.3g} s too late for a run of {self.planned_s:.3g} s"
@@ -100,13 +100,16 @@ def run_load(
 ) -> LoadResult:
     """Call ``work`` for ``run_s`` seconds under the machine-wide lock: again and again, or once every ``period_s``.
 
-    With a period the number of calls is fixed, and the time is that of whole periods. A run that is late beyond OVERRUN
-    is broken off, and says so in its ``fault``. Raises ValueError for a period that is not above 0 and up to run_s.
+    With a period the number of calls is fixed, and the time is that of whole periods. A run that is late by more than
+    MAX_OVERRUN is stopped, and its ``fault`` says so. ValueError for a period that is not above 0 and up to run_s.
     """
-    if period_s is not None and not 0 < period_s <= run_s:
-        raise ValueError(f"period_s={period_s!r} s, accepted are above 0 and up to run_s={run_s:g}")
-    limit = None if period_s is None else round(run_s / period_s)
-    planned = run_s if period_s is None or limit is None else limit * period_s
+    if period_s is None:
+        limit, planned = None, run_s
+    elif 0 < period_s <= run_s:
+        limit = round(run_s / period_s)
+        planned = limit * period_s
+    else:
+        raise ValueError(f"period_s must be above 0 and up to run_s={run_s:g} s (got {period_s!r})")
     calls = 0
     with meter_lock():
         began = clock()
@@ -124,8 +127,8 @@ def run_load(
 class SettlingCriterion:
     """When a rest is over: all readings of ``window_s`` seconds, one every ``poll_s``, lie within ``tolerance``.
 
-    The window has no default, as it must be about as long as the time constant of the device: one cools so slowly at
-    last that in a shorter window it looks stable while still warm.
+    The window has no default, as it must be about as long as the time constant of the device: the last part of cooling
+    is so slow that a device looks stable in a shorter window while it is still warm.
     """
 
     window_s: float  # s, 0.002 to 100 thousand
@@ -144,7 +147,7 @@ class ProtocolRun:
     observation: Observation
     load: LoadResult
     rest_s: float
-    settled: bool  # False where the rest ended by its time, with the temperature still moving
+    settled: bool  # False if the rest ended by its time, with the temperature still moving
 
 
 def run_protocol(
@@ -160,12 +163,12 @@ def run_protocol(
 ) -> None:
     """Rest, read, run and read again for each run of ``plan``, and append each to ``runs`` as soon as it is over.
 
-    ``read`` returns deg C. A period should be far shorter than the device's time constant, as it is read at the end of
-    one. What a work or a read raises is raised, the lock freed; a second call with the same ``runs`` goes on from
-    there, and repeats those with a fault. ValueError unless ``works`` holds A and B.
+    ``read`` returns deg C. A period should be far shorter than the device's time constant, as the temperature is read
+    at the end of one. Errors of a work or a read are raised, with the lock freed; a second call with the same ``runs``
+    continues from there, and repeats the runs with a fault. ValueError unless ``works`` holds A and B.
     """
     if sorted(works) != sorted(get_args(Arm)):
-        raise ValueError(f"works={sorted(works)!r}, accepted is one work each for A and B")
+        raise ValueError(f"works must hold one work each for A and B (got {sorted(works)!r})")
     done = {(o.round, o.slot) for o in valid_observations(runs)}
     with meter_lock():
         for (number, slot), arm in plan.reveal().items():
@@ -206,7 +209,7 @@ def _rest(
 
 
 def _temperatures() -> dict[tuple[str, str], float]:
-    """Deg C by (chip, label). Raises NoReading where psutil is missing or has no sensors on this system."""
+    """Deg C by (chip, label). Raises NoReading if psutil is missing or has no sensors on this system."""
     try:
         import psutil
     except ImportError:
@@ -214,6 +217,6 @@ def _temperatures() -> dict[tuple[str, str], float]:
     if not hasattr(psutil, "sensors_temperatures"):  # macOS and Windows
         raise NoReading("heat: psutil reads no temperature sensors on this operating system")
     found = psutil.sensors_temperatures()
-    # Of several sensors with one label, as on a board of two processors, the first is kept.
+    # If several sensors have one label, as on a board of two processors, the first is used.
     named = ((chip, entry) for chip, entries in found.items() for entry in reversed(entries))
     return {(chip, entry.label): float(entry.current) for chip, entry in named}
