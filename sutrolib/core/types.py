@@ -1,7 +1,7 @@
-"""The nouns that the coloured wings share, so that none of them has to import another.
+"""Shared types, so that problems, models and meters never import each other.
 
-A *problem* samples a :class:`Task`; a *model* fits a task and returns something *fitted*.
-Neither of the three knows a meter: what weighs a run is never in reach of what is weighed.
+A *problem* samples a :class:`Task`; a *model* fits a task and returns a :class:`Fitted`. None of them knows a meter:
+what is measured cannot reach what measures it.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ class Split:
 
 
 class FailedRun(ArithmeticError):
-    """A training that came to no model: it is recorded as failed, with this message, and the walk goes on."""
+    """A training that gave no model. It is recorded as failed, with this message, and later runs go on."""
 
 
 class Diverged(FailedRun):
-    """Training left the finite numbers; the message names the step."""
+    """A value of the training is not finite; the message names the step."""
 
 
 class OracleUnavailable(FailedRun):
-    """The model needs a teacher's help that the problem does not offer."""
+    """The model needs an oracle that the problem does not offer."""
 
 
 class InferenceRunner(Protocol):
-    """How a fitted model is asked for predictions: in a way that shows it nothing of what is to be predicted."""
+    """How predictions are taken from a fitted model, without showing it what it has to predict."""
 
     def predictions(self, fitted: Fitted, test: Split) -> Tensor:
         """The predictions for all of ``test``, of shape (samples, ...), in order."""
         ...
 
     def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
-        """Make ``count`` predictions on inputs of ``test``, as somebody who uses the model would."""
+        """Make ``count`` predictions on inputs of ``test``, as in the model's use."""
         ...
 
 
 class BatchInference:
-    """Asks for rows of a table: the inputs hold nothing of the labels, so they are handed over as they are."""
+    """Predictions for the rows of a table, all at once: the inputs hold nothing of the labels."""
 
     def predictions(self, fitted: Fitted, test: Split) -> Tensor:
         """``fitted.predict`` of all inputs."""
@@ -69,11 +69,10 @@ class BatchInference:
 class Task:
     """One sampled instance of a problem.
 
-    ``score(predictions, labels)`` is a number whose name is ``score_name``, larger is better, and
-    ``target`` is the value at which the problem counts as solved; ``also`` holds further scores by name.
-    ``test`` is None in the copy that a model is given to fit (:meth:`for_training`): a model cannot look at what it is
-    judged on. ``alphabet`` holds the characters that ids stand for, in text. ``oracles`` are what a teacher offers beyond
-    the samples, by name; a model is given those that it declares to ask for, and no others.
+    ``score(predictions, labels)`` is the main score, called ``score_name``; larger is better, and the problem counts as
+    solved at ``target``. ``also`` holds further scores by name. ``test`` is None in the copy that a model is given
+    (:meth:`for_training`), so that it cannot see the test split. For text, ``alphabet`` holds the characters of the
+    ids. ``oracles`` answer queries beyond the samples, by name; a model is given only those that it requires.
     """
 
     train: Split
@@ -86,16 +85,25 @@ class Task:
     alphabet: str = ""
     oracles: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
 
-    def for_training(self, required_oracles: Sequence[str] = ()) -> Task:
-        """A copy of the task without its test split, and with no help but that which is asked for.
+    @property
+    def test_split(self) -> Split:
+        """The test split. Raises ValueError for a copy that was made for training."""
+        if self.test is None:
+            raise ValueError("this task has no test split: it is a copy made for training")
+        return self.test
 
-        What a model writes into its copy is not there when it is trained again, and nothing lies behind its tensors.
-        Raises NotOffered for help that this task does not offer.
+    def for_training(self, required_oracles: Sequence[str] = ()) -> Task:
+        """A copy of the task without its test split, and with the required oracles only.
+
+        A model that writes into its copy does not change the task, and no test row lies in the storage of its tensors.
+
+        Raises:
+            OracleUnavailable: the task does not offer a required oracle.
         """
         missing = [name for name in required_oracles if name not in self.oracles]
         if missing:
             raise OracleUnavailable(
-                f"help {', '.join(missing)} is not offered; offered are {', '.join(self.oracles) or 'none'}"
+                f"the problem has no oracle {', '.join(missing)} (it has {', '.join(self.oracles) or 'none'})"
             )
         train = Split(self.train.x.clone(), self.train.y.clone())
         return dataclasses.replace(
@@ -105,10 +113,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that one fit may spend: parameter updates (``steps``) or wall-clock ``seconds``.
+    """The limits of one fit: parameter updates (``steps``), wall-clock ``seconds``, or None for no limit.
 
-    None means no limit of that sort. ``watch(updates, held-out score)`` is told of every point of the learning curve,
-    and says whether to go on. Raises ValueError for a limit that is not positive.
+    ``watch(updates, held-out score)`` is called at every point of the learning curve; False ends the fit. ValueError
+    for a limit that is not above 0.
     """
 
     steps: int | None = None
@@ -118,16 +126,16 @@ class Budget:
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("seconds", self.seconds)):
             if value is not None and not value > 0:
-                raise ValueError(f"{name}={value!r}: a budget is a number above 0, or None for no limit")
+                raise ValueError(f"{name} must be above 0, or None for no limit (got {value!r})")
 
     def spent(self, steps: int, seconds: float) -> bool:
-        """Whether ``steps`` updates or ``seconds`` of time use the budget up."""
+        """Whether the budget is used up after ``steps`` updates or ``seconds`` of time."""
         return (self.steps is not None and steps >= self.steps) or (
             self.seconds is not None and seconds >= self.seconds
         )
 
     def ended(self, steps: int, score: float) -> bool:
-        """Whether whoever watches the learning curve ends the fit at this point of it."""
+        """Whether ``watch`` ends the fit at this point of the learning curve."""
         return self.watch is not None and not self.watch(steps, score)
 
 
@@ -138,7 +146,7 @@ class Problem(Protocol):
 
     @property
     def rung(self) -> str:
-        """The key of the rung of the problem axis that this instance stands on."""
+        """The key of this instance's rung on the problem axis."""
         ...
 
     def sample(self, seed: int) -> Task:
@@ -149,8 +157,8 @@ class Problem(Protocol):
 class Fitted(Protocol):
     """What a fit returns.
 
-    ``history`` holds the learning curve as (updates, held-out score) pairs, empty where nothing is learned step by
-    step; ``steps`` is the number of updates, 0 likewise; ``nbytes`` is what has to be kept to predict.
+    ``steps`` is the number of updates and ``history`` the learning curve, as (updates, held-out score) pairs; 0 and
+    empty if the model does not learn in steps. ``nbytes`` are the bytes that predictions need.
     """
 
     @property
@@ -168,18 +176,18 @@ class Fitted(Protocol):
 
 
 class IncrementalDecoder(Protocol):
-    """Reads several streams of text side by side, a character of each at a time."""
+    """Reads several streams of text in parallel, one character of each at a time."""
 
     def step(self, ids: Tensor) -> Tensor:
-        """Take in the next character of each stream, ids of shape (streams,); return what may follow.
+        """Read the next character of each stream, ids of shape (streams,).
 
-        The result has shape (streams, characters) and holds natural logarithms of probabilities that sum to 1.
+        Returns the natural logarithms of the probabilities of the character after it, of shape (streams, characters).
         """
         ...
 
 
 class FittedText(Fitted, Protocol):
-    """A fitted model of text: whoever wants predictions gives it the text bit by bit (:class:`IncrementalDecoder`)."""
+    """A fitted model of text, which reads the text character by character (:class:`IncrementalDecoder`)."""
 
     @property
     def alphabet(self) -> str:
@@ -187,15 +195,15 @@ class FittedText(Fitted, Protocol):
         ...
 
     def decoder(self, streams: int) -> IncrementalDecoder:
-        """A decoder of so many streams, all at their beginning."""
+        """A decoder of so many streams, before their first character."""
         ...
 
 
 class Model(Protocol):
-    """What learns, and the way it is trained. A frozen dataclass whose fields are its hyper-parameters.
+    """What learns, and how it is trained. A frozen dataclass whose fields are its hyper-parameters.
 
-    ``prior_knowledge`` says what the model is told beyond the samples: knowing the answer's form is not learning it. ``required_oracles``
-    names the help that it needs of a teacher (``Task.helps``).
+    ``prior_knowledge`` says in words what the model knows beyond the samples: to know the answer's form is not to learn
+    it. ``required_oracles`` names the oracles of the task that it queries.
     """
 
     name: ClassVar[str]
@@ -203,7 +211,7 @@ class Model(Protocol):
 
     @property
     def prior_knowledge(self) -> str:
-        """A class variable of most models; of some it depends on the fields."""
+        """A class variable in most models; in some it depends on the fields."""
         ...
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> Fitted:
@@ -212,34 +220,34 @@ class Model(Protocol):
 
 
 class ProgramModel(Protocol):
-    """A model that is a program, which a meter runs and prices read by read. A frozen dataclass, as :class:`Model`."""
+    """A model that is a program, which a meter runs and charges for every read. A frozen dataclass."""
 
     name: ClassVar[str]
     required_oracles: ClassVar[tuple[str, ...]]
 
     @property
     def prior_knowledge(self) -> str:
-        """As that of :class:`Model`."""
+        """Like that of :class:`Model`."""
         ...
 
     def fit_by(self, run: Callable[[Any, Sequence[Any]], Any], task: Task, seed: int) -> Fitted:
-        """Have ``run(program, arguments)`` run the program on ``task.train``, and make a Fitted of what it returns."""
+        """Call ``run(program, arguments)`` on ``task.train``, and return a Fitted of its result."""
         ...
 
 
 def nbytes(*tensors: Tensor) -> int:
-    """The bytes that these tensors hold."""
+    """The bytes of these tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def describe(thing: Problem | Model | ProgramModel) -> dict[str, Any]:
-    """The name and the fields of a problem or a model, as plain JSON-ready values."""
+    """The name and the fields of a problem or a model, as values that JSON has."""
     return {"name": type(thing).name, **dataclasses.asdict(thing)}  # type: ignore[call-overload]
 
 
 def check_fields(thing: object, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Raise ValueError, naming field, value and limits, unless low <= field <= high for each of ``limits``."""
+    """Raise ValueError unless low <= field <= high for each of ``limits``."""
     for name, (low, high) in limits.items():
         value = getattr(thing, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError(f"{type(thing).__name__}: {name}={value!r}, accepted are {low:g} to {high:g}")
+            raise ValueError(f"{type(thing).__name__}: {name} must be {low:g} to {high:g} (got {value!r})")

@@ -12,32 +12,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Split, Task
 from sutrolib.measurement.measure import Measurement, measurement_of
-from sutrolib.measurement.passes import MeasurementPasses, test_of
+from sutrolib.measurement.passes import MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
 from sutrolib.meters.access.trace import TracedMeter
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.gpt import GPT, Transformer
-from sutrolib.models.language.kv_cache import FittedGPT, GPTReader
+from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
 from sutrolib.problems.text import load_text
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.problems.windowed_text import WindowedText
 
 LEAK = 0.01  # of probability, that reading other streams beside one may change; rounding changes less
 SAME = 1e-3  # in nats, that two ways to compute the same network may differ by
 
 
-class Refused(FailedRun):
+class RuleBroken(FailedRun):
     """The model breaks a rule of the exam; the message says which."""
 
 
 def sit(
-    problem: ExamText,
+    problem: WindowedText,
     model: Model,
     seed: int,
     together: CombinedMeter,
@@ -54,9 +54,8 @@ def sit(
     all. A FailedRun, and a model that breaks a rule, is recorded as failed; whatever else is raised is raised.
     """
     load_text(problem.text)  # the raw text is what everybody begins with
-    task = problem.sample(seed)
     meters: Sequence[TracedMeter] = (CacheEnergy(), OperationCount(), PeakMemory()) if traced else ()
-    scales = MeasurementPasses(meters, together.clock, lambda: None)  # every training samples its own task
+    passes = _ExamPasses(problem, model, seed, meters, trace_updates=trace_updates)
 
     def train() -> Fitted:
         forget_compiled()
@@ -65,57 +64,52 @@ def sit(
         taken.inference.run_inference(fitted, Split(taken.train.x[:1].clone(), taken.train.y[:1].clone()), 1)
         return fitted
 
-    def cut(limit: Budget | None = None) -> Fitted:
-        return model.fit(task.for_training(model.required_oracles), seed, limit)
-
-    score: float | None = None
-    scores: dict[str, float] = {}
-    failure = ""
     try:
         with unchanged_torch():
-            fitted = scales.at_once(together, train)
-        judged = fitted if closed is None else check_closed(fitted, closed, task.alphabet)
-        score, scores = _scored(task, judged)
+            fitted = passes.combined(together, train)
+        judged = fitted if closed is None else check_closed_division(fitted, closed, passes.task.alphabet)
+        passes.score, passes.scores = _scored(passes.task, judged)
     except FailedRun as error:
-        failure, score, scores = str(error), None, {}
-        scales.readings.clear()
+        passes.failure = str(error)
+        passes.readings.clear()
     else:
-        scales.serve_at_once(together, task, judged)
+        passes.combined_inference(together, judged)
         if traced:
-            _trace(scales, task, judged, cut, trace_updates, fitted.steps)
-    return measurement_of(problem, model, task, seed, process, scales, score, scores, failure)
+            _trace(passes, judged, fitted.steps)
+    return measurement_of(passes, process)
+
+
+class _ExamPasses(MeasurementPasses):
+    """Passes whose traced trainings are charged for the copy of the text as well."""
+
+    def fit(self, limit: Budget | None = None) -> Fitted:
+        self.copy_task()
+        return super().fit(limit)
 
 
 def _scored(task: Task, fitted: Fitted) -> tuple[float, dict[str, float]]:
     """The score and all other scores on the whole test split. Raises Refused for predictions that see other streams."""
-    test = test_of(task)
+    test = task.test_split
     found = task.inference.predictions(fitted, test)
-    apart = task.inference.alone(fitted, test, found)  # type: ignore[attr-defined]
+    apart = task.inference.batch_invariance_gap(fitted, test, found)  # type: ignore[attr-defined]
     if apart > LEAK:
-        raise Refused(
+        raise RuleBroken(
             f"a probability changes by {apart:.2g} with what is read beside it, accepted is up to {LEAK}: "
             "each window is to be predicted from itself (an entry that learns from what it reads is read in order)"
         )
     return task.score(found, test.y), {name: rate(found, test.y) for name, rate in task.also.items()}
 
 
-def _trace(
-    scales: MeasurementPasses,
-    task: Task,
-    fitted: Fitted,
-    cut: Callable[..., Fitted],
-    trace_updates: int | None,
-    updates: int,
-) -> None:
+def _trace(passes: MeasurementPasses, fitted: Fitted, updates: int) -> None:
     """The traced passes; what cannot be traced (a kernel whose cost is not known) has no reading, and says why."""
     for name, work in (
-        ("", lambda: scales.trace(cut, trace_updates, updates)),
-        ("inference-", lambda: scales.trace_serving(task, fitted)),
+        ("", lambda: passes.trace_training(updates)),
+        ("inference-", lambda: passes.trace_inference(fitted)),
     ):
         try:
             work()
         except (ValueError, RuntimeError) as error:
-            scales.missing |= {name + meter.name: f"not traced: {error}" for meter in scales.traced}
+            passes.missing |= {name + meter.name: f"not traced: {error}" for meter in passes.traced}
 
 
 def forget_compiled() -> None:
@@ -146,26 +140,26 @@ def unchanged_torch() -> Iterator[None]:
         torch.use_deterministic_algorithms(exact)
 
 
-def check_closed(fitted: Fitted, baseline: GPT, alphabet: str) -> FittedGPT:
+def check_closed_division(fitted: Fitted, baseline: GPT, alphabet: str) -> FittedGPT:
     """The weights of ``fitted`` in a network that ``baseline`` makes: that one is to be judged.
 
     Raises Refused, saying what differs, unless ``fitted`` holds a Transformer of exactly that shape, which is read by
     GPTReader and gives the predictions that the plain network gives with these weights.
     """
     if not isinstance(fitted, FittedGPT) or not isinstance(fitted.network, Transformer):
-        raise Refused(f"closed: a {type(fitted).__name__} was fitted, accepted is a FittedGPT that holds a Transformer")
+        raise RuleBroken(f"closed: a {type(fitted).__name__} was fitted, accepted is a FittedGPT that holds a Transformer")
     if fitted.alphabet != alphabet:
-        raise Refused(f"closed: {len(fitted.alphabet)} characters, accepted are the {len(alphabet)} of the text")
+        raise RuleBroken(f"closed: {len(fitted.alphabet)} characters, accepted are the {len(alphabet)} of the text")
     plain = baseline.network(len(alphabet), 0).eval()
     wanted, found = _shapes(plain), _shapes(fitted.network)
     differ = [name for name in dict.fromkeys([*wanted, *found]) if wanted.get(name) != found.get(name)]
     if differ:
         name, more = differ[0], f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
-        raise Refused(f"closed: {name} is {found.get(name, 'missing')}, the baseline's is {wanted.get(name)}{more}")
-    heads, block = {b.heads for b in fitted.network.decoder()}, fitted.network.block
-    if heads != {baseline.heads} or block != baseline.block:
-        raise Refused(
-            f"closed: heads {sorted(heads)} and block {block}, the baseline has {baseline.heads} and {baseline.block}"
+        raise RuleBroken(f"closed: {name} is {found.get(name, 'missing')}, the baseline's is {wanted.get(name)}{more}")
+    heads, block = {b.heads for b in fitted.network.block_list()}, fitted.network.block_size
+    if heads != {baseline.heads} or block != baseline.block_size:
+        raise RuleBroken(
+            f"closed: heads {sorted(heads)} and block {block}, the baseline has {baseline.heads} and {baseline.block_size}"
         )
     plain.load_state_dict(fitted.network.state_dict())
     judged = FittedGPT(plain.to(fitted.device), alphabet, fitted.history, fitted.steps)
@@ -178,11 +172,11 @@ def _shapes(network: Transformer) -> dict[str, str]:
 
 
 def _check_same(fitted: FittedGPT, plain: FittedGPT) -> None:
-    reader = fitted.reader(2)
-    if type(reader) is not GPTReader:
-        raise Refused(f"closed: it is read by {type(reader).__name__}, accepted is GPTReader")
-    other = plain.reader(2)
-    for ids in torch.arange(2 * plain.network.block).remainder(len(plain.alphabet)).view(-1, 2):
-        apart = float((reader.next(ids) - other.next(ids)).abs().max())
+    decoder = fitted.decoder(2)
+    if type(decoder) is not GPTDecoder:
+        raise RuleBroken(f"closed: it is read by {type(decoder).__name__}, accepted is GPTReader")
+    other = plain.decoder(2)
+    for ids in torch.arange(2 * plain.network.block_size).remainder(len(plain.alphabet)).view(-1, 2):
+        apart = float((decoder.step(ids) - other.step(ids)).abs().max())
         if not apart <= SAME:
-            raise Refused(f"closed: a log-probability is {apart:.2g} from that of the plain network with its weights")
+            raise RuleBroken(f"closed: a log-probability is {apart:.2g} from that of the plain network with its weights")

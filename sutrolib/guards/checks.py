@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, Split, Task
-from sutrolib.measurement.passes import score_of, test_of
+from sutrolib.measurement.passes import score_of
 from sutrolib.meters.access.trace import TorchTrace
 
 P = ParamSpec("P")
-Finding = tuple[bool | None, str]  # passed, and what was seen
+Observation = tuple[bool | None, str]  # passed, and what was seen
 
 UNRELATED = 7_654_321  # from the seed of a task to that of a fit: no seed in use is so far from another
 NOT = "not applicable"
@@ -29,7 +29,7 @@ LEVEL = 0.999  # of the intervals in which a share must lie
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One check: ``passed`` is None for a statement, and where it does not apply; ``seen`` holds the numbers.
 
     A failed check that is a ``limit`` says where the result ends; any other one speaks against it.
@@ -49,22 +49,22 @@ class Check:
         return "passed" if self.passed else "a limit" if self.limit else "failed"
 
 
-def check(title: str, why: str) -> Callable[[Callable[P, Finding]], Callable[P, Check]]:
+def check(title: str, why: str) -> Callable[[Callable[P, Observation]], Callable[P, CheckResult]]:
     """Make a check of a function that returns whether it passed and what it saw.
 
     A fit that comes to no model leaves nothing to check; whatever else a model raises is a failed check.
     """
 
-    def decorate(function: Callable[P, Finding]) -> Callable[P, Check]:
+    def decorate(function: Callable[P, Observation]) -> Callable[P, CheckResult]:
         @functools.wraps(function)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> Check:
+        def checked(*args: P.args, **kwargs: P.kwargs) -> CheckResult:
             try:
                 passed, seen = function(*args, **kwargs)
             except FailedRun as error:
                 passed, seen = None, f"{NOT}, as the fit came to no model: {error}"
             except Exception as error:  # a candidate may do anything, and the other checks go on
                 passed, seen = False, f"it raised {type(error).__name__}: {error}"
-            return Check(title, passed, seen, why)
+            return CheckResult(title, passed, seen, why)
 
         return checked
 
@@ -72,7 +72,7 @@ def check(title: str, why: str) -> Callable[[Callable[P, Finding]], Callable[P, 
 
 
 @dataclass(frozen=True)
-class Disguised:
+class PermutedProblem:
     """``problem`` with its training rows in another order, and with other names for what its answers are made of.
 
     The columns of inputs whose labels are real numbers change places, in training and test alike; labels that are
@@ -97,7 +97,7 @@ class Disguised:
             cut = 1 + int(torch.randint(CUT, (1,), generator=generator).item())
             return dataclasses.replace(task, train=Split(task.train.x[cut:].clone(), task.train.y[cut:].clone()))
         rows = torch.randperm(len(task.train), generator=generator)
-        train, test = Split(task.train.x[rows], task.train.y[rows]), test_of(task)
+        train, test = Split(task.train.x[rows], task.train.y[rows]), task.test_split
         if not train.y.is_floating_point():
             names = torch.randperm(int(max(train.y.max(), test.y.max()).item()) + 1, generator=generator)
             return dataclasses.replace(
@@ -123,7 +123,7 @@ def _translated(task: Task, back: Tensor) -> dict[str, Callable[..., Tensor]]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitResult:
     """What came of one fit: the score on the test split, and why there is none."""
 
     score: float | None
@@ -131,7 +131,7 @@ class Outcome:
     failure: str = ""
 
 
-def outcome(problem: Problem, model: Model, task_seed: int, fit_seed: int | None = None) -> Outcome:
+def fit_and_score(problem: Problem, model: Model, task_seed: int, fit_seed: int | None = None) -> FitResult:
     """Fit on the task of one seed with another one, the same where it is None, and score it.
 
     Whatever the model raises is an outcome.
@@ -141,12 +141,12 @@ def outcome(problem: Problem, model: Model, task_seed: int, fit_seed: int | None
         fitted = model.fit(task.for_training(model.required_oracles), task_seed if fit_seed is None else fit_seed)
         score = score_of(task, fitted)
     except Exception as error:  # a candidate may do anything
-        return Outcome(None, False, f"{type(error).__name__}: {error}")
-    return Outcome(score, score >= task.target)
+        return FitResult(None, False, f"{type(error).__name__}: {error}")
+    return FitResult(score, score >= task.target)
 
 
 @dataclass(frozen=True)
-class Cost:
+class TraceCost:
     """What a trace counted: accesses, bytes accessed, arithmetic operations."""
 
     accesses: int
@@ -154,7 +154,7 @@ class Cost:
     operations: int
 
     @classmethod
-    def of(cls, trace: TorchTrace) -> Cost:
+    def of(cls, trace: TorchTrace) -> TraceCost:
         """The cost of a finished trace."""
         return cls(len(trace.accesses), int(trace.accesses.nbytes.sum()), sum(trace.operations.values()))
 

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import FailedRun, Model, Problem, Task
-from sutrolib.guards.checks import LEVEL, UNRELATED, Check, Disguised, Finding, check, outcome
-from sutrolib.guards.rescoring import label_shares, right
-from sutrolib.measurement.passes import test_of
+from sutrolib.guards.checks import LEVEL, UNRELATED, CheckResult, Observation, PermutedProblem, check, fit_and_score
+from sutrolib.guards.rescoring import accuracy, label_frequencies
 from sutrolib.problems.shuffled_labels import ShuffledLabels
 
 FEWER = 0.01  # probability below which a share of solved seeds counts as smaller than another
@@ -32,7 +31,7 @@ NOT_TEXT = "not applicable: the labels of text are its own characters"
 OPAQUE = (ModuleType, type, FrameType, BuiltinFunctionType, str, bytes, int, float, complex, bool, type(None))
 
 
-def reachable(start: Any) -> Iterator[tuple[Any, str]]:
+def _reachable(start: Any) -> Iterator[tuple[Any, str]]:
     """Every object that references lead to from ``start``, with the path, nearest first.
 
     Followed are attributes, containers, closures, defaults, bound arguments, and the base and gradient of a tensor.
@@ -88,15 +87,15 @@ def _storage(tensor: Tensor) -> int:
 
 
 @check("the test split and the secret are out of reach", "a model that can reach what it is judged on need not learn")
-def reach(problem: Problem, model: Model, seed: int) -> Finding:
+def reachability(problem: Problem, model: Model, seed: int) -> Observation:
     """Walk from the task that the fit is given; help that the model asks for is a leak by design, and named."""
     task = problem.sample(seed)
     given = task.for_training(model.required_oracles)
     secret = tuple(problem.secret(seed)) if hasattr(problem, "secret") else None
-    forbidden = {_storage(test_of(task).x): "the test inputs", _storage(test_of(task).y): "the test labels"}
+    forbidden = {_storage(task.test_split.x): "the test inputs", _storage(task.test_split.y): "the test labels"}
     oracles = {id(help_) for help_ in given.oracles.values()}
     found, objects = [], 0
-    for thing, path in reachable(given):
+    for thing, path in _reachable(given):
         if path.startswith("task.helps") or id(thing) in oracles:
             continue
         objects += 1
@@ -121,12 +120,12 @@ def _leaked(thing: Any, forbidden: Mapping[int, str], secret: tuple[int, ...] | 
 
 
 @check("predictions do not follow the test labels", "who looks labels up is right whatever they are")
-def swap(problem: Problem, model: Model, seed: int) -> Finding:
+def label_swap(problem: Problem, model: Model, seed: int) -> Observation:
     """Fit twice and predict; then replace every test label in place, and predict again with both."""
     task = problem.sample(seed)
     if task.alphabet:
         return None, NOT_TEXT
-    test = test_of(task)
+    test = task.test_split
     one, other = (model.fit(task.for_training(model.required_oracles), seed) for _ in range(2))
     before = task.inference.predictions(one, test).clone()
     equal = torch.equal(before, task.inference.predictions(other, test))
@@ -134,7 +133,7 @@ def swap(problem: Problem, model: Model, seed: int) -> Finding:
     test.y.copy_(_others(labels))
     after = task.inference.predictions(one, test)
     same = torch.equal(before, after)
-    score, swapped = right(problem, before, labels), right(problem, after, test.y)
+    score, swapped = accuracy(problem, before, labels), accuracy(problem, after, test.y)
     held = same and (swapped <= 1 - score + 1e-12)
     seen = (
         f"accuracy {score:.3f} on the labels as they were and {swapped:.3f} on others; the predictions "
@@ -153,7 +152,7 @@ def _others(labels: Tensor) -> Tensor:
 
 
 @check("shuffled labels: falls to chance", "where the samples tell nothing, nothing can be learned from them")
-def shuffled(problem: Problem, model: Model, seeds: Sequence[int]) -> Finding:
+def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Observation:
     """Train on labels in random order, and pool the right answers over ``seeds``."""
     from scipy.stats import binom
 
@@ -164,14 +163,14 @@ def shuffled(problem: Problem, model: Model, seeds: Sequence[int]) -> Finding:
         if problem.sample(seed).alphabet:
             return None, NOT_TEXT
         task = ShuffledLabels(problem).sample(seed)
-        test = test_of(task)
-        shares = label_shares(test.y)
+        test = task.test_split
+        shares = label_frequencies(test.y)
         try:
             fitted = model.fit(task.for_training(model.required_oracles), seed)
         except FailedRun as error:
             failures.append(str(error))
             continue
-        counted += round(right(problem, task.inference.predictions(fitted, test), test.y) * len(test))
+        counted += round(accuracy(problem, task.inference.predictions(fitted, test), test.y) * len(test))
         asked += len(test)
     refused = f"{len(failures)} of {len(seeds)} fits came to no model, which is chance" if failures else ""
     if not asked:
@@ -188,12 +187,12 @@ def shuffled(problem: Problem, model: Model, seeds: Sequence[int]) -> Finding:
     "the fit's seed is not the task's, and the answer has another name",
     "an answer drawn again from the seed, or brought along, is wrong where it has another name",
 )
-def seed_and_disguise(problem: Problem, model: Model, seeds: Sequence[int]) -> Finding:
+def unrelated_seed(problem: Problem, model: Model, seeds: Sequence[int]) -> Observation:
     """Solve the same seeds as they are, and disguised with an unrelated seed for the fit; Fisher's exact test."""
     from scipy.stats import fisher_exact
 
-    plain = sum(outcome(problem, model, seed).solved for seed in seeds)
-    hidden = sum(outcome(Disguised(problem), model, seed, seed + UNRELATED).solved for seed in seeds)
+    plain = sum(fit_and_score(problem, model, seed).solved for seed in seeds)
+    hidden = sum(fit_and_score(PermutedProblem(problem), model, seed, seed + UNRELATED).solved for seed in seeds)
     count = len(seeds)
     p = float(fisher_exact([[hidden, count - hidden], [plain, count - plain]], alternative="less").pvalue)
     seen = f"{plain} of {count} seeds solved as they are, {hidden} in disguise (p = {p:.2g} for fewer)"
@@ -201,19 +200,19 @@ def seed_and_disguise(problem: Problem, model: Model, seeds: Sequence[int]) -> F
 
 
 @check("what it was told", "knowing the form of the answer is not learning it")
-def told(task: Task, model: Model) -> Finding:
+def stated_knowledge(task: Task, model: Model) -> Observation:
     """What the model was told: a statement."""
     asked = ", ".join(model.required_oracles) or "nothing"
     offered = ", ".join(task.oracles) or "nothing"
     return None, f"{model.prior_knowledge}; it asks for {asked} (offered: {offered})"
 
 
-def leak_checks(problem: Problem, model: Model, seeds: Sequence[int]) -> tuple[Check, ...]:
+def leak_checks(problem: Problem, model: Model, seeds: Sequence[int]) -> tuple[CheckResult, ...]:
     """All checks of this module; ``seeds`` must be fresh ones."""
     return (
-        shuffled(problem, model, seeds[:SHUFFLES]),
-        reach(problem, model, seeds[0]),
-        swap(problem, model, seeds[0]),
-        seed_and_disguise(problem, model, seeds),
-        told(problem.sample(seeds[0]), model),
+        shuffled_labels(problem, model, seeds[:SHUFFLES]),
+        reachability(problem, model, seeds[0]),
+        label_swap(problem, model, seeds[0]),
+        unrelated_seed(problem, model, seeds),
+        stated_knowledge(problem.sample(seeds[0]), model),
     )

@@ -15,9 +15,9 @@ import dataclasses
 import numpy as np
 
 from sutrolib.core.types import Budget, Fitted, Model, Problem, Task
-from sutrolib.guards.checks import UNRELATED, Check, Cost, Disguised, Finding, check, traced_fit
-from sutrolib.guards.trace_guard import LeftTheTrace, sealed
-from sutrolib.measurement.passes import carried_on, test_of
+from sutrolib.guards.checks import UNRELATED, CheckResult, Observation, PermutedProblem, TraceCost, check, traced_fit
+from sutrolib.guards.trace_guard import UntracedWork, trace_guard
+from sutrolib.measurement.passes import extrapolated
 from sutrolib.meters.access.trace import READ, TorchTrace
 
 PER_INPUT = 64  # elements that may leave, or come in, for each input of a sample
@@ -31,32 +31,32 @@ def allowance(task: Task, updates: int) -> int:
     return PER_INPUT * task.train.x[0].numel() + PER_UPDATE * updates
 
 
-def gaming_checks(problem: Problem, model: Model, seed: int, trace_updates: int | None = None) -> tuple[Check, ...]:
+def gaming_checks(problem: Problem, model: Model, seed: int, trace_updates: int | None = None) -> tuple[CheckResult, ...]:
     """All checks of this module, each on a disguised task of its own, from ``seed`` on: no cache may know it yet.
 
     Where the result was not weighed by a part of its training (``trace_updates`` is None), a scaled count that does not
     agree is a limit: it must not be weighed so.
     """
-    scaled = scaled_counts_agree(problem, model, seed + 3, trace_updates)
+    scaled = extrapolated_counts(problem, model, seed + 3, trace_updates)
     return (
-        stays_inside(problem, model, seed),
-        nothing_from_elsewhere(problem, model, seed + 1),
-        same_cost_twice(problem, model, seed + 2),
+        untraced_work(problem, model, seed),
+        external_tensors(problem, model, seed + 1),
+        repeated_cost(problem, model, seed + 2),
         dataclasses.replace(scaled, limit=trace_updates is None),
     )
 
 
 @check("stays inside the trace", "what is done outside of it is never weighed")
-def stays_inside(problem: Problem, model: Model, seed: int) -> Finding:
+def untraced_work(problem: Problem, model: Model, seed: int) -> Observation:
     """Fit under a seal. What a teacher does when it is asked counts as Python of the model."""
-    disguised = Disguised(problem)
+    disguised = PermutedProblem(problem)
     task = disguised.sample(seed).for_training(model.required_oracles)
     # PyTorch imports parts of itself at their first use; another task, or a cache would be filled here.
     traced_fit(model, disguised.sample(seed + UNRELATED).for_training(model.required_oracles), seed)
     try:
-        with sealed() as seal:
+        with trace_guard() as seal:
             fitted = model.fit(task, seed)
-    except LeftTheTrace as error:
+    except UntracedWork as error:
         return False, str(error)
     allowed = allowance(task, fitted.steps)
     limit = INSTRUCTIONS * max(1, seal.operators)
@@ -69,9 +69,9 @@ def stays_inside(problem: Problem, model: Model, seed: int) -> Finding:
 
 
 @check("nothing from elsewhere", "work done before the fit, or outside the trace, comes in as a tensor")
-def nothing_from_elsewhere(problem: Problem, model: Model, seed: int) -> Finding:
+def external_tensors(problem: Problem, model: Model, seed: int) -> Observation:
     """Count the elements of tensors that are read in a fit before anything in it has written them."""
-    task = Disguised(problem).sample(seed).for_training(model.required_oracles)
+    task = PermutedProblem(problem).sample(seed).for_training(model.required_oracles)
     fitted, trace = traced_fit(model, task, seed)
     brought, allowed = _brought(trace), allowance(task, fitted.steps)
     return brought <= allowed, f"{brought:,} elements came in, {allowed:,} allowed"
@@ -86,15 +86,15 @@ def _brought(trace: TorchTrace) -> int:
 
 
 @check("the same cost twice", "a cache would make what is weighed cheaper than what was done first")
-def same_cost_twice(problem: Problem, model: Model, seed: int) -> Finding:
+def repeated_cost(problem: Problem, model: Model, seed: int) -> Observation:
     """Fit the same fresh task twice with one seed, and have the second result predict twice, each under a trace."""
-    warm = Disguised(problem).sample(seed + UNRELATED)
+    warm = PermutedProblem(problem).sample(seed + UNRELATED)
     fitted, _ = traced_fit(model, warm.for_training(model.required_oracles), seed)  # PyTorch's own first times
     _predicting(warm, fitted)
-    whole = Disguised(problem).sample(seed)
+    whole = PermutedProblem(problem).sample(seed)
     task = whole.for_training(model.required_oracles)
     (_, one), (fitted, other) = (traced_fit(model, task, seed) for _ in range(2))
-    fits = Cost.of(one), Cost.of(other)
+    fits = TraceCost.of(one), TraceCost.of(other)
     served = _predicting(whole, fitted), _predicting(whole, fitted)
     seen = "; ".join(
         f"{what}: {first}, then {'the same' if first == second else second}"
@@ -103,30 +103,30 @@ def same_cost_twice(problem: Problem, model: Model, seed: int) -> Finding:
     return fits[0] == fits[1] and served[0] == served[1], seen
 
 
-def _predicting(task: Task, fitted: Fitted) -> Cost:
+def _predicting(task: Task, fitted: Fitted) -> TraceCost:
     trace = TorchTrace()
     with trace:
-        task.inference.predictions(fitted, test_of(task))
-    return Cost.of(trace)
+        task.inference.predictions(fitted, task.test_split)
+    return TraceCost.of(trace)
 
 
 @check("scaled counts agree with a full trace", "a long training is weighed by its first updates")
-def scaled_counts_agree(problem: Problem, model: Model, seed: int, updates: int | None = None) -> Finding:
+def extrapolated_counts(problem: Problem, model: Model, seed: int, updates: int | None = None) -> Observation:
     """Cut the trace to so many ``updates``, a quarter where it is None, carry it on as ``measure`` does, and compare.
 
     It fails for a model that says it made fewer updates than it did, that does not stop where it is told to, or whose
     first updates are cheaper or dearer than the later ones: none of them may be weighed by a part of its training.
     """
-    task = Disguised(problem).sample(seed).for_training(model.required_oracles)
+    task = PermutedProblem(problem).sample(seed).for_training(model.required_oracles)
     fitted, trace = traced_fit(model, task, seed)
     cut = max(1, fitted.steps // 4) if updates is None else updates
     if cut >= fitted.steps:
         return None, f"not applicable: {fitted.steps:,} updates, so that it is traced as a whole"
     stopped, part = traced_fit(model, task, seed, Budget(steps=cut))
-    half = Cost.of(traced_fit(model, task, seed, Budget(steps=cut // 2))[1]) if cut > 1 else Cost(0, 0, 0)
-    whole, scaled = Cost.of(trace), Cost.of(part)
+    half = TraceCost.of(traced_fit(model, task, seed, Budget(steps=cut // 2))[1]) if cut > 1 else TraceCost(0, 0, 0)
+    whole, scaled = TraceCost.of(trace), TraceCost.of(part)
     ratios = [
-        carried_on(getattr(half, name), getattr(scaled, name), cut, fitted.steps) / getattr(whole, name)
+        extrapolated(getattr(half, name), getattr(scaled, name), cut, fitted.steps) / getattr(whole, name)
         for name in ("nbytes", "operations")
         if getattr(whole, name)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import statistics
 import warnings
@@ -12,6 +13,10 @@ from sutrolib.core.cube import RUNGS, Axis, Position, next_steps
 from sutrolib.core.markdown import markdown_table
 from sutrolib.measurement.measure import Measurement
 
+_KEYS = {axis: frozenset(rung.key for rung in RUNGS[axis]) for axis in Axis}
+
+_position = functools.cache(Position)  # there are few, and many measurements on each
+
 
 def positions_of(measurement: Measurement) -> list[Position]:
     """The positions that one measurement stands on: one for each of its readings that is a rung of the metric axis.
@@ -20,9 +25,8 @@ def positions_of(measurement: Measurement) -> list[Position]:
     """
     if stranger(measurement) is not None:
         return []
-    metrics = {rung.key for rung in RUNGS[Axis.METRIC]}
-    found = [r.name for r in measurement.readings if r.name in metrics]
-    return [Position(measurement.rungs["process"], name, measurement.rungs["problem"]) for name in found]
+    found = [r.name for r in measurement.readings if r.name in _KEYS[Axis.METRIC]]
+    return [_position(measurement.rungs["process"], name, measurement.rungs["problem"]) for name in found]
 
 
 def stranger(measurement: Measurement) -> str | None:
@@ -32,7 +36,7 @@ def stranger(measurement: Measurement) -> str | None:
     """
     for axis in (Axis.PROCESS, Axis.PROBLEM):
         key = measurement.rungs[axis]
-        if key not in {rung.key for rung in RUNGS[axis]}:
+        if key not in _KEYS[axis]:
             return f"{axis} {key}" if key else ""
     return None
 
@@ -44,6 +48,14 @@ def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:
         told = ", ".join(f"{rung} ({count})" for rung, count in strangers.items())
         warnings.warn(f"left out are measurements on rungs that this cube does not have: {told}", stacklevel=2)
     return Counter(position for m in measurements for position in positions_of(m))
+
+
+def count_rungs(measurements: Sequence[Measurement]) -> Counter[tuple[Axis, str]]:
+    """How many measurements stand on each rung of each axis; one that was read by two metrics stands on both."""
+    found: Counter[tuple[Axis, str]] = Counter()
+    for m in measurements:
+        found.update({(axis, getattr(position, axis)) for position in positions_of(m) for axis in Axis})
+    return found
 
 
 def describe_position(position: Position, measurements: Sequence[Measurement]) -> str:

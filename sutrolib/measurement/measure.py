@@ -1,9 +1,8 @@
-"""measure(problem, model, meters, seed) -> Measurement: one run, weighed in separate passes.
+"""measure(problem, model, meters, seed) -> Measurement: one run, measured in separate passes.
 
-The clean pass trains once more for each meter with a window (seconds, joules), which holds the machine-wide lock;
-the traced pass trains under the access trace, for all counts at once. So tracing never inflates a timing, and no two
-timings on one machine overlap. The model is given the task without its test split; the score is computed here.
-Training can be made cheap at the expense of its use, so with ``whole`` the same meters weigh 1,000 predictions as well.
+The model is trained once more for each meter with a window (seconds, joules), which holds the machine-wide lock, and
+once under the access trace, for all counts at once. So tracing never slows a timing, and no two timings on one machine
+overlap. The model is given the task without its test split; the score is computed here.
 """
 
 from __future__ import annotations
@@ -16,22 +15,21 @@ from typing import Any
 
 from sutrolib.core.cube import RUNGS, Axis
 from sutrolib.core.provenance import commit, machine, now, versions
-from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, Task, describe
-from sutrolib.measurement.passes import MeasurementPasses, test_of
-from sutrolib.measurement.passes import score_of as score_of  # part of this module's face
+from sutrolib.core.types import Budget, FailedRun, Model, Problem, ProgramModel, describe
+from sutrolib.measurement.passes import MeasurementPasses
+from sutrolib.measurement.passes import score_of as score_of  # for users of this module
 from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Meter, ProgramMeter, Reading
-from sutrolib.meters.energy.wall_time import WallTime
 
 BY_HAND = RUNGS[Axis.PROCESS][0].key
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of one model on one task with every reading taken of it; ``missing`` holds why a meter had none.
+    """One run of a model on a task, with all its readings; ``missing`` holds why a meter has none.
 
-    ``scores`` holds what the problem computes beside its score. Where the training came to no model, ``failure`` says
-    why, ``score`` is None, and there are no readings.
+    ``scores`` are the problem's further scores. If the training failed, ``failure`` says why, ``score`` is None, and
+    there are no readings.
     """
 
     problem: Mapping[str, Any]
@@ -57,13 +55,23 @@ class Measurement:
         return self.score is not None and self.score >= self.target
 
     def reading(self, name: str) -> Reading:
-        """The reading of this name. Raises KeyError that lists those there are, and why this one is missing."""
+        """The reading of this name. Raises KeyError, with all names and the reason why this one is missing."""
         for reading in self.readings:
             if reading.name == name:
                 return reading
         why = self.missing.get(name) or self.failure
         there = ", ".join(r.name for r in self.readings) or "none"
         raise KeyError(f"no reading {name!r}{f' ({why})' if why else ''}; there are {there}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The measurement as values that JSON has; :meth:`from_dict` reads them."""
+        readings = [dataclasses.asdict(reading) for reading in self.readings]
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"readings": readings}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Measurement:
+        """The measurement of :meth:`to_dict`. Raises KeyError or TypeError if the record has other fields."""
+        return cls(**{**record, "readings": tuple(Reading(**reading) for reading in record["readings"])})
 
 
 def measure(
@@ -81,94 +89,80 @@ def measure(
 ) -> Measurement:
     """Train ``model`` on the task of ``seed`` once for every pass that ``meters`` need, and score it.
 
-    Wall-clock time is always measured, unless ``timed`` is False: then nothing waits for a quiet machine, and one
-    traced training gives score and counts. With ``only_solved``, a run whose score misses the target is timed and not
-    weighed any further. With ``whole``, there are three more sorts of reading: ``time-to-target``, ``model-size``, and
-    ``inference-...`` of each meter for 1,000 predictions. ``trace_updates`` traces no more than so many updates of a
-    long training, and carries on what adds up; such a count is modelled. A meter that cannot work here or saw nothing
-    leaves no reading, and its reason in ``missing``. A FailedRun is recorded; whatever else the training raises is
-    raised. Who watches the learning curve (``budget.watch``) watches the first training only; where that is ended, the
-    others end at the same update.
-    Raises ValueError for what cannot be done untimed.
+    A meter that cannot work here or saw nothing leaves no reading, but its reason in ``missing``. A FailedRun is
+    recorded; any other exception of the training is raised.
+
+    Args:
+        problem: what is learned.
+        model: what learns it.
+        meters: the wall clock, meters that read the trace, and meters of joules, in any number.
+        seed: of the task and of the training.
+        budget: limits each training. ``budget.watch`` sees only the first one; the others end at the same update.
+        process: the key of the rung of the process axis.
+        only_solved: measure the time alone if the score misses the target.
+        whole: add the readings ``time-to-target``, ``model-size``, and ``inference-...`` of each meter for 1,000
+            predictions: a training can be made cheap at the expense of the model's use.
+        trace_updates: trace only so many updates of a longer training and extrapolate what adds up (kind: modelled).
+        timed: False for no clock: then nothing waits for a quiet machine, and one traced training gives score and
+            counts.
+
+    Raises:
+        ValueError: ``timed`` is False, and ``whole`` or a meter needs a clock.
     """
-    task = problem.sample(seed)
-    clock = next((m for m in meters if isinstance(m, WallTime)), WallTime())
-    handed: list[Task] = []
-    scales = MeasurementPasses(meters, clock, lambda: handed.append(task.for_training(model.required_oracles)))
-    if not timed and (whole or scales.windows):
-        raise ValueError("timed=False with whole=True or a meter of seconds or joules, accepted are counting meters")
-
-    def fit(limit: Budget | None = None) -> Fitted:
-        return model.fit(handed[-1], seed, limit or budget)
-
-    score, scores, failure = None, {}, ""
+    passes = MeasurementPasses(problem, model, seed, meters, budget, trace_updates)
+    if not timed and (whole or passes.windows):
+        raise ValueError("timed=False needs whole=False and no meter of seconds or joules")
     try:
-        fitted = scales.window(clock, fit) if timed else scales.untimed(fit, trace_updates)
+        fitted = passes.first_training(timed)
     except FailedRun as error:
-        failure = str(error)
-    else:
-        unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
-        predictions = task.inference.predictions(fitted, test_of(task))
-        score = task.score(predictions, test_of(task).y)
-        scores = {name: rate(predictions, test_of(task).y) for name, rate in task.also.items()}
-        if score >= task.target or not only_solved:
-            if budget and budget.watch:
-                budget = dataclasses.replace(budget, watch=None, steps=fitted.steps or budget.steps)
-            scales.weigh(fit, trace_updates, fitted.steps)
-            if whole:
-                scales.serve(task, unused)
-                scales.time_to_target(task, fit, fitted, score)
-        else:
-            scales.leave(f"not weighed, as the score of {score:.3g} misses the target of {task.target:g}")
-    return measurement_of(problem, model, task, seed, process, scales, score, scores, failure)
+        passes.failure = str(error)
+        return measurement_of(passes, process)
+    unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
+    score, target = passes.evaluate(fitted), passes.task.target
+    if score < target and only_solved:
+        passes.skip(f"not measured, because the score of {score:.3g} misses the target of {target:g}")
+        return measurement_of(passes, process)
+    passes.measure_training(fitted.steps)
+    if whole:
+        passes.measure_inference(unused)
+        passes.measure_time_to_target(fitted)
+    return measurement_of(passes, process)
 
 
 def measure_program(
     problem: Problem, model: ProgramModel, meter: ProgramMeter, seed: int, process: str = BY_HAND
 ) -> Measurement:
-    """Have ``meter`` run the program that ``model`` makes for the task of ``seed``, and score what it computes.
+    """Let ``meter`` run the program that ``model`` makes for the task of ``seed``, and score what it computes.
 
-    A FailedRun is recorded; whatever else is raised is raised.
+    A FailedRun is recorded; any other exception is raised.
     """
-    task = problem.sample(seed)
-    scales = MeasurementPasses([], WallTime(), lambda: None)
-    score, failure = None, ""
+    passes = MeasurementPasses(problem, model, seed)
     try:
         with meter:
-            fitted = model.fit_by(meter.run, task.for_training(model.required_oracles), seed)
+            fitted = model.fit_by(meter.run, passes.task.for_training(model.required_oracles), seed)
     except FailedRun as error:
-        failure = str(error)
+        passes.failure = str(error)
     else:
-        score = score_of(task, fitted)
-        scales.keep(meter.name, lambda: meter.reading)
-    return measurement_of(problem, model, task, seed, process, scales, score, {}, failure)
+        passes.score = score_of(passes.task, fitted)
+        passes.keep(meter.name, lambda: meter.reading)
+    return measurement_of(passes, process)
 
 
-def measurement_of(
-    problem: Problem,
-    model: Model | ProgramModel,
-    task: Task,
-    seed: int,
-    process: str,
-    scales: MeasurementPasses,
-    score: float | None,
-    scores: Mapping[str, float],
-    failure: str,
-) -> Measurement:
-    """The measurement that these readings and scores make, with where and when it was taken."""
+def measurement_of(passes: MeasurementPasses, process: str) -> Measurement:
+    """The measurement of these passes, with the machine, the versions, the commit and the time."""
     return Measurement(
-        problem=describe(problem),
-        model=describe(model),
-        prior_knowledge=model.prior_knowledge,
-        seed=seed,
-        score_name=task.score_name,
-        score=score,
-        target=task.target,
-        readings=tuple(scales.readings),
-        rungs={"process": process, "problem": problem.rung},
-        missing=scales.missing,
-        scores=scores,
-        failure=failure,
+        problem=describe(passes.problem),
+        model=describe(passes.model),
+        prior_knowledge=passes.model.prior_knowledge,
+        seed=passes.seed,
+        score_name=passes.task.score_name,
+        score=passes.score,
+        target=passes.task.target,
+        readings=tuple(passes.readings),
+        rungs={"process": process, "problem": passes.problem.rung},
+        missing=passes.missing,
+        scores=passes.scores,
+        failure=passes.failure,
         machine=machine(),
         versions=versions(),
         commit=commit(),

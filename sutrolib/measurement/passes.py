@@ -1,6 +1,6 @@
-"""The passes of one measurement, and the readings that come in from them.
+"""The passes of one measurement: separate trainings for the clock, the trace and every meter of joules.
 
-What adds up over a long training of like updates can be traced over its first ones and carried on from there.
+A long training of like updates can be traced over its first updates and extrapolated from there.
 """
 
 from __future__ import annotations
@@ -10,190 +10,222 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sutrolib.core.types import Budget, Fitted, Task
+from sutrolib.core.types import Budget, Fitted, Model, Problem, ProgramModel, Task
 from sutrolib.meters.access.trace import TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.meters.energy.wall_time import WallTime
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 PREDICTIONS = 1000
 INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
 
 
 class MeasurementPasses:
-    """The readings of one measurement, as they come in."""
+    """Trains a model on the task of a seed, once for each pass, and keeps the readings, the scores and the failure.
 
-    def __init__(self, meters: Sequence[Meter], clock: WallTime, renew: Callable[[], object]) -> None:
-        """``renew`` is called before each pass: what a training leaves in its task is not to help the next one."""
-        self.clock, self.renew = clock, renew
-        self.traced = [m for m in meters if isinstance(m, TracedMeter)]
-        self.windows = [m for m in meters if not isinstance(m, TracedMeter | WallTime)]
+    ``missing`` holds why a meter has no reading. ``score`` is None until a training has succeeded.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        model: Model | ProgramModel,
+        seed: int,
+        meters: Sequence[Meter] = (),
+        budget: Budget | None = None,
+        trace_updates: int | None = None,
+    ) -> None:
+        self.problem, self.model, self.seed = problem, model, seed
+        self.budget, self.trace_updates = budget, trace_updates
+        self.task = problem.sample(seed)
+        self.clock = next((meter for meter in meters if isinstance(meter, WallTime)), WallTime())
+        self.traced = [meter for meter in meters if isinstance(meter, TracedMeter)]
+        self.windows = [meter for meter in meters if not isinstance(meter, TracedMeter | WallTime)]
         self.readings: list[Reading] = []
         self.missing: dict[str, str] = {}
+        self.score: float | None = None
+        self.scores: dict[str, float] = {}
+        self.failure = ""
+        self._copy = self.task
         self._trace: TorchTrace | None = None
 
-    def untimed(self, work: Callable[[], Fitted], trace_updates: int | None) -> Fitted:
-        """Run ``work`` once, under the trace where all of it is to be traced anyway."""
-        self.renew()
-        if not self.traced or trace_updates is not None:
-            return work()
-        self._trace = TorchTrace()
-        with self._trace:
-            return work()
+    def copy_task(self) -> None:
+        """Copy the task for the next training: it must not see what an earlier one wrote into its own copy."""
+        self._copy = self.task.for_training(self.model.required_oracles)
 
-    def window(self, meter: Meter, work: Callable[[], Any], name: str = "", **detail: Any) -> Any:
-        """Run ``work`` in the window of ``meter``, keep its reading (as ``name``), and return the last result."""
-        self.renew()
+    def fit(self, limit: Budget | None = None) -> Fitted:
+        """Train on the present copy of the task, within ``limit`` or else the measurement's own budget."""
+        return self.model.fit(self._copy, self.seed, limit or self.budget)  # type: ignore[union-attr]
+
+    def first_training(self, timed: bool) -> Fitted:
+        """The training that is scored: with the clock, or else with the trace where all updates are to be traced.
+
+        A watched budget is watched here only: the later trainings end at the same update.
+        """
+        self.copy_task()
+        if timed:
+            fitted = self._window(self.clock, self.fit)
+        elif self.traced and self.trace_updates is None:
+            self._trace = TorchTrace()
+            with self._trace:
+                fitted = self.fit()
+        else:
+            fitted = self.fit()
+        if self.budget and self.budget.watch:
+            self.budget = dataclasses.replace(self.budget, watch=None, steps=fitted.steps or self.budget.steps)
+        return fitted
+
+    def evaluate(self, fitted: Fitted) -> float:
+        """Compute and keep all scores of a fitted model; returns the main one."""
+        predictions, labels = self.task.inference.predictions(fitted, self.task.test_split), self.task.test_split.y
+        self.score = self.task.score(predictions, labels)
+        self.scores = {name: score(predictions, labels) for name, score in self.task.also.items()}
+        return self.score
+
+    def measure_training(self, updates: int) -> None:
+        """The traced pass over ``updates`` updates, and the windows of the joule meters."""
+        self.trace_training(updates)
+        self._windows(self.fit, copy=True)
+
+    def trace_training(self, updates: int) -> None:
+        """The traced pass; where ``trace_updates`` is less than ``updates``, the readings are extrapolated."""
+        if self.traced and self.trace_updates is not None and self.trace_updates < updates:
+            self._extrapolate(self.trace_updates, updates)
+        elif self.traced:
+            self._read_trace(self._trace or self._trace_fit())
+
+    def measure_inference(self, fitted: Fitted) -> None:
+        """The same meters on 1,000 predictions, and the bytes of the model."""
+        self.trace_inference(fitted)  # before the clock: the first use pays for work that the training has put off
+        detail = {"predictions": PREDICTIONS}
+        self._window(WallTime(), self._inference(fitted), INFERENCE, **detail)
+        self._windows(self._inference(fitted), INFERENCE, **detail)
+        self._keep_size(fitted)
+
+    def trace_inference(self, fitted: Fitted) -> None:
+        """The traced pass of 1,000 predictions."""
+        if self.traced:
+            self._read_trace(_trace_of(self._inference(fitted)), INFERENCE, predictions=PREDICTIONS)
+
+    def combined(self, meter: CombinedMeter, work: Callable[[], _T], prefix: str = "", **detail: Any) -> _T:
+        """Run ``work`` with all windows of ``meter`` open, keep its readings, and return the last result."""
+        result = meter.measure(work)
+        for reading in meter.readings:
+            self._add(reading, prefix + reading.name, detail)
+        self.missing |= {prefix + name: why for name, why in meter.missing.items()}
+        return result
+
+    def combined_inference(self, meter: CombinedMeter, fitted: Fitted) -> None:
+        """The readings of ``meter`` for 1,000 predictions, and the bytes of the model."""
+        self.combined(meter, self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
+        self._keep_size(fitted)
+
+    def measure_time_to_target(self, fitted: Fitted) -> None:
+        """Train again up to the first point of the learning curve at which the test score reaches the target."""
+        assert self.score is not None, "the training is scored first"
+        target = self.task.target
+        if self.score < target:
+            self.missing[TO_TARGET] = f"never reached: the score of {self.score:.3g} misses the target of {target:g}"
+            return
+        for updates in [u for u, held_out in fitted.history if held_out >= target and u < fitted.steps]:
+            clock = WallTime(self.clock.runs, self.clock.window)
+            self.copy_task()
+            with clock:
+                part = clock.repeat(functools.partial(self.fit, Budget(steps=updates)))
+            if score_of(self.task, part) >= target:
+                self.keep(TO_TARGET, functools.partial(_reading_of, clock), {"updates": updates})
+                return
+        whole = next(reading for reading in self.readings if reading.name == self.clock.name)
+        self._add(whole, TO_TARGET, {"updates": fitted.steps})
+
+    def skip(self, why: str) -> None:
+        """Take no further pass, for this reason."""
+        self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
+
+    def keep(self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None) -> None:
+        """Keep a reading under this name, or the reason why there is none."""
+        try:
+            reading = read()
+        except NoReading as error:
+            self.missing[name] = str(error)
+        else:
+            self._add(reading, name, detail or {})
+
+    def _add(self, reading: Reading, name: str, detail: Mapping[str, Any]) -> None:
+        self.readings.append(dataclasses.replace(reading, name=name, detail={**reading.detail, **detail}))
+
+    def _window(self, meter: Meter, work: Callable[[], _T], prefix: str = "", **detail: Any) -> _T:
         with meter:
             result = meter.repeat(work)
-        self.keep(name or meter.name, lambda: meter.reading, detail)
+        self.keep(prefix + meter.name, functools.partial(_reading_of, meter), detail)
         return result
 
-    def weigh(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
-        """The traced pass (:meth:`trace`) and the windows."""
-        self.trace(work, trace_updates, updates)
-        self._windows(work)
+    def _windows(self, work: Callable[[], Any], prefix: str = "", copy: bool = False, **detail: Any) -> None:
+        for meter in self.windows:
+            if (available := meter.available()).ok:
+                if copy:
+                    self.copy_task()
+                self._window(meter, work, prefix, **detail)
+            else:
+                self.missing[prefix + meter.name] = available.why
 
-    def trace(self, work: Callable[..., Any], trace_updates: int | None, updates: int) -> None:
-        """The traced pass, cut to ``trace_updates`` of all ``updates`` where that is less."""
-        if self.traced and trace_updates is not None and trace_updates < updates:
-            self._extrapolate(work, trace_updates, updates)
-        elif self.traced:
-            trace = self._trace or self._traced(work)
-            for meter in self.traced:
-                self.keep(meter.name, functools.partial(meter.read, trace))
+    def _inference(self, fitted: Fitted) -> Callable[[], None]:
+        return lambda: self.task.inference.run_inference(fitted, self.task.test_split, PREDICTIONS)
 
-    def at_once(self, together: CombinedMeter, work: Callable[[], T], prefix: str = "", **detail: Any) -> T:
-        """Run ``work`` with all the windows of ``together`` open, keep its readings, and return the last result."""
-        self.renew()
-        result = together.measure(work)
-        for reading in together.readings:
-            self.keep(prefix + reading.name, functools.partial(_same, reading), detail)
-        self.missing |= {prefix + name: why for name, why in together.missing.items()}
-        return result
+    def _keep_size(self, fitted: Fitted) -> None:
+        if fitted.nbytes:
+            self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
+        else:
+            self.missing[SIZE] = "the model keeps nothing"
 
-    def _traced(self, work: Callable[[], Any]) -> TorchTrace:
-        self.renew()
-        return traced(work)
+    def _trace_fit(self, limit: Budget | None = None) -> TorchTrace:
+        self.copy_task()
+        return _trace_of(functools.partial(self.fit, limit))
 
-    def _extrapolate(self, work: Callable[..., Any], cut: int, updates: int) -> None:
-        """Trace up to half of ``cut`` updates and up to all of these; what adds up is :func:`carried_on` from there."""
+    def _read_trace(self, trace: TorchTrace, prefix: str = "", **detail: Any) -> None:
+        for meter in self.traced:
+            self.keep(prefix + meter.name, functools.partial(meter.read, trace), detail)
+
+    def _extrapolate(self, cut: int, updates: int) -> None:
+        """Trace half of ``cut`` updates and all of them; what adds up is extrapolated from these two."""
         half = cut // 2
-        traces = [self._traced(functools.partial(work, Budget(steps=steps))) for steps in (half, cut) if steps]
-        detail = {"updates": updates, "traced_updates": cut}
+        traces = [self._trace_fit(Budget(steps=steps)) for steps in (half, cut) if steps]
 
         def read(meter: TracedMeter) -> Reading:
             found = [meter.read(trace) for trace in traces]
             last = found[-1]
             if not meter.additive:
                 return last
-            value = carried_on(found[0].value if half else 0.0, last.value, cut, updates)
+            value = extrapolated(found[0].value if half else 0.0, last.value, cut, updates)
             kind = Kind.MODELLED if last.kind is Kind.COUNTED else last.kind
             return dataclasses.replace(last, value=value, kind=kind)
 
         for meter in self.traced:
+            detail = {"updates": updates, "traced_updates": cut}
             self.keep(meter.name, functools.partial(read, meter), detail)
 
-    def serve(self, task: Task, fitted: Fitted) -> None:
-        """The same meters on 1,000 predictions, and the bytes that the model takes."""
-        self.trace_serving(task, fitted)  # before the clock: the first use pays for whatever the training has put off
-        clock, work, detail = WallTime(), _serving(task, fitted), {"predictions": PREDICTIONS}
-        self.window(clock, work, INFERENCE + clock.name, **detail)
-        self._windows(work, INFERENCE, **detail)
-        self.size(fitted)
 
-    def serve_at_once(self, together: CombinedMeter, task: Task, fitted: Fitted) -> None:
-        """The meters of ``together`` on 1,000 predictions, and the bytes that the model takes."""
-        self.at_once(together, _serving(task, fitted), INFERENCE, predictions=PREDICTIONS)
-        self.size(fitted)
+def extrapolated(at_half: float, at_cut: float, cut: int, updates: int) -> float:
+    """The sum after ``updates`` updates, from ``at_half`` after ``cut // 2`` of them and ``at_cut`` after ``cut``.
 
-    def trace_serving(self, task: Task, fitted: Fitted) -> None:
-        """The traced pass of 1,000 predictions."""
-        if self.traced:
-            trace = traced(_serving(task, fitted))
-            for meter in self.traced:
-                read = functools.partial(meter.read, trace)
-                self.keep(INFERENCE + meter.name, read, {"predictions": PREDICTIONS})
-
-    def size(self, fitted: Fitted) -> None:
-        """The bytes that the model takes."""
-        if fitted.nbytes:
-            self.readings.append(Reading(SIZE, fitted.nbytes, "B", Kind.COUNTED))
-        else:
-            self.missing[SIZE] = "the model keeps nothing"
-
-    def time_to_target(self, task: Task, fit: Callable[..., Fitted], fitted: Fitted, score: float) -> None:
-        """Train once more up to the first point of the learning curve at which the test score is at the target."""
-        if score < task.target:
-            self.missing[TO_TARGET] = f"never there: the score of {score:.3g} misses the target of {task.target:g}"
-            return
-        for updates in [u for u, held_out in fitted.history if held_out >= task.target and u < fitted.steps]:
-            clock = WallTime(self.clock.runs, self.clock.window)
-            self.renew()
-            with clock:
-                part = clock.repeat(lambda updates=updates: fit(Budget(steps=updates)))  # type: ignore[misc]
-            if score_of(task, part) >= task.target:
-                self.keep(TO_TARGET, lambda clock=clock: clock.reading, {"updates": updates})  # type: ignore[misc]
-                return
-        whole = next(reading for reading in self.readings if reading.name == self.clock.name)
-        self.keep(TO_TARGET, lambda: whole, {"updates": fitted.steps})
-
-    def leave(self, why: str) -> None:
-        """Weigh nothing more, for this reason."""
-        self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
-
-    def _windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
-        for window in self.windows:
-            if window.available().ok:
-                self.window(window, work, prefix + window.name, **detail)
-            else:
-                self.missing[prefix + window.name] = window.available().why
-
-    def keep(self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None) -> None:
-        """Keep a reading under this name, or why there is none."""
-        try:
-            found = read()
-        except NoReading as error:
-            self.missing[name] = str(error)
-            return
-        told = {**found.detail, **(detail or {})}
-        self.readings.append(dataclasses.replace(found, name=name, detail=told))
-
-
-def carried_on(at_half: float, at_cut: float, cut: int, updates: int) -> float:
-    """What adds up to ``at_half`` after ``cut // 2`` updates and to ``at_cut`` after ``cut``, after all ``updates``.
-
-    It goes on at the rate of the second half, so that what comes before the first update is counted once, however long
-    the training is.
+    It grows at the rate of the second half, so what comes before the first update is counted once.
     """
     return at_cut + (at_cut - at_half) / (cut - cut // 2) * (updates - cut)
 
 
-def _serving(task: Task, fitted: Fitted) -> Callable[[], None]:
-    return lambda: task.inference.run_inference(fitted, test_of(task), PREDICTIONS)
-
-
-def _same(reading: Reading) -> Reading:
-    return reading
-
-
 def score_of(task: Task, fitted: Fitted) -> float:
     """The score of ``fitted`` on the test split of ``task``."""
-    return task.score(task.inference.predictions(fitted, test_of(task)), test_of(task).y)
+    return task.score(task.inference.predictions(fitted, task.test_split), task.test_split.y)
 
 
-def test_of(task: Task) -> Any:
-    """The test split. Raises ValueError where the task is a copy made for training."""
-    if task.test is None:
-        raise ValueError("this task has no test split: it is a copy made for training")
-    return task.test
-
-
-def traced(work: Callable[[], Any]) -> TorchTrace:
-    """The access trace of ``work``."""
+def _trace_of(work: Callable[[], Any]) -> TorchTrace:
     trace = TorchTrace()
     with trace:
         work()
     return trace
+
+
+def _reading_of(meter: Meter) -> Reading:
+    return meter.reading

@@ -1,6 +1,6 @@
-"""Handwritten digits, as scikit-learn ships them: 1,797 images of 8 x 8 pixels, a part of UCI's optical digits.
+"""Handwritten digits from scikit-learn: 1,797 images of 8 x 8 pixels, a part of UCI's optical digits (no download).
 
-Alpaydin and Kaynak, Cascading Classifiers, Kybernetika 34, 1998. No download is needed.
+Alpaydin and Kaynak, Cascading Classifiers, Kybernetika 34, 1998.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def class_accuracy(predictions: Tensor, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Digits:
-    """Which digit is it? A share ``test_share`` of the images, the same one of every digit, is held back for the score.
+    """Which digit is it? The share ``test_share`` of the images of every digit is the test split.
 
     Every seed gives the same task. Fields out of range raise ValueError.
     """

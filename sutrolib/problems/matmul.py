@@ -1,7 +1,7 @@
-"""The product of two square matrices: nothing is learned, and all that can differ is what it costs.
+"""The product of two square matrices: nothing is learned, and programs differ only in their cost.
 
-The problem of the Sutro group's public boards for programs on an explicit grid of memory cells
-(``grid_cost``), where the sizes are n = 4 and n = 16. It stands off the cube: no axis leads through it.
+The problem of the Sutro group's public leaderboards for programs on a grid of memory cells (``grid_cost``), with n = 4
+and n = 16. It has no position on the cube.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sutrolib.core.types import Split, Task, check_fields
 
-LARGEST = 9  # elements are whole numbers from -9 to 9: every product is exact, in whatever order it is summed
+LARGEST = 9  # elements are integers from -9 to 9, so every product is exact in any order of summation
 TRAIN_ROWS = 2
 TEST_ROWS = 8
 
@@ -26,7 +26,7 @@ def exact_rows(predictions: Tensor, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class MatrixProduct:
-    """C = A B for ``n``-by-``n`` matrices of whole numbers. Raises ValueError unless n is a whole number of 1 to 64."""
+    """C = A B for ``n``-by-``n`` matrices of integers. Raises ValueError unless n is an integer from 1 to 64."""
 
     n: int = 4
 
@@ -37,7 +37,7 @@ class MatrixProduct:
     def __post_init__(self) -> None:
         check_fields(self, {"n": (1, 64)})
         if type(self.n) is not int:
-            raise ValueError(f"MatrixProduct: n={self.n!r}, accepted are whole numbers from 1 to 64")
+            raise ValueError(f"MatrixProduct: n must be an integer (got {self.n!r})")
 
     def sample(self, seed: int) -> Task:
         """The task: x int64 of shape (samples, 2 n^2), A row-major, then B; y int64 (samples, n^2), C row-major."""

@@ -6,8 +6,8 @@ Inputs are uniform on {-1, +1}^n. A secret set S of k indices, drawn from the se
 * sparse sum      y = sum of x_i over S
 * sparse AND      y = +1 where every x_i over S is +1, else -1
 
-The other n - k bits are noise. No proper subset of S says anything about a parity, which makes it the
-fruit fly of feature learning: small, and hopeless for whatever looks at one bit at a time.
+The other n - k bits are noise. No proper subset of S says anything about a parity, so it is a small test of feature
+learning: a method that looks at one bit at a time cannot learn it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ MAX_SAMPLES = 10_000_000
 
 
 def sign_accuracy(predictions: Tensor, labels: Tensor) -> float:
-    """The share of predictions with the sign of their label; 0 and NaN have no sign and count as wrong."""
+    """The share of predictions with the sign of their label; 0 and NaN count as wrong."""
     return (predictions.sign() == labels).double().mean().item()
 
 
 def nearest_accuracy(predictions: Tensor, labels: Tensor) -> float:
-    """The share of predictions nearest to their label among the values of a sparse sum, which lie 2 apart."""
+    """The share of predictions whose nearest value of a sparse sum (these are 2 apart) is their label."""
     return ((predictions - labels).abs() < 1).double().mean().item()
 
 
 @dataclass(frozen=True)
 class _SparseSubset:
-    """Labels that depend on ``k`` secret bits of ``n``.
+    """Labels that depend on ``k`` secret bits of ``n``. Fields out of range raise ValueError.
 
-    ``noise`` is the probability with which a *training* label is corrupted; test labels are clean, so
-    that the score says what was learned. Fields out of range raise ValueError.
+    ``noise`` is the probability with which a *training* label is corrupted. Test labels are clean, so the score shows
+    what was learned.
     """
 
     n: int = 20
@@ -58,23 +58,21 @@ class _SparseSubset:
     def __post_init__(self) -> None:
         for field in ("n", "k", "n_train", "n_test"):
             if type(getattr(self, field)) is not int:
-                raise ValueError(f"{type(self).__name__}: {field}={getattr(self, field)!r}, accepted are integers")
-        check_fields(
-            self,
-            {"n": (1, MAX_BITS), "n_train": (1, MAX_SAMPLES), "n_test": (1, MAX_SAMPLES), "noise": (0, 0.5)},
-        )
+                raise ValueError(f"{type(self).__name__}: {field} must be an integer (got {getattr(self, field)!r})")
+        samples = (1, MAX_SAMPLES)
+        check_fields(self, {"n": (1, MAX_BITS), "n_train": samples, "n_test": samples, "noise": (0, 0.5)})
         if not 1 <= self.k <= self.n:
-            raise ValueError(f"{type(self).__name__}: k={self.k}, accepted are 1 to n={self.n}")
+            raise ValueError(f"{type(self).__name__}: k must be 1 to n={self.n} (got {self.k})")
         if self.noise == 0.5:
-            raise ValueError(f"{type(self).__name__}: noise=0.5 leaves nothing to learn, accepted are 0 to below 0.5")
+            raise ValueError(f"{type(self).__name__}: noise must be below 0.5, or there is nothing to learn (got 0.5)")
 
     @property
     def rung(self) -> str:
-        """``parity`` up to n=20 and k=3 without noise, ``parity-hard`` beyond."""
+        """``parity`` up to n=20 and k=3 without noise, else ``parity-hard``."""
         return "parity" if self.n <= 20 and self.k <= 3 and self.noise == 0 else "parity-hard"
 
     def secret(self, seed: int) -> tuple[int, ...]:
-        """The k secret indices of this seed, ascending. For checking an answer; a model never sees it."""
+        """The k secret indices of this seed, ascending, to check an answer. A model never sees them."""
         return tuple(sorted(self._secret(self._generator(seed)).tolist()))
 
     def sample(self, seed: int) -> Task:
@@ -100,17 +98,14 @@ class _SparseSubset:
         )
 
     def _labels(self, secret: Tensor, generator: torch.Generator, x: Tensor) -> Tensor:
-        """A teacher who answers with the labels of inputs x (samples, n), corrupted as the training labels are."""
+        """An oracle for the labels of inputs x (samples, n), corrupted like the training labels."""
         y = type(self).label(x[:, secret])
         return torch.where(torch.rand(y.shape, generator=generator) < self.noise, -y, y)
 
     def _lesson(self, secret: Tensor, bits: int) -> Tensor:
-        """A teacher who names so many bits, ascending, that hold the secret; the others are the first ones that do not.
-
-        Raises ValueError for fewer than k or more than n bits.
-        """
+        """An oracle that names so many bits, ascending: the secret ones and the first others. May raise ValueError."""
         if not self.k <= bits <= self.n:
-            raise ValueError(f"{type(self).__name__}: a lesson of {bits} bits, accepted are k={self.k} to n={self.n}")
+            raise ValueError(f"{type(self).__name__}: a lesson must have k={self.k} to n={self.n} bits (got {bits})")
         others = [bit for bit in range(self.n) if bit not in set(secret.tolist())]
         return torch.tensor(sorted([*secret.tolist(), *others[: bits - self.k]]))
 
@@ -141,17 +136,15 @@ class SparseSum(_SparseSubset):
 
 @dataclass(frozen=True)
 class SparseAnd(_SparseSubset):
-    """y = +1 where all secret bits are +1, else -1. Saying -1 always is right in 1 - 2^-k of cases."""
+    """y = +1 where all secret bits are +1, else -1. To always predict -1 is right in 1 - 2^-k of the cases."""
 
     name: ClassVar[str] = "sparse AND"
     score: ClassVar[Score] = staticmethod(sign_accuracy)
-    label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(
-        lambda bits: bits.amin(1, keepdim=True),
-    )
+    label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(lambda bits: bits.amin(1, keepdim=True))
 
 
-# The rungs between sparse parity and digits: more bits, a larger secret, and labels that lie (learning parity with
-# noise: Blum, Kalai, Wasserman, JACM 2003). A network needs more samples where the secret is larger.
+# Between sparse parity and digits: more bits, a larger secret, and wrong labels (learning parity with noise: Blum,
+# Kalai, Wasserman, JACM 2003). A network needs more samples for a larger secret.
 HARDER = {
     "n=50, k=3": SparseParity(n=50, k=3),
     "n=20, k=5": SparseParity(n=20, k=5, n_train=5000),

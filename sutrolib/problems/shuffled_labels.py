@@ -1,6 +1,6 @@
-"""A control: the same problem with training labels that tell nothing of their inputs.
+"""A control: the same problem with training labels in random order.
 
-Whatever still scores above chance on it has not learned from its samples.
+A model that still scores above chance has not learned from its samples.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sutrolib.core.types import Problem, Split, Task
 
 @dataclass(frozen=True)
 class ShuffledLabels:
-    """``problem`` with the labels of its training samples in random order; the test split is left as it is.
+    """``problem`` with the labels of its training samples in random order; the test split is unchanged.
 
-    No help is offered: a teacher would answer with the true labels.
+    It has no oracles: they would answer with the true labels.
     """
 
     problem: Problem
@@ -27,13 +27,15 @@ class ShuffledLabels:
 
     @property
     def rung(self) -> str:
-        """None: a control stands nowhere on the cube."""
+        """None: a control has no position on the cube."""
         return ""
 
     def sample(self, seed: int) -> Task:
         """The task of this seed. Raises ValueError for text, whose labels are its next inputs."""
         task = self.problem.sample(seed)
         if task.alphabet:
-            raise ValueError(f"{self.problem.name}: the labels of text are its own characters, accepted are tables")
+            raise ValueError(
+                f"{self.problem.name}: the labels of text are its next characters; use a table"
+            )
         order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
         return dataclasses.replace(task, train=Split(task.train.x, task.train.y[order]), oracles={})

@@ -1,8 +1,8 @@
-"""Next-character prediction on Shakespeare, and the smaller rung below it: the next of 27 letters from the one before.
+"""Next-character prediction on Shakespeare, and a simpler problem: the next of 27 letters from the one before.
 
-The first 90 % of the characters train, the last 10 % test, as in nanoGPT's ``shakespeare_char``. Models see ids and the
-alphabet; predictions are asked for by :mod:`sutrolib.problems.text_evaluation`. The 27 letters are those of Shannon,
-Prediction and Entropy of Printed English, 1951.
+The first 90 % of the characters are for training and the last 10 % for the test, as in nanoGPT's ``shakespeare_char``.
+Models get ids and the alphabet; :mod:`sutrolib.problems.text_evaluation` takes their predictions. The 27 letters are
+those of Shannon, Prediction and Entropy of Printed English, 1951.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ LEAD = 64
 
 
 def load_text(name: str = "shakespeare") -> str:
-    """The text of this name. Raises ValueError that lists the known names, and whatever its source raises."""
+    """The text of this name. Raises ValueError for an unknown name, and whatever its source raises."""
     if name not in TEXTS:
-        raise ValueError(f"text {name!r} is unknown, accepted are {', '.join(TEXTS)}")
+        raise ValueError(f"text must be one of {', '.join(TEXTS)} (got {name!r})")
     return TEXTS[name]()
 
 
 def in_letters(text: str) -> str:
-    """The text in the 27 characters of :data:`LETTERS`: lower case, and one blank for whatever is between words."""
+    """The text in the 27 characters of :data:`LETTERS`: lower case, with one blank between words."""
     return re.sub(r"[^a-z]+", " ", text.lower())
 
 
@@ -50,8 +50,8 @@ def encode(text: str, alphabet: str) -> Tensor:
     table[known] = np.arange(len(known))
     ids = table[points]
     if ids.min(initial=0) < 0:
-        strange = sorted(set(text) - set(alphabet))
-        raise ValueError(f"the characters {strange} are not in the alphabet {alphabet!r}")
+        unknown = sorted(set(text) - set(alphabet))
+        raise ValueError(f"the characters {unknown} are not in the alphabet {alphabet!r}")
     return torch.from_numpy(ids)
 
 
@@ -65,13 +65,11 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
 
 
 def best_bigram_loss(task: Task) -> float:
-    """The least loss, in nats, that any rule from one character alone to the next can have on the test text.
+    """The lowest loss, in nats, of any model that sees one character, on the test text.
 
-    It is the conditional entropy of the test text's own pairs, H(next | previous), from their counts.
+    It is the conditional entropy H(next | previous) of the test text's own pairs.
     """
-    if task.test is None:
-        raise ValueError("this task has no test split: it is a copy made for training")
-    return _conditional_entropy(task.test, len(task.alphabet))
+    return _conditional_entropy(task.test_split, len(task.alphabet))
 
 
 def _conditional_entropy(split: Split, characters: int) -> float:
@@ -83,9 +81,9 @@ def _conditional_entropy(split: Split, characters: int) -> float:
 
 @dataclass(frozen=True)
 class _Text:
-    """Next-character prediction on the text of this name, cut to its first ``characters`` (0 for all of it).
+    """Next-character prediction on the first ``characters`` of a text (0: all of it).
 
-    There is nothing to draw: every seed gives the same task. Fields out of range raise ValueError.
+    Every seed gives the same task. Fields out of range raise ValueError.
     """
 
     text: str = "shakespeare"
@@ -95,7 +93,7 @@ class _Text:
 
     def __post_init__(self) -> None:
         if self.text not in TEXTS:
-            raise ValueError(f"{type(self).__name__}: text={self.text!r}, accepted are {', '.join(TEXTS)}")
+            raise ValueError(f"{type(self).__name__}: text must be one of {', '.join(TEXTS)} (got {self.text!r})")
         check_fields(self, {"characters": (0, 10_000_000)})
 
     def _split(self, text: str, alphabet: str) -> tuple[Split, Split]:
@@ -103,22 +101,20 @@ class _Text:
         kept = int(TRAIN_SHARE * len(ids))
         train, test = ids[:kept].clone(), ids[kept:].clone()
         if len(test) < 2:
-            raise ValueError(
-                f"{type(self).__name__}: {len(ids)} characters leave no test text, accepted are 20 and above"
-            )
+            raise ValueError(f"{type(self).__name__}: the text must have at least 20 characters (got {len(ids)})")
         return shifted(train), shifted(test)
 
 
 def shifted(ids: Tensor) -> Split:
-    """Each id but the last, and the one that follows it."""
+    """Inputs: each id but the last. Labels: the id after it."""
     return Split(ids[:-1], ids[1:, None])
 
 
 @dataclass(frozen=True)
 class NextCharacter(_Text):
-    """The rung of nanoGPT: any number of characters before, and the distribution of the next one.
+    """nanoGPT's problem: the distribution of the next character from any number of characters before it.
 
-    The score is minus the loss on the last 10 %; solved is nanoGPT's published loss on a CPU, 1.88.
+    The score is minus the loss on the last 10 %, the target nanoGPT's published loss on a CPU, 1.88.
     """
 
     name: ClassVar[str] = "next character"
@@ -136,10 +132,10 @@ class NextCharacter(_Text):
 
 @dataclass(frozen=True)
 class NextLetter(_Text):
-    """The rung below: 27 letters, and nothing to predict the next one from but the letter before.
+    """27 letters, and only the letter before to predict the next one from.
 
-    Solved is a loss within ``within`` nats of the best one possible (:func:`best_bigram_loss`). The pairs of the
-    training text, as they are, already lose 0.038 nats on the plays at the end, which have other names and songs.
+    Solved is a loss within ``within`` nats of the best possible one (:func:`best_bigram_loss`). The exact pair counts
+    of the training text lose 0.038 nats on the last plays, which have other names and songs.
     """
 
     name: ClassVar[str] = "next letter of 27"

@@ -1,8 +1,8 @@
-"""A question about text in the shape of sparse parity: is the next letter a vowel, given bits of those before it?
+"""A question about text in the form of sparse parity: is the next letter a vowel, given the bits of those before it?
 
-Each of 27 letters is a number of five bits, so that four letters make n = 20 inputs of -1 and +1, and the label is -1
-or +1, exactly as in a parity of 20 bits. Whatever climbs the parity ladder can be asked this, and what it was told
-about its answer's form can be seen to be knowledge of the problem.
+Each of 27 letters is a number of five bits, so four letters make n = 20 inputs of -1 and +1, and the label is -1 or +1,
+exactly as in a parity of 20 bits. Every model of a parity can be tried on it, and one that knows the form of a parity's
+answer fails.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ VOWELS = "aeiou"
 
 @dataclass(frozen=True)
 class NextVowel:
-    """Is the letter after ``letters`` letters a vowel? ``n_train`` places are of the first 90 % of the text, ``n_test``
-    of the last 10 %, drawn at random.
+    """Is the letter after ``letters`` letters a vowel? Fields out of range raise ValueError.
 
-    Solved is the accuracy of the best rule that looks at one letter, the last one, as counted on the training text.
-    Fields out of range raise ValueError.
+    ``n_train`` random places are in the first 90 % of the text, ``n_test`` in the last 10 %. The target is the accuracy
+    of the best rule that sees only the last letter, as counted on the training text.
     """
 
     letters: int = 4
@@ -46,10 +45,7 @@ class NextVowel:
         ids = encode(in_letters(load_text(self.text)), LETTERS)
         kept = int(TRAIN_SHARE * len(ids))
         generator = torch.Generator().manual_seed(seed)
-        train, test = (
-            self._draw(part, count, generator)
-            for part, count in ((ids[:kept], self.n_train), (ids[kept:], self.n_test))
-        )
+        train, test = self._draw(ids[:kept], self.n_train, generator), self._draw(ids[kept:], self.n_test, generator)
         return Task(train, test, sign_accuracy, "accuracy", _last_letter_accuracy(ids[:kept], ids[kept:]))
 
     def _draw(self, ids: Tensor, count: int, generator: torch.Generator) -> Split:
@@ -65,6 +61,6 @@ def _vowel(ids: Tensor) -> Tensor:
 
 
 def _last_letter_accuracy(train: Tensor, test: Tensor) -> float:
-    """The accuracy on ``test`` of guessing, after each letter, what mostly follows it in ``train``."""
+    """The accuracy on ``test`` of predicting, after each letter, what mostly follows it in ``train``."""
     lean = torch.zeros(len(LETTERS)).index_add_(0, train[:-1], _vowel(train[1:]))
     return (lean[test[:-1]].sign() == _vowel(test[1:])).double().mean().item()

@@ -1,9 +1,9 @@
-"""Next-character prediction as the final exam asks for it: every position once, with a bounded context.
+"""Next-character prediction as the final exam evaluates it: every position once, with a bounded context.
 
-The validation text is read in windows of ``context`` characters. The first ``least`` of each are the last ones of the
-window before, and are not scored; so each character is predicted once, from the ``least`` + 1 to ``context`` characters
-that stand before it. A loss over windows without such a lead-in, as in nanoGPT's training script, is a mean that
-counts characters which have hardly any context; one over a sliding window would cost ``context`` times as much.
+The validation text is read in windows of ``context`` characters. The first ``min_context`` of each window are the last
+ones of the window before, and are not scored; so each character is predicted once, from ``min_context`` + 1 to
+``context`` previous characters. A loss over windows without such an overlap, as in nanoGPT's training script, includes
+characters with hardly any context; a sliding window would cost ``context`` times as much.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from sutrolib.core.types import Task, check_fields
 from sutrolib.problems.text import _Text, alphabet_of, load_text
 from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
-AT_ONCE = 256  # windows that one reader holds: keys and values of all of them would not fit into memory
+WINDOWS_PER_DECODER = 256  # keys and values of all windows at once would not fit into memory
 
 
 @dataclass(frozen=True)
-class ExamText(_Text):
-    """The last 10 % of the text in windows of ``context`` characters, of which ``least`` lead in.
+class WindowedText(_Text):
+    """The last 10 % of the text in windows of ``context`` characters that overlap by ``min_context``.
 
-    ``asked`` is the loss in nats at which it counts as solved. With ``in_order`` the text is read as one stream from
-    its beginning to its end, for a model that learns from what it has read. Fields out of range raise ValueError.
+    ``target_loss``, in nats, counts as solved. With ``online`` the text is read as one stream from its beginning to its
+    end, for a model that learns from what it has read. Raises ValueError for fields out of range.
     """
 
     context: int = 64
-    least: int = 32
-    asked: float = 1.88  # README of nanoGPT (github.com/karpathy/nanoGPT), "I only have a macbook"
-    in_order: bool = False
+    min_context: int = 32
+    target_loss: float = 1.88  # README of nanoGPT (github.com/karpathy/nanoGPT), "I only have a macbook"
+    online: bool = False
 
-    name: ClassVar[str] = "next character, as examined"
+    name: ClassVar[str] = "next character, windowed"
     rung: ClassVar[str] = "shakespeare"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(self, {"context": (1, 65_536), "least": (0, self.context - 1), "asked": (1e-6, 100.0)})
+        limits = {"context": (1, 65_536), "min_context": (0, self.context - 1), "target_loss": (1e-6, 100.0)}
+        check_fields(self, limits)
 
     @property
     def target(self) -> float:
-        """The score that is asked for: minus the loss."""
-        return -self.asked
+        """The target score: minus the target loss."""
+        return -self.target_loss
 
     def sample(self, seed: int) -> Task:
         """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
         text = load_text(self.text)
         alphabet = alphabet_of(text)
         train, test = self._split(text, alphabet)
-        before = train.y[len(train) - min(self.least, len(train)) :, 0].clone()
-        inference = (
-            StreamInference(alphabet, before, streams=1, lead=self.least)
-            if self.in_order
-            else StreamInference(alphabet, before, lead=self.least, length=self.context - self.least, at_once=AT_ONCE)
+        before = train.y[len(train) - min(self.min_context, len(train)) :, 0].clone()
+        windows = {"length": self.context - self.min_context, "max_streams": WINDOWS_PER_DECODER}
+        inference = StreamInference(
+            alphabet, before, lead=self.min_context, **({"streams": 1} if self.online else windows)
         )
         return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, inference, alphabet)

@@ -1,13 +1,13 @@
-"""What a candidate costs, by the meter and nothing else: the geometric mean of its readings over a few seeds.
+"""The cost of a candidate, by the meter and nothing else: the geometric mean of its readings over a few seeds.
 
-The judge is all that a process has of the scale. Seeds are gone through one after the other, up to the first on which
-the problem is not solved: a candidate that does not learn is not to cost as much as one that does.
+The evaluator is all that a process sees of the meter. It runs seed after seed and stops at the first one on which the
+problem is not solved, so that a candidate that does not learn costs less than one that does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
@@ -19,42 +19,42 @@ from sutrolib.meters.energy.wall_time import WallTime
 
 
 def ignore(_: object = None) -> None:
-    """Nobody is to be told."""
+    """A callback that does nothing."""
 
 
-class State(StrEnum):
-    """What became of a candidate."""
+class TrialState(StrEnum):
+    """The outcome of a candidate."""
 
     SOLVED = "solved"
     MISSED = "missed"  # it ran, and its score is below the target
     PRUNED = "pruned"  # ended early, as its learning curve was among the worse ones
     FAILED = "failed"  # it diverged, crashed, or did not fit the problem or the memory
-    REFUSED = "refused"  # it was no proposal of the space, or one that was tried before
+    REFUSED = "refused"  # it was not a valid proposal, or had been tried before
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The outcome: ``cost`` where every seed is solved, ``effort`` for all that was trained, in the meter's unit.
+class Evaluation:
+    """The result of a candidate. ``cost`` is None unless every seed is solved.
 
-    ``effort`` sums up what was read of every run, solved or not; ``seconds`` is the geometric mean of the wall time
-    where it was taken.
+    ``total_cost`` is the sum of all readings, solved or not, in the meter's unit; ``seconds`` is the geometric mean of
+    the wall time where it was taken.
     """
 
-    state: State
+    state: TrialState
     why: str
     cost: float | None = None
     score: float | None = None
     seconds: float | None = None
-    effort: float = 0.0
+    total_cost: float = 0.0
     runs: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Weighs models on ``seeds`` of ``problem`` by ``meter``.
+class Evaluator:
+    """Measures models on ``seeds`` of ``problem`` by ``meter``.
 
-    ``timed`` takes the wall time as well, and waits for the machine for that; a meter of seconds or joules needs it.
-    ``trace_updates`` as in ``measure``; ``on_measurement`` is told of every run as it ends.
+    ``timed`` also takes the wall time, under the machine-wide lock; meters of seconds and joules always do.
+    ``trace_updates`` as in ``measure``; ``on_measurement`` is called with every finished run.
     """
 
     problem: Problem
@@ -65,33 +65,34 @@ class Judge:
     process: str = "by-hand"
     on_measurement: Callable[[Measurement], object] = ignore
 
-    def weigh(self, model: Model, watch: Callable[[int, float], bool] | None = None) -> Judged:
-        """Run ``model`` on every seed. Whatever it raises is a result: FAILED, with the reason.
+    def evaluate(self, model: Model, watch: Callable[[int, float], bool] | None = None) -> Evaluation:
+        """Run ``model`` on every seed. Any exception that it raises is a result: FAILED, with the reason.
 
-        ``watch`` is told of the learning curve of the first seed, and may end it: PRUNED.
+        ``watch(updates, score)`` sees the learning curve of the first seed and may end it: PRUNED.
         """
         runs: list[Measurement] = []
         for seed in self.seeds:
-            ended = _Ended(watch) if watch and not runs else None
+            pruned_at: list[float] = []
+            budget = None if watch is None or runs else Budget(watch=_record_end(watch, pruned_at))
             try:
-                run = self._run(model, seed, Budget(watch=ended) if ended else None)
+                run = self._run(model, seed, budget)
             except Exception as error:  # a candidate may do anything, and the search goes on
-                return self._judged(State.FAILED, f"{type(error).__name__}: {error}", runs)
+                return self._evaluation(TrialState.FAILED, f"{type(error).__name__}: {error}", runs)
             runs.append(run)
             self.on_measurement(run)
             if run.failure:
-                return self._judged(State.FAILED, run.failure, runs)
-            if ended and ended.early:
-                return self._judged(State.PRUNED, f"ended at a held-out score of {ended.score:.3g}", runs)
+                return self._evaluation(TrialState.FAILED, run.failure, runs)
+            if pruned_at:
+                return self._evaluation(TrialState.PRUNED, f"ended at a held-out score of {pruned_at[-1]:.3g}", runs)
             if not run.solved:
-                return self._judged(State.MISSED, f"{run.score_name} {run.score:.4g}, asked {run.target:.4g}", runs)
-        return self._judged(State.SOLVED, f"solved on {len(runs)} of {len(runs)} seeds", runs)
+                why = f"{run.score_name} {run.score:.4g}, target {run.target:.4g}"
+                return self._evaluation(TrialState.MISSED, why, runs)
+        return self._evaluation(TrialState.SOLVED, f"solved on {len(runs)} of {len(runs)} seeds", runs)
 
     def _run(self, model: Model, seed: int, budget: Budget | None) -> Measurement:
         if isinstance(self.meter, ProgramMeter):
             program = cast(ProgramModel, model)
             return measure_program(self.problem, program, self.meter, seed, process=self.process)
-        timed = self.timed or isinstance(self.meter, WindowMeter)
         clock = [] if isinstance(self.meter, WallTime) else [WallTime(runs=1, window=0)]
         return measure(
             self.problem,
@@ -101,41 +102,45 @@ class Judge:
             budget=budget,
             process=self.process,
             trace_updates=self.trace_updates,
-            timed=timed,
+            timed=self.timed or isinstance(self.meter, WindowMeter),
         )
 
-    def _judged(self, state: State, why: str, runs: Sequence[Measurement]) -> Judged:
+    def _evaluation(self, state: TrialState, why: str, runs: Sequence[Measurement]) -> Evaluation:
         name = self.meter.name
-        costs = [reading.value for run in runs for reading in run.readings if reading.name == name]
-        seconds = [reading.value for run in runs for reading in run.readings if reading.name == WallTime.name]
+        costs, seconds = readings(runs, name), readings(runs, WallTime.name)
         scores = [run.score for run in runs if run.score is not None]
-        if state is State.SOLVED and len(costs) < len(runs):
-            state, why = State.FAILED, f"no reading: {runs[-1].missing.get(name, name)}"
-        return Judged(
+        if state is TrialState.SOLVED and len(costs) < len(runs):
+            state, why = TrialState.FAILED, f"no reading: {runs[-1].missing.get(name, name)}"
+        return Evaluation(
             state,
             why,
-            cost=geometric_mean(costs) if state is State.SOLVED else None,
+            cost=geometric_mean(costs) if state is TrialState.SOLVED else None,
             score=sum(scores) / len(scores) if scores else None,
             seconds=geometric_mean(seconds) if seconds else None,
-            effort=sum(costs),
+            total_cost=sum(costs),
             runs=tuple(runs),
         )
 
 
-class _Ended:
-    """Passes the learning curve on, and remembers whether it was ended."""
+def _record_end(watch: Callable[[int, float], bool], ends: list[float]) -> Callable[[int, float], bool]:
+    """``watch``, which also adds the score at which it ended a training to ``ends``."""
 
-    def __init__(self, watch: Callable[[int, float], bool]) -> None:
-        self.watch = watch
-        self.early = False
-        self.score = math.nan
+    def watch_and_record(updates: int, score: float) -> bool:
+        going_on = watch(updates, score)
+        if not going_on:
+            ends.append(score)
+        return going_on
 
-    def __call__(self, updates: int, score: float) -> bool:
-        self.score = score
-        self.early = not self.watch(updates, score)
-        return not self.early
+    return watch_and_record
+
+
+def readings(runs: Iterable[Measurement], name: str) -> list[float]:
+    """The readings of one meter in ``runs``, without those that lack it."""
+    return [reading.value for run in runs for reading in run.readings if reading.name == name]
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """exp of the mean logarithm of numbers above 0."""
+    """The geometric mean of numbers above 0; equal numbers give that number itself, so a counted integer stays one."""
+    if len(set(values)) == 1:
+        return values[0]
     return math.exp(sum(math.log(value) for value in values) / len(values))

@@ -148,7 +148,7 @@ def test_the_way_to_the_target_ends_where_the_test_score_is_there():
 
 def test_a_target_that_is_never_reached_leaves_its_reason():
     found = measure(SMALL, TwoLayerNetwork(max_epochs=1, lr=1e-5), [], 0, whole=True)
-    assert "never there" in found.missing["time-to-target"]
+    assert "never reached" in found.missing["time-to-target"]
 
 
 def test_a_trace_of_few_updates_is_scaled_and_says_so():

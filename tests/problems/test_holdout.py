@@ -48,7 +48,7 @@ def test_a_parity_stands_for_itself():
 def test_text_is_not_shuffled():
     with pytest.raises(ValueError, match="text has an order"):
         HeldOut(NextCharacter(characters=1000)).sample(0)
-    with pytest.raises(ValueError, match="accepted are tables"):
+    with pytest.raises(ValueError, match="use a table"):
         ShuffledLabels(NextCharacter(characters=1000)).sample(0)
 
 

@@ -39,5 +39,5 @@ def test_the_score_is_the_share_of_rows_without_any_wrong_element():
 
 @pytest.mark.parametrize("n", [0, 65, 4.0, True, "4"])
 def test_other_sizes_are_refused(n):
-    with pytest.raises(ValueError, match="MatrixProduct: n="):
+    with pytest.raises(ValueError, match="MatrixProduct: n must be"):
         MatrixProduct(n=n)

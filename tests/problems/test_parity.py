@@ -52,16 +52,16 @@ def test_noise_corrupts_its_share_of_training_labels_and_no_test_label():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"n": 3, "k": 4}, "k=4"),
-        ({"k": 0}, "k=0"),
-        ({"n": 0}, "n=0"),
-        ({"n": 2.5}, "n=2.5"),
-        ({"n": True, "k": 1}, "n=True"),
-        ({"noise": 0.5}, "noise=0.5"),
-        ({"noise": -0.1}, "noise=-0.1"),
-        ({"noise": float("nan")}, "noise=nan"),
-        ({"n_train": 0}, "n_train=0"),
-        ({"n_test": -1}, "n_test=-1"),
+        ({"n": 3, "k": 4}, r"k must be 1 to n=3 \(got 4\)"),
+        ({"k": 0}, r"k must be .* \(got 0\)"),
+        ({"n": 0}, r"n must be .* \(got 0\)"),
+        ({"n": 2.5}, r"n must be an integer \(got 2\.5\)"),
+        ({"n": True, "k": 1}, r"n must be an integer \(got True\)"),
+        ({"noise": 0.5}, r"noise must be below 0\.5.* \(got 0\.5\)"),
+        ({"noise": -0.1}, r"noise must be 0 to 0\.5 \(got -0\.1\)"),
+        ({"noise": float("nan")}, r"noise must be .* \(got nan\)"),
+        ({"n_train": 0}, r"n_train must be 1 to .* \(got 0\)"),
+        ({"n_test": -1}, r"n_test must be 1 to .* \(got -1\)"),
     ],
 )
 def test_wrong_arguments_are_named(problem, arguments, named):

@@ -48,16 +48,16 @@ def test_a_model_that_peeks_finds_nothing_but_the_character_it_was_shown(window)
     assert all(ids.untyped_storage().nbytes() == ids.numel() * ids.element_size() for ids in peeking.shown)
     assert score < -math.log(4)  # worse than knowing nothing
     # The same model, handed the rest of the text along with the character, would have been certain of every one.
-    known = peeking.next(task.test.x[:-1])
+    known = peeking.step(task.test.x[:-1])
     assert known.argmax(1).tolist()[:-1] == task.test.x[1:-1].tolist()
 
 
 def test_what_does_not_sum_to_one_is_refused():
     class Greedy(Uniform):
-        def next(self, ids):
-            return super().next(ids) + 1
+        def step(self, ids):
+            return super().step(ids) + 1
 
-    with pytest.raises(ValueError, match=r"sum to 2\.718"):
+    with pytest.raises(ValueError, match=r"sums from 2\.718"):
         score_of(TASK, Greedy(TASK.alphabet))
 
 

@@ -31,5 +31,5 @@ def test_equal_seeds_draw_equal_places_and_the_target_is_that_of_a_table():
 
 
 def test_no_letters_are_refused():
-    with pytest.raises(ValueError, match="letters=0"):
+    with pytest.raises(ValueError, match="letters must be"):
         NextVowel(letters=0)

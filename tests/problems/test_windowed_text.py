@@ -11,18 +11,18 @@ from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.kv_cache import FittedGPT
 from sutrolib.problems.holdout import search_holdout
 from sutrolib.problems.text import alphabet_of, encode, load_text
-from sutrolib.problems.windowed_text import AT_ONCE, ExamText
+from sutrolib.problems.windowed_text import WINDOWS_PER_DECODER, WindowedText
 
-PROBLEM = ExamText(characters=5000)
+PROBLEM = WindowedText(characters=5000)
 
 
-@pytest.mark.parametrize("at_once", [AT_ONCE, 5, 1])
-def test_the_protocol_is_that_of_plain_windows_through_the_network(at_once):
+@pytest.mark.parametrize("max_streams", [WINDOWS_PER_DECODER, 5, 1])
+def test_the_protocol_is_that_of_plain_windows_through_the_network(max_streams):
     task = PROBLEM.sample(0)
     network = GPT(layers=2, heads=2, width=16).network(len(task.alphabet), 0).eval()
     for weight in network.parameters():  # as drawn, all characters are equally likely
         weight.data.mul_(20 if weight.dim() == 2 else 1)
-    inference = dataclasses.replace(task.inference, at_once=at_once)
+    inference = dataclasses.replace(task.inference, max_streams=max_streams)
     found = inference.predictions(FittedGPT(network, task.alphabet, (), 0), task.test)
 
     text = torch.cat([task.train.y[-32:, 0], task.test.x])
@@ -37,46 +37,48 @@ def test_the_protocol_is_that_of_plain_windows_through_the_network(at_once):
     torch.testing.assert_close(found, plain, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("context", "least"), [(64, 32), (16, 4), (9, 0), (100, 99)])
-def test_every_character_is_predicted_once_with_at_least_so_many_and_no_more_than_so_many_before_it(context, least):
+@pytest.mark.parametrize(("context", "min_context"), [(64, 32), (16, 4), (9, 0), (100, 99)])
+def test_every_character_is_predicted_once_with_at_least_min_context_characters_before_it(
+    context, min_context
+):
     class Watching(Uniform):
-        def reader(self, streams):
+        def decoder(self, streams):
             parts.append([])
             return self
 
-        def next(self, ids):
+        def step(self, ids):
             parts[-1].append(ids)
-            return super().next(ids)
+            return super().step(ids)
 
     parts = []
-    task = dataclasses.replace(PROBLEM, context=context, least=least).sample(0)
-    inference = dataclasses.replace(task.inference, at_once=7)
+    task = dataclasses.replace(PROBLEM, context=context, min_context=min_context).sample(0)
+    inference = dataclasses.replace(task.inference, max_streams=7)
     inference.predictions(Watching(task.alphabet), task.test)
     windows = torch.cat([torch.stack(part, 1) for part in parts])
     assert windows.shape[1] == context
     assert max(len(part[0]) for part in parts) <= 7
-    assert torch.equal(windows[:, least:].flatten()[: len(task.test)], task.test.x)
+    assert torch.equal(windows[:, min_context:].flatten()[: len(task.test)], task.test.x)
     before = torch.cat([task.train.y[:, 0], task.test.x])
-    at = len(task.train.y) + (context - least)
-    assert torch.equal(windows[1], before[at - least : at + context - least])
+    at = len(task.train.y) + (context - min_context)
+    assert torch.equal(windows[1], before[at - min_context : at + context - min_context])
 
 
 def test_read_in_order_the_text_is_one_stream():
     shown = Uniform(PROBLEM.sample(0).alphabet)
-    task = dataclasses.replace(PROBLEM, in_order=True).sample(0)
+    task = dataclasses.replace(PROBLEM, online=True).sample(0)
     task.inference.predictions(shown, task.test)
     read = torch.cat(shown.shown)
     assert torch.equal(read, torch.cat([task.train.y[-32:, 0], task.test.x]))
-    assert task.inference.alone(shown, task.test, torch.zeros(0)) == 0
+    assert task.inference.batch_invariance_gap(shown, task.test, torch.zeros(0)) == 0
 
 
 class Mixing(Uniform):
     """Holds what any stream has shown to be likely in all of them."""
 
-    def reader(self, streams):
+    def decoder(self, streams):
         return Mixing(self.alphabet)
 
-    def next(self, ids):
+    def step(self, ids):
         self.shown.append(ids)
         counts = torch.bincount(torch.cat(self.shown), minlength=len(self.alphabet)) + 0.1
         return (counts / counts.sum()).log().expand(len(ids), -1)
@@ -85,9 +87,11 @@ class Mixing(Uniform):
 def test_a_reader_that_carries_from_one_window_into_another_is_told_from_one_that_does_not():
     task = PROBLEM.sample(0)
     for fitted in (KneserNey(3).fit(task.for_training(), 0), Uniform(task.alphabet)):
-        assert task.inference.alone(fitted, task.test, task.inference.predictions(fitted, task.test)) < 1e-4
+        assert (
+            task.inference.batch_invariance_gap(fitted, task.test, task.inference.predictions(fitted, task.test)) < 1e-4
+        )
     mixing = Mixing(task.alphabet)
-    assert task.inference.alone(mixing, task.test, task.inference.predictions(mixing, task.test)) > 0.01
+    assert task.inference.batch_invariance_gap(mixing, task.test, task.inference.predictions(mixing, task.test)) > 0.01
 
 
 def test_text_is_encoded_as_its_alphabet_counts_also_beyond_the_basic_plane():
@@ -104,12 +108,12 @@ def test_text_is_encoded_as_its_alphabet_counts_also_beyond_the_basic_plane():
 
 
 def test_fields_out_of_range_are_refused():
-    for fields in ({"least": 64}, {"least": -1}, {"context": 0}, {"asked": 0.0}, {"text": "no such"}):
-        with pytest.raises(ValueError, match=f"{next(iter(fields))}=.*accepted"):
-            ExamText(**fields)
+    for fields in ({"min_context": 64}, {"min_context": -1}, {"context": 0}, {"target_loss": 0.0}, {"text": "no such"}):
+        with pytest.raises(ValueError, match=f"{next(iter(fields))} must be"):
+            WindowedText(**fields)
 
 
 def test_it_is_rehearsed_on_its_training_part_with_all_else_the_same():
-    part = search_holdout(ExamText(asked=1.5, context=32, least=8))
-    assert part == ExamText(asked=1.5, context=32, least=8, characters=int(0.9 * len(load_text())))
+    part = search_holdout(WindowedText(target_loss=1.5, context=32, min_context=8))
+    assert part == WindowedText(target_loss=1.5, context=32, min_context=8, characters=int(0.9 * len(load_text())))
     assert part.sample(0).target == -1.5

@@ -16,10 +16,10 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Choice, Range
-from sutrolib.processes.evaluator import State
+from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.example_agent import proposal
-from sutrolib.processes.external_agent import EXAMPLE_AGENT, OutsideAgent, bounded
-from sutrolib.processes.space import Family, Space, family_of, space_of
+from sutrolib.processes.external_agent import EXAMPLE_AGENT, ExternalAgent, bounded
+from sutrolib.processes.space import Family, SearchSpace, family_of, space_of
 from sutrolib.processes.subprocess_agent import NoAnswer, answer_of
 
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
@@ -185,18 +185,18 @@ def agent(tmp_path):
 
 
 def improve(command, trials=2, seed=0, meter=None, space=SPACE, **options):
-    search = OutsideAgent(command=command, **{"timeout": AMPLE, **options})
+    search = ExternalAgent(command=command, **{"timeout": AMPLE, **options})
     return search.improve(PROBLEM, space, meter or OperationCount(), SearchBudget(trials=trials), seed=seed)
 
 
 def refused(study):
     """The reason of a study whose first answer was refused and charged, and which then went on to a solution."""
     first, second = study.trials
-    assert first.state is State.REFUSED
+    assert first.state is TrialState.REFUSED
     assert (first.proposal, first.cost, first.spent.trials) == (None, None, 1)
     assert first.why.isprintable()
     assert len(first.why) <= 200
-    assert second.state is State.SOLVED
+    assert second.state is TrialState.SOLVED
     assert study.spent.trials == 2
     assert study.best is second
     return first.why
@@ -205,16 +205,16 @@ def refused(study):
 def test_the_example_agent_improves_on_the_start():
     study = improve(EXAMPLE_AGENT, trials=12)
     assert study.trials[0].proposal == SPACE.start
-    assert {trial.state for trial in study.trials} <= {State.SOLVED, State.MISSED}
+    assert {trial.state for trial in study.trials} <= {TrialState.SOLVED, TrialState.MISSED}
     assert study.best.cost < study.trials[0].cost / 3
     assert len({trial.proposal.key for trial in study.trials}) == 12
     assert (study.process, study.spent.trials) == ("outside agent", 12)
 
 
 def test_a_study_that_is_stopped_and_continued_makes_the_same_proposals(tmp_path):
-    store = tmp_path / "study.log"
-    improve(EXAMPLE_AGENT, trials=3, store=store)
-    continued = improve(EXAMPLE_AGENT, trials=6, store=store)
+    journal = tmp_path / "study.log"
+    improve(EXAMPLE_AGENT, trials=3, journal=journal)
+    continued = improve(EXAMPLE_AGENT, trials=6, journal=journal)
     at_once = improve(EXAMPLE_AGENT, trials=6)
     assert [t.proposal for t in continued.trials] == [t.proposal for t in at_once.trials]
 
@@ -222,7 +222,7 @@ def test_a_study_that_is_stopped_and_continued_makes_the_same_proposals(tmp_path
 def test_the_example_agent_moves_in_every_sort_of_dimension_and_stays_within_the_space():
     space = space_of(
         TwoLayerNetwork(patience=2),
-        "rule",
+        "optimizer",
         hidden=Range(20, 200, log=True, whole=True),
         weight_decay=Range(0.0, 0.05),
         patience=Range(2, 2, whole=True),  # where there is nothing to move
@@ -235,7 +235,7 @@ def test_the_example_agent_moves_in_every_sort_of_dimension_and_stays_within_the
         start = history[0]["settings"] if history else answer["settings"]
         moved |= {name for name, value in checked.settings.items() if value != start[name]}
         history.append({**answer, "number": number, "cost": 100.0 - number, "score": 1.0})
-    assert moved == {"rule", "hidden", "weight_decay"}
+    assert moved == {"optimizer", "hidden", "weight_decay"}
     assert len({json.dumps(trial["settings"], sort_keys=True) for trial in history}) == 60
 
 
@@ -257,8 +257,8 @@ def test_the_example_agent_goes_by_the_score_while_nothing_is_solved():
 
 
 def test_the_example_agent_begins_with_the_start_of_each_family():
-    one, two = family_of(TwoLayerNetwork(), "lr", "rule"), Family(GF2Elimination(), {})
-    question = {"space": Space((one, two)).describe(), "history": []}
+    one, two = family_of(TwoLayerNetwork(), "lr", "optimizer"), Family(GF2Elimination(), {})
+    question = {"space": SearchSpace((one, two)).describe(), "history": []}
     assert proposal({**question, "number": 0}) == {"family": one.name, "settings": dict(one.start.settings)}
     assert proposal({**question, "number": 1}) == {"family": two.name, "settings": {}}
     assert proposal({**question, "number": 2})["family"] == one.name  # nothing is known of either yet
@@ -347,8 +347,8 @@ def test_an_agent_that_misbehaves_is_ended_and_charged_and_the_study_goes_on(age
 @pytest.mark.parametrize("name", ["hang", "drip", "flood errors", "answer and hang", "stubborn"])
 def test_an_agent_that_does_not_end_in_time_is_ended_and_charged_and_the_study_goes_on(agent, tmp_path, name):
     timeout = 3 if name == "stubborn" else 0.5  # time to start a child as well
-    improve(agent(name), trials=1, timeout=timeout, store=tmp_path / "study.log")
-    study = improve(agent(name), trials=2, store=tmp_path / "study.log")
+    improve(agent(name), trials=1, timeout=timeout, journal=tmp_path / "study.log")
+    study = improve(agent(name), trials=2, journal=tmp_path / "study.log")
     assert refused(study) == f"late: it had not ended after {timeout} s"
     assert (tmp_path / "child").exists() == (name == "stubborn")
 
@@ -364,7 +364,7 @@ def test_what_an_agent_leaves_running_is_ended_before_its_proposal_is_weighed(ag
 
 def test_a_proposal_that_was_tried_is_refused_and_charged(agent):
     study = improve(agent("repeat"), trials=3)
-    assert [trial.state for trial in study.trials] == [State.SOLVED, State.REFUSED, State.REFUSED]
+    assert [trial.state for trial in study.trials] == [TrialState.SOLVED, TrialState.REFUSED, TrialState.REFUSED]
     assert "tried before: two-layer network (hidden=200, lr=0.1)" in study.trials[1].why
     assert study.stopped == "budget spent: 3 of 3 trials"
 
@@ -394,7 +394,7 @@ def test_neither_an_endless_answer_nor_many_errors_fill_the_memory(agent):
 
 def test_an_answer_as_long_as_the_limit_is_accepted_and_one_byte_more_is_not(agent):
     length = len(json.dumps(START)) + 1
-    assert improve(agent("repeat"), trials=1, max_bytes=length).trials[0].state is State.SOLVED
+    assert improve(agent("repeat"), trials=1, max_bytes=length).trials[0].state is TrialState.SOLVED
     assert "more than" in improve(agent("repeat"), trials=1, max_bytes=length - 1).trials[0].why
 
 
@@ -418,7 +418,7 @@ def test_an_agent_is_handed_the_question_and_nothing_else(agent, tmp_path, monke
     monkeypatch.setenv("SECRET_TOKEN", "not for you")
     monkeypatch.setenv("API_KEY", "for you")
     study = improve(agent("look"), trials=3, seed=987_654, meter=Secretive(), variables=["API_KEY"])
-    assert [trial.state for trial in study.trials] == [State.SOLVED, State.REFUSED, study.trials[2].state]
+    assert [trial.state for trial in study.trials] == [TrialState.SOLVED, TrialState.REFUSED, study.trials[2].state]
     seen = [json.loads((tmp_path / f"seen{number}.json").read_text()) for number in range(3)]
     assert all(look["line"].count("\n") == 1 for look in seen)
     first, _, third = (json.loads(look["line"]) for look in seen)
@@ -488,10 +488,10 @@ def test_an_agent_is_handed_the_question_and_nothing_else(agent, tmp_path, monke
         ({"command": [sys.executable, "a\0b"]}, "accepted is a list of texts"),
         ({"command": ["no-such-program-here"]}, "command 'no-such-program-here' is no program here"),
         ({"command": ["/"]}, "command '/' is no program here"),
-        ({"command": [sys.executable], "timeout": 0}, "timeout=0, accepted are 0.01 to 86400"),
-        ({"command": [sys.executable], "timeout": True}, "timeout=True, accepted are"),
-        ({"command": [sys.executable], "timeout": float("nan")}, "timeout=nan, accepted are"),
-        ({"command": [sys.executable], "max_bytes": 0}, "max_bytes=0, accepted are"),
+        ({"command": [sys.executable], "timeout": 0}, r"timeout must be 0\.01 to 86400 \(got 0\)"),
+        ({"command": [sys.executable], "timeout": True}, r"timeout must be .* \(got True\)"),
+        ({"command": [sys.executable], "timeout": float("nan")}, r"timeout must be .* \(got nan\)"),
+        ({"command": [sys.executable], "max_bytes": 0}, r"max_bytes must be .* \(got 0\)"),
         ({"command": [sys.executable], "max_bytes": 10.5}, "max_bytes=10.5, accepted are whole numbers"),
         ({"command": [sys.executable], "variables": "HOME"}, "variables='HOME', accepted is a list"),
         ({"command": [sys.executable], "variables": ["NOT_SET_HERE"]}, r"variables=\['NOT_SET_HERE'\]: not set"),
@@ -500,7 +500,7 @@ def test_an_agent_is_handed_the_question_and_nothing_else(agent, tmp_path, monke
 )
 def test_an_agent_that_cannot_work_is_refused_before_anything_runs(options, reason):
     with pytest.raises(ValueError, match=reason):
-        OutsideAgent(**options)
+        ExternalAgent(**options)
 
 
 def test_a_program_that_the_system_cannot_start_is_named_and_nothing_is_charged(tmp_path):
@@ -518,7 +518,7 @@ def test_a_relative_path_to_the_program_is_one_from_here(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\necho '{json.dumps(START)}'\n")
     program.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    assert improve(["./my-agent"], trials=1).trials[0].state is State.SOLVED
+    assert improve(["./my-agent"], trials=1).trials[0].state is TrialState.SOLVED
 
 
 def test_a_long_reason_keeps_its_beginning_and_its_end():

@@ -82,9 +82,9 @@ def test_a_model_that_is_told_the_number_of_secret_bits_is_told_that_of_the_prob
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("hidden, units", 0, "TwoLayerNetwork: hidden=0, accepted are 1 to 100000"),
-        ("lr", -1.0, "TwoLayerNetwork: lr=-1.0, accepted are 1e-06 to 100"),
-        ("secret bits k", 7, "SparseParity: k=7, accepted are 1 to n=6"),
+        ("hidden, units", 0, "TwoLayerNetwork: hidden must be 1 to 100000 (got 0)"),
+        ("lr", -1.0, "TwoLayerNetwork: lr must be 1e-06 to 100 (got -1.0)"),
+        ("secret bits k", 7, "SparseParity: k must be 1 to n=6 (got 7)"),
     ],
 )
 def test_a_value_that_the_problem_or_the_model_refuses_is_answered_in_its_own_words_and_nothing_runs(name, value, told):
@@ -216,7 +216,7 @@ def test_fields_become_inputs_by_their_type_and_inputs_a_model_again():
     assert made(model, {name: control.value for name, control in inputs.items()}) == model
     inputs["network.lr"].value, inputs["first_bits"].value = 0.5, 4
     changed = made(model, {name: control.value for name, control in inputs.items()})
-    assert (changed.network.lr, changed.first) == (0.5, 4)
+    assert (changed.network.lr, changed.first_bits) == (0.5, 4)
 
 
 def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():

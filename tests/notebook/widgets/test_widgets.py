@@ -180,7 +180,7 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
     assert person.enabled == {"after", "record"}
     person.after.value = "300"
     person.record.click()
-    assert "after=300.0, accepted are -20 to 150" in person.message.value
+    assert "after must be -20 to 150 (got 300.0)" in person.message.value
     assert observed == []
     person.after.value = "33"
     person.record.click()
