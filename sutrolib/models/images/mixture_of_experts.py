@@ -2,24 +2,25 @@
 
     g = softmax(G x),   e = argmax g,   logits = g_e (V_e relu(W_e x + b_e) + c_e)
 
-A sample pays for the gate and for one expert, while all experts have to be kept: fewer operations a prediction, and
-more memory. The penalty ``balance`` * E * sum of (share of samples sent to e) * (mean of g_e) keeps the gate from
-sending everything to one expert. Fedus, Zoph, Shazeer, Switch Transformers, JMLR 2022, section 2.
+A sample runs through the gate and one expert, while all experts stay in memory: fewer operations per prediction, more
+memory. The penalty ``load_balancing`` * E * sum of (share of samples sent to e) * (mean of g_e) keeps the gate from
+sending all samples to one expert. Fedus, Zoph, Shazeer, Switch Transformers, JMLR 2022, section 2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from sutrolib.models.fields import float_field, int_field
 from sutrolib.models.images.classifier import Classifier, linear
 
 
 class Mixture(nn.Module):
-    """The gate and the experts; ``imbalance`` is that of the last batch, 1 when all experts are used alike."""
+    """The gate and the experts; ``imbalance`` is that of the last batch, 1 if all experts are used equally."""
 
     def __init__(self, inputs: int, classes: int, experts: int, hidden: int, seed: int) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class Mixture(nn.Module):
         weight, chosen = gates.max(1)
         counts = torch.bincount(chosen, minlength=len(self.experts))
         self.imbalance = len(self.experts) * (counts / len(x)) @ gates.mean(0)
-        order = chosen.argsort()  # the samples of one expert side by side
+        order = chosen.argsort()  # group the samples by expert
         parts = x[order].split(counts.tolist())
         out = torch.cat([expert(part) for expert, part in zip(self.experts, parts, strict=True)])
         mixed: Tensor = out[order.argsort()] * weight[:, None]
@@ -47,13 +48,11 @@ class Mixture(nn.Module):
 
 @dataclass(frozen=True)
 class MixtureOfExperts(Classifier):
-    """``experts`` perceptrons of ``hidden`` units each, of which a sample sees one."""
+    """``experts`` perceptrons of ``hidden`` units each; each sample runs through one."""
 
-    experts: int = field(default=4, metadata={"unit": "experts", "low": 1, "high": 1024, "search": (2, 8)})
-    hidden: int = field(
-        default=32, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (2, 128)}
-    )
-    balance: float = field(default=0.01, metadata={"unit": "", "low": 0.0, "high": 100.0})
+    experts: int = int_field(4, "experts", 1, 1024, search=(2, 8))
+    hidden: int = int_field(32, "units", 1, 100_000, search=(2, 128), log=True)
+    load_balancing: float = float_field(0.01, 0.0, 100.0)
 
     name: ClassVar[str] = "mixture of experts"
 
@@ -62,6 +61,6 @@ class MixtureOfExperts(Classifier):
         return Mixture(inputs, classes, self.experts, self.hidden, seed)
 
     def penalty(self, network: nn.Module) -> Tensor | float:
-        """``balance`` times the imbalance of the batch."""
+        """``load_balancing`` times the imbalance of the batch."""
         assert isinstance(network, Mixture)
-        return self.balance * network.imbalance
+        return self.load_balancing * network.imbalance

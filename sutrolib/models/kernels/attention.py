@@ -1,7 +1,7 @@
-"""Attention of one head in two orders: all scores at once, and tile by tile with a running softmax.
+"""Attention of one head in two orders: all scores at once, or tile by tile with a running softmax.
 
 The tiled order is that of Milakov and Gimelshein (Online normalizer calculation for softmax, arXiv 1805.02867) and Dao
-et al. (FlashAttention, arXiv 2205.14135, algorithm 1): the matrix of scores never lies in memory as a whole.
+et al. (FlashAttention, arXiv 2205.14135, algorithm 1): the score matrix is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def attend_tiled(q: Tensor, k: Tensor, v: Tensor, tile: int = 64) -> Tensor:
     """The same values, in tiles of ``tile`` by ``tile`` positions. Raises ValueError for a tile below 1."""
     if tile < 1:
-        raise ValueError(f"tile={tile!r}, accepted are whole numbers from 1")
+        raise ValueError(f"tile must be at least 1 (got {tile!r})")
     out = torch.empty_like(q)
     for start in range(0, len(q), tile):
         rows = q[start : start + tile]
-        highest = torch.full((len(rows), 1), -torch.inf)
-        total, mixed = torch.zeros(len(rows), 1), torch.zeros(len(rows), v.shape[1])
+        maximum = torch.full((len(rows), 1), -torch.inf)
+        total, weighted = torch.zeros(len(rows), 1), torch.zeros(len(rows), v.shape[1])
         for other in range(0, len(k), tile):
             scores = (rows @ k[other : other + tile].t()).mul_(q.shape[1] ** -0.5)
-            peak = torch.maximum(highest, scores.amax(1, keepdim=True))
-            weights = scores.sub_(peak).exp_()
-            fading = highest.sub_(peak).exp_()
-            total.mul_(fading).add_(weights.sum(1, keepdim=True))
-            mixed.mul_(fading).add_(weights @ v[other : other + tile])
-            highest = peak
-        out[start : start + tile] = mixed.div_(total)
+            new_maximum = torch.maximum(maximum, scores.amax(1, keepdim=True))
+            weights = scores.sub_(new_maximum).exp_()
+            rescale = maximum.sub_(new_maximum).exp_()
+            total.mul_(rescale).add_(weights.sum(1, keepdim=True))
+            weighted.mul_(rescale).add_(weights @ v[other : other + tile])
+            maximum = new_maximum
+        out[start : start + tile] = weighted.div_(total)
     return out

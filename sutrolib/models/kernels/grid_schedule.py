@@ -1,10 +1,10 @@
-"""From a plan of a matrix product to a program: the order of its multiply-adds, its copies, and a cell for each value.
+"""From a plan of a matrix product to a program: order of the multiply-adds, copies, and a memory cell for each value.
 
-A program is written in static single assignment (Cytron et al., ACM TOPLAS 13(4), 1991): each instruction makes a new
-value, which lives from the instruction that makes it to the last one that reads it. Writes are free on the grid, so
-values need no other place in common than the cells. Two values may share a cell unless their lifetimes overlap, so
-cells are given by colouring intervals (register allocation by linear scan, Poletto and Sarkar, ACM TOPLAS 21(5), 1999;
-the densest set of intervals for one cell is weighted interval scheduling, Kleinberg and Tardos, Algorithm Design, 6.1).
+A program is in static single assignment form (Cytron et al., ACM TOPLAS 13(4), 1991): each instruction makes a new
+value, which lives until the last instruction that reads it. Writes are free on the grid. Two values may share a cell
+unless their lifetimes overlap, so allocating cells is interval colouring (register allocation by linear scan, Poletto
+and Sarkar, ACM TOPLAS 21(5), 1999; the best set of intervals for one cell is weighted interval scheduling, Kleinberg
+and Tardos, Algorithm Design, 6.1).
 """
 
 from __future__ import annotations
@@ -15,61 +15,63 @@ import numpy as np
 from numba import njit
 
 COPY, MUL, ADD = range(3)
-NONE = -1
-LEVELS = 3  # loops over tiles, over the blocks of a tile, over the elements of a block
-FAR, NEAR = range(2)  # the two stages of copies: a near copy is made of a far one where there is one
+_NONE = -1
+_LEVELS = 3  # loops over tiles, over the blocks of a tile, over the elements of a block
+_FAR, _NEAR = range(2)  # stages of copies: a near copy is made of the far copy if there is one
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A program without cells. Values 0 to 2 n^2 - 1 are the inputs; every instruction makes the next one.
 
-    ``instructions`` has rows (operation, value made, value read, value read); a copy reads only the first. ``birth`` is
-    the instruction that makes a value, -1 for inputs; ``death`` the last that reads it, the number of instructions for
-    outputs; ``reads`` counts those. ``named`` is the cell that it has where each element of A, B and C and the latest
-    product have cells of their own, 0 for copies. ``outputs`` are the values of C, row-major.
+    Attributes:
+        instructions: Rows (operation, value made, value read, value read); a copy reads only the first.
+        birth: The instruction that makes a value, -1 for inputs.
+        death: The last instruction that reads it; the number of instructions for outputs.
+        reads: How often a value is read.
+        naive_cells: The cell of a value if each element of A, B and C and the latest product have a cell; 0 for copies.
+        outputs: The values of C, row-major.
     """
 
     instructions: np.ndarray
     birth: np.ndarray
     death: np.ndarray
     reads: np.ndarray
-    named: np.ndarray
+    naive_cells: np.ndarray
     outputs: np.ndarray
 
-    def kept(self, cells: np.ndarray) -> np.ndarray:
-        """Which instructions are needed once values have cells: all but the copies of a cell to itself."""
+    def is_needed(self, cells: np.ndarray) -> np.ndarray:
+        """A mask of the instructions needed with these cells: all but copies of a cell to itself."""
         code, made, read = self.instructions[:, 0], self.instructions[:, 1], self.instructions[:, 2]
         needed: np.ndarray = (code != COPY) | (cells[made] != cells[read])
         return needed
 
     def cost(self, cells: np.ndarray) -> int:
-        """The sum of ceil(sqrt(cell)) over all reads, for a cell for each value."""
-        distance = np.ceil(np.sqrt(cells)).astype(np.int64)  # exact, as the cells are far below 2^52
-        idle = self.instructions[~self.kept(cells), 2]
+        """The sum of ceil(sqrt(cell)) over all reads, given the cell of each value."""
+        distance = np.ceil(np.sqrt(cells)).astype(np.int64)  # exact: cells are far below 2^52
+        idle = self.instructions[~self.is_needed(cells), 2]
         return int(distance @ self.reads) - int(distance[idle].sum())
 
 
-def schedule(n: int, order: np.ndarray, gaps: np.ndarray, fewest: np.ndarray) -> Schedule:
-    """The program that does the multiply-adds (i, j, k), rows of ``order``, one after the other.
+def schedule(n: int, order: np.ndarray, windows: np.ndarray, min_reads: np.ndarray) -> Schedule:
+    """The program of the multiply-adds (i, j, k), rows of ``order``, one after the other.
 
-    An element that is read again within ``gaps[operand, stage]`` multiply-adds, and at least ``fewest[operand, stage]``
-    times in such a row of reads, is copied before the first of these, and the copy read; operands are A and B.
+    An element with at least ``min_reads[operand, stage]`` reads in a row, each within ``windows[operand, stage]``
+    multiply-adds of the last, is copied before the first of these, and the copy is read. Operands are A and B.
     """
-    return Schedule(*_emit(n, order, gaps, fewest))
+    return Schedule(*_emit(n, order, windows, min_reads))
 
 
 @njit(cache=True)
-def traverse(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray) -> np.ndarray:
+def loop_order(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray) -> np.ndarray:
     """The (i, j, k) of a nest of nine loops, shape (n^3, 3).
 
-    ``sizes[level, x]`` is the step of the loops over dimension x of levels 0 and 1, 1 at level 2; ``orders[level]`` are
-    the dimensions from the outermost loop to the innermost. Where ``snakes[level]``, loops turn around instead of
-    starting again.
+    ``sizes[level, x]`` is the step of the loop over dimension x at levels 0 and 1, and 1 at level 2. ``orders[level]``
+    lists the dimensions from the outermost loop to the innermost. If ``snakes[level]``, loops run back and forth.
     """
     result = np.empty((n * n * n, 3), np.int64)
-    low = np.zeros((LEVELS + 1, 3), np.int64)  # where the current tile, block and element begin
-    extent = np.full((LEVELS + 1, 3), n, np.int64)
+    low = np.zeros((_LEVELS + 1, 3), np.int64)  # where the current tile, block and element begin
+    extent = np.full((_LEVELS + 1, 3), n, np.int64)
     position, length, runs = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)
     found, depth, entering = 0, 0, True
     while depth >= 0:
@@ -91,33 +93,33 @@ def traverse(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray) 
         if entering:
             depth += 1
         else:
-            result[found] = low[LEVELS]
+            result[found] = low[_LEVELS]
             found += 1
     return result
 
 
 @njit(cache=True)
-def _copied_at(elements: np.ndarray, size: int, gap: int, fewest: int, counts: np.ndarray) -> np.ndarray:
-    """For each read the one before which its copy is made, or NONE. Only reads in ``counts`` add to ``fewest``."""
+def _copied_at(elements: np.ndarray, size: int, window: int, min_reads: int, counts: np.ndarray) -> np.ndarray:
+    """For each read, the read before which its copy is made, or _NONE. ``counts`` marks the reads that count."""
     start = np.empty(len(elements), np.int64)
     number = np.zeros(len(elements), np.int64)
-    first, last = np.zeros(size, np.int64), np.full(size, NONE, np.int64)
+    first, last = np.zeros(size, np.int64), np.full(size, _NONE, np.int64)
     for m in range(len(elements)):
         e = elements[m]
-        if last[e] == NONE or m - last[e] > gap:
+        if last[e] == _NONE or m - last[e] > window:
             first[e] = m
         last[e] = m
         start[m] = first[e]
         number[start[m]] += counts[m]
     for m in range(len(elements)):
-        if gap == 0 or number[start[m]] < fewest:
-            start[m] = NONE
+        if window == 0 or number[start[m]] < min_reads:
+            start[m] = _NONE
     return start
 
 
 @njit(cache=True)
 def _emit(
-    n: int, order: np.ndarray, gaps: np.ndarray, fewest: np.ndarray
+    n: int, order: np.ndarray, windows: np.ndarray, min_reads: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     steps, square = len(order), n * n
     elements = np.empty((2, steps), np.int64)
@@ -127,18 +129,18 @@ def _emit(
         elements[1, m] = square + order[m, 2] * n + order[m, 1]
     for o in range(2):
         counts = np.ones(steps, np.int64)
-        copied[o, NEAR] = _copied_at(elements[o], 2 * square, gaps[o, NEAR], fewest[o, NEAR], counts)
+        copied[o, _NEAR] = _copied_at(elements[o], 2 * square, windows[o, _NEAR], min_reads[o, _NEAR], counts)
         for m in range(steps):
-            counts[m] = copied[o, NEAR, m] == NONE or copied[o, NEAR, m] == m
-        copied[o, FAR] = _copied_at(elements[o], 2 * square, gaps[o, FAR], fewest[o, FAR], counts)
+            counts[m] = copied[o, _NEAR, m] == _NONE or copied[o, _NEAR, m] == m
+        copied[o, _FAR] = _copied_at(elements[o], 2 * square, windows[o, _FAR], min_reads[o, _FAR], counts)
 
     most = 2 * square + 6 * steps
     instructions = np.zeros((6 * steps, 4), np.int64)
-    birth, death, reads = np.full(most, NONE, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
-    named = np.zeros(most, np.int64)
-    named[: 2 * square] = np.arange(1, 2 * square + 1)
+    birth, death, reads = np.full(most, _NONE, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    naive_cells = np.zeros(most, np.int64)
+    naive_cells[: 2 * square] = np.arange(1, 2 * square + 1)
     copies = np.zeros((2, 2 * square), np.int64)  # the latest copy of each element at each stage
-    sums = np.full(square, NONE, np.int64)  # the value of each element of C so far
+    sums = np.full(square, _NONE, np.int64)  # the value of each element of C so far
     time, made = 0, 2 * square
     for m in range(steps):
         factors = np.zeros(2, np.int64)
@@ -150,44 +152,44 @@ def _emit(
                     birth[made], death[value], reads[value] = time, time, reads[value] + 1
                     copies[stage, elements[o, m]] = made
                     time, made = time + 1, made + 1
-                if copied[o, stage, m] != NONE:
+                if copied[o, stage, m] != _NONE:
                     value = copies[stage, elements[o, m]]
             factors[o] = value
         c = order[m, 0] * n + order[m, 1]
-        first = sums[c] == NONE  # nothing to add to: the product is the sum
+        first = sums[c] == _NONE  # the product is the sum: there is nothing to add it to
         for code in range(MUL, MUL + 1 if first else ADD + 1):
             left, right = (factors[0], factors[1]) if code == MUL else (sums[c], made - 1)
             instructions[time] = (code, made, left, right)
             for value in (left, right):
                 death[value], reads[value] = time, reads[value] + 1
             birth[made] = time
-            named[made] = 3 * square + 1 if code == MUL and not first else 2 * square + 1 + c
+            naive_cells[made] = 3 * square + 1 if code == MUL and not first else 2 * square + 1 + c
             time, made = time + 1, made + 1
         sums[c] = made - 1
     for value in sums:
         death[value], reads[value] = time, reads[value] + 1
-    return instructions[:time].copy(), birth[:made], death[:made], reads[:made], named[:made], sums
+    return instructions[:time].copy(), birth[:made], death[:made], reads[:made], naive_cells[:made], sums
 
 
 def cells_as_written(plan: Schedule) -> np.ndarray:
-    """Cells of their own for the elements of A, B and C and for the latest product; copies come where it is free."""
-    taken = int(plan.named.max())
-    return _first_free(plan.birth, plan.death, plan.named, taken)
+    """One cell for each element of A, B and C and for the latest product; copies take free cells beyond these."""
+    taken = int(plan.naive_cells.max())
+    return _first_free(plan.birth, plan.death, plan.naive_cells, taken)
 
 
 def cells_first_free(plan: Schedule) -> np.ndarray:
-    """Each value in the nearest cell that is free when it is made, inputs row-major: linear scan."""
-    return _first_free(plan.birth, plan.death, np.zeros_like(plan.named), 0)
+    """Linear scan: each value takes the nearest cell that is free when it is made, inputs in row-major order."""
+    return _first_free(plan.birth, plan.death, np.zeros_like(plan.naive_cells), 0)
 
 
 def cells_densest_first(plan: Schedule) -> np.ndarray:
-    """The values with the most reads a unit of lifetime choose first, each the nearest cell free all that time."""
+    """Values with the most reads per unit of lifetime choose first; each takes the nearest cell free all that time."""
     density = plan.reads / (plan.death - plan.birth)
     return _first_fit(plan.birth, plan.death, np.argsort(-density, kind="stable"))
 
 
 def cells_most_read(plan: Schedule) -> np.ndarray:
-    """One cell after the other, from the nearest, takes the values with the most reads that fit in it together."""
+    """Cell by cell, from the nearest: each takes the set of non-overlapping values with the most reads."""
     return _most_read(plan.birth, plan.death, plan.reads, np.argsort(plan.death, kind="stable"))
 
 
@@ -225,12 +227,12 @@ def _most_read(birth: np.ndarray, death: np.ndarray, reads: np.ndarray, by_death
     cells = np.zeros(len(birth), np.int64)
     left, cell, end = by_death, 0, death.max() + 1
     best = np.zeros(end + 1, np.int64)  # the most reads of values that are dead by each time, counted from -1
-    last = np.full(end + 1, NONE, np.int64)  # and the last value of these, NONE where it died earlier
+    last = np.full(end + 1, _NONE, np.int64)  # and the last value of these, _NONE where it died earlier
     while len(left):
         cell += 1
         at = 0
         for time in range(1, end + 1):
-            best[time], last[time] = best[time - 1], NONE
+            best[time], last[time] = best[time - 1], _NONE
             while at < len(left) and death[left[at]] == time - 1:
                 value = left[at]
                 sum_with = best[birth[value] + 1] + reads[value]
@@ -240,7 +242,7 @@ def _most_read(birth: np.ndarray, death: np.ndarray, reads: np.ndarray, by_death
         time = end
         while time > 0:
             value = last[time]
-            if value == NONE:
+            if value == _NONE:
                 time -= 1
             else:
                 cells[value] = cell

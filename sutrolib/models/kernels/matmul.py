@@ -1,7 +1,7 @@
-"""The matrix product, as a stream of reads in different orders and as plain Python programs to trace.
+"""Matrix multiplication, as a stream of reads in different orders and as plain Python programs to trace.
 
 As in Smith, Goldfarb and Ding, Beyond Time Complexity (ICS 2022, arXiv 2203.02536), each product reads one element of A
-and one of B; the element of C that it is added to is taken to stay in a register.
+and one of B; the element of C that accumulates it stays in a register.
 
 The plain programs are those of the ByteDMD description (github.com/cybertronai/ByteDMD), over lists or arrays of
 numbers: every read of an element and of a sum counts.
@@ -16,13 +16,13 @@ import numpy as np
 
 
 def product_reads(n: int, tile: int = 1) -> np.ndarray:
-    """Addresses read by C = A B for n-by-n matrices, 2 n^3 of them: A's elements are 0 to n^2 - 1, B's come after.
+    """Addresses read by C = A B for n-by-n matrices, 2 n^3 of them: A's elements are 0 to n^2 - 1, B's follow.
 
     The order is i, j, k within tiles of ``tile`` by ``tile``, and over the tiles; 1 and n are the naive order.
-    Raises ValueError where ``tile`` does not divide n.
+    Raises ValueError unless ``tile`` divides n.
     """
     if n < 1 or tile < 1 or n % tile:
-        raise ValueError(f"n={n!r}, tile={tile!r}, accepted are whole numbers from 1, n a multiple of tile")
+        raise ValueError(f"n and tile must be at least 1, and n a multiple of tile (got n={n!r}, tile={tile!r})")
     blocks, inside = n // tile, tile
     shape = (blocks, blocks, blocks, inside, inside, inside)
     i0, j0, k0, i, j, k = np.indices(shape, dtype=np.int64, sparse=True)

@@ -1,12 +1,12 @@
 """Constraint search: backtracking over subsets, where k - 1 chosen bits leave no choice for the last one.
 
-Once k - 1 bits of the secret are fixed, the column of the last bit is the labels times the product of their columns.
-So a branch ends there, in a comparison with the columns there are: C(n, k - 1) branches instead of C(n, k).
+Once k - 1 bits of the secret are chosen, the column of the last bit must equal the labels times their product.
+Each branch ends there with a comparison against all columns: C(n, k - 1) branches instead of C(n, k).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
 
@@ -14,33 +14,26 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model
-from sutrolib.models.parity.gf2 import WORD, FittedParity, Inconsistent, pack
+from sutrolib.models.fields import CheckedModel, int_field
+from sutrolib.models.parity.gf2 import WORD_BITS, FittedParity, Inconsistent, pack_signs
 
 
 @dataclass(frozen=True)
-class ConstraintSearch:
-    """Finds ``k`` bits whose parity is every label, from one machine word of samples; the others then confirm it."""
+class ConstraintSearch(CheckedModel):
+    """Finds ``k`` bits whose parity gives every label: searches in one machine word of samples, checks on the rest."""
 
-    k: int = field(default=3, metadata={"unit": "bits", "low": 2, "high": 12, "search": (2, 5)})
+    k: int = int_field(3, "bits", 2, 12, search=(2, 5))
 
     name: ClassVar[str] = "constraint search"
     prior_knowledge: ClassVar[str] = "that it is a parity without noise, and k"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """Search. Exact, so neither ``seed`` nor ``budget`` changes anything.
-
-        Raises Inconsistent where no k bits explain all samples.
-        """
+        """Find the bits. Exact: ``seed`` and ``budget`` change nothing. Raises Inconsistent if no k bits fit."""
         x, y = task.train.x, task.train.y
-        samples = min(WORD, len(x))
+        samples = min(WORD_BITS, len(x))
         with torch.inference_mode():
-            # One word a column, a bit a sample: a product of signs is an exclusive or of words.
-            columns, label = pack(x[:samples].t())[:, 0], pack(y[:samples].t())[:, 0]
+            # One word per column, one bit per sample: a product of signs is an exclusive or of words.
+            columns, label = pack_signs(x[:samples].t())[:, 0], pack_signs(y[:samples].t())[:, 0]
             for chosen in combinations(range(x.shape[1]), self.k - 2):
                 rest = label.clone()
                 for bit in chosen:
@@ -54,7 +47,7 @@ class ConstraintSearch:
 
 
 def _last_two(columns: Tensor, rest: Tensor, first: int) -> list[tuple[int, int]]:
-    """The pairs i < j, from bit ``first`` on, whose columns multiply to what is left."""
-    there = columns[first:]
-    pairs = (there ^ rest)[:, None] == there
+    """The pairs i < j, from bit ``first`` on, whose columns multiply to ``rest``."""
+    candidates = columns[first:]
+    pairs = (candidates ^ rest)[:, None] == candidates
     return [(first + i, first + j) for i, j in pairs.triu_(1).nonzero().tolist()]

@@ -1,8 +1,8 @@
-"""A curriculum over the number of bits: learn the parity among few of them, then widen the network to all.
+"""Curriculum learning over the number of bits: learn the parity on few bits, then widen the network to all of them.
 
-Bits beyond the first lesson enter with weights near zero, so what was learned stays, and the search for the secret was
-done where it is cheap. A teacher has to say which bits the first lessons are about. The Sutro group saw 292 epochs fall
-to 20 at n=50, k=3 (cybertronai.github.io/SutroYaro/findings/exp_curriculum).
+New bits enter with weights near zero, so the network keeps what it learned where the search for the secret was cheap.
+A teacher has to say which bits the first lessons use. The Sutro group saw 292 epochs fall to 20 at n=50, k=3
+(cybertronai.github.io/SutroYaro/findings/exp_curriculum).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Split, Task
-from sutrolib.models.fields import check_model
+from sutrolib.models.fields import CheckedModel, int_field
 from sutrolib.models.parity.mlp import FittedNetwork, Parameters, TwoLayerNetwork
 
-NEAR_ZERO = 0.01  # of the uniform start of a fresh network
+_NEW_WEIGHT_SCALE = 0.01  # of a fresh network's initial weights
 
 
 @dataclass(frozen=True)
-class Curriculum:
-    """Trains ``network`` on ``first`` bits, then on ``second``, then on all; a lesson of no fewer bits is left out."""
+class Curriculum(CheckedModel):
+    """Trains ``network`` on ``first_bits``, then ``second_bits``, then all n bits; skips lessons of n or more."""
 
-    first: int = field(default=10, metadata={"unit": "bits", "low": 1, "high": 10_000, "search": (3, 15)})
-    second: int = field(default=30, metadata={"unit": "bits", "low": 1, "high": 10_000})
+    first_bits: int = int_field(10, "bits", 1, 10_000, search=(3, 15))
+    second_bits: int = int_field(30, "bits", 1, 10_000)
     network: TwoLayerNetwork = field(default_factory=TwoLayerNetwork)
 
     name: ClassVar[str] = "network with a curriculum"
@@ -34,44 +34,46 @@ class Curriculum:
     required_oracles: ClassVar[tuple[str, ...]] = ("lessons",)
 
     def __post_init__(self) -> None:
-        check_model(self)
-        if self.second < self.first:
-            raise ValueError(f"Curriculum: second={self.second}, accepted are first={self.first} and above")
+        super().__post_init__()
+        if self.second_bits < self.first_bits:
+            raise ValueError(
+                f"Curriculum: second_bits must be at least first_bits={self.first_bits} (got {self.second_bits})"
+            )
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNetwork:
-        """Train on each lesson as :class:`TwoLayerNetwork` does, on the same samples; the budget covers all of them."""
+        """Train on each lesson as :class:`TwoLayerNetwork` does, on the same samples. The budget covers all lessons."""
         budget, began = budget or Budget(), time.perf_counter()
         n = task.train.x.shape[1]
-        lessons = [task.oracles["lessons"](bits) for bits in (self.first, self.second) if bits < n]
+        lessons = [task.oracles["lessons"](bits) for bits in (self.first_bits, self.second_bits) if bits < n]
         lessons.append(torch.arange(n))
         parameters: Parameters | None = None
         history: list[tuple[int, float]] = []
         steps = 0
         for number, columns in enumerate(lessons):
             if parameters is not None:
-                fresh = self.network.initial(len(columns), seed + number)
+                fresh = self.network.init_parameters(len(columns), seed + number)
                 parameters = _widened(parameters, fresh, torch.isin(columns, lessons[number - 1]))
-            left = _left(budget, steps, time.perf_counter() - began)
-            if left is None:
-                continue  # no more training, and the network is still widened to all bits
+            remaining = _remaining(budget, steps, time.perf_counter() - began)
+            if remaining is None:
+                continue  # no more training, but still widen the network to all bits
             part = Task(Split(task.train.x[:, columns], task.train.y), None, task.score, task.score_name, task.target)
-            fitted = self.network.fit(part, seed, left, parameters)
+            fitted = self.network.fit(part, seed, remaining, parameters)
             parameters = fitted.parameters
             history += [(steps + updates, score) for updates, score in fitted.history]
             steps += fitted.steps
-        assert parameters is not None  # a budget is above 0, so the first lesson was begun
+        assert parameters is not None  # a budget is above 0, so the first lesson ran
         return FittedNetwork(parameters, tuple(history), steps)
 
 
 def _widened(narrow: Parameters, fresh: Parameters, known: Tensor) -> Parameters:
     """``narrow`` with columns of near-zero weights for the bits that are not ``known`` (a mask over the bits)."""
-    W1 = fresh.W1 * NEAR_ZERO
+    W1 = fresh.W1 * _NEW_WEIGHT_SCALE
     W1[:, known] = narrow.W1
     return Parameters(W1, narrow.b1, narrow.W2, narrow.b2)
 
 
-def _left(budget: Budget, steps: int, seconds: float) -> Budget | None:
-    """What is left of the budget; None where nothing is."""
+def _remaining(budget: Budget, steps: int, seconds: float) -> Budget | None:
+    """The rest of the budget; None if it is used up."""
     if budget.spent(steps, seconds):
         return None
     watch = budget.watch

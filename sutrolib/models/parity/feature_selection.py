@@ -1,8 +1,8 @@
-"""Two algorithms in a row: a cheap finder says which bits matter, and a network learns from these bits alone.
+"""Feature selection, then training: a cheap selector finds the bits that matter, and a network learns from these alone.
 
 A network spends nearly all of its training on finding out which inputs matter (Barak et al., Hidden Progress in Deep
-Learning, arXiv 2207.08799). What it is good at is the rest: it needs no rule of what the bits do together. So the
-finder is asked for the bits, and no more of its answer is used. What the finder is told, the whole is told.
+Learning, arXiv 2207.08799). It is good at the rest: it needs no rule of what the bits do together. So only the bits
+that the selector names are used, not its prediction. The prior knowledge is that of the selector.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, FailedRun, Split, Task
-from sutrolib.models.fields import check_model
+from sutrolib.models.fields import CheckedModel, choice, int_field
 from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
 from sutrolib.models.parity.gf2_noisy import RobustGF2
 from sutrolib.models.parity.mlp import FittedNetwork, TwoLayerNetwork
 from sutrolib.models.parity.walsh_fourier import WalshFourier
 
-SUBSETS = 20_000  # that the finder of noisy parities may try: enough for 20 bits with 20 % noise
+_MAX_SUBSETS = 20_000  # of robust GF(2): enough for 20 bits with 20 % noise
 
 
-class FoundNothing(FailedRun):
-    """The finder names no bit, so that there is nothing to learn from."""
+class NoFeatureSelected(FailedRun):
+    """The selector names no bit, so there is nothing to train on."""
 
 
-class Finder(Protocol):
+class Selector(Protocol):
     """Names a subset of bits."""
 
     prior_knowledge: ClassVar[str]
@@ -43,32 +43,32 @@ class Finder(Protocol):
 
 @dataclass(frozen=True)
 class Correlation:
-    """Names the ``k`` bits that are, one by one, most correlated with the labels: none of a parity's are."""
+    """Names the ``k`` bits that correlate most with the labels one by one; the bits of a parity do not."""
 
     k: int
 
     prior_knowledge: ClassVar[str] = "samples only"
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """Neither ``seed`` nor ``budget`` changes anything."""
+        """Exact: ``seed`` and ``budget`` change nothing."""
         x, y = task.train.x, task.train.y
         with torch.inference_mode():
             strongest = (y.t() @ x)[0].abs().topk(min(self.k, x.shape[1])).indices
         return FittedParity(tuple(sorted(strongest.tolist())), len(x))
 
 
-FINDERS: Mapping[str, Callable[[int, int], Finder]] = {  # of k and the number of samples
+SELECTORS: Mapping[str, Callable[[int, int], Selector]] = {  # from k and the number of samples
     "walsh-fourier": lambda k, samples: WalshFourier(k, samples),
     "gf2": lambda k, samples: GF2Elimination(),
-    "robust gf2": lambda k, samples: RobustGF2(subsets=SUBSETS),
+    "robust gf2": lambda k, samples: RobustGF2(max_subsets=_MAX_SUBSETS),
     "constraint": lambda k, samples: ConstraintSearch(k),
     "correlation": lambda k, samples: Correlation(k),
 }
 
 
 @dataclass(frozen=True)
-class FittedFeeding:
-    """The bits found, and the network that was trained on them."""
+class FittedOnSelection:
+    """The selected bits, and the network trained on them."""
 
     subset: tuple[int, ...]
     network: FittedNetwork
@@ -94,49 +94,40 @@ class FittedFeeding:
 
 
 @dataclass(frozen=True)
-class Feeding:
-    """The ``finder`` looks for bits in the first ``samples``, and ``network`` is trained on these bits of all samples.
+class FeatureSelectThenTrain(CheckedModel):
+    """The ``selector`` looks for ``k`` bits in the first ``samples``; ``network`` trains on these bits of all samples.
 
-    ``k`` is how many bits the finder looks for; the two that solve for the subset itself (gf2, robust gf2) ignore it.
+    The two selectors that solve for the subset itself (gf2, robust gf2) ignore ``k``.
     """
 
-    finder: str = field(default="walsh-fourier", metadata={"choices": tuple(FINDERS), "search": True})
-    k: int = field(default=3, metadata={"unit": "bits", "low": 2, "high": 12, "search": (2, 4)})
-    samples: int = field(
-        default=200, metadata={"unit": "samples", "low": 1, "high": 10_000_000, "log": True, "search": (20, 1000)}
-    )
+    selector: str = choice(*SELECTORS)
+    k: int = int_field(3, "bits", 2, 12, search=(2, 4))
+    samples: int = int_field(200, "samples", 1, 10_000_000, search=(20, 1000), log=True)
     network: TwoLayerNetwork = field(default_factory=TwoLayerNetwork)
 
-    name: ClassVar[str] = "finder and network"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
+    name: ClassVar[str] = "feature selection, then network"
 
     @property
-    def prior_knowledge(self) -> str:
-        """What the finder is told."""
-        return FINDERS[self.finder](self.k, self.samples).prior_knowledge
+    def prior_knowledge(self) -> str:  # type: ignore[override]
+        """What the selector knows beyond the samples."""
+        return self._selector().prior_knowledge
 
-    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedFeeding:
-        """Find, then train. ``budget`` is that of the network, less the seconds that the finder took.
+    def _selector(self) -> Selector:
+        return SELECTORS[self.selector](self.k, self.samples)
 
-        Raises FoundNothing where the finder names no bits, and what the finder and the network raise.
+    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedOnSelection:
+        """Select, then train. ``budget`` is that of the network, less the seconds of the selection.
+
+        Raises NoFeatureSelected if the selector names no bit, and the errors of selector and network.
         """
         began = time.perf_counter()
         seen = Split(task.train.x[: self.samples], task.train.y[: self.samples])
-        finder = FINDERS[self.finder](self.k, self.samples)
-        subset = finder.fit(dataclasses.replace(task, train=seen), seed).subset
+        subset = self._selector().fit(dataclasses.replace(task, train=seen), seed).subset
         if not subset:
-            raise FoundNothing(f"{self.name}: {self.finder} names no bit from {len(seen)} samples")
+            raise NoFeatureSelected(f"{self.name}: {self.selector} names no bit from {len(seen)} samples")
         with torch.inference_mode():
-            narrow = Split(task.train.x[:, list(subset)], task.train.y)
-        left = _left(budget, time.perf_counter() - began)
-        return FittedFeeding(subset, self.network.fit(dataclasses.replace(task, train=narrow), seed, left))
-
-
-def _left(budget: Budget | None, seconds: float) -> Budget | None:
-    """The budget less ``seconds``; the network takes its first update even where none are left."""
-    if budget is None or budget.seconds is None:
-        return budget
-    return dataclasses.replace(budget, seconds=max(budget.seconds - seconds, 1e-9))
+            selected = Split(task.train.x[:, list(subset)], task.train.y)
+        if budget is not None and budget.seconds is not None:  # the network takes its first update in any case
+            left = max(budget.seconds - (time.perf_counter() - began), 1e-9)
+            budget = dataclasses.replace(budget, seconds=left)
+        return FittedOnSelection(subset, self.network.fit(dataclasses.replace(task, train=selected), seed, budget))

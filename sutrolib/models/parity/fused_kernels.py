@@ -1,9 +1,8 @@
 """Fused kernels of hand-written training, registered as PyTorch operators ``sutro::*``.
 
-Each one reads its inputs once and writes its outputs once, as one pass over memory would, and its schema
-says which. A meter that watches PyTorch's dispatcher therefore sees the reads and writes of the program as
-it runs. What a kernel costs in operations is written down in ``sutrolib.meters.access.flops``, not here:
-what is weighed does not state its own weight.
+Each kernel reads its inputs once and writes its outputs once, like one pass over memory, and declares them in its
+schema, so a meter that watches PyTorch's dispatcher sees the reads and writes of the running program. The number of
+operations of each kernel is in ``sutrolib.meters.access.flops``, not here: a model does not state its own cost.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-F = TypeVar("F", bound=Callable[..., object])
+_F = TypeVar("_F", bound=Callable[..., object])
 
 _LIBRARY = torch.library.Library("sutro", "DEF")
 
 
-def _kernel(schema: str) -> Callable[[F], F]:
-    def register(function: F) -> F:
+def _kernel(schema: str) -> Callable[[_F], _F]:
+    def register(function: _F) -> _F:
         name = _LIBRARY.define(schema)
         _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
         return function

@@ -7,24 +7,25 @@ n + O(1) random samples do. Rows are bit-packed, 62 columns to an int64, and eli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sutrolib.core.types import Budget, FailedRun, Task, check_fields
+from sutrolib.core.types import Budget, FailedRun, Task
+from sutrolib.models.fields import CheckedModel, int_field
 
-WORD = 62  # columns in one int64: two bits short of 64, so that no packed row is ever negative
+WORD_BITS = 62  # columns in one int64: two bits short of 64, so that no packed row is ever negative
 
 
 class Inconsistent(FailedRun):
-    """The samples contradict each other: no parity explains them all, so they hold noise or another rule."""
+    """The samples contradict each other: no parity explains them all, because of noise or another rule."""
 
 
 @dataclass(frozen=True)
 class FittedParity:
-    """The subset found: predicts the product of x over ``subset``. ``samples`` is how many equations it read."""
+    """The subset found: predicts the product of x over ``subset``. ``samples`` is the number of equations read."""
 
     subset: tuple[int, ...]
     samples: int
@@ -42,34 +43,30 @@ class FittedParity:
 
 
 @dataclass(frozen=True)
-class GF2Elimination:
-    """Solves a noiseless parity exactly; ``extra`` equations beyond n are read first, all of them when needed.
+class GF2Elimination(CheckedModel):
+    """Solves a noiseless parity exactly from n + ``extra_samples`` equations, or from all samples if these fall short.
 
-    The chance that n + extra random equations fall short of rank n is below 2^-extra.
+    The chance that n + extra random equations have a rank below n is under 2^-extra.
     """
 
-    extra: int = field(default=10, metadata={"unit": "samples", "low": 0, "high": 1_000_000, "search": (0, 100)})
+    extra_samples: int = int_field(10, "samples", 0, 1_000_000, search=(0, 100))
 
     name: ClassVar[str] = "GF(2) elimination"
     prior_knowledge: ClassVar[str] = "that it is a parity without noise"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_fields(self, {"extra": (0, 1_000_000)})
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """Find the subset. Exact, so neither ``seed`` nor ``budget`` changes anything.
+        """Find the subset. Exact: ``seed`` and ``budget`` change nothing. Undetermined bits count as outside of it.
 
-        Raises ValueError for labels other than -1 and +1, and Inconsistent where no parity fits the equations read.
-        Where the samples leave bits undetermined, those are taken to be outside the subset.
+        Raises:
+            ValueError: A label is not -1 or +1.
+            Inconsistent: No parity fits the equations read.
         """
         x, y = task.train.x, task.train.y
         n = x.shape[1]
         with torch.inference_mode():
-            if not (y.abs() == 1).all():
-                raise ValueError("GF(2) elimination: labels must be -1 or +1, as those of a parity are")
-            for samples in (min(n + self.extra, len(x)), len(x)):
-                rows = pack(torch.cat([x[:samples], y[:samples]], 1))
+            check_signs(y, self.name)
+            for samples in (min(n + self.extra_samples, len(x)), len(x)):
+                rows = pack_signs(torch.cat([x[:samples], y[:samples]], 1))
                 pivots = _eliminate(rows, n)
                 if len(pivots) == n or samples == len(x):
                     break
@@ -78,11 +75,17 @@ class GF2Elimination:
         return FittedParity(subset, samples)
 
 
-def pack(signs: Tensor) -> Tensor:
+def check_signs(y: Tensor, name: str) -> None:
+    """Raise ValueError if a label is not -1 or +1."""
+    if not (y.abs() == 1).all():
+        raise ValueError(f"{name}: labels must be -1 or +1, as for a parity")
+
+
+def pack_signs(signs: Tensor) -> Tensor:
     """Signs of shape (rows, columns) as bits, -1 as 1, packed into int64 words of shape (rows, words)."""
     bits = signs < 0
-    weights = torch.ones(WORD, dtype=torch.int64).bitwise_left_shift_(torch.arange(WORD))
-    return torch.stack([(part * weights[: part.shape[1]]).sum(1) for part in bits.split(WORD, 1)], 1)
+    weights = torch.ones(WORD_BITS, dtype=torch.int64).bitwise_left_shift_(torch.arange(WORD_BITS))
+    return torch.stack([(part * weights[: part.shape[1]]).sum(1) for part in bits.split(WORD_BITS, 1)], 1)
 
 
 def _eliminate(rows: Tensor, n: int) -> dict[int, int]:
@@ -93,7 +96,7 @@ def _eliminate(rows: Tensor, n: int) -> dict[int, int]:
         if column is None:
             continue
         pivots[column] = row
-        word, bit = divmod(column, WORD)
+        word, bit = divmod(column, WORD_BITS)
         others = (rows[:, word] & (1 << bit)).ne_(0)
         others[row] = 0
         rows.bitwise_xor_(others[:, None] * rows[row])
@@ -107,21 +110,21 @@ def _lowest_column(row: Tensor, n: int) -> int | None:
     for word in range(len(row)):
         value = int(row[word].item())
         if value:
-            column = word * WORD + (value & -value).bit_length() - 1
+            column = word * WORD_BITS + (value & -value).bit_length() - 1
             return column if column < n else None
     return None
 
 
 def _bit(rows: Tensor, row: int, column: int) -> bool:
-    word, bit = divmod(column, WORD)
+    word, bit = divmod(column, WORD_BITS)
     return bool(int(rows[row, word].item()) >> bit & 1)
 
 
 def _check_consistent(rows: Tensor, pivot_rows: set[int], n: int) -> None:
-    """After elimination a row without a pivot is 0 = 0, unless the samples contradict each other."""
+    """After elimination, a row without a pivot reads 0 = 0 unless the samples contradict each other."""
     rest = [row for row in range(len(rows)) if row not in pivot_rows]
     if rest and bool(rows[rest].ne(0).any().item()):
         raise Inconsistent(
-            f"GF(2) elimination: {len(rows)} samples over {n} bits contradict each other, "
-            "so they are noisy or not a parity; accepted are noiseless parity labels"
+            f"GF(2) elimination: {len(rows)} samples over {n} bits contradict each other; "
+            "the labels must be those of a parity without noise"
         )

@@ -10,53 +10,51 @@ Noise-tolerant learning, the parity problem, and the statistical query model, JA
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model
-from sutrolib.models.parity.gf2 import WORD, FittedParity, Inconsistent, pack
+from sutrolib.models.fields import CheckedModel, int_field
+from sutrolib.models.parity.gf2 import WORD_BITS, FittedParity, Inconsistent, check_signs, pack_signs
 
-MISTAKE = 1e-4  # probability with which a wrong parity may pass for the secret
-AT_ONCE = 64  # subsets that are eliminated side by side, at first
+_FALSE_POSITIVE_RATE = 1e-4  # probability that a wrong parity passes for the secret
+_FIRST_BATCH = 64  # subsets eliminated in parallel; the batch doubles up to _LAST_BATCH
+_LAST_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class RobustGF2:
-    """Solves random subsets of n + ``extra`` samples, up to ``subsets`` of them."""
+class RobustGF2(CheckedModel):
+    """Solves up to ``max_subsets`` random subsets of n + ``extra_samples`` samples."""
 
-    extra: int = field(default=3, metadata={"unit": "samples", "low": 0, "high": 100, "search": (0, 12)})
-    subsets: int = field(default=200_000, metadata={"unit": "subsets", "low": 1, "high": 100_000_000})
+    extra_samples: int = int_field(3, "samples", 0, 100, search=(0, 12))
+    max_subsets: int = int_field(200_000, "subsets", 1, 100_000_000)
 
     name: ClassVar[str] = "noise-robust GF(2)"
     prior_knowledge: ClassVar[str] = "that it is a parity"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """Draw and solve until a parity is found that agrees too well for chance.
+        """Draw and solve subsets until a parity agrees with more samples than chance explains.
 
-        Raises Inconsistent when all subsets are used up, and ValueError for labels other than -1 and +1.
+        Raises:
+            ValueError: A label is not -1 or +1.
+            Inconsistent: ``max_subsets`` were tried without success.
         """
         x, y = task.train.x, task.train.y
-        if not (y.abs() == 1).all():
-            raise ValueError(f"{self.name}: labels must be -1 or +1, as those of a parity are")
+        check_signs(y, self.name)
         n, samples = x.shape[1], len(x)
-        needed = 0.5 + math.sqrt((n * math.log(2) - math.log(MISTAKE)) / (2 * samples))
+        needed = 0.5 + math.sqrt((n * math.log(2) - math.log(_FALSE_POSITIVE_RATE)) / (2 * samples))
         generator = torch.Generator().manual_seed(seed)
-        tried, at_once = 0, AT_ONCE
+        tried, batch = 0, _FIRST_BATCH
         with torch.inference_mode():
-            packed = pack(torch.cat([x, y], 1))
-            while tried < self.subsets:
-                rows = torch.randint(samples, (at_once, n + self.extra), generator=generator)
+            packed = pack_signs(torch.cat([x, y], 1))
+            while tried < self.max_subsets:
+                rows = torch.randint(samples, (batch, n + self.extra_samples), generator=generator)
                 candidates = _solutions(packed[rows], n)
-                tried += at_once
-                at_once = min(2 * at_once, 4096)
+                tried += batch
+                batch = min(2 * batch, _LAST_BATCH)
                 if not len(candidates):
                     continue
                 odd = (x < 0).float() @ candidates.t() % 2  # (samples, candidates): how many -1 bits, modulo 2
@@ -65,20 +63,20 @@ class RobustGF2:
                 if agreement[best] > needed:
                     return FittedParity(tuple(candidates[best].nonzero().flatten().tolist()), samples)
         raise Inconsistent(
-            f"{self.name}: no parity agrees with more than {needed:.2f} of the samples, {tried} subsets tried"
+            f"{self.name}: no parity agrees with more than {needed:.0%} of the samples; {tried} subsets tried"
         )
 
 
 def _solutions(rows: Tensor, n: int) -> Tensor:
-    """The solutions, of shape (solved, n) as 0 and 1, of those systems that determine one and do not contradict it.
+    """Solve many systems in parallel; returns the unique solutions as 0 and 1, of shape (solved, n).
 
-    ``rows`` are bit-packed equations (systems, equations, words); all systems are eliminated side by side.
+    ``rows`` are bit-packed equations (systems, equations, words). Systems without a unique solution are dropped.
     """
     systems = torch.arange(len(rows))
     free = torch.ones(rows.shape[:2], dtype=torch.bool)
     pivots, determined = [], torch.ones(len(rows), dtype=torch.bool)
     for column in range(n):
-        word, bit = divmod(column, WORD)
+        word, bit = divmod(column, WORD_BITS)
         holds = (rows[:, :, word] >> bit & 1).bool()
         usable = holds & free
         pivot = usable.byte().argmax(1)
@@ -87,7 +85,7 @@ def _solutions(rows: Tensor, n: int) -> Tensor:
         rows = rows ^ (holds[:, :, None] * rows[systems, pivot][:, None])
         free[systems, pivot] = False
         pivots.append(pivot)
-    word, bit = divmod(n, WORD)
+    word, bit = divmod(n, WORD_BITS)
     labels = rows[:, :, word] >> bit & 1
-    sound = determined & ~(free & labels.bool()).any(1)  # a row without a pivot says 0 = label
-    return labels.gather(1, torch.stack(pivots, 1))[sound].float()
+    solved = determined & ~(free & labels.bool()).any(1)  # a row without a pivot reads 0 = label
+    return labels.gather(1, torch.stack(pivots, 1))[solved].float()

@@ -1,16 +1,16 @@
-"""A local learning rule, which fails: a documented negative result.
+"""A local learning rule that fails on parity: a documented negative result.
 
     h = tanh(W x),   W <- rows of unit length of (W + lr * mean of (h + y) x^T),   v <- v + lr * mean of y h
 
-Each weight sees the activity on its two sides, to which the label adds the same for all units. A parity is uncorrelated
-with every bit and every product of fewer than k bits, so that this has nothing to go on. Hebb, The Organization of
-Behavior, 1949; unit length: Oja, A Simplified Neuron Model as a Principal Component Analyzer, 1982.
+Each weight sees only the activity on its two sides, plus the label, which is the same for all units. A parity is
+uncorrelated with every bit and every product of fewer than k bits, so the rule gets no signal. Hebb, The Organization
+of Behavior, 1949; unit length: Oja, A Simplified Neuron Model as a Principal Component Analyzer, 1982.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task, nbytes
-from sutrolib.models.fields import check_model
+from sutrolib.models.fields import CheckedModel, float_field, int_field
 
 
 @dataclass(frozen=True)
@@ -41,25 +41,16 @@ class FittedHebbian:
 
 
 @dataclass(frozen=True)
-class Hebbian:
+class Hebbian(CheckedModel):
     """A hidden layer and an output, both trained by the rule above for ``epochs``."""
 
-    hidden: int = field(
-        default=200, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (8, 1000)}
-    )
-    lr: float = field(
-        default=0.1, metadata={"unit": "", "low": 1e-6, "high": 10.0, "log": True, "search": (0.003, 1.0)}
-    )
-    batch: int = field(default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000})
-    epochs: int = field(default=20, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
-    holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.0, "high": 0.9})
+    hidden: int = int_field(200, "units", 1, 100_000, search=(8, 1000), log=True)
+    lr: float = float_field(0.1, 1e-6, 10.0, search=(0.003, 1.0), log=True)
+    batch: int = int_field(32, "samples", 1, 1_000_000)
+    epochs: int = int_field(20, "epochs", 1, 1_000_000)
+    holdout: float = float_field(0.2, 0.0, 0.9, "share")
 
     name: ClassVar[str] = "Hebbian rule"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedHebbian:
         """Train for ``epochs``, or until ``budget`` is spent."""

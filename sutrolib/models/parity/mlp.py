@@ -2,24 +2,24 @@
 
     h = relu(x W1^T + b1),   out = h W2^T + b2,   loss = mean max(0, 1 - y*out)   (or half the squared error)
 
-Weight decay applies to weights and biases alike, as in the group's first programs. The order in which one
-SGD step updates is a field: ``standard`` computes all gradients and then updates, layer 1 first; ``fused``
-updates layer 2 as soon as nothing needs its old weights any more, that is, right after dh = dout W2. The
-two compute the same numbers; what differs is how far apart in time a gradient is written and read
-(technical sprint #1: cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1).
+Weight decay applies to weights and biases alike, as in the group's first programs. ``update`` is the order of the
+updates in one SGD step: ``standard`` computes all gradients and then updates, layer 1 first; ``fused`` updates layer 2
+as soon as its old weights are no longer needed, right after dh = dout W2. Both compute the same numbers; the time
+between writing and reading a gradient differs (technical sprint #1:
+cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1).
 
-With ``features`` random, W1 and b1 stay as they were drawn and only layer 2 is trained: a control, which says whether
-learning features was needed.
+With ``features="random"`` W1 and b1 keep their initial values and only layer 2 is trained: a control that shows whether
+feature learning is needed.
 
-With the rule ``sign`` every parameter moves by lr in the direction of its gradient's sign, whatever its size (Kou et
-al., Matching the Statistical Query Lower Bound for k-sparse Parity Problems with Sign SGD, arXiv 2404.12376).
+With ``optimizer="signsgd"`` every parameter moves by lr in the direction of its gradient's sign (Kou et al., Matching
+the Statistical Query Lower Bound for k-sparse Parity Problems with Sign SGD, arXiv 2404.12376).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Diverged, Split, Task, nbytes
-from sutrolib.models.fields import check_model
+from sutrolib.models.fields import CheckedModel, choice, float_field, int_field
 from sutrolib.models.parity import fused_kernels  # noqa: F401 - registers torch.ops.sutro
 
 ops = torch.ops.sutro
@@ -49,7 +49,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A trained network, its learning curve and the number of updates that it took."""
+    """A trained network, its learning curve and its number of updates."""
 
     parameters: Parameters
     history: tuple[tuple[int, float], ...]
@@ -68,51 +68,35 @@ class FittedNetwork:
 
 
 @dataclass(frozen=True)
-class TwoLayerNetwork:
+class TwoLayerNetwork(CheckedModel):
     """A hidden layer of ReLUs and one output, trained by mini-batch SGD.
 
-    A share ``holdout`` of the training samples is set aside; training stops when a share ``enough`` of these has been
-    right after ``patience`` epochs in a row, or after ``max_epochs``. The test split plays no part in it.
-    Fields out of range raise ValueError.
+    A share ``holdout`` of the training samples is set aside. Training stops when the accuracy on these is at least
+    ``stop_accuracy`` for ``patience`` epochs in a row, or after ``max_epochs``. The test split is not used.
     """
 
-    hidden: int = field(
-        default=200, metadata={"unit": "units", "low": 1, "high": 100_000, "log": True, "search": (8, 1000)}
-    )
-    lr: float = field(
-        default=0.1, metadata={"unit": "", "low": 1e-6, "high": 100.0, "log": True, "search": (0.003, 3.0)}
-    )
-    weight_decay: float = field(default=0.01, metadata={"unit": "", "low": 0.0, "high": 1.0, "search": (0.0, 0.05)})
-    batch: int = field(
-        default=32, metadata={"unit": "samples", "low": 1, "high": 1_000_000, "log": True, "search": (4, 256)}
-    )
-    update: Literal["standard", "fused"] = field(
-        default="standard", metadata={"choices": ("standard", "fused"), "search": True}
-    )
-    rule: Literal["sgd", "sign"] = field(default="sgd", metadata={"choices": ("sgd", "sign"), "search": True})
-    loss: Literal["hinge", "square"] = field(default="hinge", metadata={"choices": ("hinge", "square"), "search": True})
-    max_epochs: int = field(default=100, metadata={"unit": "epochs", "low": 1, "high": 1_000_000})
-    patience: int = field(default=3, metadata={"unit": "epochs", "low": 1, "high": 1_000_000, "search": (1, 5)})
-    holdout: float = field(default=0.2, metadata={"unit": "share", "low": 0.0, "high": 0.9})
-    enough: float = field(default=1.0, metadata={"unit": "share", "low": 0.5, "high": 1.0})
-    dtype: Literal["float32", "float64"] = field(
-        default="float32", metadata={"choices": ("float32", "float64"), "search": True}
-    )
-    features: Literal["learned", "random"] = field(default="learned", metadata={"choices": ("learned", "random")})
+    hidden: int = int_field(200, "units", 1, 100_000, search=(8, 1000), log=True)
+    lr: float = float_field(0.1, 1e-6, 100.0, search=(0.003, 3.0), log=True)
+    weight_decay: float = float_field(0.01, 0.0, 1.0, search=(0.0, 0.05))
+    batch: int = int_field(32, "samples", 1, 1_000_000, search=(4, 256), log=True)
+    update: Literal["standard", "fused"] = choice("standard", "fused")
+    optimizer: Literal["sgd", "signsgd"] = choice("sgd", "signsgd")
+    loss: Literal["hinge", "square"] = choice("hinge", "square")
+    max_epochs: int = int_field(100, "epochs", 1, 1_000_000)
+    patience: int = int_field(3, "epochs", 1, 1_000_000, search=(1, 5))
+    holdout: float = float_field(0.2, 0.0, 0.9, "share")
+    stop_accuracy: float = float_field(1.0, 0.5, 1.0, "share")
+    dtype: Literal["float32", "float64"] = choice("float32", "float64")
+    features: Literal["learned", "random"] = choice("learned", "random", search=False)
 
     name: ClassVar[str] = "two-layer network"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self) -> None:
-        check_model(self)
-
-    def initial(self, n: int, seed: int) -> Parameters:
+    def init_parameters(self, n: int, seed: int) -> Parameters:
         """Fresh parameters for n inputs, uniform in +-1/sqrt(fan_in) (LeCun et al., Efficient BackProp, 1998)."""
         generator = torch.Generator().manual_seed(seed)
 
         def uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-            # Drawn in float64 so that both precisions start from the same numbers.
+            # Draw in float64 so that both precisions start from the same numbers.
             bound = fan_in**-0.5
             drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
             return drawn.mul_(2 * bound).sub_(bound).to(getattr(torch, self.dtype))
@@ -132,21 +116,21 @@ class TwoLayerNetwork:
         dout = ops.hinge_grad(out, y) if self.loss == "hinge" else ops.square_grad(out, y)
         dW2, db2 = ops.linear_grad(dout, h)
         if self.features == "random":
-            if self.rule == "sign":
+            if self.optimizer == "signsgd":
                 dW2, db2 = dW2.sign_(), db2.sign_()
             self._update_layer_2(p, dW2, db2)
             return
         dh = p.W2 * dout
-        if self.update == "fused" and self.rule == "sgd":
-            self._update_layer_2(p, dW2, db2)  # only now: dh above needed the weights as they were
+        if self.update == "fused" and self.optimizer == "sgd":
+            self._update_layer_2(p, dW2, db2)  # dh above needed the old weights
         dh_pre = torch.ops.aten.threshold_backward(dh, h_pre, 0)
-        if self.rule == "sign":
-            # The sign needs the whole gradient, so there is a dW1 buffer here.
+        if self.optimizer == "signsgd":
+            # The sign needs the whole gradient, so W1 has a gradient buffer here.
             gradients = (dh_pre.t().mm(x), dh_pre.sum(0), dW2, db2)
             for weights, gradient in zip((p.W1, p.b1, p.W2, p.b2), gradients, strict=True):
                 ops.sgd_(weights, gradient.sign_(), self.lr, self.weight_decay)
             return
-        # Layer 1 goes straight from dh_pre and x into W1: there is no dW1 buffer.
+        # Accumulate dh_pre and x directly into W1, without a gradient buffer.
         p.W1.addmm_(dh_pre.t(), x, beta=1 - self.lr * self.weight_decay, alpha=-self.lr)
         ops.sgd_(p.b1, dh_pre, self.lr, self.weight_decay)
         if self.update == "standard":
@@ -160,7 +144,7 @@ class TwoLayerNetwork:
         """The first SGD step on the first batch: its buffers by name, in loading order, and the step itself."""
         x, y = self._cast(task.train.x[: self.batch]), self._cast(task.train.y[: self.batch])
         with torch.inference_mode():
-            p = self.initial(x.shape[1], seed)
+            p = self.init_parameters(x.shape[1], seed)
             buffers = {"W1": p.W1, "b1": p.b1, "W2": p.W2, "b2": p.b2, "x": x.clone(), "y": y.clone()}
 
         def step() -> None:
@@ -172,10 +156,9 @@ class TwoLayerNetwork:
     def fit(
         self, task: Task, seed: int, budget: Budget | None = None, start: Parameters | None = None
     ) -> FittedNetwork:
-        """Train until the held-out samples stay right, ``max_epochs`` are over, or ``budget`` is spent.
+        """Train until the accuracy on the held-out samples is reached, ``max_epochs`` are over, or ``budget`` is spent.
 
-        ``start`` is trained further, in place, instead of fresh parameters. Raises Diverged, naming the step, when the
-        output is no longer finite.
+        ``start`` is trained further in place, instead of fresh parameters. Raises Diverged if an output is not finite.
         """
         budget = budget or Budget()
         began = time.perf_counter()
@@ -186,7 +169,7 @@ class TwoLayerNetwork:
         history: list[tuple[int, float]] = []
         steps = 0
         with torch.inference_mode():
-            p = start or self.initial(train.x.shape[1], seed)
+            p = start or self.init_parameters(train.x.shape[1], seed)
             for _ in range(self.max_epochs):
                 for rows in torch.randperm(kept, generator=generator).split(self.batch):
                     self.step(p, train.x[rows], train.y[rows])
@@ -195,13 +178,13 @@ class TwoLayerNetwork:
                         break
                 out = p.forward(train.x[kept:] if held else train.x)
                 if not torch.isfinite(out).all():
-                    raise Diverged(f"{self.name} with lr={self.lr:g} left the finite numbers by step {steps}")
+                    raise Diverged(f"{self.name} with lr={self.lr:g}: outputs were not finite at step {steps}")
                 score = task.score(out, train.y[kept:] if held else train.y)
                 history.append((steps, score))
-                sure = len(history) >= self.patience and all(
-                    score >= self.enough for _, score in history[-self.patience :]
+                reached = len(history) >= self.patience and all(
+                    score >= self.stop_accuracy for _, score in history[-self.patience :]
                 )
-                if budget.ended(steps, score) or sure or budget.spent(steps, time.perf_counter() - began):
+                if budget.ended(steps, score) or reached or budget.spent(steps, time.perf_counter() - began):
                     break
         return FittedNetwork(p, tuple(history), steps)
 

@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from sutrolib.meters.programs.grid_cost import GridCost, GridProgram, grid_cost, naive_matmul
-from sutrolib.models.kernels.grid_matmul import GIVE, GridProduct
-from sutrolib.models.kernels.grid_schedule import COPY, Schedule, cells_most_read, schedule, traverse
+from sutrolib.models.kernels.grid_matmul import ALLOCATIONS, GridMatmul
+from sutrolib.models.kernels.grid_schedule import COPY, Schedule, cells_most_read, schedule, loop_order
 from sutrolib.problems.matmul import MatrixProduct
 
 
 def any_plan(rng, **fixed):
     """Every field drawn from what its metadata says a search may set."""
     drawn = {}
-    for spec in dataclasses.fields(GridProduct):
+    for spec in dataclasses.fields(GridMatmul):
         about = spec.metadata
         low, high = (0, 0) if "choices" in about else about["search"]
         choices = about.get("choices") or range(low, high + 1)
         drawn[spec.name] = choices[rng.integers(len(choices))]
-    return GridProduct(**{**drawn, **fixed})
+    return GridMatmul(**{**drawn, **fixed})
 
 
 def checked_cost(program, n, rng):
@@ -29,16 +29,16 @@ def checked_cost(program, n, rng):
 
 @pytest.mark.parametrize(("n", "cost"), [(1, 5), (4, 1316), (16, 340_704)])
 def test_the_defaults_are_the_naive_program_and_cost_what_was_published(n, cost):
-    model = GridProduct()
+    model = GridMatmul()
     assert GridProgram.parse(model.text(n)) == naive_matmul(n)
     assert model.cost(n) == cost
 
 
-@pytest.mark.parametrize("cells", list(GIVE))
-def test_every_plan_computes_the_product_and_costs_what_it_says(cells):
+@pytest.mark.parametrize("allocation", list(ALLOCATIONS))
+def test_every_plan_computes_the_product_and_costs_what_it_says(allocation):
     rng = np.random.default_rng(0)
     for n in [1, 2, 3, 4, 4, 5, 7] * 6:
-        model = any_plan(rng, cells=cells)
+        model = any_plan(rng, allocation=allocation)
         assert checked_cost(model.text(n), n, rng) == model.cost(n), (n, model)
 
 
@@ -52,12 +52,12 @@ def test_plans_of_the_large_product_are_right_as_well():
 def test_plans_drawn_at_random_come_below_the_public_records_of_4_and_of_tiles():
     # the public board: 800 for n = 4; 80,217 for n = 16 by tiles and reused cells, in a series that went on to 66,707
     rng = np.random.default_rng(2)
-    assert min(any_plan(rng, cells="most read").cost(4) for _ in range(100)) < 800
-    assert min(any_plan(rng, cells="most read").cost(16) for _ in range(100)) < 80_217
+    assert min(any_plan(rng, allocation="most read").cost(4) for _ in range(100)) < 800
+    assert min(any_plan(rng, allocation="most read").cost(16) for _ in range(100)) < 80_217
 
 
 def test_cells_given_by_lifetimes_beat_those_given_as_written():
-    costs = [GridProduct(cells=cells).cost(8) for cells in ("as written", "first free", "densest first", "most read")]
+    costs = [GridMatmul(allocation=allocation).cost(8) for allocation in ("as written", "first free", "densest first", "most read")]
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == 4
 
@@ -65,7 +65,7 @@ def test_cells_given_by_lifetimes_beat_those_given_as_written():
 def nest(n, tiles=(0, 0, 0), orders=("ijk", "ijk", "ijk"), snakes=(False, False, False)):
     sizes = np.array([[size or n for size in tiles], [n, n, n], [1, 1, 1]])
     dimensions = np.array([["ijk".index(x) for x in order] for order in orders])
-    return traverse(n, sizes, dimensions, np.array(snakes)).tolist()
+    return loop_order(n, sizes, dimensions, np.array(snakes)).tolist()
 
 
 def test_loops_go_over_tiles_and_then_over_their_elements():
@@ -91,17 +91,17 @@ def copies(model, n):
 
 
 def test_elements_that_are_soon_read_often_enough_are_copied():
-    plan = GridProduct(inner="ikj", far_a=1, far_a_reads=4)  # an element of A serves 4 multiply-adds, then no more
+    plan = GridMatmul(inner_loops="ikj", far_window_a=1, far_min_reads_a=4)  # an element of A serves 4 multiply-adds, then no more
     assert [copy.sources for copy in copies(plan, 4)] == [(cell,) for cell in range(1, 17)]
-    assert copies(dataclasses.replace(plan, far_a_reads=5), 4) == []
-    assert copies(dataclasses.replace(plan, inner="ijk"), 4) == []  # now it is read again after 4 of them
-    assert len(copies(dataclasses.replace(plan, inner="ijk", far_a=3), 4)) == 16
+    assert copies(dataclasses.replace(plan, far_min_reads_a=5), 4) == []
+    assert copies(dataclasses.replace(plan, inner_loops="ijk"), 4) == []  # now it is read again after 4 of them
+    assert len(copies(dataclasses.replace(plan, inner_loops="ijk", far_window_a=3), 4)) == 16
 
 
 def test_a_near_copy_is_made_of_the_far_one():
     order = np.array(nest(4, tiles=(0, 2, 0), orders=("jik", "ijk", "ikj")))  # A serves 2 in a row, in either half of C
-    gaps, fewest = np.array([[64, 1], [0, 0]]), np.full((2, 2), 2)
-    plan = schedule(4, order, gaps, fewest)
+    windows, min_reads = np.array([[64, 1], [0, 0]]), np.full((2, 2), 2)
+    plan = schedule(4, order, windows, min_reads)
     made = plan.instructions[plan.instructions[:, 0] == COPY]
     far, near = made[made[:, 2] < 32], made[made[:, 2] >= 32]
     assert (len(far), len(near)) == (16, 32)
@@ -134,7 +134,7 @@ def test_a_copy_of_a_cell_to_itself_is_left_out_and_costs_nothing():
     plan = Schedule(instructions, np.array([-1, 0]), np.array([0, 1]), np.array([1, 1]), np.zeros(2), np.array([1]))
     assert plan.cost(np.array([5, 5])) == 3
     assert plan.cost(np.array([5, 1])) == 3 + 1
-    assert plan.kept(np.array([5, 5])).tolist() == [False]
+    assert plan.is_needed(np.array([5, 5])).tolist() == [False]
 
 
 def test_a_fit_runs_once_and_predicts_row_by_row():
@@ -145,7 +145,7 @@ def test_a_fit_runs_once_and_predicts_row_by_row():
         return GridProgram.parse(program).run(arguments)
 
     task = MatrixProduct(n=3).sample(0)
-    model = GridProduct(cells="most read")
+    model = GridMatmul(allocation="most read")
     fitted = model.fit_by(run, task.for_training(), 0)
     assert runs == [task.train.x[0].tolist()]
     assert task.score(fitted.predict(task.test.x), task.test.y) == 1.0
@@ -154,7 +154,7 @@ def test_a_fit_runs_once_and_predicts_row_by_row():
 
 
 def test_the_meter_prices_the_run_of_the_fit():
-    task, model, meter = MatrixProduct().sample(0), GridProduct(), GridCost()
+    task, model, meter = MatrixProduct().sample(0), GridMatmul(), GridCost()
     with meter:
         fitted = model.fit_by(meter.run, task.for_training(), 0)
     assert torch.equal(fitted.predict(task.test.x), task.test.y)
@@ -166,22 +166,22 @@ def test_the_meter_prices_the_run_of_the_fit():
     [
         ("tile_i", -1),
         ("block_k", 65),
-        ("outer", "iij"),
-        ("far_a", 21),
-        ("near_b_reads", 1),
+        ("outer_loops", "iij"),
+        ("far_window_a", 21),
+        ("near_min_reads_b", 1),
         ("tile_j", 2.0),
-        ("cells", 0),
+        ("allocation", 0),
     ],
 )
 def test_fields_out_of_range_are_refused(field, value):
-    with pytest.raises(ValueError, match=f"GridProduct: {field}={value!r}"):
-        GridProduct(**{field: value})
+    with pytest.raises(ValueError, match=rf"GridMatmul: {field} must be .*got {value!r}"):
+        GridMatmul(**{field: value})
 
 
 def test_what_is_no_pair_of_square_matrices_is_refused():
     task = MatrixProduct().sample(0)
     odd = dataclasses.replace(task.train, x=task.train.x[:, :-1])
-    with pytest.raises(ValueError, match="rows of 31 numbers"):
-        GridProduct().fit_by(lambda program, arguments: [], dataclasses.replace(task, train=odd), 0)
-    with pytest.raises(ValueError, match="n=0"):
-        GridProduct().text(0)
+    with pytest.raises(ValueError, match=r"two square matrices, 2 n\^2 numbers .got 31."):
+        GridMatmul().fit_by(lambda program, arguments: [], dataclasses.replace(task, train=odd), 0)
+    with pytest.raises(ValueError, match=r"n must be at least 1 \(got 0\)"):
+        GridMatmul().text(0)
