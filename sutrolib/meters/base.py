@@ -58,7 +58,7 @@ class Availability:
 
 
 class Meter(ABC):
-    """A context manager with a ``reading`` after a clean exit, which has the meter's ``name``, ``unit`` and ``kind``."""
+    """A context manager; after a clean exit its ``reading`` has the meter's ``name``, ``unit`` and ``kind``."""
 
     name: ClassVar[str]
     title: ClassVar[str]

@@ -1,7 +1,7 @@
 """Average reuse distance (ARD): the memory proxy of corner A, exactly as in the Sutro group's technical sprint #1
 (cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1): a clock counts the floats accessed, so each
 read or write of a buffer advances it by the buffer's size. The distance of a read is the clock at its start minus the
-clock at the start of the last write of the same buffer. It is averaged once over reads and once over floats read.
+clock at the start of the last write of the same buffer. There are two averages: over reads, and over floats read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sutrolib.meters.base import Kind, NoReading, Reading
 
 @dataclass(frozen=True)
 class BufferReuse:
-    """The reads of a trace that follow a write of their buffer: which access, its buffer, its distance, floats read.
+    """The reads of a trace that follow a write of their buffer: number of the access, buffer, distance, floats read.
 
     ``cold`` counts the floats read from buffers that were never written inside the trace; they have no distance.
     """
@@ -45,7 +45,7 @@ class BufferReuse:
 
 
 def buffer_reuse(accesses: Accesses) -> BufferReuse:
-    """The reuse distances of a stream. Raises NoReading when nothing written in it is ever read."""
+    """The reuse distances of a stream. Raises NoReading if nothing written in it is ever read."""
     count = len(accesses)
     clock = np.cumsum(accesses.elements) - accesses.elements
     order = np.argsort(accesses.buffer, kind="stable")
@@ -56,7 +56,7 @@ def buffer_reuse(accesses: Accesses) -> BufferReuse:
     last_write = np.maximum.accumulate(np.where(is_write, positions, -1))
     warm = ~is_write & (last_write >= first)
     if not warm.any():
-        raise NoReading("average reuse distance: nothing written inside the metered block is read there")
+        raise NoReading("average reuse distance: nothing written in the measured block is read there")
     access = order[warm]
     written_at = order[last_write[warm]]
     back = np.argsort(access)  # in the order of the program again
@@ -70,7 +70,7 @@ def buffer_reuse(accesses: Accesses) -> BufferReuse:
 
 
 class ReuseDistance(TracedMeter):
-    """Average reuse distance in floats, per read or per float read; both stand in the detail."""
+    """Average reuse distance in floats, per read or per float read; the detail holds both."""
 
     name = "ard"
     title = "average reuse distance"
@@ -80,7 +80,7 @@ class ReuseDistance(TracedMeter):
     def __init__(self, average: Literal["read", "float"] = "read") -> None:
         super().__init__()
         if average not in ("read", "float"):
-            raise ValueError(f"average={average!r}, accepted are 'read' and 'float'")
+            raise ValueError(f"average must be 'read' or 'float' (got {average!r})")
         self.average = average
 
     def read(self, trace: TorchTrace) -> Reading:

@@ -1,9 +1,9 @@
 """Which bytes of a storage a tensor touches: those of a view, and those of the elements that an index selects.
 
-The ranges of a view are in ascending order, whatever the order of its axes: the order in which a kernel walks through
-its operand is not seen. Ranges that touch or overlap are one, so an axis that is broadcast, or a window that overlaps
-itself, touches its bytes once. The elements that an index selects are in the order of the index, repeated ones
-repeated; those that a binary search looks at likewise.
+The ranges of a view are in ascending order, whatever the order of its axes: the trace cannot see in which order a
+kernel goes through its operand. Ranges that touch or overlap are merged, so an axis that is broadcast, or a window that
+overlaps itself, touches its bytes once. The elements that an index or a binary search selects are in the order of the
+selection, with repetitions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Ranges = tuple[np.ndarray, np.ndarray]  # starts and lengths in bytes, from the 
 
 
 def view_ranges(offset: int, shape: tuple[int, ...], stride: tuple[int, ...], itemsize: int) -> Ranges:
-    """Byte ranges of a strided view; offset and strides in elements, as PyTorch has them."""
+    """Byte ranges of a strided view; offset and strides in elements, as in PyTorch."""
     if 0 in shape:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     axes = sorted((step * itemsize, size) for step, size in zip(stride, shape, strict=True) if step and size > 1)
@@ -36,7 +36,7 @@ def view_ranges(offset: int, shape: tuple[int, ...], stride: tuple[int, ...], it
 
 
 def _joined(starts: np.ndarray, lengths: np.ndarray) -> Ranges:
-    """Ascending ranges, with those that touch or overlap made one."""
+    """Ascending ranges, with those that touch or overlap merged."""
     ends = np.maximum.accumulate(starts + lengths)
     first = np.flatnonzero(np.r_[True, starts[1:] > ends[:-1]])
     return starts[first], np.r_[ends[first[1:] - 1], ends[-1]] - starts[first]
@@ -85,7 +85,7 @@ def _by_search(args: tuple[Any, ...]) -> tuple[int, Tensor]:
     return 1, _offsets(table, 1)[found]
 
 
-# Operators that touch only what they select of their first argument. The indices go through the operator's own rules.
+# Operators that touch only what they select of their first argument. Their indices are read as other arguments are.
 _SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
     "index": _by_index,
     "index_put_": _by_index,
@@ -136,13 +136,13 @@ class ByteRangeTable:
         return found
 
     def add(self, ranges: Ranges) -> tuple[int, int]:
-        """Enter a set of ranges: its number, and how many bytes it holds."""
+        """Add a set of ranges: its number, and how many bytes it holds."""
         self._starts.append(ranges[0])
         self._lengths.append(ranges[1])
         self._first.append(self._first[-1] + len(ranges[0]))
         return len(self._first) - 2, int(ranges[1].sum())
 
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``first``, ``start`` and ``length``: set e has the ranges from ``first[e]`` up to ``first[e + 1]``."""
+        """``set_offsets``, ``range_start`` and ``range_nbytes`` as in :class:`Accesses` of ``trace``."""
         none = [np.empty(0, np.int64)]
         return np.array(self._first), np.concatenate(self._starts or none), np.concatenate(self._lengths or none)

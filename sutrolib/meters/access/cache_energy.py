@@ -1,21 +1,22 @@
-"""Joules of a run on a stated machine: what each operation costs by its number type, and each byte by where it lies.
+"""Modelled joules of a run on given hardware: a price for each operation by its type, and for each byte by its level.
 
     E = sum over operations of e(type) + sum over bytes accessed of e(the smallest level that holds them)
 
 A level of c bytes holds what has a stack distance of at most c: the cache is fully associative and replaces the least
 recently used line (Mattson et al., IBM Systems Journal 9(2), 1970). A first read comes from the last level, DRAM; a
-first write goes to the first. What is written back when it is evicted is not charged, and neither are instructions,
-clocks and leakage: the joules are those of arithmetic and data movement, and the kind is ``modelled``.
+first write goes to the first. Write-backs of evicted lines, instructions, clocks and leakage cost nothing: the joules
+are those of arithmetic and data movement, and the kind is ``modelled``.
 
-An operation costs the mean of an addition and a multiplication where the source gives both. The figures are energies of
-circuits for ``HOROWITZ_2014`` and ``JOUPPI_2021``, and fits to the power of whole machines for the other two, which
-therefore hold instructions and clocks as well: compare runs on one profile, never profiles by their joules.
+An operation costs the mean of an addition and a multiplication if the source gives both. ``HOROWITZ_2014`` and
+``JOUPPI_2021`` are energies of circuits. The other two are fits to the power of whole machines, which include
+instructions and clocks: compare runs on one profile, never the joules of two profiles.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,22 +30,21 @@ KB, MB = 2**10, 2**20
 
 @dataclass(frozen=True)
 class MemoryLevel:
-    """A level of memory: bytes that it holds, and picojoules for each byte accessed there."""
+    """A level of memory: its capacity in bytes, and picojoules for each byte accessed there."""
 
     name: str
     capacity: float
     pj_per_byte: float
 
     def __post_init__(self) -> None:
-        for name in ("capacity", "pj_per_byte"):
-            value = getattr(self, name)
+        for name, value in (("capacity", self.capacity), ("pj_per_byte", self.pj_per_byte)):
             if not value >= 0:
-                raise ValueError(f"level {self.name}: {name}={value!r}, accepted are numbers from 0")
+                raise ValueError(f"level {self.name}: {name} must be at least 0 (got {value!r})")
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """A machine as energies: picojoules an operation by number type, and levels from the smallest to DRAM.
+    """Energies of a machine: picojoules per operation by dtype, and memory levels from the smallest to DRAM.
 
     ValueError unless capacities rise, the last one is infinite, and there is a floating-point type among ``pj_per_op``.
     """
@@ -57,40 +57,40 @@ class Hardware:
     def __post_init__(self) -> None:
         capacities = [level.capacity for level in self.levels]
         if not capacities or sorted(set(capacities)) != capacities or capacities[-1] != math.inf:
-            raise ValueError(f"levels={self.levels!r}, accepted are rising capacities of which the last is infinite")
+            raise ValueError(f"levels must have rising capacities, the last one infinite (got {self.levels!r})")
         if not any(_family(name) == "float" for name in self.pj_per_op):
-            raise ValueError(f"pj_per_op={dict(self.pj_per_op)!r}, accepted is one with a floating-point type")
+            raise ValueError(f"pj_per_op must hold a floating-point dtype (got {dict(self.pj_per_op)!r})")
 
-    def pj_per_operation(self, number_type: str) -> float:
-        """Picojoules of one operation of a type, by PyTorch's name for it (``float32``).
+    def pj_per_operation(self, dtype: str) -> float:
+        """Picojoules of one operation of a dtype, by PyTorch's name for it (``float32``).
 
-        A type that the source does not list costs what the nearest in width of its family does, times the ratio of
-        their widths; an integer, where no integer is listed, goes by the floating-point types. A complex operation
+        A dtype that the source does not list costs what the dtype of its family with the nearest width does, times the
+        ratio of their widths. Integers use the floating-point dtypes if no integer is listed. A complex operation
         counts as four of its parts.
         """
-        if number_type in self.pj_per_op:
-            return self.pj_per_op[number_type]
-        if number_type.startswith("complex"):
-            return 4 * self.pj_per_operation(f"float{dtype_bits(number_type) // 2}")
-        family = [name for name in self.pj_per_op if _family(name) == _family(number_type)]
+        if dtype in self.pj_per_op:
+            return self.pj_per_op[dtype]
+        if dtype.startswith("complex"):
+            return 4 * self.pj_per_operation(f"float{dtype_bits(dtype) // 2}")
+        family = [name for name in self.pj_per_op if _family(name) == _family(dtype)]
         listed = family or [name for name in self.pj_per_op if _family(name) == "float"]
-        width = dtype_bits(number_type)
+        width = dtype_bits(dtype)
         nearest = min(listed, key=lambda name: (abs(math.log(dtype_bits(name) / width)), name))
         return self.pj_per_op[nearest] * width / dtype_bits(nearest)
 
 
-def dtype_bits(number_type: str) -> int:
-    """Bits of a type by its name: the number at its end, or before its variant (``float8_e5m2``)."""
-    if number_type == "bool":
+def dtype_bits(dtype: str) -> int:
+    """Bits of a dtype by its name: the number at its end, or before its variant (``float8_e5m2``)."""
+    if dtype == "bool":
         return 8
-    found = re.match(r"[a-z]+(\d+)", number_type)
+    found = re.match(r"[a-z]+(\d+)", dtype)
     if not found:
-        raise ValueError(f"number type {number_type!r}, accepted are names such as 'float32', 'int8' and 'bool'")
+        raise ValueError(f"dtype must be a name such as 'float32', 'int8' or 'bool' (got {dtype!r})")
     return int(found[1])
 
 
-def _family(number_type: str) -> str:
-    return "int" if number_type.startswith(("int", "uint", "bool")) else "float"
+def _family(dtype: str) -> str:
+    return "int" if dtype.startswith(("int", "uint", "bool")) else "float"
 
 
 HOROWITZ_2014 = Hardware(
@@ -151,9 +151,9 @@ def bytes_by_level(histogram: ReuseHistogram, hardware: Hardware) -> dict[str, i
 
 
 def cache_energy(histogram: ReuseHistogram, ops: Mapping[str, int], hardware: Hardware) -> Reading:
-    """Modelled joules of a run from its histogram of stack distances and its operations by number type.
+    """Modelled joules of a run from its histogram of stack distances and its operations by dtype.
 
-    The detail splits them by level and into arithmetic. Raises ValueError for a type that has no width.
+    The detail splits them into arithmetic and each level. Raises ValueError for a dtype that has no width.
     """
     moved = bytes_by_level(histogram, hardware)
     by_level = {level.name: 1e-12 * level.pj_per_byte * moved[level.name] for level in hardware.levels}
@@ -184,13 +184,13 @@ class CacheEnergy(TracedMeter):
 
     def read(self, trace: TorchTrace) -> Reading:
         if not len(trace.accesses):
-            raise NoReading("cache-energy: no tensor was touched inside the metered block")
+            raise NoReading("cache-energy: no tensor was touched in the measured block")
         return cache_energy(trace_histograms(trace, self.granularity).stack, operations_by_dtype(trace), self.hardware)
 
 
 def operations_by_dtype(trace: TorchTrace) -> dict[str, int]:
-    """Operations of a finished trace by number type."""
-    found: dict[str, int] = {}
-    for (_, number_type), count in trace.operations.items():
-        found[number_type] = found.get(number_type, 0) + count
-    return found
+    """Operations of a finished trace by dtype."""
+    found: Counter[str] = Counter()
+    for (_, dtype), count in trace.operations.items():
+        found[dtype] += count
+    return dict(found)

@@ -1,4 +1,4 @@
-"""What is counted by adding up: arithmetic operations (``flops``), and the peak of live memory."""
+"""Counts: arithmetic operations (``flops``), and the peak of live memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sutrolib.meters.base import Kind, NoReading, Reading
 
 
 class OperationCount(TracedMeter):
-    """Arithmetic operations, counted operator by operator; the detail splits them by operator and by number type."""
+    """Arithmetic operations, counted operator by operator; the detail splits them by operator and by dtype."""
 
     name = "operations"
     title = "operations"
@@ -25,15 +25,15 @@ class OperationCount(TracedMeter):
                 by_operator[operator] += count
                 by_type[number_type] += count
         if not by_operator:
-            raise NoReading("operations: no PyTorch arithmetic ran inside the metered block")
+            raise NoReading("operations: no PyTorch arithmetic ran in the measured block")
         detail = {"by_operator": dict(by_operator), "by_type": dict(by_type)}
         return self._make(by_operator.total(), detail)
 
 
 class PeakMemory(TracedMeter):
-    """The largest sum of bytes that the tensors touched by the run held at one time.
+    """The largest number of bytes that the tensors of the run held at one time.
 
-    Counted from the lifetimes of the storages, so the interpreter and the library itself are not in it.
+    It is counted from the lifetimes of the storages, so it leaves out the interpreter and the library itself.
     """
 
     name = "peak_memory"
@@ -43,5 +43,5 @@ class PeakMemory(TracedMeter):
 
     def read(self, trace: TorchTrace) -> Reading:
         if not trace.buffers:
-            raise NoReading("peak memory: no tensor was touched inside the metered block")
+            raise NoReading("peak memory: no tensor was touched in the measured block")
         return self._make(trace.peak_bytes, {"buffers": len(trace.buffers)})

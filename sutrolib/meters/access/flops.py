@@ -4,9 +4,9 @@ The count is the textbook one (Golub and Van Loan, Matrix Computations, section 
 k) by (k, n), one operation for each element of an elementwise result whatever the function, one for each element that
 a reduction or scan consumes, and none for allocating, copying, gathering, converting or drawing random numbers.
 A sort of n elements counts n log2 n comparisons, rounded up, and a binary search log2 n.
-Attention counts its matrix products over the pairs of positions that its causal mask leaves (two products forward,
-five backward: Dao et al., FlashAttention, arXiv 2205.14135, algorithms 1 and 4) and two elementwise operations a pair
-and pass.
+Attention counts its matrix products over the pairs of positions that its causal mask keeps (two products forward, five
+backward: Dao et al., FlashAttention, arXiv 2205.14135, algorithms 1 and 4), and two elementwise operations per pair and
+pass.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Kernels that are not ATen's. One that is missing here is refused: it could hide any amount of work.
+# Kernels that are not ATen's. A kernel that is missing here raises an error: it could hide any amount of work.
 _KERNELS: dict[str, Callable[[tuple[Any, ...]], int]] = {
     "sutro::hinge_grad": lambda a: 4 * a[0].numel(),  # y*out, < 1, * y, * -1/samples
     "sutro::square_grad": lambda a: 2 * a[0].numel(),
@@ -38,7 +38,7 @@ _PRODUCTS: dict[str, Callable[[tuple[Any, ...]], int]] = {
     "linear": lambda a: 2 * a[0].numel() * a[1].shape[0] + (a[0].numel() // a[0].shape[-1]) * a[1].shape[0],
 }
 
-_MOVES = frozenset(
+_FREE = frozenset(
     (
         "_local_scalar_dense _to_copy arange bernoulli cat clone copy detach embedding eye fill flip full full_like "
         "gather index index_put index_select lift_fresh masked_select new_full new_ones new_zeros nonzero normal ones "
@@ -49,7 +49,7 @@ _MOVES = frozenset(
 
 _SORTS = frozenset(("sort", "argsort", "msort", "_unique2", "unique_dim"))
 
-# Operations an element, which are those of the same optimizer written out in elementwise operators.
+# Operations per element: those of the same optimizer written with elementwise operators.
 _OPTIMIZERS: dict[str, Callable[[Sequence[Any]], int]] = {
     "_fused_adamw_": lambda a: 8,
     "_fused_adam_": lambda a: 7,
@@ -62,12 +62,12 @@ def _product(a: Tensor, b: Tensor) -> int:
 
 
 def _comparisons(places: int) -> int:
-    """The least number of yes-or-no answers that tell so many places apart."""
+    """The least number of yes-or-no answers that distinguish so many places."""
     return max(1, math.ceil(math.log2(max(1, places))))
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, causal: bool, products: int) -> int:
-    """Of tensors (samples, heads, positions, width); half of the ``products`` have the width of the values."""
+    """Tensors are (samples, heads, positions, width); half of the ``products`` have the width of the values."""
     rows, columns = query.shape[-2], key.shape[-2]
     pairs = sum(min(row + 1, columns) for row in range(rows)) if causal else rows * columns
     widths = (products + 1) // 2 * query.shape[-1] + products // 2 * value.shape[-1]
@@ -92,10 +92,10 @@ def _convolution(name: str, arguments: dict[str, Any], written: Sequence[Tensor]
 
 
 def count_operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written: Sequence[Tensor]) -> int:
-    """Arithmetic operations of one call of an operator that has written ``written``.
+    """Arithmetic operations of one call of an operator that has written the tensors ``written``.
 
-    ATen operators that are neither known by name nor tagged by PyTorch count one operation for each element
-    written. Raises ValueError for a kernel from elsewhere that has no entry in this module.
+    ATen operators that are neither listed here nor tagged by PyTorch count one operation for each element written.
+    Raises ValueError for a kernel that is not ATen's and not listed.
     """
     full_name = func._schema.name
     namespace, _, name = full_name.partition("::")
@@ -106,7 +106,7 @@ def count_operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], w
     base = name.rstrip("_") if not name.startswith("_") or name.startswith("_foreach_") else name
     if base in _PRODUCTS:
         return _PRODUCTS[base](args)
-    if base in _MOVES:
+    if base in _FREE:
         return 0
     if name in _SORTS:
         return int(args[0].numel() * _comparisons(args[0].numel() if "unique" in name else args[0].shape[-1:].numel()))

@@ -2,11 +2,11 @@
 overwrites.
 
 * An operator reads its tensor arguments in the order of its schema, each time they occur, then writes its outputs.
-* What it updates in place is read last, right before it is written, as a read-modify-write is.
-* What it only overwrites (``out=``, ``copy_``, ``fill_``, ...) is not read.
-* A view neither reads nor writes, and neither does an allocation.
+* It reads what it updates in place last, right before it writes it (read-modify-write).
+* It does not read what it only overwrites (``out=``, ``copy_``, ``fill_``, ...).
+* A view or an allocation neither reads nor writes.
 * Operators on lists (``_foreach_*``, ``_fused_*``: PyTorch's optimizers) go through them entry by entry.
-* Composite operators are traced through the operators that they are made of, except ``linear``, which is one kernel.
+* Composite operators are traced as the operators that they consist of, except ``linear``, which is one kernel.
 """
 
 from __future__ import annotations
@@ -40,36 +40,41 @@ class ArgumentAccess(Enum):
 
 @dataclass
 class OperatorAccesses:
-    """The tensors that one pass of an operator reads, updates and overwrites, each with whether it is its first one."""
+    """The tensors that one pass of an operator reads, updates and overwrites; True marks its first argument."""
 
     read: list[tuple[Tensor, bool]] = field(default_factory=list)
     updated: list[tuple[Tensor, bool]] = field(default_factory=list)
     overwritten: list[tuple[Tensor, bool]] = field(default_factory=list)
 
     def add(self, role: ArgumentAccess, value: Any, first: bool) -> None:
-        """Enter the tensors of an argument under its role."""
-        touched = (self.read, self.updated, self.overwritten)[role.value]
-        touched.extend((tensor, first) for tensor in iter_tensors(value))
+        """Add the tensors of an argument."""
+        entries = (self.read, self.updated, self.overwritten)[role.value]
+        entries.extend((tensor, first) for tensor in iter_tensors(value))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them, in this order."""
+        return [tensor for tensor, _ in (*self.read, *self.updated, *self.overwritten)]
 
 
 @dataclass(frozen=True)
 class OperatorRules:
-    """How one operator touches memory. ``selects_elements``: of its first argument, only the elements that an index picks."""
+    """How one operator touches memory. ``selects_elements``: an index selects what it touches of its first argument."""
 
     name: str
     decompose: bool
-    free: bool
-    by_entry: bool
+    touches_nothing: bool
+    per_list_entry: bool
     selects_elements: bool
     roles: dict[str, ArgumentAccess]  # of every argument by name, in the order of the schema
 
-    def touched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[OperatorAccesses]:
-        """The passes of one call: one for each list entry where it goes entry by entry, else a single one."""
+    def passes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[OperatorAccesses]:
+        """The passes of one call: one for each list entry if it goes entry by entry, else a single one."""
         passes = [OperatorAccesses()]
         named = dict(zip(self.roles, args, strict=False)) | kwargs
         for position, (name, value) in enumerate(named.items()):
             role = self._role(name, named)
-            if self.by_entry and isinstance(value, list | tuple):
+            if self.per_list_entry and isinstance(value, list | tuple):
                 passes.extend(OperatorAccesses() for _ in range(len(value) - len(passes)))
                 for entry, item in zip(passes, value, strict=False):
                     entry.add(role, item, first=position == 0)
@@ -80,7 +85,7 @@ class OperatorRules:
     def _role(self, name: str, arguments: dict[str, Any]) -> ArgumentAccess:
         if self.selects_elements and self.roles[name] is ArgumentAccess.OVERWRITE and arguments.get("accumulate"):
             return ArgumentAccess.UPDATE
-        # The schema marks gradients as written for the one case in which they are unscaled on the way.
+        # The schema marks gradients as written, but they are only written if they are unscaled.
         if self.name.startswith("_fused_") and name == "grads" and arguments.get("grad_scale") is None:
             return ArgumentAccess.READ
         return self.roles[name]
@@ -96,8 +101,8 @@ def rules_for(func: Any) -> OperatorRules:
     return OperatorRules(
         name=name,
         decompose=composite and schema.name not in _KEPT_WHOLE,
-        free=aliases or name in _TOUCHES_NOTHING or torch.Tag.inplace_view in func.tags,
-        by_entry=name.startswith(("_foreach_", "_fused_")),
+        touches_nothing=aliases or name in _TOUCHES_NOTHING or torch.Tag.inplace_view in func.tags,
+        per_list_entry=name.startswith(("_foreach_", "_fused_")),
         selects_elements=selects_elements(name),
         roles={argument.name: _role_of(argument, name) for argument in schema.arguments},
     )

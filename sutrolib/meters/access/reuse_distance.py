@@ -1,9 +1,9 @@
 """The access stream as an LRU stack-distance histogram, and the numbers that are sums over it.
 
-The stack distance of an access is the number of distinct bytes accessed since the last access of the same unit, the
-unit itself included; the time distance is that of all bytes. A unit is a cache line, a scalar or a whole tensor. One
-histogram holds the misses of a least-recently-used cache of every capacity (Mattson et al., IBM Systems Journal 9(2),
-1970).
+The stack distance of an access is the number of distinct bytes accessed since the last access of the same unit,
+including the unit itself; the time distance is the number of all bytes. A unit is a cache line, a scalar or a whole
+tensor. One histogram holds the misses of a least-recently-used cache of every capacity (Mattson et al., IBM Systems
+Journal 9(2), 1970).
 
     data movement distance, DMD = sum over accesses of sqrt(stack distance)
         (Smith, Goldfarb, Ding, Beyond Time Complexity, ICS 2022, arXiv 2203.02536; Ding et al., arXiv 2312.14441)
@@ -28,14 +28,14 @@ CACHE_LINE = 64  # bytes: the cache line of today's processors
 
 Granularity = int | Literal["scalar", "tensor"]
 
-_PIECE = 1 << 20  # units that are in memory at one time
+_PIECE = 1 << 20  # units that are processed at one time
 
 
 @dataclass(frozen=True)
 class ReuseHistogram:
     """How many units of ``unit_bytes`` bytes were read and written at each distance (bytes, ascending).
 
-    ``cold_reads`` and ``cold_writes`` are the units whose first access it was: they have no distance.
+    ``cold_reads`` and ``cold_writes`` are first accesses, which have no distance.
     """
 
     unit_bytes: int
@@ -52,7 +52,7 @@ class ReuseHistogram:
 
     @property
     def mean(self) -> float:
-        """Mean distance in bytes of the accesses that have one. Raises NoReading where none has."""
+        """Mean distance in bytes of the accesses that have one. Raises NoReading if none has."""
         counts = self.reads + self.writes
         if not counts.any():
             raise NoReading("reuse histogram: nothing is accessed twice")
@@ -66,10 +66,8 @@ class ReuseHistogram:
     @property
     def byte_dmd(self) -> int:
         """Sum of ceil(sqrt(depth)) over every byte of every read with a distance."""
-        depths = zip(self.distance.tolist(), self.reads.tolist(), strict=True)
-        return sum(
-            reads * (sum_ceil_sqrt(depth) - sum_ceil_sqrt(depth - self.unit_bytes)) for depth, reads in depths if reads
-        )
+        depths, unit = zip(self.distance.tolist(), self.reads.tolist(), strict=True), self.unit_bytes
+        return sum(reads * (sum_ceil_sqrt(depth) - sum_ceil_sqrt(depth - unit)) for depth, reads in depths if reads)
 
     def misses(self, capacity: float) -> int:
         """Units that a least-recently-used cache of ``capacity`` bytes does not hold when they are accessed."""
@@ -98,35 +96,29 @@ def sum_ceil_sqrt(depth: int) -> int:
 def histograms(accesses: Accesses, granularity: Granularity = CACHE_LINE) -> ReuseHistograms:
     """Stack and time distances of a stream at a granularity: bytes of a unit, ``"scalar"`` or ``"tensor"``.
 
-    ``"scalar"`` is the smallest element in the stream. At ``"tensor"`` every access touches its whole buffer, as coarse
-    trackers have it; distances and counts are in bytes then. Raises ValueError for another granularity, and NoReading
+    ``"scalar"`` is the smallest element in the stream. At ``"tensor"`` every access touches its whole buffer, as in
+    coarse trackers; distances and counts are in bytes then. Raises ValueError for another granularity, and NoReading
     for an empty stream.
     """
     if not len(accesses):
-        raise NoReading("reuse histogram: nothing was accessed inside the metered block")
+        raise NoReading("reuse histogram: nothing was accessed inside the measured block")
     if granularity == "tensor":
-        return _by_tensor(accesses)
+        distances = weighted_distances(accesses.buffer, accesses.buffer_nbytes)
+        return _summed(1, [(accesses.write, *distances)], accesses.buffer_nbytes[accesses.buffer])
     unit = int((accesses.nbytes // accesses.elements).min()) if granularity == "scalar" else granularity
     if not isinstance(unit, int) or isinstance(unit, bool) or unit < 1:
-        raise ValueError(f"granularity={granularity!r}, accepted are a number of bytes, 'scalar' and 'tensor'")
-    stack, time = _Tally(), _Tally()
-    for write, distinct, passed in _distances(accesses, unit):
-        stack.add(distinct, write)
-        time.add(passed, write)
-    return ReuseHistograms(stack.histogram(unit), time.histogram(unit))
+        raise ValueError(f"granularity must be a number of bytes, 'scalar' or 'tensor' (got {granularity!r})")
+    return _summed(unit, _distances(accesses, unit))
 
 
 def sequence_histograms(sequence: Iterable[Hashable] | np.ndarray) -> ReuseHistograms:
     """The histograms of reads of single items, each one unit of one byte: ``sequence_histograms("abbbca")``."""
-    numbers: dict[Hashable, int] = {}
     if isinstance(sequence, np.ndarray):
         units = np.unique(sequence, return_inverse=True)[1].astype(np.int64)
     else:
+        numbers: dict[Hashable, int] = {}
         units = np.array([numbers.setdefault(item, len(numbers)) for item in sequence], dtype=np.int64)
-    tallies = _Tally(), _Tally()
-    for tally, distances in zip(tallies, LRUStack(len(units)).access(units), strict=True):
-        tally.add(distances, np.zeros(len(units), np.int64))
-    return ReuseHistograms(*(tally.histogram(1) for tally in tallies))
+    return _summed(1, [(np.zeros(len(units), np.int64), *LRUStack(len(units)).access(units))])
 
 
 def trace_histograms(trace: TorchTrace, granularity: Granularity) -> ReuseHistograms:
@@ -138,17 +130,33 @@ def trace_histograms(trace: TorchTrace, granularity: Granularity) -> ReuseHistog
     return found
 
 
-class _Tally:
+_Piece = tuple[np.ndarray, np.ndarray, np.ndarray]  # direction, stack distance and time distance of each access
+
+
+def _summed(unit: int, pieces: Iterable[_Piece], weights: np.ndarray | None = None) -> ReuseHistograms:
+    """The histograms of a stream that comes in pieces; ``weights`` counts each access that many times."""
+    stack, time = _Counts(), _Counts()
+    for write, distinct, passed in pieces:
+        stack.add(distinct, write, weights)
+        time.add(passed, write, weights)
+    return ReuseHistograms(stack.histogram(unit), time.histogram(unit))
+
+
+class _Counts:
     """Adds up how often each pair of distance and direction occurs."""
 
     def __init__(self) -> None:
         self._keys: list[np.ndarray] = []
         self._counts: list[np.ndarray] = []
 
-    def add(self, distances: np.ndarray, write: np.ndarray, weights: np.ndarray | None = None) -> None:
+    def add(self, distances: np.ndarray, write: np.ndarray, weights: np.ndarray | None) -> None:
         keys = (distances + 1) * 2 + write
-        if weights is None:
-            keys, weights = _counted(keys)
+        if weights is None and keys.max(initial=0) < 8 * len(keys):  # a table is small, and faster than sorting
+            table = np.bincount(keys)
+            keys = np.flatnonzero(table)
+            weights = table[keys]
+        elif weights is None:
+            keys, weights = np.unique(keys, return_counts=True)
         self._keys.append(keys)
         self._counts.append(weights)
 
@@ -164,104 +172,70 @@ class _Tally:
         return ReuseHistogram(unit, distance * unit, table[0], table[1], cold.get(0, 0), cold.get(1, 0))
 
 
-def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct keys and how often each occurs; by a table where that is small, else by sorting."""
-    if keys.max(initial=0) < 8 * len(keys):
-        table = np.bincount(keys)
-        found = np.flatnonzero(table)
-        return found, table[found]
-    return np.unique(keys, return_counts=True)
-
-
-def _by_tensor(accesses: Accesses) -> ReuseHistograms:
-    tallies = _Tally(), _Tally()
-    weights = accesses.buffer_nbytes[accesses.buffer]
-    for tally, distances in zip(tallies, weighted_distances(accesses.buffer, accesses.buffer_nbytes), strict=True):
-        tally.add(distances, accesses.write, weights)
-    return ReuseHistograms(*(tally.histogram(1) for tally in tallies))
-
-
-def _distances(accesses: Accesses, unit: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _distances(accesses: Accesses, unit: int) -> Iterator[_Piece]:
     """Direction, stack distance and time distance of every unit touched, piece by piece, distances in units."""
-    spans = (accesses.range_start + accesses.range_nbytes - 1) // unit - accesses.range_start // unit + 1
-    before = np.r_[0, np.cumsum(spans)]
-    touched = np.cumsum((before[accesses.set_offsets[1:]] - before[accesses.set_offsets[:-1]])[accesses.range_set])
+    ends = accesses.range_start + accesses.range_nbytes - 1
+    spans = ends // unit - accesses.range_start // unit + 1
+    before = np.r_[0, np.cumsum(spans)][accesses.set_offsets]
+    touched = np.r_[0, np.cumsum((before[1:] - before[:-1])[accesses.range_set])]
     lengths = -(-accesses.buffer_nbytes // unit)
-    final = np.zeros(len(lengths), np.int64)
-    final[accesses.buffer] = np.arange(len(accesses))
-    places, stack = _Places(lengths), LRUStack(int(touched[-1]))
+    last_access = np.zeros(len(lengths), np.int64)
+    last_access[accesses.buffer] = np.arange(len(accesses))
+    numbering, stack = _UnitNumbers(lengths), LRUStack(int(touched[-1]))
+    columns = accesses.buffer, accesses.range_set, accesses.set_offsets, accesses.range_start, ends
     begin = 0
     while begin < len(accesses):
-        limit = (touched[begin - 1] if begin else 0) + _PIECE
-        end = max(begin + 1, int(np.searchsorted(touched, limit)))
+        end = max(begin + 1, int(np.searchsorted(touched[1:], touched[begin] + _PIECE)))
         buffers = np.unique(accesses.buffer[begin:end])
-        places.take(buffers)
-        room = int(touched[end - 1] - (touched[begin - 1] if begin else 0))
-        units, counts = _units(accesses, places.base, unit, begin, end, room)
-        distinct, passed = stack.access(units)
-        yield np.repeat(accesses.write[begin:end], counts), distinct, passed
-        for buffer in buffers[final[buffers] < end]:
-            stack.forget(places.base[buffer], lengths[buffer])
-            places.give(buffer)
+        numbering.take(buffers)
+        units, counts = np.empty(touched[end] - touched[begin], np.int64), np.zeros(end - begin, np.int64)
+        filled = _expand(columns, numbering.first, unit, begin, units, counts)
+        yield np.repeat(accesses.write[begin:end], counts), *stack.access(units[:filled])
+        for buffer in buffers[last_access[buffers] < end]:
+            stack.forget(numbering.first[buffer], lengths[buffer])
+            numbering.give_back(buffer)
         begin = end
 
 
-class _Places:
+class _UnitNumbers:
     """Numbers the units of buffers; a buffer that is not accessed any more makes room for one of the same length."""
 
     def __init__(self, lengths: np.ndarray) -> None:
-        self.base = np.full(len(lengths), -1, np.int64)
+        self.first = np.full(len(lengths), -1, np.int64)
         self._lengths = lengths
         self._free: dict[int, list[int]] = {}
         self._top = 0
 
     def take(self, buffers: np.ndarray) -> None:
-        for buffer in buffers[self.base[buffers] < 0]:
+        for buffer in buffers[self.first[buffers] < 0]:
             length = int(self._lengths[buffer])
             free = self._free.get(length)
             if free:
-                self.base[buffer] = free.pop()
+                self.first[buffer] = free.pop()
             else:
-                self.base[buffer] = self._top
+                self.first[buffer] = self._top
                 self._top += length
 
-    def give(self, buffer: int) -> None:
-        self._free.setdefault(int(self._lengths[buffer]), []).append(int(self.base[buffer]))
-
-
-def _units(
-    accesses: Accesses, base: np.ndarray, unit: int, begin: int, end: int, room: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The unit numbers that the accesses from ``begin`` to ``end`` touch, and how many each of them touches."""
-    units, counts = np.empty(room, np.int64), np.zeros(end - begin, np.int64)
-    columns = accesses.buffer, accesses.range_set, accesses.set_offsets, accesses.range_start, accesses.range_nbytes
-    filled = _expand(*columns, base, unit, begin, units, counts)
-    return units[:filled], counts
+    def give_back(self, buffer: int) -> None:
+        self._free.setdefault(int(self._lengths[buffer]), []).append(int(self.first[buffer]))
 
 
 @njit(cache=True)
 def _expand(
-    buffer: np.ndarray,
-    extent: np.ndarray,
-    first: np.ndarray,
-    start: np.ndarray,
-    length: np.ndarray,
-    base: np.ndarray,
-    unit: int,
-    begin: int,
-    out: np.ndarray,
-    counts: np.ndarray,
+    columns: tuple[np.ndarray, ...], base: np.ndarray, unit: int, begin: int, units: np.ndarray, counts: np.ndarray
 ) -> int:
+    """Write the unit numbers that the accesses from ``begin`` on touch into ``units``, and how many into ``counts``."""
+    buffer, range_set, set_offsets, start, end = columns
     filled = 0
     for index in range(len(counts)):
-        offset, ranges = base[buffer[begin + index]], extent[begin + index]
+        offset, ranges = base[buffer[begin + index]], range_set[begin + index]
         opened, previous = filled, -1
-        for position in range(first[ranges], first[ranges + 1]):
-            low, high = start[position] // unit, (start[position] + length[position] - 1) // unit
-            if low == previous:  # the line that the range before it ended in
+        for position in range(set_offsets[ranges], set_offsets[ranges + 1]):
+            low, high = start[position] // unit, end[position] // unit
+            if low == previous:  # the unit that the range before it ended in
                 low += 1
-            for line in range(low, high + 1):
-                out[filled] = offset + line
+            for number in range(low, high + 1):
+                units[filled] = offset + number
                 filled += 1
             previous = high
         counts[index] = filled - opened

@@ -1,8 +1,8 @@
 """The access trace of a PyTorch program: which bytes it reads and writes, in order, as it runs.
 
-A ``TorchDispatchMode`` sees every ATen operator (and every registered kernel) below autograd; what an operator reads
-and writes follows from its schema (:mod:`sutrolib.meters.access.operator_rules`), which bytes from its views
-(``byte_ranges``). A buffer is a storage; a freed storage whose address is used again is a new buffer.
+A ``TorchDispatchMode`` sees every ATen operator (and every registered kernel) below autograd. Its schema says what an
+operator reads and writes (:mod:`sutrolib.meters.access.operator_rules`), its views say which bytes (``byte_ranges``). A
+buffer is a storage; a freed storage whose address is used again is a new buffer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,7 +29,7 @@ READ, WRITE = 0, 1
 
 @dataclass
 class Buffer:
-    """One storage: its label (a given name, or the operator that first wrote it), its size, and whether it lives."""
+    """One storage: its label (a given name, or the operator that first wrote it), its size, and a weak reference."""
 
     label: str
     nbytes: int
@@ -41,8 +40,8 @@ class Buffer:
 class Accesses:
     """The stream as columns of equal length: READ or WRITE, buffer number, set of byte ranges, elements and bytes.
 
-    The ranges of set e are ``start[first[e]:first[e + 1]]`` with the lengths ``length[...]``, in bytes from the start
-    of the buffer. ``sizes`` holds the bytes of each buffer.
+    Set s has the ranges from ``set_offsets[s]`` up to ``set_offsets[s + 1]`` of ``range_start`` and ``range_nbytes``,
+    in bytes from the start of the buffer. ``buffer_nbytes`` holds the bytes of each buffer.
     """
 
     write: np.ndarray
@@ -62,8 +61,8 @@ class Accesses:
 class TorchTrace(TorchDispatchMode):
     """Records the accesses, the operation counts and the peak of live bytes of what runs inside it.
 
-    ``operations`` counts arithmetic by operator and by the name of the type it is done in. ``derived`` is for those who
-    compute something from the finished trace that others ask for as well.
+    ``operations`` counts arithmetic by operator and by the type it is done in. ``derived`` is a cache for results that
+    several meters compute from the finished trace.
     Raises ValueError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta, ...).
     """
 
@@ -74,21 +73,21 @@ class TorchTrace(TorchDispatchMode):
         self.peak_bytes = 0
         self.derived: dict[Any, Any] = {}
         self._columns = tuple(array("q") for _ in range(5))
-        self._extents = ByteRangeTable()
+        self._ranges = ByteRangeTable()
         self._ids: dict[int, int] = {}
         self._live_bytes = 0
 
     def load_inputs(self, buffers: Mapping[str, Tensor]) -> None:
         """Load named inputs before the program starts: each is written once, in the order given."""
         for label, tensor in buffers.items():
-            self._record(WRITE, tensor, label, self._extents.of_view(tensor))
+            self._record(WRITE, tensor, label, self._ranges.of_view(tensor))
 
     @property
     def accesses(self) -> Accesses:
         """What was recorded so far."""
-        write, buffer, extent, elements, nbytes = (np.array(column, dtype=np.int64) for column in self._columns)
+        columns = (np.array(column, dtype=np.int64) for column in self._columns)
         sizes = np.array([buffer.nbytes for buffer in self.buffers], dtype=np.int64)
-        return Accesses(write, buffer, extent, elements, nbytes, *self._extents.columns(), sizes)
+        return Accesses(*columns, *self._ranges.columns(), sizes)
 
     def __torch_dispatch__(
         self,
@@ -102,31 +101,31 @@ class TorchTrace(TorchDispatchMode):
         if rules.decompose:
             with self:
                 return func.decompose(*args, **kwargs)
-        if rules.free:
+        if rules.touches_nothing:
             return func(*args, **kwargs)
-        passes = rules.touched(args, kwargs)
-        for tensor in (t for touched in passes for t, _ in (*touched.read, *touched.updated, *touched.overwritten)):
-            _refuse_unusual(func, tensor)
-        selected = self._extents.add(selected_ranges(rules.name, args)) if rules.selects_elements else None
+        passes = rules.passes(args, kwargs)
+        arguments = [tensor for accesses in passes for tensor in accesses.tensors]
+        _check_traceable(func, arguments)
+        selected = self._ranges.add(selected_ranges(rules.name, args)) if rules.selects_elements else None
         result = func(*args, **kwargs)
-        outputs = _new_tensors(func, result, passes)
-        for entry, touched in enumerate(passes):
-            self._record_pass(rules.name, touched, selected)
+        outputs = _new_tensors(func, result, arguments)
+        for entry, accesses in enumerate(passes):
+            self._record_pass(rules.name, accesses, selected)
             # An operator that goes entry by entry has written its result for one before it reads the next.
             made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
             for index, tensor in enumerate(made, start=entry):
-                self._record(WRITE, tensor, f"{rules.name}[{index}]", self._extents.of_view(tensor))
+                self._record(WRITE, tensor, f"{rules.name}[{index}]", self._ranges.of_view(tensor))
         self._count(func, rules.name, args, kwargs, passes, outputs)
         return result
 
-    def _record_pass(self, name: str, touched: OperatorAccesses, selected: tuple[int, int] | None) -> None:
-        def extent(tensor: Tensor, first: bool) -> tuple[int, int]:
-            return selected if first and selected else self._extents.of_view(tensor)
+    def _record_pass(self, name: str, accesses: OperatorAccesses, selected: tuple[int, int] | None) -> None:
+        def ranges(tensor: Tensor, first: bool) -> tuple[int, int]:
+            return selected if first and selected else self._ranges.of_view(tensor)
 
-        for tensor, first in (*touched.read, *touched.updated):
-            self._record(READ, tensor, "input", extent(tensor, first))
-        for index, (tensor, first) in enumerate((*touched.updated, *touched.overwritten)):
-            self._record(WRITE, tensor, f"{name}[{index}]", extent(tensor, first))
+        for tensor, first in (*accesses.read, *accesses.updated):
+            self._record(READ, tensor, "input", ranges(tensor, first))
+        for index, (tensor, first) in enumerate((*accesses.updated, *accesses.overwritten)):
+            self._record(WRITE, tensor, f"{name}[{index}]", ranges(tensor, first))
 
     def _count(
         self,
@@ -137,8 +136,8 @@ class TorchTrace(TorchDispatchMode):
         passes: list[OperatorAccesses],
         outputs: list[Tensor],
     ) -> None:
-        read = [t for touched in passes for t, _ in touched.read]
-        written = [t for touched in passes for t, _ in (*touched.updated, *touched.overwritten)] + outputs
+        read = [t for accesses in passes for t, _ in accesses.read]
+        written = [t for accesses in passes for t, _ in (*accesses.updated, *accesses.overwritten)] + outputs
         if not (read or written):
             return
         # Comparisons are done in the type that they compare, not in that of their result.
@@ -146,8 +145,8 @@ class TorchTrace(TorchDispatchMode):
         key = (name, str(done_in).removeprefix("torch."))
         self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
 
-    def _record(self, direction: int, tensor: Tensor, label: str, extent: tuple[int, int]) -> None:
-        number, nbytes = extent
+    def _record(self, direction: int, tensor: Tensor, label: str, ranges: tuple[int, int]) -> None:
+        number, nbytes = ranges
         if not nbytes:
             return
         size = tensor.element_size()
@@ -157,8 +156,8 @@ class TorchTrace(TorchDispatchMode):
 
     def _buffer(self, tensor: Tensor, label: str) -> int:
         storage = tensor.untyped_storage()
-        # A weak reference keeps the storage's handle (not its memory) from being handed out again,
-        # so an equal handle is the same storage for as long as the reference is kept.
+        # As long as a weak reference exists, the storage's handle (not its memory) is not used again,
+        # so an equal handle is the same storage.
         known = self._ids.get(storage._cdata)
         if known is None:
             self._drop_dead()
@@ -178,29 +177,25 @@ class TorchTrace(TorchDispatchMode):
                 self._live_bytes -= self.buffers[number].nbytes
 
 
-def _new_tensors(func: Any, result: Any, passes: list[OperatorAccesses]) -> list[Tensor]:
+def _new_tensors(func: Any, result: Any, arguments: list[Tensor]) -> list[Tensor]:
     """The tensors of a result that do not share the storage of an argument."""
-    known = {
-        t.untyped_storage()._cdata
-        for touched in passes
-        for t, _ in (*touched.read, *touched.updated, *touched.overwritten)
-    }
+    known = {tensor.untyped_storage()._cdata for tensor in arguments}
     made = list(iter_tensors(result))
-    for tensor in made:
-        _refuse_unusual(func, tensor)
+    _check_traceable(func, made)
     return [tensor for tensor in made if tensor.untyped_storage()._cdata not in known]
 
 
-def _refuse_unusual(func: Any, tensor: Tensor) -> None:
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
-        what = "quantised" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout)
-        raise ValueError(f"{func.name()}: a {what} tensor cannot be traced, accepted are strided tensors")
+def _check_traceable(func: Any, found: list[Tensor]) -> None:
+    for tensor in found:
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+            what = "quantised" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout)
+            raise ValueError(f"{func.name()}: cannot trace a {what} tensor; use strided tensors")
 
 
 class TracedMeter(Meter):
-    """A meter whose number is read off the access trace; several of them can share one trace.
+    """A meter that computes its number from the access trace; several of them can share one trace.
 
-    ``additive`` says whether its number is a sum over the accesses, so that twice the updates make twice the number.
+    ``additive`` says whether its number is a sum over the accesses, so that twice the updates give twice the number.
     """
 
     additive: ClassVar[bool] = False
@@ -211,7 +206,7 @@ class TracedMeter(Meter):
 
     @abstractmethod
     def read(self, trace: TorchTrace) -> Reading:
-        """The reading of a finished trace. Raises NoReading where the trace holds nothing to read."""
+        """The reading of a finished trace. Raises NoReading if the trace holds nothing to read."""
 
     def __enter__(self) -> Self:
         self._reading = None
@@ -219,11 +214,9 @@ class TracedMeter(Meter):
         self._trace.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         assert self._trace is not None
         done, self._trace = self._trace, None
-        done.__exit__(kind, error, trace)
+        done.__exit__(kind, *rest)
         if kind is None:
             self._reading = self.read(done)

@@ -68,7 +68,7 @@ class _Opened(Exception):
 
 @contextmanager
 def _window(meter: JouleMeter, missing: dict[str, str]) -> Iterator[None]:
-    """The window of ``meter``. If it has no reading, the reason goes into ``missing``, and the windows around it go on."""
+    """The window of ``meter``. If it has no reading, the reason goes into ``missing``, and the outer windows go on."""
     try:
         with meter:
             yield

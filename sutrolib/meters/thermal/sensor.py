@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from sutrolib.core.types import check_fields
 from sutrolib.meters.base import Availability, NoReading
@@ -30,6 +30,16 @@ PREFERRED_SENSORS = (
     ("soc_thermal", ""),
     ("acpitz", ""),  # the board's thermal zone
 )
+
+
+class Clock(NamedTuple):
+    """The time in seconds, and how to wait: tests and panels bring their own."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+REAL_TIME = Clock()
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,7 @@ class LoadResult:
 
 
 def run_load(
-    work: Callable[[], object],
-    run_s: float,
-    period_s: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    work: Callable[[], object], run_s: float, period_s: float | None = None, clock: Clock = REAL_TIME
 ) -> LoadResult:
     """Call ``work`` for ``run_s`` seconds under the machine-wide lock: again and again, or once every ``period_s``.
 
@@ -112,15 +118,15 @@ def run_load(
         raise ValueError(f"period_s must be above 0 and up to run_s={run_s:g} s (got {period_s!r})")
     calls = 0
     with meter_lock():
-        began = clock()
-        while calls < limit if limit is not None else clock() - began < planned:
+        began = clock.now()
+        while calls < limit if limit is not None else clock.now() - began < planned:
             work()
             calls += 1
-            if clock() - began > planned * (1 + MAX_OVERRUN):
+            if clock.now() - began > planned * (1 + MAX_OVERRUN):
                 break
             if period_s is not None:
-                sleep(max(0.0, began + calls * period_s - clock()))
-        return LoadResult(calls, clock() - began, planned)
+                clock.sleep(max(0.0, began + calls * period_s - clock.now()))
+        return LoadResult(calls, clock.now() - began, planned)
 
 
 @dataclass(frozen=True)
@@ -158,8 +164,7 @@ def run_protocol(
     settling: SettlingCriterion,
     *,
     period_s: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Clock = REAL_TIME,
 ) -> None:
     """Rest, read, run and read again for each run of ``plan``, and append each to ``runs`` as soon as it is over.
 
@@ -174,8 +179,8 @@ def run_protocol(
         for (number, slot), arm in plan.reveal().items():
             if (number, slot) in done:
                 continue
-            before, rest_s, settled = _rest(read, plan.rest_s, settling, clock, sleep)
-            load = run_load(works[arm], plan.run_s, period_s, clock, sleep)
+            before, rest_s, settled = _rest(read, plan.rest_s, settling, clock)
+            load = run_load(works[arm], plan.run_s, period_s, clock)
             runs.append(ProtocolRun(Observation(number, slot, before, read()), load, rest_s, settled))
 
 
@@ -185,17 +190,13 @@ def valid_observations(runs: Iterable[ProtocolRun]) -> list[Observation]:
 
 
 def _rest(
-    read: Callable[[], float],
-    rest_s: float,
-    settling: SettlingCriterion,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    read: Callable[[], float], rest_s: float, settling: SettlingCriterion, clock: Clock
 ) -> tuple[float, float, bool]:
     """Wait until the temperature is stable or ``rest_s`` is over: the last reading, the seconds, whether it was."""
-    began = clock()
+    began = clock.now()
     recent: deque[tuple[float, float]] = deque()
     while True:
-        now = clock()
+        now = clock.now()
         recent.append((now, read()))
         while now - recent[0][0] > settling.window_s:
             recent.popleft()
@@ -205,7 +206,7 @@ def _rest(
         left = rest_s - (now - began)
         if settled or left <= 0:
             return values[-1], now - began, settled
-        sleep(min(settling.poll_s, left))
+        clock.sleep(min(settling.poll_s, left))
 
 
 def _temperatures() -> dict[tuple[str, str], float]:

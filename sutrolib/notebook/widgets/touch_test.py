@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, RoundRises, ReadingScale, heat_verdict, next_run, format_readings
-from sutrolib.meters.thermal.sensor import LoadResult, run_load
+from sutrolib.meters.thermal.sensor import Clock, LoadResult, run_load
 from sutrolib.notebook.widgets.layout import beside, image, in_place_of_the_last, panel, status
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run_until(work: Callable[[], object], run_s: float, period_s: float | None, 
 
     with _lock(switch.off):
         switch.begun.set()
-        load = run_load(once, run_s, period_s, sleep=rest)
+        load = run_load(once, run_s, period_s, Clock(sleep=rest))
     if switch.off.is_set():  # in the rest of its last period
         raise Cancelled
     return load

@@ -71,7 +71,7 @@ def test_types_that_a_source_does_not_list_are_scaled_by_width_and_named():
     ("change", "named"),
     [
         ({"levels": ()}, "levels"),
-        ({"levels": (MemoryLevel("all", 5, 1.0),)}, "the last is infinite"),
+        ({"levels": (MemoryLevel("all", 5, 1.0),)}, "the last one infinite"),
         ({"levels": (MemoryLevel("b", 9, 1.0), MemoryLevel("a", 5, 1.0), MemoryLevel("all", math.inf, 1.0))}, "rising"),
         ({"pj_per_op": {"int8": 1.0}}, "floating-point"),
     ],
@@ -80,7 +80,7 @@ def test_an_impossible_machine_is_refused(change, named):
     fields = {"name": "x", "source": "y", "pj_per_op": TOY.pj_per_op, "levels": TOY.levels} | change
     with pytest.raises(ValueError, match=named):
         Hardware(**fields)
-    with pytest.raises(ValueError, match="pj_per_byte=-1"):
+    with pytest.raises(ValueError, match=r"pj_per_byte must be at least 0 \(got -1\)"):
         MemoryLevel("L1", 5, -1)
 
 

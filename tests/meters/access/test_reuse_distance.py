@@ -183,7 +183,7 @@ def test_what_was_freed_and_is_used_again_is_new_and_still_takes_its_place_on_th
 def test_another_granularity_is_refused(granularity):
     with TorchTrace() as trace:
         torch.ones(3)
-    with pytest.raises(ValueError, match=r"granularity=.*accepted are"):
+    with pytest.raises(ValueError, match="granularity must be"):
         histograms(trace.accesses, granularity)
 
 

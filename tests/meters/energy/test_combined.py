@@ -12,7 +12,7 @@ from sutrolib.meters.energy.counter import EnergyCounter
 from sutrolib.meters.lock import meter_lock
 
 
-class ResourceUse(JouleMeter):
+class AccountMeter(JouleMeter):
     """Reads off what the work itself says that it spent."""
 
     name, title, kind = "spent", "what was spent", Kind.COUNTED
@@ -42,7 +42,7 @@ class ResourceUse(JouleMeter):
 
 def test_one_set_of_runs_fills_all_windows_and_each_reading_is_of_one_run():
     account = []
-    one, other = ResourceUse(account), ResourceUse(account, least_runs=4, name="other")
+    one, other = AccountMeter(account), AccountMeter(account, least_runs=4, name="other")
     combined = CombinedMeter([one, other], WallTime(runs=2, window=0))
     assert combined.measure(lambda: account.append(3.0) or "result") == "result"
     assert account == [3.0] * 4
@@ -57,17 +57,22 @@ def test_one_set_of_runs_fills_all_windows_and_each_reading_is_of_one_run():
 
 
 def test_a_meter_that_saw_nothing_or_does_not_work_here_does_not_take_the_others_readings():
-    class Elsewhere(ResourceUse):
+    class Elsewhere(AccountMeter):
         @classmethod
         def available(cls):
             return Availability(False, "only elsewhere")
 
-    class Broken(ResourceUse):
+    class Broken(AccountMeter):
         def _open(self):
             raise NoReading("its counter is gone")
 
     account = []
-    meters = [ResourceUse([], name="still"), ResourceUse(account), Elsewhere([], name="elsewhere"), Broken([], name="broken")]
+    meters = [
+        AccountMeter([], name="still"),
+        AccountMeter(account),
+        Elsewhere([], name="elsewhere"),
+        Broken([], name="broken"),
+    ]
     combined = CombinedMeter(meters)
     combined.measure(lambda: account.append(2.0))
     assert [r.name for r in combined.readings] == ["time", "spent"]
@@ -78,7 +83,7 @@ def test_a_meter_that_saw_nothing_or_does_not_work_here_does_not_take_the_others
 
 
 def test_an_error_of_the_work_is_raised_and_frees_the_lock():
-    combined = CombinedMeter([ResourceUse([])])
+    combined = CombinedMeter([AccountMeter([])])
 
     def work():
         raise ZeroDivisionError

@@ -15,6 +15,7 @@ from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.model import ThermalModel, simulate_readings
 from sutrolib.meters.thermal.protocol import Observation, Plan, format_readings, heat_verdict, next_run, parse_readings
 from sutrolib.meters.thermal.sensor import (
+    Clock,
     Sensor,
     SettlingCriterion,
     find_sensor,
@@ -66,7 +67,7 @@ class Device:
         return 25 + self.above + self.noise * self.rng.standard_normal()
 
     def run(self, plan, works, runs, settling=SETTLING, **options):
-        run_protocol(plan, works, self.read, runs, settling, clock=self.clock, sleep=self.sleep, **options)
+        run_protocol(plan, works, self.read, runs, settling, clock=Clock(self.clock, self.sleep), **options)
 
 
 # The thermal model
@@ -391,11 +392,11 @@ def test_a_run_whose_last_call_ends_too_late_is_noted_and_left_out():
 
 def test_a_work_that_cannot_hold_its_pace_is_broken_off():
     device = Device()
-    load = run_load(device.work("A", 10, 3), 100, 1, device.clock, device.sleep)
+    load = run_load(device.work("A", 10, 3), 100, 1, Clock(device.clock, device.sleep))
     assert load.calls == 36  # the first to end beyond 105 s
     assert "too late" in load.fault
     hiccup = iter([0.1, 1.5, 0.1, 0.1])
-    load = run_load(lambda: device.sleep(next(hiccup)), 4, 1, device.clock, device.sleep)
+    load = run_load(lambda: device.sleep(next(hiccup)), 4, 1, Clock(device.clock, device.sleep))
     assert (load.calls, load.fault) == (4, "")
     assert load.seconds == pytest.approx(4)
 
@@ -415,7 +416,7 @@ def test_the_lock_is_held_from_the_first_rest_on_and_an_error_frees_it_and_loses
         return 25.0
 
     with pytest.raises(ZeroDivisionError):
-        run_protocol(plan, {"A": failing, "B": failing}, read, runs, SETTLING, clock=device.clock, sleep=device.sleep)
+        run_protocol(plan, {"A": failing, "B": failing}, read, runs, SETTLING, clock=Clock(device.clock, device.sleep))
     assert all(held)
     assert not meter_lock().is_locked
     assert len(runs) == 2
