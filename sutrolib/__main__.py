@@ -1,4 +1,4 @@
-"""The command line: python -m sutrolib run | list | new | doctor | reproduce | exam | deck | compare."""
+"""The command line: python -m sutrolib run | list | new | doctor | reproduce | exam | deck | ledger | compare."""
 
 from __future__ import annotations
 
@@ -160,6 +160,14 @@ def _parser() -> argparse.ArgumentParser:
     deck.add_argument("--format", choices=["html", "pdf"], default="html", help="pdf needs Chromium")
     deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf when none is given")
     deck.set_defaults(command=_later("deck", notebooks=True))
+    ledger = add("ledger", "list publications and local runs of the ledger, or publish runs")
+    ledger.set_defaults(command=_later("ledger", "list_sources"))
+    publish = ledger.add_subparsers(metavar="command").add_parser(
+        "publish", help="add chosen runs to data/ledger/", parents=[after]
+    )
+    publish.add_argument("runs", nargs="+", metavar="RUN", help="names of runs under data/runs/, or folders")
+    publish.add_argument("--dirty", action="store_true", help="also what cannot be traced to a commit, marked so")
+    publish.set_defaults(command=_later("ledger", "publish_runs"))
     comparing = add("compare", "what changed between two runs, or two commits of the ledger")
     comparing.add_argument("first", metavar="A", help="a folder of a run or its name under data/runs/, or a commit")
     comparing.add_argument("second", metavar="B", help="the same, of the later one")

@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from sutrolib.core.paths import DATA, NOTEBOOKS, ROOT
+from sutrolib.measurement.ledger import Ledger
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 WIDTH, HEIGHT = 1300, 1600  # of the window
@@ -77,7 +78,7 @@ class Server:
 
     def kept_runs(self):
         """How many measurements the ledger of the copy holds."""
-        return len(list((self.folder / "data" / "ledger").rglob("*.json")))
+        return len(Ledger(self.folder / "data" / "runs" / "interactive").measurements())
 
     def end_kernels(self):
         for kernel in json.loads(self._ask("GET", "kernels")):

@@ -97,7 +97,7 @@ class Newcomer:
 
     @property
     def ledger(self):
-        return Ledger(self.folder / "data" / "ledger")
+        return Ledger(self.folder / "data" / "runs" / "interactive")
 
 
 pytestmark = pytest.mark.xdist_group("newcomer")  # the tests of one worker share what is made once
@@ -120,7 +120,7 @@ def test_a_problem_of_ones_own_is_on_the_cube_and_in_a_comparison(newcomer):
     assert re.search(r"passed at 95% over 3 pairs; operations ratio 0\.\d+", said)
     runs = [m for m in newcomer.ledger.measurements() if m.rungs["problem"] == "majority"]
     assert [m.model["name"] for m in runs[:6]] == ["two-layer network"] * 6
-    (folder,) = (newcomer.folder / "data" / "runs").iterdir()
+    (folder,) = (path for path in (newcomer.folder / "data" / "runs").iterdir() if path.name != "interactive")
     executed = (folder / "001-00_the_cube.ipynb").read_text(encoding="utf-8")
     assert "| problem | majority | majority of secret bits | 6 |" in executed
     assert finding_in(folder / "001-00_the_cube.ipynb")["results"]["positions measured"] == 1

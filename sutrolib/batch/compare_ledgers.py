@@ -12,14 +12,14 @@ import subprocess
 import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sutrolib.batch.changes import Sample, judge
 from sutrolib.batch.compare_batches import Comparison
 from sutrolib.core import paths
-from sutrolib.measurement.ledger import Ledger, plain
+from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind
 
@@ -51,7 +51,19 @@ def at_commit(commit: str) -> list[Measurement]:
     with tempfile.TemporaryDirectory(prefix="sutro-ledger-") as folder:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder, filter="data")  # refuses what would lie outside the folder
-        return Ledger(Path(folder) / _inside()).read()[0]
+        ledger = Path(folder) / _inside()
+        return sorted([*_first_layout(ledger), *Ledger(ledger).read()[0]], key=lambda measurement: measurement.when)
+
+
+def _first_layout(folder: Path) -> Iterator[Measurement]:
+    """The measurements of commits from when the ledger had a JSON file for each, under the names of that time."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            record["prior_knowledge"] = record.pop("told")
+            yield Measurement.from_dict(record)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
 
 
 def _inside() -> str:
@@ -104,7 +116,7 @@ def compare_ledgers(first: str, before: Sequence[Measurement], second: str, afte
 
 
 def _identity(measurement: Measurement) -> str:
-    return json.dumps(plain(measurement), sort_keys=True)
+    return json.dumps(measurement.to_dict(), sort_keys=True)
 
 
 def _by_case(measurements: Iterable[Measurement]) -> dict[str, list[Measurement]]:

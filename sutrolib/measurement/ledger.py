@@ -1,162 +1,268 @@
-"""The ledger: every Measurement kept, one JSON file each, never changed and never deleted.
+"""The ledger: all measurements and studies, as lines of JSON in ``.jsonl`` and ``.jsonl.gz`` files.
 
-A file is written to a temporary name, flushed to disk and renamed, so it is there whole or not at all, whoever else is
-writing. Its name is its time and the hash of its content, so equal names hold equal bytes and damage shows.
+New ones are appended to ``ledger.jsonl`` of the current run (:func:`sutrolib.core.paths.ledger`). Chosen runs are
+published: ``python -m sutrolib ledger publish`` writes them into the committed ``data/ledger/``. A line is
+``{"id": HASH, "measurement": {...}}`` or ``{"id": HASH, "study": {...}}``. The hash is of the record's own text: a
+damaged line shows, and a record that stands in several files counts once.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import gzip
 import hashlib
 import json
+import os
+import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sutrolib.core import paths
-from sutrolib.core.io import write_atomically
 from sutrolib.core.provenance import commit, now
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meters.base import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HASH_LENGTH = 12
-STUDIES = "studies"
+FILE = "ledger.jsonl"
+_RUN_COLUMNS = ("when", "problem", "model", "seed", "score", "solved", "commit", "source", "dirty")
+_READING_COLUMNS = ("metric", "value", "unit", "kind")
+_AT = _RUN_COLUMNS.index("commit")  # where the reading and the settings stand in the table
+_FIELDS = {field.name for field in fields(Measurement)}
+_HEAD = re.compile(rb'\{"id":"([0-9a-f]{16})",("dirty":true,)?"(measurement|study)":(?=\{)')
+_T = TypeVar("_T")
 
 
 class UnreadableMeasurement(UserWarning):
-    """A file of the ledger could not be read; it was skipped and left where it is."""
+    """Lines of a ledger file could not be read. They were skipped, and the file was left as it is."""
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file of the ledger that could not be read, and why."""
+    """A file of the ledger in which lines could not be read, and why."""
 
     path: Path
     why: str
 
 
+class LedgerLine(NamedTuple):
+    """One line of a ledger file: ``text`` is the record's JSON, ``dirty`` the mark that publishing may set."""
+
+    id: str
+    kind: str  # measurement or study
+    text: bytes
+    dirty: bool = False
+
+    @classmethod
+    def of(cls, kind: str, record: Mapping[str, Any]) -> LedgerLine:
+        """The line of a record. Raises ValueError for NaN and infinite numbers, which JSON does not have."""
+        text = json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
+        return cls(_hash(text), kind, text)
+
+    def encode(self) -> bytes:
+        """The line as it stands in a file."""
+        mark = b'"dirty":true,' if self.dirty else b""
+        return b'{"id":"%s",%s"%s":%s}\n' % (self.id.encode(), mark, self.kind.encode(), self.text)
+
+
+def _hash(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
 class Ledger:
-    """The measurements in a folder. Many processes may add to it at once."""
+    """Published measurements and those of local runs; or those of one folder. Many processes may add at once."""
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder) if folder is not None else paths.ledger()
+        self._everywhere = folder is None
 
     def add(self, measurement: Measurement) -> Path:
-        """Write one measurement and return its file. Raises OSError, naming the folder, where it cannot be written."""
-        return self._write(self.folder, measurement.when, _encode(measurement))
-
-    def _write(self, folder: Path, when: str, content: bytes) -> Path:
-        stamp = when.translate(str.maketrans("", "", "-:")).split("+")[0]
-        path = folder / f"{stamp}-{_hash(content)}.json"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        except OSError as error:
-            raise OSError(f"the measurement could not be kept in {folder}: {error}") from error
-        return path
+        """Append a measurement and return its file. Raises OSError, naming the folder, if it cannot be written."""
+        return append(self.folder, [LedgerLine.of("measurement", measurement.to_dict())])
 
     def add_study(self, study: Mapping[str, Any]) -> Path:
-        """Keep what a search found and what it cost (``Study.plain()``), under studies/; raises as :meth:`add`."""
-        content = json.dumps({**study, "when": now(), "commit": commit()}, indent=1, sort_keys=True, allow_nan=False)
-        return self._write(self.folder / STUDIES, now(), content.encode() + b"\n")
+        """Append the result and the cost of a search (``Study.to_dict()``). Raises as :meth:`add`."""
+        return append(self.folder, [LedgerLine.of("study", {**study, "when": now(), "commit": commit()})])
 
-    def studies(self) -> list[dict[str, Any]]:
-        """All searches that were kept, oldest first; one that cannot be read is named in a warning and skipped."""
-        found = []
-        for path in sorted((self.folder / STUDIES).glob("*.json")):
-            try:
-                found.append(json.loads(_intact(path)))
-            except (OSError, ValueError) as error:
-                warnings.warn(f"{path.name} was skipped: {error}", UnreadableMeasurement, stacklevel=2)
-        return found
+    def files(self) -> list[Path]:
+        """All files of the ledger, the published ones first."""
+        folders = paths.ledger_folders() if self._everywhere else [self.folder]
+        return [path for folder in folders for path in sorted(folder.glob("*.jsonl*")) if _is_ledger_file(path)]
+
+    def scan(self, kind: str, convert: Callable[[dict[str, Any], str, bool], _T]) -> tuple[list[_T], list[Damaged]]:
+        """``convert(record, source, dirty)`` for each record of this kind, once each, and the files with damaged lines.
+
+        ``dirty`` says that the record cannot be traced to a commit. A record that ``convert`` refuses (KeyError,
+        TypeError, ValueError) counts as damaged.
+        """
+        found: list[_T] = []
+        damaged = []
+        seen: set[str] = set()
+        for path in self.files():
+            bad: list[str] = []
+            source = source_of(path)
+            for number, line in read_lines(path, bad):
+                if line.kind != kind or line.id in seen:
+                    continue
+                try:
+                    record = json.loads(line.text)
+                    found.append(convert(record, source, line.dirty or is_dirty(record.get("commit", ""))))
+                except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                    bad.append(f"line {number} is not a {kind}: {type(error).__name__}: {error}")
+                else:
+                    seen.add(line.id)
+            if bad:
+                more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+                damaged.append(Damaged(path, f"{bad[0]}{more}"))
+        return found, damaged
 
     def read(self) -> tuple[list[Measurement], list[Damaged]]:
-        """All measurements, oldest first, and the files that could not be read."""
-        measurements: list[Measurement] = []
-        damaged: list[Damaged] = []
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                measurements.append(_decode(path))
-            except (OSError, ValueError, TypeError, KeyError) as error:
-                damaged.append(Damaged(path, f"{type(error).__name__}: {error}"))
-        return measurements, damaged
+        """All measurements, oldest first, and the files with lines that could not be read."""
+        found, damaged = self.scan("measurement", lambda record, source, dirty: Measurement.from_dict(record))
+        return sorted(found, key=lambda measurement: measurement.when), damaged
 
     def measurements(self) -> list[Measurement]:
-        """All measurements, oldest first; a file that cannot be read is named in a warning and skipped."""
+        """All measurements, oldest first. Lines that cannot be read are skipped with a warning."""
         measurements, damaged = self.read()
-        for file in damaged:
-            warnings.warn(f"{file.path.name} was skipped: {file.why}", UnreadableMeasurement, stacklevel=2)
+        _warn(damaged)
         return measurements
 
+    def studies(self) -> list[dict[str, Any]]:
+        """All studies, oldest first, each with its ``source``. Lines that cannot be read are skipped with a warning."""
+        found, damaged = self.scan("study", lambda record, source, dirty: {**record, "source": source, "dirty": dirty})
+        _warn(damaged)
+        return sorted(found, key=lambda study: study["when"])
+
     def frame(self) -> pd.DataFrame:
-        """All readings as a tidy table, one row each, with the problem's and the model's fields as columns."""
-        return frame(self.measurements())
+        """All readings as a tidy table: a row for each, with the problem's and the model's fields as columns.
+
+        ``source`` says where the row is from (``published: FILE`` or ``run: NAME``), ``dirty`` whether it was measured
+        or published with uncommitted changes. Lines that cannot be read are skipped with a warning.
+        """
+        table = _Table()
+        _, damaged = self.scan("measurement", table.add)
+        _warn(damaged)
+        return table.frame()
 
 
-def frame(measurements: list[Measurement]) -> pd.DataFrame:
+def frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """One row for each reading of ``measurements``."""
-    import pandas as pd
-
-    rows = [
-        {
-            "when": measurement.when,
-            "problem": measurement.problem["name"],
-            "model": measurement.model["name"],
-            "seed": measurement.seed,
-            "score": measurement.score,
-            "solved": measurement.solved,
-            "metric": reading.name,
-            "value": reading.value,
-            "unit": reading.unit,
-            "kind": str(reading.kind),
-            **{f"rung.{axis}": rung for axis, rung in measurement.rungs.items()},
-            **_prefixed("problem", measurement.problem),
-            **_prefixed("model", measurement.model),
-            "commit": measurement.commit,
-        }
-        for measurement in measurements
-        for reading in measurement.readings
-    ]
-    columns = ["when", "problem", "model", "seed", "score", "solved", "metric", "value", "unit", "kind"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    table = _Table()
+    for measurement in measurements:
+        table.add(measurement.to_dict())
+    return table.frame().drop(columns=["source", "dirty"], errors="ignore")
 
 
-def _prefixed(prefix: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}.{name}": value for name, value in fields.items() if name != "name"}
+class _Table:
+    """Builds the frame by columns: the fields of a run are stored once, not once for each of its readings."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, list[Any]] = {name: [] for name in _RUN_COLUMNS}
+        self._settings: dict[str, list[Mapping[str, Any]]] = {"rung": [], "problem": [], "model": []}
+        self._readings: dict[str, list[Any]] = {name: [] for name in _READING_COLUMNS}
+        self._run_of: list[int] = []  # for each reading
+
+    def add(self, record: Mapping[str, Any], source: str = "", dirty: bool = False) -> None:
+        """Add a measurement. Raises KeyError or TypeError if it is not one."""
+        if not record.keys() <= _FIELDS:
+            raise TypeError(f"unknown fields {sorted(record.keys() - _FIELDS)}")
+        problem, model, score = record["problem"], record["model"], record["score"]
+        solved = score is not None and score >= record["target"]
+        names = problem["name"], model["name"]
+        run = (record["when"], *names, record["seed"], score, solved, record.get("commit", ""), source, dirty)
+        readings = [(r["name"], r["value"], r["unit"], str(r["kind"])) for r in record["readings"]]
+        settings = (record["rungs"], problem, model)
+        if not readings:
+            return
+        self._run_of += [len(self._runs["when"])] * len(readings)
+        for columns, values in (
+            (self._runs, run),
+            (self._settings, settings),
+        ):
+            for column, value in zip(columns.values(), values, strict=True):
+                column.append(value)
+        for column, found in zip(self._readings.values(), zip(*readings, strict=True), strict=True):
+            column.extend(found)
+
+    def frame(self) -> pd.DataFrame:
+        """The table, oldest first."""
+        import numpy as np
+        import pandas as pd
+
+        if not self._run_of:
+            return pd.DataFrame(columns=[*_RUN_COLUMNS[:_AT], *_READING_COLUMNS])
+        blocks = [pd.DataFrame(dicts).add_prefix(f"{name}.") for name, dicts in self._settings.items()]
+        runs = pd.DataFrame(self._runs)
+        runs = pd.concat([runs.iloc[:, :_AT], *blocks, runs.iloc[:, _AT:]], axis=1)
+        runs = runs.drop(columns=["problem.name", "model.name"])
+        place = np.empty(len(runs), int)  # of each run, in the order of time
+        place[runs["when"].to_numpy().argsort(kind="stable")] = np.arange(len(runs))
+        run_of = np.array(self._run_of)
+        order = place[run_of].argsort(kind="stable")
+        readings = pd.DataFrame(self._readings).take(order).reset_index(drop=True)
+        table = runs.take(run_of[order]).reset_index(drop=True)
+        return pd.concat([table.iloc[:, :_AT], readings, table.iloc[:, _AT:]], axis=1)
 
 
-def _encode(measurement: Measurement) -> bytes:
-    # allow_nan=False: a NaN is not JSON, and a measurement that holds one is a bug upstream.
-    return json.dumps(plain(measurement), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+def read_lines(path: Path, bad: list[str]) -> Iterator[tuple[int, LedgerLine]]:
+    """The intact lines of a ledger file with their numbers; why others could not be read is appended to ``bad``."""
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, content in enumerate(file, 1):
+                head = _HEAD.match(content)
+                text = content[head.end() : content.rfind(b"}")] if head else b""
+                if head is None:
+                    bad.append(f"line {number} is not a line of a ledger")
+                elif _hash(text) != head[1].decode():
+                    bad.append(f"line {number} was cut short or changed: its content does not match its hash")
+                else:
+                    yield number, LedgerLine(head[1].decode(), head[3].decode(), text, head[2] is not None)
+    except (OSError, EOFError, zlib.error) as error:
+        bad.append(f"after line {number}: {error or type(error).__name__}")
 
 
-def plain(measurement: Measurement) -> dict[str, Any]:
-    """A measurement as values that JSON takes; :func:`of_plain` makes a measurement of them."""
-    return {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)} | {
-        "readings": [dataclasses.asdict(reading) for reading in measurement.readings]
-    }
+def append(folder: Path, lines: Iterable[LedgerLine]) -> Path:
+    """Append lines to a folder's ledger under a lock, flushed to disk; returns the file.
+
+    Raises OSError, naming the folder, if it cannot be written.
+    """
+    from filelock import FileLock
+
+    path = folder / FILE
+    content = b"".join(line.encode() for line in lines)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".ledger.lock"), path.open("a+b") as file:
+            if file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n":
+                content = b"\n" + content  # the last writer was killed: its torn line ends here
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(f"the measurement could not be written to {folder}: {error}") from error
+    return path
 
 
-def _intact(path: Path) -> bytes:
-    content = path.read_bytes()
-    if _hash(content) != path.stem.rpartition("-")[2]:
-        raise ValueError("its content is not what its name was made from, so it was cut short or changed")
-    return content
+def source_of(path: Path) -> str:
+    """Where a record of this file is from: ``published: FILE`` or ``run: NAME``."""
+    if path.parent == paths.published_ledger():
+        return f"published: {path.name}"
+    return f"run: {path.parent.name}"
 
 
-def _decode(path: Path) -> Measurement:
-    return of_plain(json.loads(_intact(path)))
+def is_dirty(commit: str) -> bool:
+    """Whether a record of this commit cannot be traced to committed code."""
+    return not commit or commit.endswith("+")
 
 
-def of_plain(fields: Mapping[str, Any]) -> Measurement:
-    """The measurement of these values. Raises KeyError and TypeError for those of another shape."""
-    return Measurement(**{**fields, "readings": tuple(Reading(**reading) for reading in fields["readings"])})
+def _is_ledger_file(path: Path) -> bool:
+    return path.name.endswith((".jsonl", ".jsonl.gz"))
 
 
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
+def _warn(damaged: Iterable[Damaged]) -> None:
+    for file in damaged:
+        warnings.warn(f"{file.path.name} was skipped in part: {file.why}", UnreadableMeasurement, stacklevel=3)

@@ -206,15 +206,15 @@ def test_a_damaged_file_of_the_ledger_is_a_line_and_the_rest_is_read(tmp_path):
         from sutrolib.cli import list_and_reproduce
         from sutrolib.__main__ import main
         from sutrolib.measurement.ledger import Ledger
-        commands.doctor = lambda options: len(Ledger().measurements())
+        list_and_reproduce.doctor = lambda options: len(Ledger().measurements())
         sys.exit(main(["doctor"]))
     """
     (tmp_path / "ledger").mkdir()
-    (tmp_path / "ledger" / "20260101T000000.000000-0123456789ab.json").write_text('{"cut off')
+    (tmp_path / "ledger" / "ledger.jsonl").write_text('{"cut off')
     command = [sys.executable, "-c", textwrap.dedent(reads)]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert done.stderr.startswith("sutrolib: 20260101T000000.000000-0123456789ab.json was skipped: ")
+    assert done.stderr.startswith("sutrolib: ledger.jsonl was skipped in part: line 1 ")
     assert done.stderr.count("\n") == 1
 
 

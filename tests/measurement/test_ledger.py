@@ -1,3 +1,4 @@
+import gzip
 import json
 import signal
 import subprocess
@@ -5,15 +6,22 @@ import sys
 import tempfile
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 from builders import measurement
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutrolib.core.paths import ROOT
-from sutrolib.measurement.ledger import Ledger, UnreadableMeasurement
+from sutrolib.core import paths
+from sutrolib.measurement.ledger import (
+    FILE,
+    Ledger,
+    LedgerLine,
+    UnreadableMeasurement,
+    append,
+    frame,
+    is_dirty,
+)
 from sutrolib.meters.base import Kind, Reading
 
 
@@ -21,7 +29,9 @@ def test_what_is_added_is_what_is_read(tmp_path):
     added = measurement()
     path = Ledger(tmp_path).add(added)
     assert Ledger(tmp_path).measurements() == [added]
-    assert path.name.startswith("20260102T030405.000006-")
+    assert path == tmp_path / FILE
+    (line,) = path.read_bytes().splitlines()
+    assert json.loads(line)["measurement"]["problem"] == {"name": "sparse parity", "n": 20, "k": 3}
 
 
 text = st.text(max_size=20)
@@ -45,41 +55,85 @@ def test_any_measurement_survives_the_round_trip(name, seed, score, value, kind,
         assert Ledger(folder).measurements() == [made]
 
 
-def test_adding_twice_changes_nothing(tmp_path):
-    one, other = (Ledger(tmp_path).add(measurement()) for _ in range(2))
-    assert one == other
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def damage_truncate(content):
-    return content[: len(content) // 2]
-
-
-def damage_a_digit(content):
-    return content.replace(b'"value": 10.0', b'"value": 11.0')
-
-
-@pytest.mark.parametrize("damage", [damage_truncate, damage_a_digit, lambda content: b"", lambda content: b"\xff\x00"])
-def test_a_damaged_file_is_named_and_skipped_and_never_deleted(tmp_path, damage):
+def test_measurements_and_studies_come_oldest_first(tmp_path):
     ledger = Ledger(tmp_path)
-    bad = ledger.add(measurement(seed=1))
-    ledger.add(measurement(seed=2))
-    damaged = damage(bad.read_bytes())
-    assert damaged != bad.read_bytes()
-    bad.write_bytes(damaged)
-    with pytest.warns(UnreadableMeasurement, match=bad.name):
-        found = ledger.measurements()
-    assert [m.seed for m in found] == [2]
-    assert [d.path for d in ledger.read()[1]] == [bad]
-    assert bad.read_bytes() == damaged
+    for day in (3, 1, 2):
+        ledger.add(measurement(seed=day, when=f"2026-01-0{day}T00:00:00.000000+00:00"))
+    assert [m.seed for m in ledger.measurements()] == [1, 2, 3]
+    assert list(ledger.frame().seed) == [1, 1, 2, 2, 3, 3]
+    for name in ("first", "second"):
+        ledger.add_study({"process": name})
+    assert [study["process"] for study in ledger.studies()] == ["first", "second"]
+    assert {study["source"] for study in ledger.studies()} == {f"run: {tmp_path.name}"}
 
 
-def test_a_file_of_another_shape_is_named_and_skipped(tmp_path):
-    import hashlib
+def test_a_measurement_that_was_added_twice_counts_once(tmp_path):
+    for _ in range(2):
+        Ledger(tmp_path).add(measurement())
+    (tmp_path / "again.jsonl.gz").write_bytes(gzip.compress((tmp_path / FILE).read_bytes()))
+    assert Ledger(tmp_path).measurements() == [measurement()]
+    assert len(Ledger(tmp_path).frame()) == 2
 
-    content = json.dumps({"not": "a measurement"}).encode()
-    (tmp_path / f"x-{hashlib.sha256(content).hexdigest()[:12]}.json").write_bytes(content)
-    assert len(Ledger(tmp_path).read()[1]) == 1
+
+def two_of(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.add(measurement(seed=1))
+    path = ledger.add(measurement(seed=2))
+    return ledger, path, path.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[: len(line) // 2] + b"\n",
+        lambda line: line.replace(b'"value":10.0', b'"value":11.0'),
+        lambda line: line.replace(b'"measurement"', b'"something"'),
+        lambda line: b"\xff\x00\n",
+        lambda line: b"{}\n",
+        lambda line: b"\n",
+        lambda line: LedgerLine.of("measurement", {"not": "a measurement"}).encode(),
+        lambda line: LedgerLine.of("measurement", measurement().to_dict() | {"unknown": 1}).encode(),
+        lambda line: LedgerLine.of("measurement", measurement().to_dict() | {"readings": [{}]}).encode(),
+    ],
+)
+def test_a_damaged_line_is_named_and_skipped_and_never_deleted(tmp_path, damage):
+    ledger, path, lines = two_of(tmp_path)
+    damaged = damage(lines[0])
+    assert damaged != lines[0]
+    path.write_bytes(damaged + lines[1])
+    with pytest.warns(UnreadableMeasurement, match=f"{path.name}.*line 1"):
+        assert [m.seed for m in ledger.measurements()] == [2]
+    with pytest.warns(UnreadableMeasurement, match=f"{path.name}.*line 1"):
+        assert set(ledger.frame().seed) == {2}
+    assert [d.path for d in ledger.read()[1]] == [path]
+    assert path.read_bytes() == damaged + lines[1]
+
+
+@pytest.mark.parametrize("kept", [10, -30, -2])
+def test_a_torn_last_line_is_skipped_and_the_next_one_is_not_glued_to_it(tmp_path, kept):
+    ledger, path, lines = two_of(tmp_path)
+    path.write_bytes(lines[0] + lines[1][:kept])
+    with pytest.warns(UnreadableMeasurement, match="line 2"):
+        assert [m.seed for m in ledger.measurements()] == [1]
+    ledger.add(measurement(seed=3))
+    with pytest.warns(UnreadableMeasurement, match="line 2"):
+        assert [m.seed for m in ledger.measurements()] == [1, 3]
+
+
+def test_a_last_line_that_lacks_only_its_end_of_line_is_whole(tmp_path):
+    ledger, path, lines = two_of(tmp_path)
+    path.write_bytes(b"".join(lines)[:-1])
+    ledger.add(measurement(seed=3))
+    assert [m.seed for m in ledger.measurements()] == [1, 2, 3]
+
+
+def test_a_compressed_file_that_is_cut_short_gives_what_is_whole(tmp_path):
+    lines = [LedgerLine.of("measurement", measurement(seed=seed).to_dict()).encode() for seed in range(2000)]
+    packed = gzip.compress(b"".join(lines))
+    (tmp_path / "a.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    found, damaged = Ledger(tmp_path).read()
+    assert 100 < len(found) < 1900
+    assert [file.path.name for file in damaged] == ["a.jsonl.gz"]
 
 
 def test_a_measurement_that_is_not_json_leaves_nothing_behind(tmp_path):
@@ -94,22 +148,81 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         Ledger(tmp_path / "file").add(measurement())
 
 
-def test_left_over_temporary_files_are_not_measurements(tmp_path):
-    (tmp_path / ".abc.tmp").write_text("{")
+def test_other_files_are_no_measurements(tmp_path):
+    for name in (".abc.tmp", "results.csv", "001-10_a.ipynb", "a.jsonl.tmp", "a.json"):
+        (tmp_path / name).write_text("{")
     assert Ledger(tmp_path).read() == ([], [])
 
 
 def test_the_table_has_a_row_for_each_reading_and_a_column_for_each_field(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.add(measurement(seed=1))
-    ledger.add(measurement(seed=2, kind=Kind.ESTIMATED))
-    frame = ledger.frame()
-    assert len(frame) == 4
-    assert sorted(frame[frame.metric == "cost"].kind) == ["counted", "estimated"]
-    assert set(frame["problem.n"]) == {20}
-    assert set(frame["model.hidden"]) == {5}
+    ledger.add(measurement(seed=2, kind=Kind.ESTIMATED, model={"name": "other", "wide": True}))
+    ledger.add(measurement(seed=3, readings=(), score=None, failure="diverged"))
+    table = ledger.frame()
+    assert len(table) == 4
+    assert sorted(table[table.metric == "cost"].kind) == ["counted", "estimated"]
+    assert list(table[table.metric == "cost"].value) == [10.0, 10.0]
+    assert set(table["problem.n"]) == {20}
+    assert list(table["model.hidden"].dropna()) == [5, 5]
+    assert list(table["model.wide"].dropna()) == [True, True]
+    assert set(table.source) == {f"run: {tmp_path.name}"}
+    assert table.dirty.all(), "a measurement of no commit cannot be traced"
     assert Ledger(tmp_path / "none").frame().empty
     assert "metric" in Ledger(tmp_path / "none").frame().columns
+    assert frame(ledger.measurements()).equals(table.drop(columns=["source", "dirty"]))
+    assert frame([]).empty
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with a publication and two local runs, as a notebook finds it that was opened by hand."""
+    monkeypatch.delenv("SUTRO_LEDGER")
+    monkeypatch.setattr(paths, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    Ledger(tmp_path / "ledger").add(measurement(seed=0))
+    for seed, run in enumerate(("first", "second"), 1):
+        Ledger(tmp_path / "runs" / run).add(measurement(seed=seed))
+    Ledger(tmp_path / "runs" / "first").add(measurement(seed=0))
+    return tmp_path
+
+
+def test_a_row_says_whether_it_is_published_or_of_which_run(checkout):
+    sources = Ledger().frame().groupby("seed").source.unique().map(list).to_dict()
+    assert sources == {0: [f"published: {FILE}"], 1: ["run: first"], 2: ["run: second"]}
+
+
+def test_a_notebook_opened_by_hand_writes_beside_the_runs_and_sees_all(checkout):
+    path = Ledger().add(measurement(seed=7))
+    assert path == checkout / "runs" / "interactive" / FILE
+    assert {m.seed for m in Ledger().measurements()} == {0, 1, 2, 7}
+
+
+@pytest.mark.parametrize("folder", ["runs/mine", "elsewhere/mine"])
+def test_a_batch_writes_to_its_own_folder_and_its_notebooks_see_all(checkout, monkeypatch, folder):
+    for name, value in paths.ledger_environment(checkout / folder).items():
+        monkeypatch.setenv(name, value)
+    path = Ledger().add(measurement(seed=7))
+    assert path == checkout / folder / FILE
+    table = Ledger().frame()
+    assert set(table.seed) == {0, 1, 2, 7}
+    assert set(table[table.seed == 7].source) == {"run: mine"}
+
+
+def test_a_folder_that_is_chosen_is_all_there_is_for_batches_too(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("SUTRO_LEDGER", "chosen")
+    for name, value in paths.ledger_environment(checkout / "runs" / "mine").items():
+        monkeypatch.setenv(name, value)
+    assert Ledger().add(measurement(seed=7)) == checkout / "chosen" / FILE
+    assert [m.seed for m in Ledger().measurements()] == [7]
+
+
+@pytest.mark.parametrize(("commit", "dirty"), [("abc", False), ("abc+", True), ("", True)])
+def test_what_cannot_be_traced_to_a_commit_is_dirty(tmp_path, commit, dirty):
+    Ledger(tmp_path).add(measurement(commit=commit))
+    assert is_dirty(commit) == dirty
+    assert set(Ledger(tmp_path).frame().dirty) == {dirty}
 
 
 WRITER = """
@@ -120,18 +233,20 @@ WRITER = """
     ledger = Ledger({folder!r})
     for number in range(int(sys.argv[2])):
         # Large, so that a kill often falls into a write.
-        made = measurement(seed=number, prior_knowledge=sys.argv[1] + "x" * 200_000)
-        print(ledger.add(made).name, flush=True)
+        ledger.add(measurement(seed=number, prior_knowledge=sys.argv[1] + "x" * 200_000))
+        print(sys.argv[1], number, flush=True)
 """
 
 
+@pytest.mark.filterwarnings("ignore::sutrolib.measurement.ledger.UnreadableMeasurement")
 def test_processes_writing_at_once_lose_nothing_and_a_killed_one_damages_nothing(tmp_path):
-    source = textwrap.dedent(WRITER).format(root=str(ROOT), tests=str(ROOT / "tests"), folder=str(tmp_path))
+    tests = str(paths.ROOT / "tests")
+    source = textwrap.dedent(WRITER).format(root=str(paths.ROOT), tests=tests, folder=str(tmp_path))
 
     def writer(name, count):
         return subprocess.Popen([sys.executable, "-c", source, name, str(count)], stdout=subprocess.PIPE, text=True)
 
-    victim, survivors = writer("victim", 1_000_000), [writer(f"survivor {n}", 40) for n in range(2)]
+    victim, survivors = writer("victim", 1_000_000), [writer(f"survivor{n}", 40) for n in range(2)]
     first = victim.stdout.readline()
     time.sleep(0.2)
     victim.send_signal(signal.SIGKILL)
@@ -139,9 +254,12 @@ def test_processes_writing_at_once_lose_nothing_and_a_killed_one_damages_nothing
     reported += [line for process in survivors for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in survivors] == [0, 0]
     assert victim.wait() == -signal.SIGKILL
-    whole = [line.strip() for line in reported if line.strip().endswith(".json")]
-    assert len(whole) > 80
-    assert {name for name in whole if not (Path(tmp_path) / name).exists()} == set()
+    written = {tuple(line.split()) for line in reported if len(line.split()) == 2}
+    assert len(written) > 80
     measurements, damaged = Ledger(tmp_path).read()
-    assert damaged == []
-    assert len(measurements) >= len(set(whole))
+    assert len(damaged) <= 1, "the line that the victim was writing"
+    found = {(m.prior_knowledge.rstrip("x"), str(m.seed)) for m in measurements}
+    assert {name for name in written if name[0] != "victim"} <= found
+    assert len(written - found) <= 1, "its last report may be cut short"
+    append(tmp_path, [LedgerLine.of("measurement", measurement(seed=-1).to_dict())])
+    assert -1 in {m.seed for m in Ledger(tmp_path).measurements()}

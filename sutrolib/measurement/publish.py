@@ -1,0 +1,84 @@
+"""Publishing: the records of chosen runs become one file of the committed ledger, ``data/ledger/``."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sutrolib.core import paths
+from sutrolib.core.io import write_atomically
+from sutrolib.core.provenance import commit, now
+from sutrolib.measurement.ledger import Ledger, LedgerLine, is_dirty, read_lines
+
+LARGEST_PLAIN = 500_000  # bytes; larger publications are compressed, so that no file of the repository nears 2 MB
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A file that was published: how many records it holds, how many were published before, what could not be read."""
+
+    path: Path
+    measurements: int
+    studies: int
+    known: int
+    unreadable: tuple[str, ...]
+
+
+def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
+    """Copy all records of ``runs`` that are not published yet into a new file of the committed ledger.
+
+    A run is a name under data/runs/, or a folder. The run's own file stays: a record in both counts once.
+    With ``allow_dirty``, records that cannot be traced to a commit are published too, and each line says so.
+    Raises ValueError for a run without a ledger, if there is nothing new, and, unless ``allow_dirty``, if this checkout
+    has uncommitted changes or a record was measured with some.
+    """
+    checkout = commit()
+    if is_dirty(checkout) and not allow_dirty:
+        raise ValueError("this checkout has uncommitted changes; commit them, or mark every row by --dirty")
+    published = {line.id for path in Ledger(paths.published_ledger()).files() for _, line in read_lines(path, [])}
+    lines: dict[str, LedgerLine] = {}
+    unreadable: list[str] = []
+    for path in (path for run in runs for path in _files_of(run)):
+        bad: list[str] = []
+        lines |= {line.id: line for _, line in read_lines(path, bad)}
+        unreadable += [f"{path}, {why}" for why in bad]
+    new = [line for line in lines.values() if line.id not in published]
+    if not new:
+        raise ValueError(f"there is nothing to publish: all {len(lines)} records of {', '.join(runs)} are published")
+    marked = [line._replace(dirty=line.dirty or is_dirty(checkout) or is_dirty(_commit_of(line))) for line in new]
+    if (dirty := sum(line.dirty for line in marked)) and not allow_dirty:
+        raise ValueError(
+            f"{dirty} of {len(new)} records were measured with uncommitted changes and cannot be traced to a commit; "
+            f"measure them again from a clean checkout, or add --dirty to mark them as dirty"
+        )
+    stamp = datetime.fromisoformat(now()).strftime("%Y%m%dT%H%M%SZ")
+    name, content = pack("-".join(filter(None, (stamp, checkout.rstrip("+")))), marked)
+    path = paths.published_ledger() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+    studies = sum(line.kind == "study" for line in new)
+    return Publication(path, len(new) - studies, studies, len(lines) - len(new), tuple(unreadable))
+
+
+def pack(name: str, lines: Sequence[LedgerLine]) -> tuple[str, bytes]:
+    """The file name and the content of a publication: plain JSON lines, compressed where these are large."""
+    content = b"".join(line.encode() for line in lines)
+    if len(content) <= LARGEST_PLAIN:
+        return f"{name}.jsonl", content
+    return f"{name}.jsonl.gz", gzip.compress(content, mtime=0)  # without a time: equal records give equal bytes
+
+
+def _files_of(run: str) -> list[Path]:
+    for folder in (paths.RUNS / run, Path(run)):
+        if files := Ledger(folder).files():
+            return files
+    there = [path.parent.name for path in sorted(paths.RUNS.glob("*/*.jsonl"))]
+    raise ValueError(f"run {run!r} has no ledger; runs with one are {', '.join(there) or 'none'}")
+
+
+def _commit_of(line: LedgerLine) -> str:
+    return str(json.loads(line.text).get("commit", ""))
