@@ -1,39 +1,23 @@
-"""GREEN axis: what a run costs. Meters import no model and no process: the scale is out of the search's reach."""
+"""GREEN axis: what a run costs. Meters import no model and no process, so a search cannot change how it is measured."""
 
-from sutrolib.meters.access.average_reuse_distance import ReuseDistance
-from sutrolib.meters.access.cache_energy import CacheEnergy
-from sutrolib.meters.access.counts import OperationCount, PeakMemory
-from sutrolib.meters.access.reuse_distance import DataMovement
-from sutrolib.meters.access.trace import TorchTrace
-from sutrolib.meters.base import Availability, Kind, Meter, NoReading, Reading
-from sutrolib.meters.energy.codecarbon import CodeCarbon
-from sutrolib.meters.energy.joules import Joules
-from sutrolib.meters.energy.wall_time import WallTime
-from sutrolib.meters.programs.bytedmd import bytedmd, traced_eval
-from sutrolib.meters.programs.grid_cost import GridCost
-from sutrolib.meters.programs.write_stack import WriteStackMovement
-
-__all__ = [
-    "METERS",
-    "Availability",
-    "CacheEnergy",
-    "CodeCarbon",
-    "DataMovement",
-    "GridCost",
-    "Joules",
-    "Kind",
-    "Meter",
-    "NoReading",
-    "OperationCount",
-    "PeakMemory",
-    "Reading",
-    "ReuseDistance",
-    "TorchTrace",
-    "WallTime",
-    "WriteStackMovement",
-    "bytedmd",
-    "traced_eval",
-]
+from sutrolib.meters.access.average_reuse_distance import ReuseDistance as ReuseDistance
+from sutrolib.meters.access.cache_energy import CacheEnergy as CacheEnergy
+from sutrolib.meters.access.counts import OperationCount as OperationCount
+from sutrolib.meters.access.counts import PeakMemory as PeakMemory
+from sutrolib.meters.access.reuse_distance import DataMovement as DataMovement
+from sutrolib.meters.access.trace import TorchTrace as TorchTrace
+from sutrolib.meters.base import Availability as Availability
+from sutrolib.meters.base import Kind as Kind
+from sutrolib.meters.base import Meter as Meter
+from sutrolib.meters.base import NoReading as NoReading
+from sutrolib.meters.base import Reading as Reading
+from sutrolib.meters.energy.codecarbon import CodeCarbon as CodeCarbon
+from sutrolib.meters.energy.joules import Joules as Joules
+from sutrolib.meters.energy.wall_time import WallTime as WallTime
+from sutrolib.meters.programs.bytedmd import bytedmd as bytedmd
+from sutrolib.meters.programs.bytedmd import traced_eval as traced_eval
+from sutrolib.meters.programs.grid_cost import GridCost as GridCost
+from sutrolib.meters.programs.write_stack import WriteStackMovement as WriteStackMovement
 
 METERS: tuple[type[Meter], ...] = (
     WallTime,

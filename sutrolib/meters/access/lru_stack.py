@@ -1,12 +1,12 @@
 """LRU stack distances in O(log n) an access, as numba kernels over numbered units (cache lines, scalars, tensors).
 
-The stack distance of an access is the number of distinct units accessed since the last access of the same unit, that
-unit included; so an immediate repeat has distance 1 (Mattson et al., Evaluation techniques for storage hierarchies,
-IBM Systems Journal 9(2), 1970). It is counted over time, not over a stack: one bit for each access, set while that
-access is the latest of its unit, so that the distance is the number of bits set since then (Bennett and Kruskal, LRU
-stack processing, IBM Journal of R&D 19(4), 1975). Counts of 512 bits each stand in a Fenwick tree (Fenwick, A new data
-structure for cumulative frequency tables, 1994), which stays in the first cache for millions of units; within a block
-the bits of eight words are counted.
+The stack distance of an access is the number of distinct units accessed since the last access of the same unit,
+including that unit; so an immediate repeat has distance 1 (Mattson et al., Evaluation techniques for storage
+hierarchies, IBM Systems Journal 9(2), 1970). It is counted over time, not over a stack: there is one bit for each
+access, set while that access is the latest of its unit, and the distance is the number of bits set since then (Bennett
+and Kruskal, LRU stack processing, IBM Journal of R&D 19(4), 1975). A Fenwick tree (Fenwick, A new data structure for
+cumulative frequency tables, 1994) holds the counts of blocks of 512 bits, and fits in the first cache for millions of
+units; within a block the bits of eight words are counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BLOCK_SHIFT = 9  # 512 accesses to a block: eight words of bits, one cache line
 
 
 def _popcount_code(typing_context: Any, word: Any) -> Any:
-    """The processor's own instruction; NumPy's bitwise_count is not known to numba."""
+    """The processor's own instruction; numba does not support NumPy's bitwise_count."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -32,6 +32,13 @@ def _popcount_code(typing_context: Any, word: Any) -> Any:
 
 
 _popcount: Any = intrinsic(_popcount_code)
+
+
+@njit(cache=True)
+def _new_stack(accesses: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bits and tree for up to this many accesses."""
+    blocks = (accesses >> _BLOCK_SHIFT) + 1
+    return np.zeros(blocks << (_BLOCK_SHIFT - 6), np.uint64), np.zeros(blocks + 1, np.int64)
 
 
 @njit(cache=True)
@@ -66,7 +73,7 @@ def _latest_until(bits: np.ndarray, tree: np.ndarray, time: int) -> int:
 @njit(cache=True)
 def _mark(bits: np.ndarray, tree: np.ndarray, time: int) -> None:
     bits[time >> 6] |= np.uint64(1) << np.uint64(time & 63)
-    # A block enters the tree when it is full: until then nobody asks for the sum behind it.
+    # A block enters the tree when it is full: until then the sum behind it is not needed.
     if time & ((1 << _BLOCK_SHIFT) - 1) == (1 << _BLOCK_SHIFT) - 1:
         full = 0
         block = time >> _BLOCK_SHIFT
@@ -104,12 +111,10 @@ def _walk(
 
 
 class LRUStack:
-    """The LRU stack of a stream that is fed in pieces. ``accesses`` is an upper bound on the length of the stream."""
+    """The LRU stack of a stream that comes in pieces. ``accesses`` is an upper bound on the length of the stream."""
 
     def __init__(self, accesses: int) -> None:
-        blocks = (accesses >> _BLOCK_SHIFT) + 1
-        self._bits = np.zeros(blocks << (_BLOCK_SHIFT - 6), np.uint64)
-        self._tree = np.zeros(blocks + 1, np.int64)
+        self._bits, self._tree = _new_stack(accesses)
         self._last = np.empty(0, np.int64)
         self._now = self._latest = 0
 
@@ -124,9 +129,9 @@ class LRUStack:
         return out[0], out[1]
 
     def forget(self, first: int, count: int) -> None:
-        """Units ``first`` and the ``count`` - 1 after it are dead: their numbers may stand for new units from now on.
+        """Units ``first`` and the ``count`` - 1 after it are dead: their numbers may be used for new units from now on.
 
-        Their places on the stack stay taken, as nothing in a least-recently-used cache knows that they are dead.
+        They keep their places on the stack, because a least-recently-used cache does not know that they are dead.
         """
         self._last[first : first + count] = NEVER
 
@@ -139,7 +144,7 @@ class LRUStack:
 
 @njit(cache=True)
 def weighted_distances(units: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Stack and time distance of each access where unit u weighs ``weights[u]`` bytes; both include the unit itself."""
+    """Stack and time distance of each access, with ``weights[u]`` bytes for unit u; both include the unit itself."""
     tree = np.zeros(len(units) + 1, np.int64)
     last = np.full(len(weights), NEVER, np.int64)
     clock = np.zeros(len(weights), np.int64)
@@ -169,14 +174,12 @@ def instruction_depths(
     """Depth of each read of a program on a stack from which dead values are removed (see ``bytedmd``).
 
     Event e belongs to instruction ``instruction[e]`` and reads value ``value[e]``, or pushes value ``-1 - value[e]``
-    where that is negative. Reads of an instruction come before its pushes, and are priced against the stack as it was
-    before the instruction. ``last_use[v]`` is the last event that reads v, -1 where none does, or the number of events
-    for a result, which stays. ``loaded`` are the values there at the start, bottom first. Pushes give depth 0.
+    if that is negative. Reads of an instruction come before its pushes, and are priced against the stack as it was
+    before the instruction. ``last_use[v]`` is the last event that reads v, -1 if none does, or the number of events
+    for a result, which stays. ``loaded`` are the values there at the start, bottom first. Pushes have depth 0.
     """
     events = len(value)
-    size = 2 * events + len(loaded) + 1
-    bits = np.zeros(((size >> _BLOCK_SHIFT) + 1) << (_BLOCK_SHIFT - 6), np.uint64)
-    tree = np.zeros((size >> _BLOCK_SHIFT) + 2, np.int64)
+    bits, tree = _new_stack(2 * events + len(loaded) + 1)
     place = np.full(len(last_use), NEVER, np.int64)
     depths = np.zeros(events, np.int64)
     now = alive = 0
@@ -199,7 +202,7 @@ def instruction_depths(
             if value[event] >= 0:
                 _clear(bits, tree, place[moved], now)
             elif last_use[moved] < 0:
-                continue  # nobody ever reads it
+                continue  # it is never read
             else:
                 alive += 1
             place[moved] = now
@@ -216,9 +219,7 @@ def instruction_depths(
 @njit(cache=True)
 def write_moved_depths(event: np.ndarray, elements: int) -> np.ndarray:
     """The depths of the reads among ``event`` (2 e a read of element e, 2 e + 1 a write), in order; O(log n) each."""
-    size = len(event) + 1
-    bits = np.zeros(((size >> _BLOCK_SHIFT) + 1) << (_BLOCK_SHIFT - 6), np.uint64)
-    tree = np.zeros((size >> _BLOCK_SHIFT) + 2, np.int64)
+    bits, tree = _new_stack(len(event) + 1)
     place, depths = np.full(elements, NEVER, np.int64), np.empty(len(event), np.int64)
     now = alive = reads = 0
     for code in event:
