@@ -234,6 +234,10 @@ class ProgramModel(Protocol):
         """Call ``run(program, arguments)`` on ``task.train``, and return a Fitted of its result."""
         ...
 
+    def program_text(self, problem: Mapping[str, Any]) -> str:
+        """The program for a problem, as :func:`describe` gives it, in text that can be run without this model."""
+        ...
+
 
 def nbytes(*tensors: Tensor) -> int:
     """The bytes of these tensors."""

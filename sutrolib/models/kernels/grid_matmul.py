@@ -126,6 +126,10 @@ class GridMatmul(CheckedModel):
         parts.append(",".join(map(str, cells[plan.outputs].tolist())))
         return ";".join(parts)
 
+    def program_text(self, problem: Mapping[str, Any]) -> str:
+        """:meth:`text` for a described problem."""
+        return self.text(problem["n"])
+
     def cost(self, n: int) -> int:
         """The cost of the program for n-by-n matrices by its own count; the meter prices the run itself."""
         plan, cells = self._plan(n)
