@@ -71,8 +71,8 @@ EXAM = """
 
     driver = Drawing([1_000_000])
     sys.modules["pynvml"] = driver
-    nvml.WINDOW_S = 0.05
-    model = GPT(layers=1, heads=1, width=8, block=8, batch=2, max_steps=20)
+    nvml.NVML_WINDOW_S = 0.05
+    model = GPT(layers=1, heads=1, width=8, block_size=8, batch=2, max_steps=20)
     problem = NextCharacter(characters=5000)
     Joules.available()
     meter = Joules(idle_s=0.01, root=paths.DATA / "no-rapl")

@@ -19,7 +19,7 @@ from torch import Tensor
 Ranges = tuple[np.ndarray, np.ndarray]  # starts and lengths in bytes, from the start of the storage
 
 
-def view_ranges(offset: int, shape: tuple[int, ...], stride: tuple[int, ...], itemsize: int) -> Ranges:
+def _view_ranges(offset: int, shape: tuple[int, ...], stride: tuple[int, ...], itemsize: int) -> Ranges:
     """Byte ranges of a strided view; offset and strides in elements, as in PyTorch."""
     if 0 in shape:
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -111,9 +111,9 @@ def selected_ranges(operator: str, args: tuple[Any, ...]) -> Ranges:
     """Byte ranges of what ``operator`` selects of its first argument, in the order of its index."""
     tensor = args[0]
     if not tensor.dim():
-        return view_ranges(int(tensor.storage_offset()), (), (), tensor.element_size())
+        return _view_ranges(int(tensor.storage_offset()), (), (), tensor.element_size())
     axes, picked = _SELECTIONS[operator](args)
-    tail, run = view_ranges(0, tuple(tensor.shape[axes:]), tensor.stride()[axes:], tensor.element_size())
+    tail, run = _view_ranges(0, tuple(tensor.shape[axes:]), tensor.stride()[axes:], tensor.element_size())
     heads = picked.reshape(-1, 1).cpu().numpy() * tensor.element_size()
     return (heads + tail).ravel(), np.tile(run, len(heads))
 
@@ -132,7 +132,7 @@ class ByteRangeTable:
         key = (int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.element_size())
         found = self._views.get(key)
         if found is None:
-            found = self._views[key] = self.add(view_ranges(*key))
+            found = self._views[key] = self.add(_view_ranges(*key))
         return found
 
     def add(self, ranges: Ranges) -> tuple[int, int]:

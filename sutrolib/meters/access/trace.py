@@ -85,9 +85,9 @@ class TorchTrace(TorchDispatchMode):
     @property
     def accesses(self) -> Accesses:
         """What was recorded so far."""
-        columns = (np.array(column, dtype=np.int64) for column in self._columns)
+        write, buffer, range_set, elements, nbytes = (np.array(column, dtype=np.int64) for column in self._columns)
         sizes = np.array([buffer.nbytes for buffer in self.buffers], dtype=np.int64)
-        return Accesses(*columns, *self._ranges.columns(), sizes)
+        return Accesses(write, buffer, range_set, elements, nbytes, *self._ranges.columns(), sizes)
 
     def __torch_dispatch__(
         self,

@@ -19,9 +19,9 @@ from typing import Any, Self
 from sutrolib.meters.base import Availability, JouleMeter, Kind, Reading
 from sutrolib.meters.lock import meter_lock
 
-JOULES_PER_KWH = 3.6e6
-COMPONENTS = ("cpu", "ram", "gpu")
-MIN_SAMPLES = 4  # samples of the power model in a window
+_JOULES_PER_KWH = 3.6e6
+_COMPONENTS = ("cpu", "ram", "gpu")
+_MIN_SAMPLES = 4  # samples of the power model in a window
 
 
 class CodeCarbon(JouleMeter):
@@ -43,7 +43,7 @@ class CodeCarbon(JouleMeter):
         if not 0.1 <= sampling <= 60:
             raise ValueError(f"sampling must be 0.1 to 60 seconds (got {sampling!r})")
         self.sampling, self.country = sampling, country
-        self.window = MIN_SAMPLES * sampling
+        self.window = _MIN_SAMPLES * sampling
         self._tracker: Any = None
 
     @classmethod
@@ -67,7 +67,7 @@ class CodeCarbon(JouleMeter):
 
     def _read(self, tracker: Any, data: Any, seconds: float) -> Reading:
         self._check_window(seconds)
-        joules, runs = data.energy_consumed * JOULES_PER_KWH, self._runs
+        joules, runs = data.energy_consumed * _JOULES_PER_KWH, self._runs
         return self._make(
             joules / runs,
             {
@@ -75,7 +75,7 @@ class CodeCarbon(JouleMeter):
                 "window_s": data.duration,
                 "joules_by_part": {part: value / runs for part, value in _joules(data).items()},
                 "source_by_part": power_sources(tracker),
-                "watts_by_part": {part: getattr(data, f"{part}_power") for part in COMPONENTS},
+                "watts_by_part": {part: getattr(data, f"{part}_power") for part in _COMPONENTS},
                 "idle_watts": self._idle,
                 # A difference of two estimates: negative if the work drew no more than sleep.
                 "joules_above_idle": (joules - sum(self._idle.values()) * data.duration) / runs,
@@ -113,7 +113,7 @@ class CumulativeJoules:
         """Joules so far; never less than before."""
         with _silence():
             self._tracker.flush()
-        self._last = max(self._last, float(self._tracker._total_energy.kWh) * JOULES_PER_KWH)
+        self._last = max(self._last, float(self._tracker._total_energy.kWh) * _JOULES_PER_KWH)
         return self._last
 
 
@@ -124,7 +124,7 @@ def estimated_idle_watts(sampling: float = 0.25) -> Mapping[str, float]:
         _stop(_start(sampling, "USA"))  # the first tracker of a process spends time looking for hardware
         tracker = _start(sampling, "USA")  # the country does not change the watts
         try:
-            time.sleep(2 * MIN_SAMPLES * sampling)
+            time.sleep(2 * _MIN_SAMPLES * sampling)
         finally:
             data = _stop(tracker)
     return {part: joules / data.duration for part, joules in _joules(data).items()}
@@ -177,7 +177,7 @@ def stop_scheduler(sampler: Any) -> None:
 
 
 def _joules(data: Any) -> dict[str, float]:
-    return {part: getattr(data, f"{part}_energy") * JOULES_PER_KWH for part in COMPONENTS}
+    return {part: getattr(data, f"{part}_energy") * _JOULES_PER_KWH for part in _COMPONENTS}
 
 
 def power_sources(tracker: Any) -> dict[str, str]:
@@ -186,7 +186,7 @@ def power_sources(tracker: Any) -> dict[str, str]:
     from codecarbon.external.ram import RAM
 
     processor = {"cpu_load": "load x TDP", "constant": "constant", "intel_rapl": "RAPL"}
-    found = dict.fromkeys(COMPONENTS, "none")
+    found = dict.fromkeys(_COMPONENTS, "none")
     for part in tracker._hardware:
         match part:
             case CPU():

@@ -9,7 +9,7 @@ from typing import Self
 
 from sutrolib.meters.base import NoReading
 
-MAX_WATTS = 1000.0  # an upper bound on the power of one counter: it says how soon a counter can wrap
+_MAX_WATTS = 1000.0  # an upper bound on the power of one counter: it says how soon a counter can wrap
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EnergyAccumulator:
         limits = [counter.wraps_at for counter in self._counters if counter.wraps_at is not None]
         self._thread: threading.Thread | None = None
         if limits:
-            pause = min(limits) / MAX_WATTS / 2
+            pause = min(limits) / _MAX_WATTS / 2
             self._thread = threading.Thread(target=self._watch, args=(pause,), name="energy counters", daemon=True)
             self._thread.start()
         return self

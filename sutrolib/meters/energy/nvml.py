@@ -14,14 +14,14 @@ from typing import Any
 from sutrolib.meters.base import NoReading
 from sutrolib.meters.energy.counter import EnergyCounter
 
-WINDOW_S = 2.0  # at least twenty updates of the counter
+NVML_WINDOW_S = 2.0  # at least twenty updates of the counter
 
 
 @contextmanager
 def nvml_counters() -> Iterator[list[EnergyCounter]]:
     """The counters of every card of this machine, while the block lasts. Raises NoReading that says what is missing."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
     except ImportError:
         raise NoReading("NVML: its Python bindings are not installed: pip install nvidia-ml-py") from None
     try:
@@ -48,7 +48,7 @@ def _counters(nvml: Any) -> list[EnergyCounter]:
         except nvml.NVMLError as error:
             failed.append(f"gpu {index}: {error}")
         else:
-            found.append(EnergyCounter(label, _reader(nvml, handle), WINDOW_S))
+            found.append(EnergyCounter(label, _reader(nvml, handle), NVML_WINDOW_S))
     if failed:  # the energy of some cards must not pass for that of all
         raise NoReading(f"NVML: no energy counter (cards before Volta have none): {'; '.join(failed)}")
     if not found:

@@ -16,7 +16,7 @@ from sutrolib.meters.base import NoReading
 from sutrolib.meters.energy.counter import EnergyCounter
 
 POWERCAP = Path("/sys/class/powercap")
-WINDOW_S = 0.1  # a hundred updates: the time between two updates is about 1 % of the window
+_RAPL_WINDOW_S = 0.1  # a hundred updates: the time between two updates is about 1 % of the window
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
 
 
@@ -41,7 +41,7 @@ def _counter(path: Path, label: str) -> EnergyCounter:
     limit = _microjoules(path / "max_energy_range_uj")
     if limit <= 0:
         raise NoReading(f"RAPL: {path / 'max_energy_range_uj'} holds {limit}; it must be above 0")
-    return EnergyCounter(label, lambda: _microjoules(path / "energy_uj") / 1e6, WINDOW_S, limit / 1e6)
+    return EnergyCounter(label, lambda: _microjoules(path / "energy_uj") / 1e6, _RAPL_WINDOW_S, limit / 1e6)
 
 
 def _label(path: Path, zones: dict[Path, str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sutrolib.meters.base import Kind, ProgramMeter
 
-OPERATORS: Mapping[str, Callable[..., Any]] = {
+_OPERATORS: Mapping[str, Callable[..., Any]] = {
     "copy": lambda value: value,
     "add": operator.add,
     "sub": operator.sub,
@@ -52,8 +52,8 @@ class GridProgram:
         written = set(self.inputs)
         for number, instruction in enumerate(self.instructions, start=1):
             where = f"instruction {number} ({instruction.operator})"
-            if instruction.operator not in OPERATORS:
-                raise ValueError(f"{where}: unknown operator; use {', '.join(OPERATORS)}")
+            if instruction.operator not in _OPERATORS:
+                raise ValueError(f"{where}: unknown operator; use {', '.join(_OPERATORS)}")
             expected = 1 if instruction.operator == "copy" else 2
             if len(instruction.sources) != expected:
                 raise ValueError(f"{where}: needs {expected} sources (got {len(instruction.sources)})")
@@ -86,7 +86,7 @@ class GridProgram:
         cells: dict[int, Any] = dict(zip(self.inputs, arguments, strict=True))
         for instruction in self.instructions:
             values = [cells[source] for source in instruction.sources]
-            cells[instruction.target] = OPERATORS[instruction.operator](*values)
+            cells[instruction.target] = _OPERATORS[instruction.operator](*values)
         return [cells[cell] for cell in self.outputs]
 
 

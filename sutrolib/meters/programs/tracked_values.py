@@ -150,8 +150,8 @@ def _divmod(swapped: bool) -> Callable[[Scalar, Any], Any]:
     return operation
 
 
-def _unary(compute: Callable[..., Any]) -> Callable[..., Scalar]:
-    def operation(self: Scalar, *arguments: Any) -> Scalar:
+def _unary(compute: Callable[..., Any]) -> Callable[..., Any]:
+    def operation(self: Scalar, *arguments: Any) -> Any:
         self._tape.read(self)
         return self._tape.push(compute(self._value, *arguments))
 
@@ -190,10 +190,11 @@ class Scalar(TrackedNumber):
         return np.frompyfunc(lambda item: operation(self, item), 1, 1)(np.asarray(other)).view(TrackedArray)
 
     __divmod__, __rdivmod__ = _divmod(False), _divmod(True)
-    __floor__, __ceil__, __trunc__, __round__ = map(_unary, (math.floor, math.ceil, math.trunc, round))
+    __floor__, __ceil__, __trunc__, __round__ = _unary(math.floor), _unary(math.ceil), _unary(math.trunc), _unary(round)
 
-    __bool__, __int__, __float__, __complex__ = map(_read, (bool, int, float, complex))
-    __index__, __hash__, __str__, __repr__, __format__ = map(_read, (operator.index, hash, str, repr, format))
+    __bool__, __int__, __float__, __complex__ = _read(bool), _read(int), _read(float), _read(complex)
+    __index__, __hash__ = _read(operator.index), _read(hash)
+    __str__, __repr__, __format__ = _read(str), _read(repr), _read(format)
 
     __deepcopy__ = _refused("copy.deepcopy of a tracked value; pass it on instead, which is free")
     __reduce_ex__ = _refused("pickling a tracked value; return it instead")

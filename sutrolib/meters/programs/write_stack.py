@@ -55,7 +55,7 @@ from sutrolib.meters.programs.tracked_values import (
     untracked,
 )
 
-WORD_BITS = 64
+_WORD_BITS = 64
 
 
 class _WriteTape(Tape):
@@ -77,8 +77,8 @@ class _WriteTape(Tape):
 
     def checked(self, value: Any) -> Any:
         """The value itself, if it fits into a word."""
-        if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > WORD_BITS):
-            raise self.refuse(f"a number of more than {WORD_BITS} bits; use words or floating-point numbers")
+        if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > _WORD_BITS):
+            raise self.refuse(f"a number of more than {_WORD_BITS} bits; use words or floating-point numbers")
         return value
 
     def compute(self, operation: Callable[..., Any], *operands: Any) -> Any:
@@ -122,8 +122,8 @@ def _binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool =
     return operation
 
 
-def _unary(compute: Callable[[Any], Any]) -> Callable[[_Element], _Element]:
-    def operation(self: _Element) -> _Element:
+def _unary(compute: Callable[[Any], Any]) -> Callable[[_Element], Any]:
+    def operation(self: _Element) -> Any:
         _operands(self, 0)
         return self._tape.new(self._tape.compute(compute, self._value))
 

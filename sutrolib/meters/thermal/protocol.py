@@ -37,9 +37,9 @@ Slot: TypeAlias = Literal["first", "second"]
 ReadingScale: TypeAlias = Literal["celsius", "touch"]
 
 MIN_CELSIUS, MAX_CELSIUS = -20.0, 150.0  # deg C: anything outside is a typing error or a broken sensor
-TOUCH_SCORES = range(1, 6)
-MAX_ROUNDS = 1000
-SKIPPED = "-"
+_TOUCH_SCORES = range(1, 6)
+_MAX_ROUNDS = 1000
+_SKIPPED = "-"
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Plan:
 
 
 def check_rounds(rounds: int, name: str = "rounds") -> None:
-    """Raise ValueError unless ``rounds`` is a whole number from 1 to MAX_ROUNDS."""
-    if type(rounds) is not int or not 1 <= rounds <= MAX_ROUNDS:
-        raise ValueError(f"{name} must be a whole number from 1 to {MAX_ROUNDS} (got {rounds!r})")
+    """Raise ValueError unless ``rounds`` is a whole number from 1 to 1000."""
+    if type(rounds) is not int or not 1 <= rounds <= _MAX_ROUNDS:
+        raise ValueError(f"{name} must be a whole number from 1 to {_MAX_ROUNDS} (got {rounds!r})")
 
 
 def check_choice(name: str, value: str, choices: Any) -> None:
@@ -114,7 +114,7 @@ class Observation:
         check_choice("scale", self.scale, ReadingScale)
         check_fields(self, dict.fromkeys(("before", "after"), (MIN_CELSIUS, MAX_CELSIUS)))
         for name, value in (("before", self.before), ("after", self.after)):
-            if self.scale == "touch" and value not in TOUCH_SCORES:
+            if self.scale == "touch" and value not in _TOUCH_SCORES:
                 raise ValueError(f"touch score {name} must be a whole number from 1 (cold) to 5 (hot) (got {value!r})")
 
     @property
@@ -142,14 +142,14 @@ def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> li
         )
     observations = []
     for number, ((rnd, slot), part) in enumerate(zip(plan.reveal(), parts, strict=False), start=1):
-        if part == SKIPPED:
+        if part == _SKIPPED:
             continue
         try:
             before, after = map(float, part.split())
             observations.append(Observation(rnd, slot, before, after, scale))
         except ValueError as error:
             raise ValueError(
-                f"run {number} of readings must be two numbers, before and after, or {SKIPPED} (got {part!r}): {error}"
+                f"run {number} of readings must be two numbers, before and after, or {_SKIPPED} (got {part!r}): {error}"
             ) from None
     return observations
 
@@ -157,7 +157,7 @@ def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> li
 def format_readings(plan: Plan, observations: Iterable[Observation]) -> str:
     """The text that :func:`parse_readings` reads these observations from, with three decimals."""
     found = {(o.round, o.slot): f"{round(o.before, 3):g} {round(o.after, 3):g}" for o in observations}
-    return "; ".join(found.get(key, SKIPPED) for key in plan.reveal()).rstrip(f"; {SKIPPED}")
+    return "; ".join(found.get(key, _SKIPPED) for key in plan.reveal()).rstrip(f"; {_SKIPPED}")
 
 
 @dataclass(frozen=True)

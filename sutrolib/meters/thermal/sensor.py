@@ -18,10 +18,10 @@ from sutrolib.meters.base import Availability, NoReading
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.protocol import MAX_CELSIUS, MIN_CELSIUS, Arm, Observation, Plan
 
-MAX_OVERRUN = 0.05  # the share of a run by which its last call may end too late; rises compare over equal times only
+_MAX_OVERRUN = 0.05  # the share of a run by which its last call may end too late; rises compare over equal times only
 
 # Chips and labels as in psutil.sensors_temperatures(), the whole processor before the rest of the machine.
-PREFERRED_SENSORS = (
+_PREFERRED_SENSORS = (
     ("coretemp", "Package id 0"),  # Intel
     ("k10temp", "Tdie"),  # AMD; Tctl may hold an offset, which cancels in a rise
     ("zenpower", "Tdie"),
@@ -39,7 +39,7 @@ class Clock(NamedTuple):
     sleep: Callable[[float], None] = time.sleep
 
 
-REAL_TIME = Clock()
+_REAL_TIME = Clock()
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Sensor:
         return value
 
 
-def find_sensor(preferred: Sequence[tuple[str, str]] = PREFERRED_SENSORS) -> Sensor:
+def find_sensor(preferred: Sequence[tuple[str, str]] = _PREFERRED_SENSORS) -> Sensor:
     """The first of the ``preferred`` (chip, label) that this machine has and whose value is possible.
 
     Raises NoReading that lists the sensors there are.
@@ -96,18 +96,18 @@ class LoadResult:
     @property
     def fault(self) -> str:
         """Why this run does not compare with the others; empty if it does."""
-        if self.seconds <= self.planned_s * (1 + MAX_OVERRUN):
+        if self.seconds <= self.planned_s * (1 + _MAX_OVERRUN):
             return ""
         return f"ended {self.seconds - self.planned_s:.3g} s too late for a run of {self.planned_s:.3g} s"
 
 
 def run_load(
-    work: Callable[[], object], run_s: float, period_s: float | None = None, clock: Clock = REAL_TIME
+    work: Callable[[], object], run_s: float, period_s: float | None = None, clock: Clock = _REAL_TIME
 ) -> LoadResult:
     """Call ``work`` for ``run_s`` seconds under the machine-wide lock: again and again, or once every ``period_s``.
 
-    With a period the number of calls is fixed, and the time is that of whole periods. A run that is late by more than
-    MAX_OVERRUN is stopped, and its ``fault`` says so. ValueError for a period that is not above 0 and up to run_s.
+    With a period the number of calls is fixed, and the time is that of whole periods. A run that is late by more than 5 %
+    is stopped, and its ``fault`` says so. ValueError for a period that is not above 0 and up to run_s.
     """
     if period_s is None:
         limit, planned = None, run_s
@@ -122,7 +122,7 @@ def run_load(
         while calls < limit if limit is not None else clock.now() - began < planned:
             work()
             calls += 1
-            if clock.now() - began > planned * (1 + MAX_OVERRUN):
+            if clock.now() - began > planned * (1 + _MAX_OVERRUN):
                 break
             if period_s is not None:
                 clock.sleep(max(0.0, began + calls * period_s - clock.now()))
@@ -164,7 +164,7 @@ def run_protocol(
     settling: SettlingCriterion,
     *,
     period_s: float | None = None,
-    clock: Clock = REAL_TIME,
+    clock: Clock = _REAL_TIME,
 ) -> None:
     """Rest, read, run and read again for each run of ``plan``, and append each to ``runs`` as soon as it is over.
 
