@@ -1,7 +1,7 @@
-"""The cube: three axes, the rungs on each, positions, single-axis steps, and the path from A to B.
+"""The cube: three axes with their rungs, positions, steps along one axis, and the path from A to B.
 
-A *position* is one rung on each axis. A *step* moves one axis by one rung and holds the other two.
-Corner A is the lowest rung everywhere, corner B the highest everywhere.
+A *position* is one rung on each axis. A *step* changes one axis and keeps the other two. Corner A is the lowest rung of
+every axis, corner B the highest.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from enum import StrEnum
 
 
 class Axis(StrEnum):
-    """The three directions in which research can move."""
+    """The three directions of research."""
 
     PROCESS = "process"
     METRIC = "metric"
     PROBLEM = "problem"
 
 
-# Okabe and Ito's colours (jfly.uni-koeln.de/color), which stay apart for colour-blind readers.
+# Okabe and Ito's colours (jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
 COLOURS = {Axis.PROCESS: "#E69F00", Axis.METRIC: "#009E73", Axis.PROBLEM: "#0072B2"}
 
 QUESTIONS = {
@@ -30,7 +30,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung of an axis: a short ``key`` for code and files, a ``title`` for people."""
+    """One rung of an axis: a short ``key`` for code and files, and a ``title`` for readers."""
 
     key: str
     title: str
@@ -62,8 +62,8 @@ RUNGS: dict[Axis, tuple[Rung, ...]] = {
 }
 
 
-def rung_index(axis: Axis, key: str) -> int:
-    """Where ``key`` stands on ``axis``, 0 for the lowest. ValueError lists the rungs there are."""
+def _rung_index(axis: Axis, key: str) -> int:
+    """The index of the rung ``key``, 0 for the lowest. Raises ValueError, with all keys, for an unknown one."""
     keys = [rung.key for rung in RUNGS[axis]]
     if key not in keys:
         raise ValueError(f"{axis} axis: no rung {key!r}; the rungs are {', '.join(keys)}")
@@ -72,7 +72,7 @@ def rung_index(axis: Axis, key: str) -> int:
 
 @dataclass(frozen=True)
 class Position:
-    """One rung on each axis, by key. ValueError for a rung that the axis does not have."""
+    """One rung on each axis, by key. ValueError for an unknown rung."""
 
     process: str
     metric: str
@@ -82,13 +82,13 @@ class Position:
         self.indices()
 
     def indices(self) -> tuple[int, int, int]:
-        """The rung numbers (process, metric, problem)."""
-        process, metric, problem = (rung_index(axis, getattr(self, axis)) for axis in Axis)
+        """The rung indices (process, metric, problem)."""
+        process, metric, problem = (_rung_index(axis, getattr(self, axis)) for axis in Axis)
         return process, metric, problem
 
     def moved(self, axis: Axis, by: int = 1) -> Position | None:
-        """The position ``by`` rungs along ``axis``, or None where the axis ends before that."""
-        index = rung_index(axis, getattr(self, axis)) + by
+        """The position ``by`` rungs along ``axis``, or None beyond the end of the axis."""
+        index = _rung_index(axis, getattr(self, axis)) + by
         if not 0 <= index < len(RUNGS[axis]):
             return None
         return replace(self, **{axis.value: RUNGS[axis][index].key})
@@ -96,7 +96,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Step:
-    """A move between two positions that differ in exactly one axis. ValueError otherwise."""
+    """A move between two positions that differ on exactly one axis; else ValueError."""
 
     start: Position
     end: Position
@@ -106,11 +106,10 @@ class Step:
 
     @property
     def axis(self) -> Axis:
-        """The axis along which this step moves."""
+        """The axis of this step."""
         moved = [axis for axis in Axis if getattr(self.start, axis) != getattr(self.end, axis)]
         if len(moved) != 1:
-            names = ", ".join(moved) or "none"
-            raise ValueError(f"a step moves one axis and holds the other two; this one moves: {names}")
+            raise ValueError(f"a step must change exactly one axis (this one changes {', '.join(moved) or 'none'})")
         return moved[0]
 
     def __str__(self) -> str:
@@ -122,22 +121,20 @@ B = Position(*(RUNGS[axis][-1].key for axis in Axis))
 
 
 def next_steps(position: Position) -> list[Step]:
-    """The single-axis steps that lead one rung up from ``position``; none at B."""
-    moves = [position.moved(axis) for axis in Axis]
-    return [Step(position, end) for end in moves if end is not None]
+    """The steps that lead one rung up from ``position``; none at B."""
+    return [Step(position, end) for axis in Axis if (end := position.moved(axis)) is not None]
 
 
 def path_to_b() -> list[Step]:
-    """The path from A to B: one rung at a time, metric, problem and process in turn.
+    """The path from A to B: one rung at a time, with metric, problem and process in turn.
 
-    Taking turns keeps every step small on every axis: no axis runs far ahead of what the others have tested.
+    Taking turns keeps every step small: no axis runs far ahead of what the others have tested.
     """
     steps: list[Step] = []
     here = A
     while here != B:
         for axis in (Axis.METRIC, Axis.PROBLEM, Axis.PROCESS):
-            there = here.moved(axis)
-            if there is not None:
+            if (there := here.moved(axis)) is not None:
                 steps.append(Step(here, there))
                 here = there
     return steps
@@ -145,32 +142,20 @@ def path_to_b() -> list[Step]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One of the four mistakes that are watched for, and the notebooks, written or to come, that guard against it."""
+    """One of the four mistakes to avoid, and the notebooks that guard against it."""
 
     title: str
     meaning: str
     guards: tuple[str, ...]
 
 
+_PROXY_GUARDS = ("20_from_counts_to_joules", "23_warm_to_the_touch", "24_is_the_proxy_safe", "14_verify_the_winner")
+_STEP_GUARDS = ("11_one_change_at_a_time", "12_search")
+_FUTURE_GUARDS = ("25_other_hardware", "13_blank_slate")
+
 MISTAKES = (
-    Mistake(
-        "Too simple an objective",
-        "a proxy that stops tracking the real cost",
-        ("20_from_counts_to_joules", "23_warm_to_the_touch", "24_is_the_proxy_safe", "14_verify_the_winner"),
-    ),
-    Mistake(
-        "Suboptimization",
-        "parts tuned apart get stuck, or make the whole worse",
-        ("33_parts_and_whole",),
-    ),
-    Mistake(
-        "Risk mismanagement",
-        "going far without a sign of life",
-        ("11_one_change_at_a_time", "12_search"),
-    ),
-    Mistake(
-        "Building for the wrong future",
-        "an algorithm that wins only on today's hardware",
-        ("25_other_hardware", "13_blank_slate"),
-    ),
+    Mistake("Too simple an objective", "a proxy that stops tracking the real cost", _PROXY_GUARDS),
+    Mistake("Suboptimization", "parts tuned apart get stuck, or make the whole worse", ("33_parts_and_whole",)),
+    Mistake("Risk mismanagement", "going far without a sign of life", _STEP_GUARDS),
+    Mistake("Building for the wrong future", "an algorithm that wins only on today's hardware", _FUTURE_GUARDS),
 )

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever else is writing: a temporary name, flushed to disk, renamed."""
+"""Atomic writes: a file is complete or not there, even when several processes write (temporary name, fsync, rename)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> Path:
-    """Write ``content`` as JSON, whole or not at all. Raises OSError, naming the folder, where it cannot be written."""
+    """Write ``content`` as JSON, atomically. Raises OSError, with the folder, if it cannot be written."""
     encoded = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encoded)
     except OSError as error:
-        raise OSError(f"{path.name} could not be kept in {path.parent}: {error}") from error
+        raise OSError(f"cannot write {path.name} in {path.parent}: {error}") from error
     return path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all. Raises OSError where it cannot be written."""
+    """Write a file atomically. Raises OSError if it cannot be written."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes it private, and what is kept is shared
+        Path(temporary).chmod(0o644)  # mkstemp makes it private
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can open a folder for that (Windows cannot)."""
+    """Make the rename durable, if the system can open a folder (Windows cannot)."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

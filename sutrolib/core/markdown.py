@@ -1,4 +1,4 @@
-"""How a notebook hands its finding to whoever runs it, and the Markdown table that both write."""
+"""The finding in a notebook's outputs, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FINDING_TYPE = "application/vnd.sutro.finding+json"
 
 
 def finding_in(path: Path) -> dict[str, Any]:
-    """The last finding among a notebook's outputs, as ``Session.conclude`` wrote it; empty where there is none."""
+    """The last finding in a notebook's outputs, as ``Session.conclude`` wrote it; empty if there is none."""
     if not path.exists():
         return {}
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -21,7 +21,7 @@ def finding_in(path: Path) -> dict[str, Any]:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; a pipe or a line break in a cell stays inside it."""
+    """A Markdown table; pipes and line breaks in cells are escaped."""
 
     def line(cells: Iterable[object]) -> str:
         return "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"

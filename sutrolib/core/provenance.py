@@ -1,4 +1,4 @@
-"""Where a number comes from: the machine, the versions and the commit that it was taken with."""
+"""Where a number comes from: machine, versions and commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sutrolib.core.paths import ROOT
 
 @functools.cache
 def machine() -> dict[str, Any]:
-    """What the numbers were taken on: system, processor, cores, memory, graphics card. No name of the host or user."""
+    """System, processor, cores, memory and graphics card of this machine; no name of host or user."""
     import torch
 
     return {
@@ -32,7 +32,7 @@ def machine() -> dict[str, Any]:
 
 
 def _memory() -> int:
-    """Bytes of memory: by psutil, which is not needed on Unix."""
+    """Bytes of memory, from psutil or else from the system (Unix)."""
     try:
         import psutil
     except ImportError:
@@ -49,7 +49,7 @@ def _processor() -> str:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of Python, this library and what it computes with."""
+    """Versions of Python, this library and the packages it computes with."""
     packages = ("torch", "numpy", "scipy", "codecarbon")
     found = {"python": platform.python_version(), "sutrolib": __version__}
     for package in packages:
@@ -67,7 +67,7 @@ def now() -> str:
 
 @functools.cache
 def commit() -> str:
-    """The git commit of this checkout, with ``+`` when files differ from it; empty outside a repository."""
+    """The git commit of this checkout, with ``+`` if tracked files differ from it; empty outside a repository."""
     try:
         head, changes = (
             subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10).stdout
@@ -79,7 +79,7 @@ def commit() -> str:
 
 
 def library() -> str:
-    """The version of this library to the letter: the sha256 of its sources, as they are on disk now."""
+    """The sha256 of this library's sources, as they are on disk now."""
     package = ROOT / "sutrolib"
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):

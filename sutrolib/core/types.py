@@ -199,13 +199,7 @@ class FittedText(Fitted, Protocol):
         ...
 
 
-class Model(Protocol):
-    """What learns, and how it is trained. A frozen dataclass whose fields are its hyper-parameters.
-
-    ``prior_knowledge`` says in words what the model knows beyond the samples: to know the answer's form is not to learn
-    it. ``required_oracles`` names the oracles of the task that it queries.
-    """
-
+class _Described(Protocol):
     name: ClassVar[str]
     required_oracles: ClassVar[tuple[str, ...]]
 
@@ -214,21 +208,21 @@ class Model(Protocol):
         """A class variable in most models; in some it depends on the fields."""
         ...
 
+
+class Model(_Described, Protocol):
+    """What learns, and how it is trained. A frozen dataclass whose fields are its hyper-parameters.
+
+    ``prior_knowledge`` says in words what the model knows beyond the samples: to know the answer's form is not to learn
+    it. ``required_oracles`` names the oracles of the task that it queries.
+    """
+
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> Fitted:
         """Train on ``task.train``; all randomness comes from ``seed``."""
         ...
 
 
-class ProgramModel(Protocol):
+class ProgramModel(_Described, Protocol):
     """A model that is a program, which a meter runs and charges for every read. A frozen dataclass."""
-
-    name: ClassVar[str]
-    required_oracles: ClassVar[tuple[str, ...]]
-
-    @property
-    def prior_knowledge(self) -> str:
-        """Like that of :class:`Model`."""
-        ...
 
     def fit_by(self, run: Callable[[Any, Sequence[Any]], Any], task: Task, seed: int) -> Fitted:
         """Call ``run(program, arguments)`` on ``task.train``, and return a Fitted of its result."""
@@ -250,8 +244,11 @@ def describe(thing: Problem | Model | ProgramModel) -> dict[str, Any]:
 
 
 def check_fields(thing: object, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Raise ValueError unless low <= field <= high for each of ``limits``."""
+    """Raise ValueError unless low <= field <= high for each of ``limits``, and fields of type int hold integers."""
+    integers = {f.name for f in dataclasses.fields(thing) if f.type in ("int", int)}  # type: ignore[arg-type]
     for name, (low, high) in limits.items():
         value = getattr(thing, name)
+        if name in integers and type(value) is not int:
+            raise ValueError(f"{type(thing).__name__}: {name} must be an integer (got {value!r})")
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError(f"{type(thing).__name__}: {name} must be {low:g} to {high:g} (got {value!r})")

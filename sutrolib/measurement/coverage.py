@@ -1,4 +1,4 @@
-"""Where measurements stand on the cube, and what has been measured at a position."""
+"""The positions of measurements on the cube, and what has been measured at a position."""
 
 from __future__ import annotations
 
@@ -19,21 +19,18 @@ _position = functools.cache(Position)  # there are few, and many measurements on
 
 
 def positions_of(measurement: Measurement) -> list[Position]:
-    """The positions that one measurement stands on: one for each of its readings that is a rung of the metric axis.
+    """The positions of one measurement: one for each reading that is a rung of the metric axis.
 
-    None where its process or problem stands beside the cube, or on a rung that this cube does not have.
+    None if its process or problem has no rung, or one that this cube does not have.
     """
-    if stranger(measurement) is not None:
+    if _unknown_rung(measurement) is not None:
         return []
     found = [r.name for r in measurement.readings if r.name in _KEYS[Axis.METRIC]]
     return [_position(measurement.rungs["process"], name, measurement.rungs["problem"]) for name in found]
 
 
-def stranger(measurement: Measurement) -> str | None:
-    """The rung that this cube does not have, as one of another branch; empty for what stands beside the cube.
-
-    None where it has all of the measurement's rungs.
-    """
+def _unknown_rung(measurement: Measurement) -> str | None:
+    """A rung that this cube does not have, or "" for a run without one; None if both rungs are known."""
     for axis in (Axis.PROCESS, Axis.PROBLEM):
         key = measurement.rungs[axis]
         if key not in _KEYS[axis]:
@@ -42,16 +39,16 @@ def stranger(measurement: Measurement) -> str | None:
 
 
 def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:
-    """How many measurements stand on each position. Warns of those that stand on rungs that this cube does not have."""
-    strangers = Counter(filter(None, map(stranger, measurements)))
-    if strangers:
-        told = ", ".join(f"{rung} ({count})" for rung, count in strangers.items())
-        warnings.warn(f"left out are measurements on rungs that this cube does not have: {told}", stacklevel=2)
+    """How many measurements each position has. Warns of measurements on rungs that this cube does not have."""
+    unknown = Counter(filter(None, map(_unknown_rung, measurements)))
+    if unknown:
+        rungs = ", ".join(f"{rung} ({count})" for rung, count in unknown.items())
+        warnings.warn(f"skipped measurements on rungs that this cube does not have: {rungs}", stacklevel=2)
     return Counter(position for m in measurements for position in positions_of(m))
 
 
 def count_rungs(measurements: Sequence[Measurement]) -> Counter[tuple[Axis, str]]:
-    """How many measurements stand on each rung of each axis; one that was read by two metrics stands on both."""
+    """How many measurements each rung of each axis has; one with readings of two metrics counts on both."""
     found: Counter[tuple[Axis, str]] = Counter()
     for m in measurements:
         found.update({(axis, getattr(position, axis)) for position in positions_of(m) for axis in Axis})
@@ -59,49 +56,38 @@ def count_rungs(measurements: Sequence[Measurement]) -> Counter[tuple[Axis, str]
 
 
 def describe_position(position: Position, measurements: Sequence[Measurement]) -> str:
-    """Markdown: what has been measured at a position, by model, and the single-axis steps that lead on from it.
+    """Markdown: what has been measured at a position, by model, and the next single-axis steps.
 
-    Names come from the ledger: markup in them is shown, and never acted on.
+    Names come from the ledger, so markup in them is escaped.
     """
-    heading, rows = measured_at(position, measurements)
-    shown = [[inert(cell) for cell in row] for row in rows]
-    table = f"\n\n{markdown_table(header_at(position), shown)}" if rows else ""
+    heading, header, rows = measured_at(position, measurements)
+    table = f"\n\n{markdown_table(header, [map(_escape_markdown, row) for row in rows])}" if rows else ""
     steps = "\n".join(f"- {step}" for step in steps_from(position))
     return f"**{heading}**{table}\n\n**Next single-axis steps**\n\n{steps}"
 
 
-def inert(text: object) -> str:
-    """Text for Markdown that is shown as it is: whatever could begin markup, a link or an address is an entity."""
-    return re.sub(r"[\\`*_\[\]!<>&#~$|:@]|(?<=www)\.", lambda found: f"&#{ord(found[0])};", str(text), flags=re.I)
+def _escape_markdown(text: str) -> str:
+    """Text for Markdown without markup, links or addresses: their characters become entities."""
+    return re.sub(r"[\\`*_\[\]!<>&#~$|:@]|(?<=www)\.", lambda found: f"&#{ord(found[0])};", text, flags=re.I)
 
 
 def steps_from(position: Position) -> list[str]:
-    """The single-axis steps that lead on from a position, in words."""
+    """The single-axis steps that lead up from a position, in words."""
     return [str(step) for step in next_steps(position)] or ["none: this is corner B"]
 
 
-def header_at(position: Position) -> tuple[str, ...]:
-    """What the columns of :func:`measured_at` hold."""
-    return ("model", "runs", "solved", f"median {position.metric}", "range", "kind")
-
-
-def measured_at(position: Position, measurements: Sequence[Measurement]) -> tuple[str, list[tuple[str, ...]]]:
-    """What has been measured at a position: how much, in words, and a row for each model."""
+def measured_at(
+    position: Position, measurements: Sequence[Measurement]
+) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
+    """What has been measured at a position: how much, in words, and a table with a row for each model."""
     here = [m for m in measurements if position in positions_of(m)]
-    if not here:
-        return "Nothing has been measured here yet.", []
-    rows: list[tuple[str, ...]] = []
-    for model in sorted({m.model["name"] for m in here}):
+    rows = []
+    for model in sorted({str(m.model["name"]) for m in here}):
         runs = [m for m in here if m.model["name"] == model]
         readings = [m.reading(position.metric) for m in runs]
-        rows.append(
-            (
-                str(model),
-                str(len(runs)),
-                str(sum(m.solved for m in runs)),
-                f"{statistics.median(r.value for r in readings):.4g} {readings[0].unit}",
-                f"{min(r.value for r in readings):.4g} to {max(r.value for r in readings):.4g}",
-                str(readings[0].kind),
-            )
-        )
-    return f"{len(here)} runs measured here", rows
+        values = [reading.value for reading in readings]
+        median, extremes = statistics.median(values), f"{min(values):.4g} to {max(values):.4g}"
+        solved, kind = str(sum(m.solved for m in runs)), str(readings[0].kind)
+        rows.append((model, str(len(runs)), solved, f"{median:.4g} {readings[0].unit}", extremes, kind))
+    heading = f"{len(here)} runs measured here" if here else "Nothing has been measured here yet."
+    return heading, ("model", "runs", "solved", f"median {position.metric}", "range", "kind"), rows

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sutrolib.core.types import Budget, Fitted, Model, Problem, ProgramModel, Task
@@ -22,33 +23,30 @@ PREDICTIONS = 1000
 INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
 
 
+@dataclass
 class MeasurementPasses:
     """Trains a model on the task of a seed, once for each pass, and keeps the readings, the scores and the failure.
 
     ``missing`` holds why a meter has no reading. ``score`` is None until a training has succeeded.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        model: Model | ProgramModel,
-        seed: int,
-        meters: Sequence[Meter] = (),
-        budget: Budget | None = None,
-        trace_updates: int | None = None,
-    ) -> None:
-        self.problem, self.model, self.seed = problem, model, seed
-        self.budget, self.trace_updates = budget, trace_updates
-        self.task = problem.sample(seed)
-        self.clock = next((meter for meter in meters if isinstance(meter, WallTime)), WallTime())
-        self.traced = [meter for meter in meters if isinstance(meter, TracedMeter)]
-        self.windows = [meter for meter in meters if not isinstance(meter, TracedMeter | WallTime)]
-        self.readings: list[Reading] = []
-        self.missing: dict[str, str] = {}
-        self.score: float | None = None
-        self.scores: dict[str, float] = {}
-        self.failure = ""
-        self._copy = self.task
+    problem: Problem
+    model: Model | ProgramModel
+    seed: int
+    meters: Sequence[Meter] = ()
+    budget: Budget | None = None
+    trace_updates: int | None = None
+    readings: list[Reading] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    score: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    failure: str = ""
+
+    def __post_init__(self) -> None:
+        self._copy = self.task = self.problem.sample(self.seed)
+        self.clock = next((meter for meter in self.meters if isinstance(meter, WallTime)), WallTime())
+        self.traced = [meter for meter in self.meters if isinstance(meter, TracedMeter)]
+        self.windows = [meter for meter in self.meters if not isinstance(meter, TracedMeter | WallTime)]
         self._trace: TorchTrace | None = None
 
     def copy_task(self) -> None:
@@ -99,9 +97,8 @@ class MeasurementPasses:
     def measure_inference(self, fitted: Fitted) -> None:
         """The same meters on 1,000 predictions, and the bytes of the model."""
         self.trace_inference(fitted)  # before the clock: the first use pays for work that the training has put off
-        detail = {"predictions": PREDICTIONS}
-        self._window(WallTime(), self._inference(fitted), INFERENCE, **detail)
-        self._windows(self._inference(fitted), INFERENCE, **detail)
+        self._window(WallTime(), self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
+        self._windows(self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
         self._keep_size(fitted)
 
     def trace_inference(self, fitted: Fitted) -> None:
@@ -113,7 +110,7 @@ class MeasurementPasses:
         """Run ``work`` with all windows of ``meter`` open, keep its readings, and return the last result."""
         result = meter.measure(work)
         for reading in meter.readings:
-            self._add(reading, prefix + reading.name, detail)
+            self._add(reading, prefix + reading.name, **detail)
         self.missing |= {prefix + name: why for name, why in meter.missing.items()}
         return result
 
@@ -135,31 +132,31 @@ class MeasurementPasses:
             with clock:
                 part = clock.repeat(functools.partial(self.fit, Budget(steps=updates)))
             if score_of(self.task, part) >= target:
-                self.keep(TO_TARGET, functools.partial(_reading_of, clock), {"updates": updates})
+                self.keep(TO_TARGET, functools.partial(_reading_of, clock), updates=updates)
                 return
         whole = next(reading for reading in self.readings if reading.name == self.clock.name)
-        self._add(whole, TO_TARGET, {"updates": fitted.steps})
+        self._add(whole, TO_TARGET, updates=fitted.steps)
 
     def skip(self, why: str) -> None:
         """Take no further pass, for this reason."""
         self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
 
-    def keep(self, name: str, read: Callable[[], Reading], detail: Mapping[str, Any] | None = None) -> None:
+    def keep(self, name: str, read: Callable[[], Reading], **detail: Any) -> None:
         """Keep a reading under this name, or the reason why there is none."""
         try:
             reading = read()
         except NoReading as error:
             self.missing[name] = str(error)
         else:
-            self._add(reading, name, detail or {})
+            self._add(reading, name, **detail)
 
-    def _add(self, reading: Reading, name: str, detail: Mapping[str, Any]) -> None:
+    def _add(self, reading: Reading, name: str, **detail: Any) -> None:
         self.readings.append(dataclasses.replace(reading, name=name, detail={**reading.detail, **detail}))
 
     def _window(self, meter: Meter, work: Callable[[], _T], prefix: str = "", **detail: Any) -> _T:
         with meter:
             result = meter.repeat(work)
-        self.keep(prefix + meter.name, functools.partial(_reading_of, meter), detail)
+        self.keep(prefix + meter.name, functools.partial(_reading_of, meter), **detail)
         return result
 
     def _windows(self, work: Callable[[], Any], prefix: str = "", copy: bool = False, **detail: Any) -> None:
@@ -186,7 +183,7 @@ class MeasurementPasses:
 
     def _read_trace(self, trace: TorchTrace, prefix: str = "", **detail: Any) -> None:
         for meter in self.traced:
-            self.keep(prefix + meter.name, functools.partial(meter.read, trace), detail)
+            self.keep(prefix + meter.name, functools.partial(meter.read, trace), **detail)
 
     def _extrapolate(self, cut: int, updates: int) -> None:
         """Trace half of ``cut`` updates and all of them; what adds up is extrapolated from these two."""
@@ -203,8 +200,7 @@ class MeasurementPasses:
             return dataclasses.replace(last, value=value, kind=kind)
 
         for meter in self.traced:
-            detail = {"updates": updates, "traced_updates": cut}
-            self.keep(meter.name, functools.partial(read, meter), detail)
+            self.keep(meter.name, functools.partial(read, meter), updates=updates, traced_updates=cut)
 
 
 def extrapolated(at_half: float, at_cut: float, cut: int, updates: int) -> float:

@@ -1,4 +1,4 @@
-"""Tables of measurements: a column for each model, what it was told at its top, and the kind of every number."""
+"""Tables of measurements: a column for each model, and the kind of every number."""
 
 from __future__ import annotations
 
@@ -8,36 +8,23 @@ from collections.abc import Mapping, Sequence
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, SIZE, TO_TARGET
 
-WHOLE = (
-    "time",
-    TO_TARGET,
-    "operations",
-    "ard",
-    "dmd",
-    "cache-energy",
-    "codecarbon",
-    "joules",
-    "peak_memory",
-    INFERENCE + "time",
-    INFERENCE + "operations",
-    INFERENCE + "cache-energy",
-    INFERENCE + "codecarbon",
-    SIZE,
-)
+_TRAINING = ("time", TO_TARGET, "operations", "ard", "dmd", "cache-energy", "codecarbon", "joules", "peak_memory")
+_INFERENCE = tuple(INFERENCE + name for name in ("time", "operations", "cache-energy", "codecarbon"))
+READING_NAMES = (*_TRAINING, *_INFERENCE, SIZE)
 
 
 def median_of(runs: Sequence[Measurement], name: str) -> float | None:
-    """The median of a reading over the runs that have it; None where no run has."""
+    """The median of a reading over the runs that have it; None if there are none."""
     values = [reading.value for run in runs for reading in run.readings if reading.name == name]
     return statistics.median(values) if values else None
 
 
 def cost_table(
-    groups: Mapping[str, Sequence[Measurement]], names: Sequence[str] = WHOLE
+    groups: Mapping[str, Sequence[Measurement]], names: Sequence[str] = READING_NAMES
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: a column for each model; what it was told, how it did, and the median of each reading there is.
+    """Header and rows: prior knowledge, score, and the median of each reading, with a column for each model.
 
-    Where a reading is of another kind than that of its row, the cell says so.
+    A cell names the kind of its reading if it differs from the kind of its row.
     """
     runs = [run for group in groups.values() for run in group]
     first = {reading.name: reading for run in reversed(runs) for reading in run.readings}

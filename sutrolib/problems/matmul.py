@@ -36,8 +36,6 @@ class MatrixProduct:
 
     def __post_init__(self) -> None:
         check_fields(self, {"n": (1, 64)})
-        if type(self.n) is not int:
-            raise ValueError(f"MatrixProduct: n must be an integer (got {self.n!r})")
 
     def sample(self, seed: int) -> Task:
         """The task: x int64 of shape (samples, 2 n^2), A row-major, then B; y int64 (samples, n^2), C row-major."""

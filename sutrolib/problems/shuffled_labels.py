@@ -34,8 +34,6 @@ class ShuffledLabels:
         """The task of this seed. Raises ValueError for text, whose labels are its next inputs."""
         task = self.problem.sample(seed)
         if task.alphabet:
-            raise ValueError(
-                f"{self.problem.name}: the labels of text are its next characters; use a table"
-            )
+            raise ValueError(f"{self.problem.name}: the labels of text are its next characters; use a table")
         order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
         return dataclasses.replace(task, train=Split(task.train.x, task.train.y[order]), oracles={})

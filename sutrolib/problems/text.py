@@ -7,6 +7,7 @@ those of Shannon, Prediction and Entropy of Printed English, 1951.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,11 +70,8 @@ def best_bigram_loss(task: Task) -> float:
 
     It is the conditional entropy H(next | previous) of the test text's own pairs.
     """
-    return _conditional_entropy(task.test_split, len(task.alphabet))
-
-
-def _conditional_entropy(split: Split, characters: int) -> float:
-    pairs = torch.bincount(split.x * characters + split.y[:, 0], minlength=characters**2).view(characters, characters)
+    characters, test = len(task.alphabet), task.test_split
+    pairs = torch.bincount(test.x * characters + test.y[:, 0], minlength=characters**2).view(characters, characters)
     joint = pairs.double() / pairs.sum()
     given = joint.sum(1, keepdim=True)
     return float((torch.special.entr(joint).sum() - torch.special.entr(given).sum()).item())
@@ -96,13 +94,16 @@ class _Text:
             raise ValueError(f"{type(self).__name__}: text must be one of {', '.join(TEXTS)} (got {self.text!r})")
         check_fields(self, {"characters": (0, 10_000_000)})
 
-    def _split(self, text: str, alphabet: str) -> tuple[Split, Split]:
+    def _task(self, text: str, alphabet: str, target: float, lead: int = LEAD, **reading: int) -> Task:
+        """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
         ids = encode(text[: self.characters or None], alphabet)
         kept = int(TRAIN_SHARE * len(ids))
         train, test = ids[:kept].clone(), ids[kept:].clone()
         if len(test) < 2:
             raise ValueError(f"{type(self).__name__}: the text must have at least 20 characters (got {len(ids)})")
-        return shifted(train), shifted(test)
+        before = train[max(1, len(train) - lead) :].clone()
+        inference = StreamInference(alphabet, before, lead=lead, **reading)
+        return Task(shifted(train), shifted(test), minus_loss, "minus loss", target, TEXT_SCORES, inference, alphabet)
 
 
 def shifted(ids: Tensor) -> Split:
@@ -122,12 +123,9 @@ class NextCharacter(_Text):
     rung: ClassVar[str] = "shakespeare"
 
     def sample(self, seed: int) -> Task:
-        """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
+        """The same task for every seed."""
         text = load_text(self.text)
-        alphabet = alphabet_of(text)
-        train, test = self._split(text, alphabet)
-        inference = StreamInference(alphabet, train.y[-LEAD:, 0].clone(), lead=LEAD)
-        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, inference, alphabet)
+        return self._task(text, alphabet_of(text), self.target)
 
 
 @dataclass(frozen=True)
@@ -143,8 +141,6 @@ class NextLetter(_Text):
     rung: ClassVar[str] = "letters"
 
     def sample(self, seed: int) -> Task:
-        """The task: x of shape (samples,), each letter's id with that of the next one in y of shape (samples, 1)."""
-        train, test = self._split(in_letters(load_text(self.text)), LETTERS)
-        target = -_conditional_entropy(test, len(LETTERS)) - self.within
-        inference = StreamInference(LETTERS, train.y[-LEAD:, 0].clone(), window=1)
-        return Task(train, test, minus_loss, "minus loss", target, TEXT_SCORES, inference, LETTERS)
+        """The same task for every seed."""
+        task = self._task(in_letters(load_text(self.text)), LETTERS, 0.0, window=1)
+        return dataclasses.replace(task, target=-best_bigram_loss(task) - self.within)

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 from sutrolib.core.types import Task, check_fields
 from sutrolib.problems.text import _Text, alphabet_of, load_text
-from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
 WINDOWS_PER_DECODER = 256  # keys and values of all windows at once would not fit into memory
 
@@ -45,13 +44,8 @@ class WindowedText(_Text):
         return -self.target_loss
 
     def sample(self, seed: int) -> Task:
-        """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
+        """The same task for every seed."""
         text = load_text(self.text)
-        alphabet = alphabet_of(text)
-        train, test = self._split(text, alphabet)
-        before = train.y[len(train) - min(self.min_context, len(train)) :, 0].clone()
         windows = {"length": self.context - self.min_context, "max_streams": WINDOWS_PER_DECODER}
-        inference = StreamInference(
-            alphabet, before, lead=self.min_context, **({"streams": 1} if self.online else windows)
-        )
-        return Task(train, test, minus_loss, "minus loss", self.target, TEXT_SCORES, inference, alphabet)
+        reading = {"streams": 1} if self.online else windows
+        return self._task(text, alphabet_of(text), self.target, self.min_context, **reading)

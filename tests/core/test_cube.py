@@ -29,9 +29,9 @@ def test_next_steps_move_one_axis_up():
 
 
 def test_a_step_of_two_axes_or_none_is_refused():
-    with pytest.raises(ValueError, match="process, metric"):
+    with pytest.raises(ValueError, match="changes process, metric"):
         Step(A, Position("search", "dmd", "parity"))
-    with pytest.raises(ValueError, match="none"):
+    with pytest.raises(ValueError, match="changes none"):
         Step(A, A)
 
 

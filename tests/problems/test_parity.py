@@ -52,7 +52,7 @@ def test_noise_corrupts_its_share_of_training_labels_and_no_test_label():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"n": 3, "k": 4}, r"k must be 1 to n=3 \(got 4\)"),
+        ({"n": 3, "k": 4}, r"k must be 1 to 3 \(got 4\)"),
         ({"k": 0}, r"k must be .* \(got 0\)"),
         ({"n": 0}, r"n must be .* \(got 0\)"),
         ({"n": 2.5}, r"n must be an integer \(got 2\.5\)"),

@@ -7,9 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sutrolib.core.cube import RUNGS, A, Axis, Position
-from sutrolib.measurement.coverage import count_positions, header_at, measured_at, steps_from
+from sutrolib.measurement.coverage import count_positions, measured_at, steps_from
 from sutrolib.measurement.measure import Measurement
-from sutrolib.notebook.widgets.layout import choice, html_table, image, panel
+from sutrolib.notebook.widgets.layout import dropdown, html_table, image, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -23,7 +23,7 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
     from sutrolib.plots.style import draw_cube
 
     counts = count_positions(measurements)
-    selectors = {axis: choice(axis.value, [(rung.title, rung.key) for rung in RUNGS[axis]]) for axis in Axis}
+    selectors = {axis: dropdown(axis.value, [(rung.title, rung.key) for rung in RUNGS[axis]]) for axis in Axis}
     for axis, selector in selectors.items():
         selector.value = getattr(here, axis)
     # Not an Output widget: while nbclient runs a notebook it answers one on the channel that it awaits the cell's reply
@@ -38,9 +38,9 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
         picture.value = image(figure, f"The cube, with {' / '.join(keys)} circled")
         plt.close(figure)
         # Names come from the ledger: markup in them is shown, and never acted on.
-        heading, rows = measured_at(position, measurements)
+        heading, header, rows = measured_at(position, measurements)
         steps = "".join(f"<li>{escape(step)}</li>" for step in steps_from(position))
-        table = html_table(header_at(position), rows) if rows else ""
+        table = html_table(header, rows) if rows else ""
         text.value = f"<p><b>{escape(heading)}</b></p>{table}<p><b>Next single-axis steps</b></p><ul>{steps}</ul>"
 
     for selector in selectors.values():

@@ -14,9 +14,9 @@ from sutrolib.meters.lock import meter_lock
 from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.notebook.widgets import PANEL, run_panel
-from sutrolib.notebook.widgets.alternating_runs import Finished, Now, weigh_in_turn
-from sutrolib.notebook.widgets.inputs import fields_of, inputs_of, made
-from sutrolib.notebook.widgets.paired_results import draw_against, quantities, result_table, verdict_text
+from sutrolib.notebook.widgets.alternating_runs import Finished, Now, run_alternating
+from sutrolib.notebook.widgets.inputs import input_fields, make_inputs, with_values
+from sutrolib.notebook.widgets.paired_results import draw_comparison, compare_readings, result_table, verdict_text
 from sutrolib.notebook.widgets.single_run import _Results, _RunPanel
 
 TITLES = {"time": "wall-clock time", "cost": "made up"}
@@ -84,7 +84,7 @@ def test_a_model_that_is_told_the_number_of_secret_bits_is_told_that_of_the_prob
     [
         ("hidden, units", 0, "TwoLayerNetwork: hidden must be 1 to 100000 (got 0)"),
         ("lr", -1.0, "TwoLayerNetwork: lr must be 1e-06 to 100 (got -1.0)"),
-        ("secret bits k", 7, "SparseParity: k must be 1 to n=6 (got 7)"),
+        ("secret bits k", 7, "SparseParity: k must be 1 to 6 (got 7)"),
     ],
 )
 def test_a_value_that_the_problem_or_the_model_refuses_is_answered_in_its_own_words_and_nothing_runs(name, value, told):
@@ -185,7 +185,7 @@ def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
 
 def test_the_process_says_which_pass_of_which_run_is_under_way():
     line = Heard()
-    weigh_in_turn(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
+    run_alternating(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
     finished = [event for event in line.events if isinstance(event, Finished)]
     assert [(event.whose, event.run.seed) for event in finished] == [
         (whose, seed) for seed in (3, 4) for whose in ("baseline", "candidate")
@@ -207,22 +207,22 @@ def test_the_process_says_which_pass_of_which_run_is_under_way():
 
 def test_fields_become_inputs_by_their_type_and_inputs_a_model_again():
     model = Curriculum()
-    inputs = inputs_of(model)
-    assert set(inputs) == set(fields_of(model)) >= {"first_bits", "network.lr", "network.loss"}
+    inputs = make_inputs(model)
+    assert set(inputs) == set(input_fields(model)) >= {"first_bits", "network.lr", "network.loss"}
     assert isinstance(inputs["network.lr"], ipywidgets.FloatText)
     assert isinstance(inputs["first_bits"], ipywidgets.IntText)
     assert inputs["network.loss"].options == ("hinge", "square")
     assert all(control.description for control in inputs.values())
-    assert made(model, {name: control.value for name, control in inputs.items()}) == model
+    assert with_values(model, {name: control.value for name, control in inputs.items()}) == model
     inputs["network.lr"].value, inputs["first_bits"].value = 0.5, 4
-    changed = made(model, {name: control.value for name, control in inputs.items()})
+    changed = with_values(model, {name: control.value for name, control in inputs.items()})
     assert (changed.network.lr, changed.first_bits) == (0.5, 4)
 
 
 def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     baseline = [measurement(seed=seed, cost=10.0 + seed) for seed in range(6)]
     candidate = [measurement(seed=seed, cost=5.0 + seed / 2) for seed in range(5)]
-    found = quantities(candidate, baseline, TITLES)
+    found = compare_readings(candidate, baseline, TITLES)
     assert [(quantity.label, quantity.ratios) for quantity in found] == [
         ("wall-clock time (s, measured)", (1.0,) * 5),
         ("made up (units, counted)", (0.5,) * 5),
@@ -231,7 +231,7 @@ def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     table = result_table(candidate, baseline, found)
     assert "<td>made up, units</td><td>counted</td><td>6 (5 to 7)</td><td>12.5 (10 to 15)</td><td>0.5 [" in table
     assert "; 5 of 5 seeds</td>" in table
-    figure, alt = draw_against(found, ("made up", "baseline"))
+    figure, alt = draw_comparison(found, ("made up", "baseline"))
     assert "0.5 times the baseline's made up (units, counted), over 5 seeds" in figure.axes[0].get_title("left")
     assert "made up (units, counted) 0.5" in alt
     assert verdict_text(candidate, baseline, "cost").startswith("Verdict: passed at 95%")
@@ -239,13 +239,13 @@ def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
 
 def test_without_enough_seeds_or_with_failed_runs_there_is_no_ratio_and_the_reason_is_said():
     two = [measurement(seed=seed) for seed in range(2)]
-    assert str(quantities(two, two, TITLES)[0].mean) == "1 (of 1, 1; an interval needs 5 pairs)"
+    assert str(compare_readings(two, two, TITLES)[0].mean) == "1 (of 1, 1; an interval needs 5 pairs)"
     assert "2 pairs are too few" in verdict_text(two, two, "cost")
     three = [measurement(seed=seed) for seed in range(3)]
     failed = [*three[:2], measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
-    found = quantities(failed, three, TITLES)
+    found = compare_readings(failed, three, TITLES)
     assert [str(quantity.mean) for quantity in found] == ["1 (of 1, 1; an interval needs 5 pairs)"] * 2
-    assert quantities(failed[2:], three, TITLES)[0].why == "no seed has it of both"
+    assert compare_readings(failed[2:], three, TITLES)[0].why == "no seed has it of both"
     table = result_table(failed, three, found)
     assert "Seed 2, made up: left the &lt;finite&gt; numbers." in table
     assert solved(table)[:2] == [("2", "3"), ("3", "3")]
@@ -255,10 +255,10 @@ def test_one_diverged_seed_takes_only_its_own_ratio_away():
     baseline = [measurement(seed=seed, cost=10.0) for seed in range(5)]
     candidate = [measurement(seed=seed, cost=5.0) for seed in range(5)]
     candidate[1] = measurement(seed=1, score=None, failure="left the finite numbers", readings=())
-    found = quantities(candidate, baseline, TITLES)
+    found = compare_readings(candidate, baseline, TITLES)
     assert found[1].ratios == (0.5,) * 4
     assert "<td>0.5 (of 0.5, 0.5, 0.5, 0.5; an interval needs 5 pairs); 4 of 5 seeds</td>" in result_table(candidate, baseline, found)
-    figure, _ = draw_against(found, ("made up", "baseline"))
+    figure, _ = draw_comparison(found, ("made up", "baseline"))
     assert "0.5 times the baseline's made up (units, counted), over 4 seeds" in figure.axes[0].get_title("left")
 
 

@@ -18,12 +18,12 @@ from sutrolib.meters.thermal.sensor import LoadResult
 from sutrolib.notebook.widgets import (
     PANEL,
     cube_explorer,
-    hand_panel,
-    reading_panel,
-    run_until,
+    manual_search_panel,
+    touch_test_panel,
+    run_cancellable,
 )
 from sutrolib.notebook.widgets.layout import html_table, status
-from sutrolib.notebook.widgets.touch_test import Cancelled, Switch
+from sutrolib.notebook.widgets.touch_test import Cancelled, RunControl
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -107,7 +107,7 @@ class Person:
 
     def __init__(self, observed, scale="celsius", run=None):
         self.ran = []
-        self.panel = reading_panel(HEAT_PLAN, run or self.run, observed, scale)
+        self.panel = touch_test_panel(HEAT_PLAN, run or self.run, observed, scale)
         self.task, row = self.panel.children
         column, self.picture = row.children
         self.before, buttons, self.bar, self.after, self.record, self.message = column.children
@@ -222,7 +222,7 @@ def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_on
 def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated():
     def run(arm, switch):
         person.ran.append(arm)
-        return run_until(lambda: switch.off.wait(60), 10.0, None, switch)
+        return run_cancellable(lambda: switch.off.wait(60), 10.0, None, switch)
 
     Person(observed := []).read("30", "33")
     person = Person(observed, run=run)
@@ -241,7 +241,7 @@ def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated()
 
 
 def test_a_panel_that_takes_the_place_of_another_switches_the_run_of_that_one_off():
-    first = Person([], run=lambda arm, switch: run_until(lambda: switch.off.wait(60), 10.0, None, switch))
+    first = Person([], run=lambda arm, switch: run_cancellable(lambda: switch.off.wait(60), 10.0, None, switch))
     first.before.value = "31"
     first.start.click()
     Person([])
@@ -250,11 +250,11 @@ def test_a_panel_that_takes_the_place_of_another_switches_the_run_of_that_one_of
 
 
 def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
-    switch, ended = Switch(), []
+    switch, ended = RunControl(), []
 
     def run():
         with pytest.raises(Cancelled):
-            run_until(lambda: ended.append("ran"), 10.0, None, switch)
+            run_cancellable(lambda: ended.append("ran"), 10.0, None, switch)
         ended.append("cancelled")
 
     with meter_lock():
@@ -267,9 +267,9 @@ def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
 
 
 def test_the_rest_of_a_period_ends_when_it_is_cancelled():
-    switch = Switch()
+    switch = RunControl()
     with pytest.raises(Cancelled):
-        run_until(switch.off.set, 1000.0, 1000.0, switch)
+        run_cancellable(switch.off.set, 1000.0, 1000.0, switch)
 
 
 class Hand:
@@ -278,7 +278,7 @@ class Hand:
     def __init__(self, trials=5, **options):
         process = ManualTuning(pairs=5, **options)
         self.walk = TuningSession(process, PROBLEM, SPACE, METER, SearchBudget(trials=trials))
-        self.panel = hand_panel(self.walk)
+        self.panel = manual_search_panel(self.walk)
         self.name, self.value, self.expectation, buttons, self.message, self.steps = self.panel.children
         self.button, self.cancel = buttons.children
 
