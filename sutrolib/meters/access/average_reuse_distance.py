@@ -7,7 +7,6 @@ clock at the start of the last write of the same buffer. There are two averages:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -17,12 +16,11 @@ from sutrolib.meters.base import Kind, NoReading, Reading
 
 @dataclass(frozen=True)
 class BufferReuse:
-    """The reads of a trace that follow a write of their buffer: number of the access, buffer, distance, floats read.
+    """The reads of a trace that follow a write of their buffer: buffer, distance and floats read of each.
 
     ``cold`` counts the floats read from buffers that were never written inside the trace; they have no distance.
     """
 
-    access: np.ndarray
     buffer: np.ndarray
     distance: np.ndarray
     floats: np.ndarray
@@ -57,42 +55,34 @@ def buffer_reuse(accesses: Accesses) -> BufferReuse:
     warm = ~is_write & (last_write >= first)
     if not warm.any():
         raise NoReading("average reuse distance: nothing written in the measured block is read there")
-    access = order[warm]
-    written_at = order[last_write[warm]]
-    back = np.argsort(access)  # in the order of the program again
+    back = np.argsort(order[warm])  # in the order of the program again
+    read, written = order[warm][back], order[last_write[warm]][back]
     return BufferReuse(
-        access=access[back],
-        buffer=accesses.buffer[access[back]],
-        distance=(clock[access] - clock[written_at])[back],
-        floats=accesses.elements[access[back]],
+        buffer=accesses.buffer[read],
+        distance=clock[read] - clock[written],
+        floats=accesses.elements[read],
         cold=int(accesses.elements[order[~is_write & ~warm]].sum()),
     )
 
 
 class ReuseDistance(TracedMeter):
-    """Average reuse distance in floats, per read or per float read; the detail holds both."""
+    """Average reuse distance in floats, per read; the detail holds the one per float read as well."""
 
     name = "ard"
     title = "average reuse distance"
     unit = "floats"
     kind = Kind.COUNTED
 
-    def __init__(self, average: Literal["read", "float"] = "read") -> None:
-        super().__init__()
-        if average not in ("read", "float"):
-            raise ValueError(f"average must be 'read' or 'float' (got {average!r})")
-        self.average = average
-
     def read(self, trace: TorchTrace) -> Reading:
         accesses = trace.accesses
         found = buffer_reuse(accesses)
         return self._make(
-            found.per_read if self.average == "read" else found.per_float,
+            found.per_read,
             {
-                "average": f"per {self.average}",
+                "average": "per read",
                 "per_read": found.per_read,
                 "per_float": found.per_float,
-                "reads": len(found.access),
+                "reads": len(found.distance),
                 "floats_read": int(found.floats.sum()),
                 "cold_floats": found.cold,
                 "floats_accessed": int(accesses.elements.sum()),

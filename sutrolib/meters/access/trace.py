@@ -115,7 +115,11 @@ class TorchTrace(TorchDispatchMode):
             made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
             for index, tensor in enumerate(made, start=entry):
                 self._record(WRITE, tensor, f"{rules.name}[{index}]", self._ranges.of_view(tensor))
-        self._count(func, rules.name, args, kwargs, passes, outputs)
+        read = [tensor for accesses in passes for tensor, _ in accesses.read]
+        written = [t for accesses in passes for t, _ in (*accesses.updated, *accesses.overwritten)] + outputs
+        if read or written:
+            key = rules.name, _computed_in(*read, *written)
+            self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
         return result
 
     def _record_pass(self, name: str, accesses: OperatorAccesses, selected: tuple[int, int] | None) -> None:
@@ -126,24 +130,6 @@ class TorchTrace(TorchDispatchMode):
             self._record(READ, tensor, "input", ranges(tensor, first))
         for index, (tensor, first) in enumerate((*accesses.updated, *accesses.overwritten)):
             self._record(WRITE, tensor, f"{name}[{index}]", ranges(tensor, first))
-
-    def _count(
-        self,
-        func: Any,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        passes: list[OperatorAccesses],
-        outputs: list[Tensor],
-    ) -> None:
-        read = [t for accesses in passes for t, _ in accesses.read]
-        written = [t for accesses in passes for t, _ in (*accesses.updated, *accesses.overwritten)] + outputs
-        if not (read or written):
-            return
-        # Comparisons are done in the type that they compare, not in that of their result.
-        done_in = next((t for t in (*read, *written) if t.is_floating_point()), (read or written)[0]).dtype
-        key = (name, str(done_in).removeprefix("torch."))
-        self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
 
     def _record(self, direction: int, tensor: Tensor, label: str, ranges: tuple[int, int]) -> None:
         number, nbytes = ranges
@@ -183,6 +169,12 @@ def _new_tensors(func: Any, result: Any, arguments: list[Tensor]) -> list[Tensor
     made = list(iter_tensors(result))
     _check_traceable(func, made)
     return [tensor for tensor in made if tensor.untyped_storage()._cdata not in known]
+
+
+def _computed_in(*found: Tensor) -> str:
+    """The dtype of an operation: a comparison is done in the type that it compares, not in that of its result."""
+    first = next((tensor for tensor in found if tensor.is_floating_point()), found[0])
+    return str(first.dtype).removeprefix("torch.")
 
 
 def _check_traceable(func: Any, found: list[Tensor]) -> None:

@@ -106,8 +106,8 @@ def run_load(
 ) -> LoadResult:
     """Call ``work`` for ``run_s`` seconds under the machine-wide lock: again and again, or once every ``period_s``.
 
-    With a period the number of calls is fixed, and the time is that of whole periods. A run that is late by more than 5 %
-    is stopped, and its ``fault`` says so. ValueError for a period that is not above 0 and up to run_s.
+    With a period the number of calls is fixed, and the time is that of whole periods. A run that is late by more than
+    5 % is stopped, and its ``fault`` says so. ValueError for a period that is not above 0 and up to run_s.
     """
     if period_s is None:
         limit, planned = None, run_s

@@ -50,7 +50,7 @@ def test_a_read_of_what_was_never_written_is_cold():
 
 
 def test_the_meter_reads_a_block_and_names_its_kind():
-    with ReuseDistance("float") as meter:
+    with ReuseDistance() as meter:
         a = torch.ones(10)
         a * 2
     assert (meter.reading.value, meter.reading.unit, meter.reading.kind) == (10, "floats", "counted")
@@ -62,8 +62,3 @@ def test_a_block_without_torch_has_no_reading():
             sum(range(10))
         with pytest.raises(NoReading):
             _ = meter.reading
-
-
-def test_an_unknown_average_is_refused():
-    with pytest.raises(ValueError, match="'median'"):
-        ReuseDistance("median")
