@@ -1,7 +1,7 @@
-"""What the checks of a surprising result have in common: a finding, a disguised problem, and a fit with its trace.
+"""Shared parts of the checks of a surprising result: a check's result, a permuted problem, and a fit with its trace.
 
-A disguise leaves a problem as hard as it was and changes what its right answers are called: whoever learns from the
-samples does not notice, and whoever brought an answer along has the wrong one.
+A permuted problem is as hard as before, but its right answers have other names: a model that learns from the samples
+does not notice, and a model that brings an answer along has the wrong one.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, Split
 from sutrolib.measurement.passes import score_of
 from sutrolib.meters.access.trace import TorchTrace
 
-P = ParamSpec("P")
-Observation = tuple[bool | None, str]  # passed, and what was seen
+_P = ParamSpec("_P")
+Observation = tuple[bool | None, str]  # passed, and the evidence
 
-UNRELATED = 7_654_321  # from the seed of a task to that of a fit: no seed in use is so far from another
-NOT = "not applicable"
-CUT = 97  # characters, the most that a text loses at its beginning
-LEVEL = 0.999  # of the intervals in which a share must lie
+SEED_OFFSET = 7_654_321  # from the seed of a task to an unrelated one: no two seeds in use are so far apart
+CONFIDENCE = 0.999  # of the intervals in which an accuracy must lie
+_NOT_APPLICABLE = "not applicable"
+_MAX_CUT = 97  # characters that a text loses at its beginning, at most
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check: ``passed`` is None for a statement, and where it does not apply; ``seen`` holds the numbers.
+    """The result of one check: ``passed`` is None for a statement or if the check does not apply.
 
-    A failed check that is a ``limit`` says where the result ends; any other one speaks against it.
+    A failed check with ``limit`` says where the result ends; any other failed check is evidence against the result.
     """
 
     title: str
     passed: bool | None
-    seen: str
+    evidence: str
     why: str
     limit: bool = False
 
     @property
-    def word(self) -> str:
-        """The outcome in a word or two."""
+    def status(self) -> str:
+        """One of ``passed``, ``failed``, ``a limit``, ``stated`` and ``not tested``."""
         if self.passed is None:
-            return "not tested" if self.seen.startswith(NOT) else "stated"
+            return "not tested" if self.evidence.startswith(_NOT_APPLICABLE) else "stated"
         return "passed" if self.passed else "a limit" if self.limit else "failed"
 
 
-def check(title: str, why: str) -> Callable[[Callable[P, Observation]], Callable[P, CheckResult]]:
-    """Make a check of a function that returns whether it passed and what it saw.
+def check(title: str, why: str) -> Callable[[Callable[_P, Observation]], Callable[_P, CheckResult]]:
+    """Decorator: make a check of a function that returns whether it passed, and the evidence.
 
-    A fit that comes to no model leaves nothing to check; whatever else a model raises is a failed check.
+    A FailedRun leaves nothing to check; any other error of a model fails the check.
     """
 
-    def decorate(function: Callable[P, Observation]) -> Callable[P, CheckResult]:
+    def decorate(function: Callable[_P, Observation]) -> Callable[_P, CheckResult]:
         @functools.wraps(function)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> CheckResult:
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> CheckResult:
             try:
-                passed, seen = function(*args, **kwargs)
+                passed, evidence = function(*args, **kwargs)
             except FailedRun as error:
-                passed, seen = None, f"{NOT}, as the fit came to no model: {error}"
-            except Exception as error:  # a candidate may do anything, and the other checks go on
-                passed, seen = False, f"it raised {type(error).__name__}: {error}"
-            return CheckResult(title, passed, seen, why)
+                passed, evidence = None, f"{_NOT_APPLICABLE}: the fit failed: {error}"
+            except Exception as error:  # a model may do anything, and the other checks go on
+                passed, evidence = False, f"it raised {type(error).__name__}: {error}"
+            return CheckResult(title, passed, evidence, why)
 
         return checked
 
@@ -73,28 +73,27 @@ def check(title: str, why: str) -> Callable[[Callable[P, Observation]], Callable
 
 @dataclass(frozen=True)
 class PermutedProblem:
-    """``problem`` with its training rows in another order, and with other names for what its answers are made of.
+    """``problem`` with its training rows in another order, and with other names for its answers.
 
-    The columns of inputs whose labels are real numbers change places, in training and test alike; labels that are
-    class numbers are renamed; a text loses some characters at its beginning. Of a teacher's help, labels and lessons
-    are translated, and no other help is offered.
+    If labels are real numbers, the input columns are permuted, in training and test alike. Class numbers are renamed. A
+    text loses some characters at its beginning. The oracles ``labels`` and ``lessons`` are translated; others are gone.
     """
 
     problem: Problem
 
-    name: ClassVar[str] = "disguised"
+    name: ClassVar[str] = "permuted"
 
     @property
     def rung(self) -> str:
-        """None: it stands nowhere on the cube."""
+        """None: it has no place on the cube."""
         return ""
 
     def sample(self, seed: int) -> Task:
-        """The task of this seed, disguised by the same seed."""
+        """The task of this seed, permuted by the same seed."""
         task = self.problem.sample(seed)
-        generator = torch.Generator().manual_seed(seed + UNRELATED)
+        generator = torch.Generator().manual_seed(seed + SEED_OFFSET)
         if task.alphabet:
-            cut = 1 + int(torch.randint(CUT, (1,), generator=generator).item())
+            cut = 1 + int(torch.randint(_MAX_CUT, (1,), generator=generator).item())
             return dataclasses.replace(task, train=Split(task.train.x[cut:].clone(), task.train.y[cut:].clone()))
         rows = torch.randperm(len(task.train), generator=generator)
         train, test = Split(task.train.x[rows], task.train.y[rows]), task.test_split
@@ -112,19 +111,18 @@ class PermutedProblem:
         )
 
 
-def _translated(task: Task, back: Tensor) -> dict[str, Callable[..., Tensor]]:
-    """The helps of a task whose column b now stands at ``back[b]``."""
-    found: dict[str, Callable[..., Tensor]] = {}
-    if "labels" in task.oracles:
-        found["labels"] = lambda x: task.oracles["labels"](x[:, back])
-    if "lessons" in task.oracles:
-        found["lessons"] = lambda bits: back[task.oracles["lessons"](bits)].sort().values
-    return found
+def _translated(task: Task, position: Tensor) -> dict[str, Callable[..., Tensor]]:
+    """The oracles of a task whose column b is now at ``position[b]``."""
+    translated: dict[str, Callable[..., Tensor]] = {
+        "labels": lambda x: task.oracles["labels"](x[:, position]),
+        "lessons": lambda bits: position[task.oracles["lessons"](bits)].sort().values,
+    }
+    return {name: oracle for name, oracle in translated.items() if name in task.oracles}
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What came of one fit: the score on the test split, and why there is none."""
+    """The score of one fit on the test split, or the reason why there is none."""
 
     score: float | None
     solved: bool
@@ -132,22 +130,19 @@ class FitResult:
 
 
 def fit_and_score(problem: Problem, model: Model, task_seed: int, fit_seed: int | None = None) -> FitResult:
-    """Fit on the task of one seed with another one, the same where it is None, and score it.
-
-    Whatever the model raises is an outcome.
-    """
+    """Fit on the task of ``task_seed`` with ``fit_seed`` (None: the same seed) and score it; never raises."""
     task = problem.sample(task_seed)
     try:
         fitted = model.fit(task.for_training(model.required_oracles), task_seed if fit_seed is None else fit_seed)
         score = score_of(task, fitted)
-    except Exception as error:  # a candidate may do anything
+    except Exception as error:  # a model may do anything
         return FitResult(None, False, f"{type(error).__name__}: {error}")
     return FitResult(score, score >= task.target)
 
 
 @dataclass(frozen=True)
 class TraceCost:
-    """What a trace counted: accesses, bytes accessed, arithmetic operations."""
+    """The counts of a trace: accesses, bytes accessed, arithmetic operations."""
 
     accesses: int
     nbytes: int
@@ -163,7 +158,7 @@ class TraceCost:
 
 
 def traced_fit(model: Model, task: Task, seed: int, budget: Budget | None = None) -> tuple[Fitted, TorchTrace]:
-    """A fit and its trace, the training samples loaded first. ``task`` is a copy made for training."""
+    """A fit on ``task``, a copy made for training, and its trace. The training samples are loaded first."""
     trace = TorchTrace()
     with trace:
         trace.load_inputs({"x": task.train.x, "y": task.train.y})

@@ -22,7 +22,7 @@ def problem_claims() -> Iterator[Claim]:
     yield Claim("distinct characters of tiny Shakespeare, rebuilt", TINY, 65, lambda: len(set(_rebuilt())), 0)
     yield Claim("lines of tiny Shakespeare, rebuilt", TINY, 40_000, lambda: _rebuilt().count("\n"), 0)
     yield Claim("lines of tiny Shakespeare that the rebuilt text lacks, %", TINY, 0, _lines_lacking, 2, slow=True)
-    for published, shape in ((0.80, {}), (10.65, {"layers": 6, "heads": 6, "width": 384, "block": 256})):
+    for published, shape in ((0.80, {}), (10.65, {"layers": 6, "heads": 6, "width": 384, "block_size": 256})):
         count = functools.partial(_parameters, **shape)
         yield Claim(f"parameters of nanoGPT, {published} M, in millions", NANO_GPT, published, count, 0.005)
     loss = functools.partial(_nano_gpt_loss, "tinyshakespeare")
@@ -96,7 +96,7 @@ def _curriculum_epochs() -> float:
     from sutrolib.models.parity.mlp import TwoLayerNetwork
     from sutrolib.problems.parity import HARDER
 
-    model = Curriculum(network=TwoLayerNetwork(enough=0.95, patience=1))
+    model = Curriculum(network=TwoLayerNetwork(stop_accuracy=0.95, patience=1))
     tasks = [HARDER["n=50, k=3"].sample(seed).for_training(model.required_oracles) for seed in range(5)]
     return statistics.median(len(model.fit(task, seed).history) for seed, task in enumerate(tasks))
 
@@ -105,5 +105,5 @@ def _direct_epochs() -> float:
     from sutrolib.models.parity.mlp import TwoLayerNetwork
     from sutrolib.problems.parity import HARDER
 
-    model = TwoLayerNetwork(enough=0.95, patience=1, max_epochs=500)
+    model = TwoLayerNetwork(stop_accuracy=0.95, patience=1, max_epochs=500)
     return len(model.fit(HARDER["n=50, k=3"].sample(0).for_training(), 0).history)

@@ -37,7 +37,7 @@ CAPACITIES = 2.0 ** np.arange(10, 28)  # 1 KB to 128 MB
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What a run does, whatever it runs on: its histogram, and its operations in units of 32 bits."""
 
     name: str
@@ -45,7 +45,7 @@ class Work:
     operations: float
 
     @classmethod
-    def of_trace(cls, name: str, trace: TorchTrace, granularity: int = CACHE_LINE) -> Work:
+    def of_trace(cls, name: str, trace: TorchTrace, granularity: int = CACHE_LINE) -> Workload:
         """The work of a traced run; an operation of 64 bits counts as two of 32."""
         counts = operations_by_dtype(trace)
         scaled = sum(count * dtype_bits(number_type) / 32 for number_type, count in counts.items())
@@ -62,7 +62,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Landmark:
+class HardwarePoint:
     """Hardware as a point on the map: ratio r (operations a byte), cache (bytes), and where its numbers come from."""
 
     name: str
@@ -71,19 +71,21 @@ class Landmark:
     source: str
 
     @classmethod
-    def of(cls, hardware: Hardware) -> Landmark:
+    def of(cls, hardware: Hardware) -> HardwarePoint:
         """The point of a profile: its last level over a float32 operation, and its largest cache."""
         ratio = hardware.levels[-1].pj_per_byte / hardware.pj_per_operation("float32")
         return cls(hardware.name, ratio, hardware.levels[-2].capacity, hardware.source)
 
 
-LANDMARKS = (
-    Landmark("1985-like", 0.1, KB, "assumed, compute-bound: an operation costs ten bytes from memory"),
-    Landmark.of(HOROWITZ_2014),
-    Landmark.of(JOUPPI_2021),
-    Landmark.of(CORE_I7_950),
-    Landmark.of(A100),
-    Landmark("memory-free", 1e-3, 128 * MB, "assumed: memory costs next to nothing, as in an optical or neural medium"),
+HARDWARE_POINTS = (
+    HardwarePoint("1985-like", 0.1, KB, "assumed, compute-bound: an operation costs ten bytes from memory"),
+    HardwarePoint.of(HOROWITZ_2014),
+    HardwarePoint.of(JOUPPI_2021),
+    HardwarePoint.of(CORE_I7_950),
+    HardwarePoint.of(A100),
+    HardwarePoint(
+        "memory-free", 1e-3, 128 * MB, "assumed: memory costs next to nothing, as in an optical or neural medium"
+    ),
 )
 
 
@@ -104,7 +106,7 @@ class WinnerMap:
         return float((self.log_ratio < 0).mean())
 
 
-def winner_map(a: Work, b: Work, ratios: np.ndarray = RATIOS, capacities: np.ndarray = CAPACITIES) -> WinnerMap:
+def winner_map(a: Workload, b: Workload, ratios: np.ndarray = RATIOS, capacities: np.ndarray = CAPACITIES) -> WinnerMap:
     """A against B over ``ratios`` and ``capacities``. Raises ValueError for ones that are not above 0 and rising."""
     for name, values in (("ratios", ratios), ("capacities", capacities)):
         if not len(values) or (values <= 0).any() or (np.diff(values) <= 0).any():
@@ -121,6 +123,8 @@ def _flip(operations: float, traffic: float) -> float:
     return -operations / traffic if operations * traffic < 0 else math.nan
 
 
-def winners(a: Work, b: Work, landmarks: Sequence[Landmark] = LANDMARKS) -> Mapping[str, float]:
+def energy_ratios(
+    a: Workload, b: Workload, landmarks: Sequence[HardwarePoint] = HARDWARE_POINTS
+) -> Mapping[str, float]:
     """A's energy over B's on each landmark."""
     return {mark.name: a.energy(mark.ratio, mark.capacity) / b.energy(mark.ratio, mark.capacity) for mark in landmarks}

@@ -114,7 +114,9 @@ def grid(space: ParameterGrid) -> list[dict[str, Any]]:
     return [dict(zip(space, values, strict=True)) for values in product(*space.values())]
 
 
-def tune_separately(cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int) -> dict[str, Any]:
+def tune_separately(
+    cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int
+) -> dict[str, Any]:
     """Tune one part after the other, each by random settings of its own, with an equal share of ``budget`` trials.
 
     Raises ValueError for a budget of less than one trial a part.
@@ -128,7 +130,9 @@ def tune_separately(cost: CostFunction, start: Settings, parts: Sequence[Paramet
     return best
 
 
-def tune_jointly(cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int) -> dict[str, Any]:
+def tune_jointly(
+    cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int
+) -> dict[str, Any]:
     """Tune all parts at once, by ``budget`` random settings of the whole. Raises ValueError for less than one trial."""
     if budget < 1:
         raise ValueError(f"budget={budget!r} trials, accepted are 1 and above")
@@ -198,7 +202,9 @@ class JointTuningGap:
         )
 
 
-def joint_tuning_gap(trials: CostEvaluator, stopped: Settings, space: ParameterGrid, fresh: Sequence[int]) -> JointTuningGap:
+def joint_tuning_gap(
+    trials: CostEvaluator, stopped: Settings, space: ParameterGrid, fresh: Sequence[int]
+) -> JointTuningGap:
     """Search the joint neighbourhood of where a search of single settings ``stopped``, and weigh its best move.
 
     The move is chosen on the seeds of ``trials`` and measured on the ``fresh`` ones; an interval needs five of these.

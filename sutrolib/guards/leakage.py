@@ -1,10 +1,10 @@
-"""Leaks: could a model have known its answers, without having learned them?
+"""Leak checks: could a model have known its answers without learning them?
 
-Four tests. *Reach*: from the task that a fit is given, is there a path of references to the test split, the secret, or
-the problem itself? *Swap*: when the test labels are replaced in place after the fit, do the predictions follow?
-*Shuffled labels*: does the score fall to chance where the training labels tell nothing? *Seed and disguise*: is the
-task still solved where the seed of the fit is not that of the task, and the answer has another name? A secret is drawn
-from a seed, so a model that is given the same seed can draw it again.
+*Reachability*: does a path of references lead from the task given to a fit to the test split, the secret or the problem
+itself? *Label swap*: if the test labels are replaced in place after the fit, do the predictions follow? *Shuffled
+labels*: does the accuracy fall to chance if the training labels carry no information? *Unrelated seed*: is the task
+still solved if the fit gets another seed than the task, and the answer has another name? A secret is drawn from a seed,
+so a model with the same seed can draw it again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 import gc
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,91 +21,95 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import FailedRun, Model, Problem, Task
-from sutrolib.guards.checks import LEVEL, UNRELATED, CheckResult, Observation, PermutedProblem, check, fit_and_score
+from sutrolib.guards.checks import (
+    CONFIDENCE,
+    SEED_OFFSET,
+    CheckResult,
+    Observation,
+    PermutedProblem,
+    check,
+    fit_and_score,
+)
 from sutrolib.guards.rescoring import accuracy, label_frequencies
 from sutrolib.problems.shuffled_labels import ShuffledLabels
 
-FEWER = 0.01  # probability below which a share of solved seeds counts as smaller than another
-SHUFFLES = 3
-NOT_TEXT = "not applicable: the labels of text are its own characters"
-OPAQUE = (ModuleType, type, FrameType, BuiltinFunctionType, str, bytes, int, float, complex, bool, type(None))
+_SIGNIFICANCE = 0.01  # a p-value below it means that fewer seeds were solved
+_SHUFFLED_SEEDS = 3
+_TEXT_LABELS = "not applicable: the labels of text are its own characters"
+_OPAQUE = (ModuleType, type, FrameType, BuiltinFunctionType, str, bytes, int, float, complex, bool, type(None))
 
 
 def _reachable(start: Any) -> Iterator[tuple[Any, str]]:
     """Every object that references lead to from ``start``, with the path, nearest first.
 
-    Followed are attributes, containers, closures, defaults, bound arguments, and the base and gradient of a tensor.
-    Modules, classes and a function's globals are not: what lies there is there without a task, and no task leaks it.
+    Follows attributes, containers, closures, defaults, bound arguments, and the base and gradient of a tensor. Modules,
+    classes and a function's globals are left out: what they hold exists without a task, so no task leaks it.
     """
     seen = {id(start)}
     queue: deque[tuple[Any, str]] = deque([(start, "task")])
     while queue:
         here, path = queue.popleft()
         yield here, path
-        for name, there in _next(here):
-            if id(there) not in seen and not isinstance(there, OPAQUE):
+        for name, there in _references(here):
+            if id(there) not in seen and not isinstance(there, _OPAQUE):
                 seen.add(id(there))
                 queue.append((there, f"{path}{name}"))
 
 
-def _next(here: Any) -> list[tuple[str, Any]]:
-    if isinstance(here, Tensor):
-        found = [("._base", here._base), (".grad", here.grad if here.is_leaf else None)]
-    elif isinstance(here, FunctionType):
+def _references(here: Any) -> list[tuple[str, Any]]:
+    if isinstance(here, FunctionType):
+        cells = zip(here.__code__.co_freevars, here.__closure__ or (), strict=True)
+        defaults = (*(here.__defaults__ or ()), *(here.__kwdefaults__ or {}).values())
         return [
-            *_closed_over(here),
-            *((".default", value) for value in (*(here.__defaults__ or ()), *(here.__kwdefaults__ or {}).values())),
+            *((f".{name}", content) for name, cell in cells for content in _contents(cell)),
+            *((".default", value) for value in defaults),
             (".__dict__", here.__dict__),
         ]
-    elif isinstance(here, functools.partial):
+    if isinstance(here, functools.partial):
         return [(".func", here.func), (".args", here.args), (".keywords", here.keywords)]
-    elif isinstance(here, Mapping):
+    if isinstance(here, Mapping):
         return [(f"[{key!r:.40}]", value) for key, value in here.items()]
-    elif isinstance(here, list | tuple | set | frozenset | deque):
+    if isinstance(here, list | tuple | set | frozenset | deque):
         return [(f"[{index}]", value) for index, value in enumerate(here) if index < 1000]
-    else:
-        found = []
     attributes = getattr(here, "__dict__", {})
-    found += [(f".{name}", value) for name, value in attributes.items()]
-    known = {id(value) for _, value in found} | {id(attributes)}
-    others = gc.get_referents(here) if gc.is_tracked(here) and not isinstance(here, Tensor) else []
-    return found + [(".(inside)", value) for value in others if id(value) not in known]
+    named = [(f".{name}", value) for name, value in attributes.items()]
+    if isinstance(here, Tensor):
+        return [("._base", here._base), (".grad", here.grad if here.is_leaf else None), *named]
+    known = {id(value) for value in attributes.values()} | {id(attributes)}
+    others = gc.get_referents(here) if gc.is_tracked(here) else []
+    return named + [(".(inside)", value) for value in others if id(value) not in known]
 
 
-def _closed_over(function: FunctionType) -> list[tuple[str, Any]]:
-    found = []
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            found.append((f".{name}", cell.cell_contents))
-        except ValueError:  # not assigned yet
-            continue
-    return found
+def _contents(cell: CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # not assigned yet
+        return []
 
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-@check("the test split and the secret are out of reach", "a model that can reach what it is judged on need not learn")
+@check("test split and secret are unreachable", "a model that reaches its test labels does not need to learn")
 def reachability(problem: Problem, model: Model, seed: int) -> Observation:
-    """Walk from the task that the fit is given; help that the model asks for is a leak by design, and named."""
+    """Walk from the task given to the fit; a required oracle is a leak by design, and is named."""
     task = problem.sample(seed)
     given = task.for_training(model.required_oracles)
     secret = tuple(problem.secret(seed)) if hasattr(problem, "secret") else None
     forbidden = {_storage(task.test_split.x): "the test inputs", _storage(task.test_split.y): "the test labels"}
-    oracles = {id(help_) for help_ in given.oracles.values()}
-    found, objects = [], 0
+    oracles = {id(oracle) for oracle in given.oracles.values()}
+    leaks, objects = [], 0
     for thing, path in _reachable(given):
-        if path.startswith("task.helps") or id(thing) in oracles:
+        if path.startswith("task.oracles") or id(thing) in oracles:
             continue
         objects += 1
-        what = _leaked(thing, forbidden, secret, problem)
-        if what:
-            found.append(f"{what} at {path}")
-    seen = "; ".join(found) if found else f"none of {objects:,} objects is or holds the test split or the secret"
+        if what := _leaked(thing, forbidden, secret, problem):
+            leaks.append(f"{what} at {path}")
+    evidence = "; ".join(leaks) or f"none of {objects:,} objects is or holds the test split or the secret"
     if model.required_oracles:
-        seen += f"; it asks for {', '.join(model.required_oracles)}, where the answer may be had"
-    return not found, seen
+        evidence += f"; it queries {', '.join(model.required_oracles)}, which may give the answer"
+    return not leaks, evidence
 
 
 def _leaked(thing: Any, forbidden: Mapping[int, str], secret: tuple[int, ...] | None, problem: Problem) -> str:
@@ -119,31 +123,30 @@ def _leaked(thing: Any, forbidden: Mapping[int, str], secret: tuple[int, ...] | 
     return "the problem, which holds the secret" if secret and thing is problem else ""
 
 
-@check("predictions do not follow the test labels", "who looks labels up is right whatever they are")
+@check("predictions ignore the test labels", "a model that looks the labels up is right whatever they are")
 def label_swap(problem: Problem, model: Model, seed: int) -> Observation:
-    """Fit twice and predict; then replace every test label in place, and predict again with both."""
+    """Fit twice and predict; then replace every test label in place, and predict again."""
     task = problem.sample(seed)
     if task.alphabet:
-        return None, NOT_TEXT
+        return None, _TEXT_LABELS
     test = task.test_split
-    one, other = (model.fit(task.for_training(model.required_oracles), seed) for _ in range(2))
-    before = task.inference.predictions(one, test).clone()
-    equal = torch.equal(before, task.inference.predictions(other, test))
+    fitted, refitted = (model.fit(task.for_training(model.required_oracles), seed) for _ in range(2))
+    before = task.inference.predictions(fitted, test).clone()
+    repeatable = torch.equal(before, task.inference.predictions(refitted, test))
     labels = test.y.clone()
-    test.y.copy_(_others(labels))
-    after = task.inference.predictions(one, test)
+    test.y.copy_(_other_labels(labels))
+    after = task.inference.predictions(fitted, test)
     same = torch.equal(before, after)
     score, swapped = accuracy(problem, before, labels), accuracy(problem, after, test.y)
-    held = same and (swapped <= 1 - score + 1e-12)
-    seen = (
-        f"accuracy {score:.3f} on the labels as they were and {swapped:.3f} on others; the predictions "
-        f"{'stayed' if same else 'changed'}; a second fit predicts {'the same' if equal else 'other'}"
+    evidence = (
+        f"accuracy {score:.3f} on the true labels and {swapped:.3f} on others; the predictions "
+        f"{'stayed' if same else 'changed'}; a second fit predicts {'the same' if repeatable else 'something else'}"
     )
-    return held and equal, seen
+    return same and repeatable and swapped <= 1 - score + 1e-12, evidence
 
 
-def _others(labels: Tensor) -> Tensor:
-    """Other labels: those of two values change places, class numbers move on by one, and other numbers are negated."""
+def _other_labels(labels: Tensor) -> Tensor:
+    """Other labels: two values are swapped, class numbers move on by one, and other numbers are negated."""
     values = labels.unique()
     if len(values) == 2:
         found: Tensor = values.sum() - labels
@@ -151,17 +154,17 @@ def _others(labels: Tensor) -> Tensor:
     return -labels if labels.is_floating_point() else (labels + 1) % (values.max() + 1)
 
 
-@check("shuffled labels: falls to chance", "where the samples tell nothing, nothing can be learned from them")
+@check("shuffled labels give chance accuracy", "nothing can be learned from samples without information")
 def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Observation:
     """Train on labels in random order, and pool the right answers over ``seeds``."""
     from scipy.stats import binom
 
     if model.required_oracles:
-        return None, f"not applicable: it asks for {', '.join(model.required_oracles)}, and a teacher knows the true labels"
-    counted, asked, failures, shares = 0, 0, [], np.zeros(0)
+        return None, f"not applicable: it queries {', '.join(model.required_oracles)}, and an oracle knows the labels"
+    right, total, failures, shares = 0, 0, [], np.zeros(0)
     for seed in seeds:
         if problem.sample(seed).alphabet:
-            return None, NOT_TEXT
+            return None, _TEXT_LABELS
         task = ShuffledLabels(problem).sample(seed)
         test = task.test_split
         shares = label_frequencies(test.y)
@@ -170,47 +173,45 @@ def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Obs
         except FailedRun as error:
             failures.append(str(error))
             continue
-        counted += round(accuracy(problem, task.inference.predictions(fitted, test), test.y) * len(test))
-        asked += len(test)
-    refused = f"{len(failures)} of {len(seeds)} fits came to no model, which is chance" if failures else ""
-    if not asked:
+        right += round(accuracy(problem, task.inference.predictions(fitted, test), test.y) * len(test))
+        total += len(test)
+    refused = f"{len(failures)} of {len(seeds)} fits failed, which counts as chance" if failures else ""
+    if not total:
         return True, f"{refused}: {failures[0]}"
-    # Blind to the inputs, nobody is right more often than with the commonest label, nor (of two) less often than with
-    # the rarer one; of more labels, or numbers, a constant may be none.
-    low = binom.ppf((1 - LEVEL) / 2, asked, shares.min() if len(shares) == 2 else 0.0) / asked
-    high = binom.ppf((1 + LEVEL) / 2, asked, shares.max()) / asked
-    seen = f"accuracy {counted / asked:.3f} over {asked:,} answers, chance is {low:.3f} to {high:.3f} ({LEVEL:.1%})"
-    return bool(low <= counted / asked <= high), "; ".join(filter(None, (seen, refused)))
+    # A model that ignores its inputs is right at most as often as the commonest label, and (of two labels) at least as
+    # often as the rarer one. With more labels, or numbers, a constant may never be right.
+    low = binom.ppf((1 - CONFIDENCE) / 2, total, shares.min() if len(shares) == 2 else 0.0) / total
+    high = binom.ppf((1 + CONFIDENCE) / 2, total, shares.max()) / total
+    evidence = (
+        f"accuracy {right / total:.3f} on {total:,} samples, chance is {low:.3f} to {high:.3f} ({CONFIDENCE:.1%})"
+    )
+    return bool(low <= right / total <= high), "; ".join(filter(None, (evidence, refused)))
 
 
-@check(
-    "the fit's seed is not the task's, and the answer has another name",
-    "an answer drawn again from the seed, or brought along, is wrong where it has another name",
-)
+@check("solved with an unrelated seed and permuted answers", "an answer drawn from the seed, or stored, is then wrong")
 def unrelated_seed(problem: Problem, model: Model, seeds: Sequence[int]) -> Observation:
-    """Solve the same seeds as they are, and disguised with an unrelated seed for the fit; Fisher's exact test."""
+    """Solve the same seeds as they are, and permuted with an unrelated seed for the fit; Fisher's exact test."""
     from scipy.stats import fisher_exact
 
     plain = sum(fit_and_score(problem, model, seed).solved for seed in seeds)
-    hidden = sum(fit_and_score(PermutedProblem(problem), model, seed, seed + UNRELATED).solved for seed in seeds)
+    permuted = sum(fit_and_score(PermutedProblem(problem), model, seed, seed + SEED_OFFSET).solved for seed in seeds)
     count = len(seeds)
-    p = float(fisher_exact([[hidden, count - hidden], [plain, count - plain]], alternative="less").pvalue)
-    seen = f"{plain} of {count} seeds solved as they are, {hidden} in disguise (p = {p:.2g} for fewer)"
-    return p >= FEWER, seen
+    p = float(fisher_exact([[permuted, count - permuted], [plain, count - plain]], alternative="less").pvalue)
+    evidence = f"{plain} of {count} seeds solved as they are, {permuted} permuted (p = {p:.2g} for fewer)"
+    return p >= _SIGNIFICANCE, evidence
 
 
-@check("what it was told", "knowing the form of the answer is not learning it")
+@check("prior knowledge", "knowing the form of the answer is not learning it")
 def stated_knowledge(task: Task, model: Model) -> Observation:
-    """What the model was told: a statement."""
-    asked = ", ".join(model.required_oracles) or "nothing"
-    offered = ", ".join(task.oracles) or "nothing"
-    return None, f"{model.prior_knowledge}; it asks for {asked} (offered: {offered})"
+    """The prior knowledge of the model: a statement."""
+    required, offered = (", ".join(oracles) or "none" for oracles in (model.required_oracles, task.oracles))
+    return None, f"{model.prior_knowledge}; oracles queried: {required} (offered: {offered})"
 
 
 def leak_checks(problem: Problem, model: Model, seeds: Sequence[int]) -> tuple[CheckResult, ...]:
-    """All checks of this module; ``seeds`` must be fresh ones."""
+    """All checks of this module; ``seeds`` must be fresh."""
     return (
-        shuffled_labels(problem, model, seeds[:SHUFFLES]),
+        shuffled_labels(problem, model, seeds[:_SHUFFLED_SEEDS]),
         reachability(problem, model, seeds[0]),
         label_swap(problem, model, seeds[0]),
         unrelated_seed(problem, model, seeds),

@@ -1,11 +1,11 @@
-"""Gaming the metric: a reading that falls while the work does not. Four checks on a model, each of a way to do it.
+"""Metric gaming: a reading that falls while the work does not. Four checks on a model, one for each way to do it.
 
-* *Stays inside the trace*: the fit runs under a seal (``trace_guard``), which knows the ways out of it.
-* *Nothing from elsewhere*: a tensor that is read and that nobody in this fit has written was made before it, or
-  outside the trace: an answer learned by heart, a cache, work done elsewhere.
-* *The same cost twice*: a cache makes the second fit, or the second prediction, cheaper than the first. ``measure``
-  trains once for the clock and once for the trace, so that the trace would see a cached fit.
-* *Scaled counts agree*: a trace that is cut after some updates is carried on to those that the model says it made.
+* *Untraced work*: the fit runs under a trace guard, which knows the ways around the trace.
+* *External tensors*: a tensor that is read, but written by nobody in this fit, was made before the fit or outside the
+  trace: a stored answer, a cache, work done elsewhere.
+* *Repeated cost*: a cache makes the second fit, or the second prediction, cheaper than the first. ``measure`` trains
+  once for the clock and once for the trace, so the trace would see a cached fit.
+* *Extrapolated counts*: a trace cut after some updates is extrapolated to the number of updates that the model reports.
 """
 
 from __future__ import annotations
@@ -15,124 +15,135 @@ import dataclasses
 import numpy as np
 
 from sutrolib.core.types import Budget, Fitted, Model, Problem, Task
-from sutrolib.guards.checks import UNRELATED, CheckResult, Observation, PermutedProblem, TraceCost, check, traced_fit
+from sutrolib.guards.checks import (
+    SEED_OFFSET,
+    CheckResult,
+    Observation,
+    PermutedProblem,
+    TraceCost,
+    check,
+    traced_fit,
+)
 from sutrolib.guards.trace_guard import UntracedWork, trace_guard
 from sutrolib.measurement.passes import extrapolated
 from sutrolib.meters.access.trace import READ, TorchTrace
 
-PER_INPUT = 64  # elements that may leave, or come in, for each input of a sample
-PER_UPDATE = 8  # and for each update: a loss that is looked at, the sizes of a few groups
-INSTRUCTIONS = 60  # of Python for each operator; those of this library's models have 1 to 22
-MARGIN = 0.25  # between a full trace and a scaled one
+_ELEMENTS_PER_INPUT = 64  # elements that may leave or enter, per input of a sample
+_ELEMENTS_PER_UPDATE = 8  # and per update: a loss that is printed, the sizes of a few groups
+_MAX_INSTRUCTIONS = 60  # of Python per operator; this library's models have 1 to 22
+_MAX_DEVIATION = 0.25  # between a full trace and an extrapolated one
 
 
-def allowance(task: Task, updates: int) -> int:
-    """Elements that a fit may exchange with plain Python: the few that decisions, losses and a small answer need."""
-    return PER_INPUT * task.train.x[0].numel() + PER_UPDATE * updates
+def gaming_checks(
+    problem: Problem, model: Model, seed: int, trace_updates: int | None = None
+) -> tuple[CheckResult, ...]:
+    """All checks of this module, each on its own permuted task from ``seed`` on, so no cache knows it yet.
 
-
-def gaming_checks(problem: Problem, model: Model, seed: int, trace_updates: int | None = None) -> tuple[CheckResult, ...]:
-    """All checks of this module, each on a disguised task of its own, from ``seed`` on: no cache may know it yet.
-
-    Where the result was not weighed by a part of its training (``trace_updates`` is None), a scaled count that does not
-    agree is a limit: it must not be weighed so.
+    If the measurement traced the whole training (``trace_updates`` is None), wrong extrapolated counts are a limit
+    only: this model must not be measured by a part of its training.
     """
-    scaled = extrapolated_counts(problem, model, seed + 3, trace_updates)
+    counts = extrapolated_counts(problem, model, seed + 3, trace_updates)
     return (
         untraced_work(problem, model, seed),
         external_tensors(problem, model, seed + 1),
         repeated_cost(problem, model, seed + 2),
-        dataclasses.replace(scaled, limit=trace_updates is None),
+        dataclasses.replace(counts, limit=trace_updates is None),
     )
 
 
-@check("stays inside the trace", "what is done outside of it is never weighed")
+def _permuted_task(problem: Problem, model: Model, seed: int) -> Task:
+    return PermutedProblem(problem).sample(seed).for_training(model.required_oracles)
+
+
+def _allowed_elements(task: Task, updates: int) -> int:
+    """Elements that a fit may exchange with plain Python: enough for decisions, losses and a small answer."""
+    return _ELEMENTS_PER_INPUT * task.train.x[0].numel() + _ELEMENTS_PER_UPDATE * updates
+
+
+@check("no work outside the trace", "the meters never see work done outside the trace")
 def untraced_work(problem: Problem, model: Model, seed: int) -> Observation:
-    """Fit under a seal. What a teacher does when it is asked counts as Python of the model."""
-    disguised = PermutedProblem(problem)
-    task = disguised.sample(seed).for_training(model.required_oracles)
-    # PyTorch imports parts of itself at their first use; another task, or a cache would be filled here.
-    traced_fit(model, disguised.sample(seed + UNRELATED).for_training(model.required_oracles), seed)
+    """Fit under a trace guard. The Python of an oracle counts as the model's own."""
+    task = _permuted_task(problem, model, seed)
+    # PyTorch imports parts of itself at their first use. Another task, so that this fills no cache for the check.
+    traced_fit(model, _permuted_task(problem, model, seed + SEED_OFFSET), seed)
     try:
-        with trace_guard() as seal:
+        with trace_guard() as guard:
             fitted = model.fit(task, seed)
     except UntracedWork as error:
         return False, str(error)
-    allowed = allowance(task, fitted.steps)
-    limit = INSTRUCTIONS * max(1, seal.operators)
-    doors = ", ".join(f"{count:,} by {door}" for door, count in sorted(seal.left.items())) or "none"
-    seen = (
-        f"elements that left as plain numbers: {doors}, {allowed:,} allowed; {seal.instructions:,} Python "
-        f"instructions beside {seal.operators:,} operators, {limit:,} allowed"
+    allowed = _allowed_elements(task, fitted.steps)
+    limit = _MAX_INSTRUCTIONS * max(1, guard.operators)
+    calls = ", ".join(f"{count:,} by {call}" for call, count in sorted(guard.elements.items())) or "none"
+    evidence = (
+        f"elements read as plain numbers: {calls} ({allowed:,} allowed); {guard.instructions:,} Python "
+        f"instructions for {guard.operators:,} operators ({limit:,} allowed)"
     )
-    return seal.left.total() <= allowed and seal.instructions <= limit, seen
+    return guard.elements.total() <= allowed and guard.instructions <= limit, evidence
 
 
-@check("nothing from elsewhere", "work done before the fit, or outside the trace, comes in as a tensor")
+@check("no tensors from outside the fit", "work done before the fit, or outside the trace, enters as a tensor")
 def external_tensors(problem: Problem, model: Model, seed: int) -> Observation:
-    """Count the elements of tensors that are read in a fit before anything in it has written them."""
-    task = PermutedProblem(problem).sample(seed).for_training(model.required_oracles)
+    """Count the elements of tensors that a fit reads before anything in it has written them."""
+    task = _permuted_task(problem, model, seed)
     fitted, trace = traced_fit(model, task, seed)
-    brought, allowed = _brought(trace), allowance(task, fitted.steps)
-    return brought <= allowed, f"{brought:,} elements came in, {allowed:,} allowed"
-
-
-def _brought(trace: TorchTrace) -> int:
     accesses = trace.accesses
     _, first = np.unique(accesses.buffer, return_index=True)
-    foreign = first[accesses.write[first] == READ]
-    each = accesses.nbytes[foreign] // accesses.elements[foreign]
-    return int((accesses.buffer_nbytes[accesses.buffer[foreign]] // each).sum())
+    external = first[accesses.write[first] == READ]
+    element_bytes = accesses.nbytes[external] // accesses.elements[external]
+    elements = int((accesses.buffer_nbytes[accesses.buffer[external]] // element_bytes).sum())
+    allowed = _allowed_elements(task, fitted.steps)
+    return elements <= allowed, f"{elements:,} elements entered, {allowed:,} allowed"
 
 
-@check("the same cost twice", "a cache would make what is weighed cheaper than what was done first")
+@check("repeated runs cost the same", "a cache would make the measured run cheaper than the first one")
 def repeated_cost(problem: Problem, model: Model, seed: int) -> Observation:
-    """Fit the same fresh task twice with one seed, and have the second result predict twice, each under a trace."""
-    warm = PermutedProblem(problem).sample(seed + UNRELATED)
-    fitted, _ = traced_fit(model, warm.for_training(model.required_oracles), seed)  # PyTorch's own first times
-    _predicting(warm, fitted)
+    """Fit the same fresh task twice with one seed, and predict twice with the second result, each under a trace."""
+    other = PermutedProblem(problem).sample(seed + SEED_OFFSET)  # for what PyTorch does at its first use
+    fitted, _ = traced_fit(model, other.for_training(model.required_oracles), seed)
+    _prediction_cost(other, fitted)
     whole = PermutedProblem(problem).sample(seed)
     task = whole.for_training(model.required_oracles)
-    (_, one), (fitted, other) = (traced_fit(model, task, seed) for _ in range(2))
-    fits = TraceCost.of(one), TraceCost.of(other)
-    served = _predicting(whole, fitted), _predicting(whole, fitted)
-    seen = "; ".join(
-        f"{what}: {first}, then {'the same' if first == second else second}"
-        for what, (first, second) in (("fits", fits), ("predictions", served))
+    (_, first), (fitted, second) = (traced_fit(model, task, seed) for _ in range(2))
+    costs = {
+        "fits": (TraceCost.of(first), TraceCost.of(second)),
+        "predictions": (_prediction_cost(whole, fitted), _prediction_cost(whole, fitted)),
+    }
+    evidence = "; ".join(
+        f"{what}: {one}, then {'the same' if one == two else two}" for what, (one, two) in costs.items()
     )
-    return fits[0] == fits[1] and served[0] == served[1], seen
+    return all(one == two for one, two in costs.values()), evidence
 
 
-def _predicting(task: Task, fitted: Fitted) -> TraceCost:
+def _prediction_cost(task: Task, fitted: Fitted) -> TraceCost:
     trace = TorchTrace()
     with trace:
         task.inference.predictions(fitted, task.test_split)
     return TraceCost.of(trace)
 
 
-@check("scaled counts agree with a full trace", "a long training is weighed by its first updates")
+@check("extrapolated counts match a full trace", "a long training is measured by its first updates")
 def extrapolated_counts(problem: Problem, model: Model, seed: int, updates: int | None = None) -> Observation:
-    """Cut the trace to so many ``updates``, a quarter where it is None, carry it on as ``measure`` does, and compare.
+    """Cut the trace after ``updates`` (None: a quarter), extrapolate it as ``measure`` does, and compare.
 
-    It fails for a model that says it made fewer updates than it did, that does not stop where it is told to, or whose
-    first updates are cheaper or dearer than the later ones: none of them may be weighed by a part of its training.
+    Fails for a model that reports fewer updates than it made, that does not stop at its budget, or whose first updates
+    have another cost than later ones. None of them may be measured by a part of its training.
     """
-    task = PermutedProblem(problem).sample(seed).for_training(model.required_oracles)
+    task = _permuted_task(problem, model, seed)
     fitted, trace = traced_fit(model, task, seed)
     cut = max(1, fitted.steps // 4) if updates is None else updates
     if cut >= fitted.steps:
-        return None, f"not applicable: {fitted.steps:,} updates, so that it is traced as a whole"
+        return None, f"not applicable: with {fitted.steps:,} updates the trace is never cut"
     stopped, part = traced_fit(model, task, seed, Budget(steps=cut))
     half = TraceCost.of(traced_fit(model, task, seed, Budget(steps=cut // 2))[1]) if cut > 1 else TraceCost(0, 0, 0)
-    whole, scaled = TraceCost.of(trace), TraceCost.of(part)
-    ratios = [
-        extrapolated(getattr(half, name), getattr(scaled, name), cut, fitted.steps) / getattr(whole, name)
-        for name in ("nbytes", "operations")
-        if getattr(whole, name)
-    ]
-    seen = f"carried on from {cut:,} of {fitted.steps:,} updates over all of them: " + ", ".join(
-        f"{ratio:.3f} of the {what}" for ratio, what in zip(ratios, ("bytes accessed", "operations"), strict=False)
+    full, scaled = TraceCost.of(trace), TraceCost.of(part)
+    ratios = {
+        what: extrapolated(getattr(half, name), getattr(scaled, name), cut, fitted.steps) / getattr(full, name)
+        for name, what in (("nbytes", "bytes accessed"), ("operations", "operations"))
+        if getattr(full, name)
+    }
+    evidence = f"extrapolated from {cut:,} of {fitted.steps:,} updates, relative to the full trace: " + ", ".join(
+        f"{ratio:.3f} of the {what}" for what, ratio in ratios.items()
     )
     if stopped.steps > cut:
-        return False, f"told to stop after {cut:,} updates, it made {stopped.steps:,}; {seen}"
-    return all(1 / (1 + MARGIN) <= ratio <= 1 + MARGIN for ratio in ratios), seen
+        return False, f"with a budget of {cut:,} updates it made {stopped.steps:,}; {evidence}"
+    return all(1 / (1 + _MAX_DEVIATION) <= ratio <= 1 + _MAX_DEVIATION for ratio in ratios.values()), evidence

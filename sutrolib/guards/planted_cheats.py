@@ -1,9 +1,9 @@
-"""Planted cheats on sparse parity: they look better than they are, so that a verification can be seen to say no.
+"""Planted cheats on sparse parity: they look better than they are, to test that a verification can say no.
 
-Each is of a sort that a search may come upon, or that somebody may write without bad intent: an answer that is drawn
-again from the seed, samples or an answer learned by heart, answers that are kept, and work that is done where no trace
-sees it. Those that would not touch a tensor look at a few samples, as a meter has no reading of a fit that does
-nothing, and a model without a reading is chosen by no process.
+Each is a cheat that a search may find, or that a person may write without bad intent: an answer drawn again from the
+seed, memorised samples or a memorised answer, a cache of answers, and work that no trace sees. Cheats that would touch
+no tensor look at a few samples, because a fit that does nothing has no reading, and no search chooses a model without
+one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
 from sutrolib.models.parity.walsh_fourier import WalshFourier
 from sutrolib.problems.parity import SparseParity
 
-FEW = 8  # samples
-ENOUGH = 200  # samples that tell one parity from another
-MARK = 40  # labels by which a task is known again
+_N_CHECKED = 8  # samples that a cheat looks at
+_N_SEARCHED = 200  # samples that tell one parity from another
+_N_KEY_LABELS = 40  # labels that identify a task
 
 
 @dataclass(frozen=True)
 class Cheat:
-    """What the planted models share."""
+    """Base of the planted models."""
 
     name: ClassVar[str] = "a cheat"
     prior_knowledge: ClassVar[str] = "samples only, it says"
@@ -36,21 +36,21 @@ class Cheat:
 
 
 @dataclass(frozen=True)
-class DrawsTheSecretAgain(Cheat):
-    """Knows how a problem of ``k`` secret bits draws them, and is given the same seed."""
+class RedrawsSecret(Cheat):
+    """Knows how a problem of ``k`` secret bits draws them, and gets the same seed."""
 
     k: int = 3
 
     name: ClassVar[str] = "secret from the seed"
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """Draw the secret; nothing is learned."""
-        return looked_at(task, FittedParity(SparseParity(n=task.train.x.shape[1], k=self.k).secret(seed), 0))
+        """Draw the secret; learn nothing."""
+        return _checked(task, FittedParity(SparseParity(n=task.train.x.shape[1], k=self.k).secret(seed), 0))
 
 
 @dataclass(frozen=True)
-class FittedByHeart:
-    """Right about the rows that it has seen; says +1 of all others."""
+class FittedLookup:
+    """Right on the rows it has seen; predicts +1 for all others."""
 
     known: Mapping[tuple[float, ...], float]
     history: tuple[tuple[int, float], ...] = ()
@@ -58,7 +58,7 @@ class FittedByHeart:
 
     @property
     def nbytes(self) -> int:
-        """Four bytes for each number kept."""
+        """Four bytes for each number stored."""
         return 4 * sum(len(row) + 1 for row in self.known)
 
     def predict(self, x: Tensor) -> Tensor:
@@ -67,35 +67,35 @@ class FittedByHeart:
 
 
 @dataclass(frozen=True)
-class LearnsRowsByHeart(Cheat):
-    """Keeps its training samples in a dictionary."""
+class MemorisesRows(Cheat):
+    """Stores its training samples in a dictionary."""
 
-    name: ClassVar[str] = "rows by heart"
+    name: ClassVar[str] = "memorised rows"
 
-    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedByHeart:
-        """Keep every row; a trace sees nothing of that."""
+    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedLookup:
+        """Store every row; a trace sees nothing of that."""
         rows = zip(task.train.x.tolist(), task.train.y.tolist(), strict=True)
-        return FittedByHeart({tuple(row): label for row, (label,) in rows})
+        return FittedLookup({tuple(row): label for row, (label,) in rows})
 
 
 @dataclass(frozen=True)
-class RepeatsItsFirstAnswer(Cheat):
-    """Solves the first task that it is given, and says the same of all others: found on one seed, fit for that one."""
+class RepeatsFirstAnswer(Cheat):
+    """Solves its first task, and repeats that answer for all others."""
 
     first: list[FittedParity] = field(default_factory=list, repr=False, compare=False)
 
-    name: ClassVar[str] = "first answer again"
+    name: ClassVar[str] = "first answer repeated"
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
         """Solve the task honestly, once."""
         if not self.first:
             self.first.append(GF2Elimination().fit(task, seed))
-        return looked_at(task, self.first[0])
+        return _checked(task, self.first[0])
 
 
 @dataclass(frozen=True)
-class RemembersItsAnswers(Cheat):
-    """Keeps every answer by what the data look like: whoever trains for the clock first traces a look-up."""
+class CachesAnswers(Cheat):
+    """Caches every answer by its data, so a trace after the timed training sees a lookup only."""
 
     k: int = 3
     known: dict[str, FittedParity] = field(default_factory=dict, repr=False, compare=False)
@@ -103,41 +103,35 @@ class RemembersItsAnswers(Cheat):
     name: ClassVar[str] = "answer cache"
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """Search all subsets of ``k`` bits, or look up what came of that."""
-        key = "".join("+" if label > 0 else "-" for label in task.train.y[:MARK, 0].tolist())
+        """Search all subsets of ``k`` bits, or look the result up."""
+        key = "".join("+" if label > 0 else "-" for label in task.train.y[:_N_KEY_LABELS, 0].tolist())
         if key not in self.known:
             self.known[key] = WalshFourier(k=self.k).fit(task, seed)
-        return looked_at(task, self.known[key])
+        return _checked(task, self.known[key])
 
 
 @dataclass(frozen=True)
-class WorksInNumPy(Cheat):
-    """Searches all subsets of ``k`` bits in NumPy, over the memory of the samples."""
+class UsesNumPy(Cheat):
+    """Searches all subsets of ``k`` bits in NumPy, in the memory of the samples."""
 
     k: int = 3
 
-    name: ClassVar[str] = "NumPy on the side"
+    name: ClassVar[str] = "untraced NumPy"
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedParity:
-        """The subset that most labels agree with; the trace sees nothing of how it was found."""
-        x, y = task.train.x.numpy()[:ENOUGH], task.train.y.numpy()[:ENOUGH, 0]
+        """The subset that agrees with most labels; the trace sees nothing of the search."""
+        x, y = task.train.x.numpy()[:_N_SEARCHED], task.train.y.numpy()[:_N_SEARCHED, 0]
         columns = range(x.shape[1])
         best = max(combinations(columns, self.k), key=lambda bits: float(x[:, bits].prod(1) @ y))
-        return looked_at(task, FittedParity(best, len(x)))
+        return _checked(task, FittedParity(best, len(x)))
 
 
-def looked_at(task: Task, fitted: FittedParity) -> FittedParity:
-    """``fitted``, after a glance at whether it is right about a few samples: all that a trace sees of most cheats."""
-    torch.equal(fitted.predict(task.train.x[:FEW]), task.train.y[:FEW])
+def _checked(task: Task, fitted: FittedParity) -> FittedParity:
+    """``fitted``, after a check on a few samples: all that a trace sees of most cheats."""
+    torch.equal(fitted.predict(task.train.x[:_N_CHECKED]), task.train.y[:_N_CHECKED])
     return fitted
 
 
-def planted(k: int = 3) -> tuple[Model, ...]:
-    """All of them, for ``k`` secret bits, and new: nothing that one has kept from another task is there."""
-    return (
-        DrawsTheSecretAgain(k),
-        LearnsRowsByHeart(),
-        RepeatsItsFirstAnswer(),
-        RemembersItsAnswers(k),
-        WorksInNumPy(k),
-    )
+def planted_cheats(k: int = 3) -> tuple[Model, ...]:
+    """New instances of all cheats, for ``k`` secret bits; they hold nothing from another task."""
+    return RedrawsSecret(k), MemorisesRows(), RepeatsFirstAnswer(), CachesAnswers(k), UsesNumPy(k)

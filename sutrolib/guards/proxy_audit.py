@@ -107,7 +107,9 @@ class ProxyAudit:
         )
 
 
-def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, reference: str, margin: float = 0.1) -> ProxyAudit:
+def audit(
+    candidates: Mapping[str, Sequence[Measurement]], metric: str, reference: str, margin: float = 0.1
+) -> ProxyAudit:
     """Is it safe to optimise ``metric`` in place of ``reference``, as far as these candidates go?
 
     A pair is told apart by the reference where its medians differ by more than ``margin`` and the ranges over seeds do
@@ -129,7 +131,13 @@ def audit(candidates: Mapping[str, Sequence[Measurement]], metric: str, referenc
         n_resolved_pairs += 1
         if low_metric.max() < high_metric.min():
             misranked.append(MisrankedPair(one, other, float(np.median(low_metric) / np.median(high_metric)), ratio))
-    return ProxyAudit(metric, reference, rank_agreement(list(candidates.values()), metric, reference), n_resolved_pairs, tuple(misranked))
+    return ProxyAudit(
+        metric,
+        reference,
+        rank_agreement(list(candidates.values()), metric, reference),
+        n_resolved_pairs,
+        tuple(misranked),
+    )
 
 
 def audit_ladder(

@@ -24,17 +24,17 @@ Program: TypeAlias = Callable[[], object]
 
 @dataclass(frozen=True)
 class Trap:
-    """Two programs for one job; ``metric`` prefers ``tempting``, which costs more energy than ``sound``."""
+    """Two programs for one job; ``metric`` prefers ``proxy_preferred``, which costs more energy than ``truly_cheaper``."""
 
     name: str
     metric: str
     because: str
-    tempting: Callable[[], Program]  # each makes a program, whose own preparations are not weighed
-    sound: Callable[[], Program]
+    proxy_preferred: Callable[[], Program]  # each makes a program, whose own preparations are not weighed
+    truly_cheaper: Callable[[], Program]
 
 
 @dataclass(frozen=True)
-class Sprung:
+class TrapResult:
     """What three metrics say of a trap: tempting over sound, below 1 where they prefer the tempting program."""
 
     trap: Trap
@@ -74,23 +74,23 @@ def known_traps() -> tuple[Trap, ...]:
     )
 
 
-def spring(trap: Trap) -> Sprung:
+def run_trap(trap: Trap) -> TrapResult:
     """Run both programs of a trap under ARD, data movement distance and modelled energy at 45 nm."""
     meters: tuple[TracedMeter, ...] = (ReuseDistance(), DataMovement(), CacheEnergy(HOROWITZ_2014))
     found = []
-    for prepare in (trap.tempting, trap.sound):
+    for prepare in (trap.proxy_preferred, trap.truly_cheaper):
         program = prepare()
         with torch.inference_mode(), TorchTrace() as trace:
             program()
         found.append({meter.name: meter.read(trace).value for meter in meters})
-    return Sprung(trap, {name: found[0][name] / found[1][name] for name in found[0]})
+    return TrapResult(trap, {name: found[0][name] / found[1][name] for name in found[0]})
 
 
 def _steps(batch: int, samples: int, hidden: int = 200) -> Program:
     """SGD steps of the walk's network over ``samples`` samples, those of the task again and again."""
     model = TwoLayerNetwork(hidden=hidden, batch=batch)
     train = SparseParity().sample(0).train
-    parameters = model.initial(train.x.shape[1], 0)
+    parameters = model.init_parameters(train.x.shape[1], 0)
 
     def program() -> None:
         for start in range(0, samples, batch):

@@ -1,19 +1,19 @@
-"""A seal around a fit: work that leaves PyTorch leaves the trace, so in here it is refused, or counted.
+"""A guard around a fit: it refuses work that leaves PyTorch, and so the access trace, or counts it.
 
-The access trace sees what PyTorch's dispatcher sees on this thread. Invisible to it are: the elements of a tensor as
-plain numbers (``tolist``; a read by ``item`` is priced, what is then done with the number is not), its memory
-(``numpy``, ``data_ptr``, storages), other threads and processes, other libraries, and operators run with the dispatch
-mode switched off. The seal listens at three places:
+The trace sees what PyTorch's dispatcher sees on this thread. It does not see the elements of a tensor as plain numbers
+(``tolist``; a read by ``item`` is priced, but not what happens to the number), the memory of a tensor (``numpy``,
+``data_ptr``, storages), other threads and processes, other libraries, and operators run with the dispatch mode switched
+off. The guard listens in three places:
 
-* a ``TorchFunctionMode`` sees every call of PyTorch's Python interface: memory is refused, numbers are counted, and an
-  operator that makes a tensor of which the dispatcher never hears is refused;
-* a profile hook sees the calls of C functions and of modules that no trace looks into;
-* a trace hook counts the Python instructions that are executed outside of PyTorch.
+* a ``TorchFunctionMode`` sees every call of PyTorch's Python interface: it refuses access to memory, counts elements
+  read as numbers, and refuses an operator that makes a tensor without the dispatcher;
+* a profile hook sees calls of C functions, and of modules that no trace looks into;
+* a trace hook counts the Python instructions executed outside of PyTorch.
 
-Numbers that leave cannot be forbidden (a decision is a number), and 31 packed words are a whole linear system; so what
-is bounded beside their count is the Python work that is done between two operators. Python offers a determined author
-other ways out (a C function called by ``map``, an edited interpreter): this finds programs that were written or evolved
-to be cheap, and is no protection against malice.
+Reading numbers cannot be forbidden (a decision is a number), and 31 packed words are a whole linear system. So the
+Python work between two operators is limited as well. Python offers a determined author other ways out (a C function
+called by ``map``, an edited interpreter): the guard finds programs written or evolved to look cheap, and is no
+protection against malice.
 """
 
 from __future__ import annotations
@@ -32,115 +32,120 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_MEMORY = frozenset("numpy __array__ __dlpack__ data_ptr untyped_storage storage _typed_storage share_memory_".split())
+_MEMORY_ACCESS = frozenset(
+    "numpy __array__ __dlpack__ data_ptr untyped_storage storage _typed_storage share_memory_".split()
+)
 _NUMBERS = frozenset("item tolist __bool__ __int__ __float__ __index__ __complex__ __repr__ __format__".split())
 _NUMBERS |= {"_local_scalar_dense.default"}
-_ANSWERS = frozenset("equal allclose is_nonzero __contains__".split())  # yes or no, of however many elements
-_FOREIGN = frozenset(
+_COMPARISONS = frozenset("equal allclose is_nonzero __contains__".split())  # yes or no, for any number of elements
+_OTHER_MODULES = frozenset(
     "numpy scipy numba pandas sklearn ctypes multiprocessing concurrent subprocess queue asyncio socket pickle marshal "
     "mmap sqlite3 shelve threading thread".split()
 )
-_STARTS = frozenset("start_new_thread fork forkpty fork_exec posix_spawn posix_spawnp system execv execve".split())
-_INSIDE_TORCH = frozenset("_disable_current_modes _to_dlpack to_dlpack _storage_address _load load save".split())
-_SWITCHES = ("_DisableTorchDispatch", "DisableTorchFunction")
+_PROCESS_STARTS = frozenset(
+    "start_new_thread fork forkpty fork_exec posix_spawn posix_spawnp system execv execve".split()
+)
+_TORCH_INTERNALS = frozenset("_disable_current_modes _to_dlpack to_dlpack _storage_address _load load save".split())
+_DISPATCH_SWITCHES = ("_DisableTorchDispatch", "DisableTorchFunction")
 
 
-class LeftTheTrace(RuntimeError):
-    """Work would go on where no trace sees it; the message names the door."""
+class UntracedWork(RuntimeError):
+    """Work would go on where no trace sees it; the message names the call."""
 
 
 @dataclass
-class Seal:
-    """What was seen: elements that left as plain numbers by door, operators, and Python instructions outside PyTorch.
+class TraceGuard:
+    """The counts: elements read as plain numbers by call, operators, and Python instructions outside PyTorch.
 
-    ``broken`` names the first door that was refused. It stays where the program swallows the error.
+    ``violation`` names the first call that was refused, even if the program swallows the error.
     """
 
-    allowed: float
-    left: Counter[str] = field(default_factory=Counter)
+    max_elements: float
+    elements: Counter[str] = field(default_factory=Counter)
     operators: int = 0
     instructions: int = 0
-    broken: str = ""
+    violation: str = ""
 
-    def refuse(self, door: str) -> None:
-        """Raise LeftTheTrace, and remember it."""
-        self.broken = self.broken or door
-        raise LeftTheTrace(f"{door}: no trace sees what is done there, accepted are PyTorch's operators")
+    def refuse(self, call: str) -> None:
+        """Raise UntracedWork, and remember it."""
+        self.violation = self.violation or call
+        raise UntracedWork(f"{call}: no trace sees this work; use PyTorch's operators")
 
-    def leave(self, door: str, elements: int) -> None:
-        """Count elements that leave as plain numbers, and refuse them beyond ``allowed``."""
-        self.left[door] += elements
-        if self.left.total() > self.allowed:
-            self.refuse(f"{door}, {self.left.total():,} elements as plain numbers, of {self.allowed:,.0f} allowed")
+    def count_elements(self, call: str, elements: int) -> None:
+        """Count elements read as plain numbers; refuse more than ``max_elements``."""
+        self.elements[call] += elements
+        if self.elements.total() > self.max_elements:
+            self.refuse(
+                f"{call}, {self.elements.total():,} elements read as numbers ({self.max_elements:,.0f} allowed)"
+            )
 
 
 @contextmanager
-def sealed(allowed: float = math.inf) -> Iterator[Seal]:
-    """Refuse every way out of PyTorch in this block, but for ``allowed`` elements that leave as plain numbers.
+def trace_guard(max_elements: float = math.inf) -> Iterator[TraceGuard]:
+    """Refuse every way out of PyTorch in this block, except reading up to ``max_elements`` as plain numbers.
 
-    Raises LeftTheTrace at the door, and once more at the end where the block has swallowed it. What others have asked
-    the garbage collector to call, as IPython does, waits until the block is over: it is no work of the block.
+    Raises UntracedWork at the call, and again at the end if the block swallowed it. Callbacks of the garbage collector
+    (IPython has one) are off within the block: they are not its work.
     """
-    seal = Seal(allowed)
+    guard = TraceGuard(max_elements)
     gc.collect()
     callbacks = gc.callbacks[:]
     traced, profiled = sys.gettrace(), sys.getprofile()
-    switches = {name: getattr(torch._C, name) for name in _SWITCHES}
-    heard = _Heard(seal)
-    with heard, _Doors(seal, heard):
+    switches = {name: getattr(torch._C, name) for name in _DISPATCH_SWITCHES}
+    with _OperatorCounter(guard), _ApiInterceptor(guard):
         for name in switches:
-            setattr(torch._C, name, lambda name=name: seal.refuse(f"torch._C.{name}"))
+            setattr(torch._C, name, lambda name=name: guard.refuse(f"torch._C.{name}"))
         gc.callbacks.clear()
-        sys.setprofile(_profile_hook(seal))
-        sys.settrace(_trace_hook(seal))
+        sys.setprofile(_profile_hook(guard))
+        sys.settrace(_trace_hook(guard))
         try:
-            yield seal
+            yield guard
         finally:
             sys.settrace(traced)
             sys.setprofile(profiled)
             for name, switch in switches.items():
                 setattr(torch._C, name, switch)
             gc.callbacks[:0] = callbacks
-    if seal.broken:
-        raise LeftTheTrace(f"{seal.broken}, and the error was swallowed")
+    if guard.violation:
+        raise UntracedWork(f"{guard.violation}, and the error was swallowed")
 
 
-class _Heard(TorchDispatchMode):
+class _OperatorCounter(TorchDispatchMode):
     """Counts the operators that reach the dispatcher."""
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, guard: TraceGuard) -> None:
         super().__init__()
-        self.seal = seal
+        self.guard = guard
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.seal.operators += 1
+        self.guard.operators += 1
         return func(*args, **(kwargs or {}))
 
 
-class _Doors(TorchFunctionMode):
-    """Stands at the calls of PyTorch's Python interface."""
+class _ApiInterceptor(TorchFunctionMode):
+    """Sees the calls of PyTorch's Python interface."""
 
-    def __init__(self, seal: Seal, heard: _Heard) -> None:
+    def __init__(self, guard: TraceGuard) -> None:
         super().__init__()
-        self.seal, self.heard = seal, heard
+        self.guard = guard
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name in _MEMORY:
-            self.seal.refuse(f"Tensor.{name}")
+        if name in _MEMORY_ACCESS:
+            self.guard.refuse(f"Tensor.{name}")
         if name in _NUMBERS:
-            self.seal.leave(f"Tensor.{name}", args[0].numel())
-        if name in _ANSWERS:
-            self.seal.leave(name, 1)
-        before = self.seal.operators
+            self.guard.count_elements(f"Tensor.{name}", args[0].numel())
+        if name in _COMPARISONS:
+            self.guard.count_elements(name, 1)
+        before = self.guard.operators
         result = func(*args, **(kwargs or {}))
         new = isinstance(result, torch.Tensor) and name != "__get__" and not any(result is given for given in args)
-        if new and result.numel() and self.seal.operators == before:
-            self.seal.refuse(f"{name} with PyTorch's dispatch mode switched off")
+        if new and result.numel() and self.guard.operators == before:
+            self.guard.refuse(f"{name} with PyTorch's dispatch mode switched off")
         return result
 
 
@@ -149,38 +154,38 @@ def _root(frame: FrameType) -> str:
 
 
 def _by_torch(frame: FrameType | None) -> bool:
-    """Whether the standard library's code that runs in ``frame`` runs for PyTorch, or for the seal itself."""
+    """Whether the standard library's code that runs in ``frame`` runs for PyTorch, or for the guard itself."""
     while frame is not None and _root(frame) in sys.stdlib_module_names and _root(frame) != "__main__":
         frame = frame.f_back
     return frame is None or _root(frame) == "torch" or frame.f_globals.get("__name__") == __name__
 
 
-def _profile_hook(seal: Seal) -> Callable[[FrameType, str, Any], None]:
+def _profile_hook(guard: TraceGuard) -> Callable[[FrameType, str, Any], None]:
     def hook(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_globals.get("__name__") != __name__:
             if _by_torch(frame.f_back):
                 return
             name, root = frame.f_code.co_name, _root(frame)
-            if root in _FOREIGN or (root == "torch" and name in _INSIDE_TORCH):
-                seal.refuse(f"{frame.f_globals['__name__']}.{name}")
+            if root in _OTHER_MODULES or (root == "torch" and name in _TORCH_INTERNALS):
+                guard.refuse(f"{frame.f_globals['__name__']}.{name}")
         elif event == "c_call":
             name = getattr(argument, "__name__", "")
-            if name in _STARTS:
-                seal.refuse(f"{name}, another thread or process")
+            if name in _PROCESS_STARTS:
+                guard.refuse(f"{name}, another thread or process")
             if _by_torch(frame):
                 return
             owner = getattr(argument, "__module__", None) or type(getattr(argument, "__self__", None)).__module__
             root = str(owner).lstrip("_").partition(".")[0]
-            if root in _FOREIGN or name in _INSIDE_TORCH or (root == "io" and name == "open"):
-                seal.refuse(f"{owner}.{name}")
+            if root in _OTHER_MODULES or name in _TORCH_INTERNALS or (root == "io" and name == "open"):
+                guard.refuse(f"{owner}.{name}")
 
     return hook
 
 
-def _trace_hook(seal: Seal) -> Callable[[FrameType, str, Any], Any]:
+def _trace_hook(guard: TraceGuard) -> Callable[[FrameType, str, Any], Any]:
     def count(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "opcode":
-            seal.instructions += 1
+            guard.instructions += 1
         return count
 
     def hook(frame: FrameType, event: str, argument: Any) -> Any:

@@ -20,7 +20,7 @@ from sutrolib.meters.access.cache_energy import Hardware, MemoryLevel
 from sutrolib.meters.base import Meter
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.comparison import Process
-from sutrolib.processes.evaluator import Evaluator, Evaluation
+from sutrolib.processes.evaluator import Evaluation, Evaluator
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study
 

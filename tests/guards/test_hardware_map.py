@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutrolib.guards.hardware_map import LANDMARKS, NEAR, Landmark, Work, winner_map, winners
+from sutrolib.guards.hardware_map import HARDWARE_POINTS, NEAR, HardwarePoint, Workload, energy_ratios, winner_map
 from sutrolib.meters import TorchTrace
 from sutrolib.meters.access.cache_energy import HOROWITZ_2014
 from sutrolib.meters.access.reuse_distance import sequence_histograms
 
 
 def work(name, sequence, operations):
-    return Work(name, sequence_histograms(sequence).stack, operations)
+    return Workload(name, sequence_histograms(sequence).stack, operations)
 
 
 # 10 items read twice in turn: all missed below 10 bytes of cache, half of them from there on
@@ -58,25 +58,25 @@ def test_the_sign_changes_on_the_flip_line_and_nowhere_else(one, other, few, man
 
 
 def test_an_algorithm_that_moves_less_wins_later_and_loses_where_memory_is_free():
-    ratios = winners(COMPUTING, MOVING)
+    ratios = energy_ratios(COMPUTING, MOVING)
     assert ratios["memory-free"] > ratios["1985-like"] > ratios["45 nm, 2014"]
     assert ratios["memory-free"] > 1
-    assert set(ratios) == {mark.name for mark in LANDMARKS}
+    assert set(ratios) == {mark.name for mark in HARDWARE_POINTS}
 
 
 def test_landmarks_come_from_their_profiles_and_name_their_source():
-    mark = Landmark.of(HOROWITZ_2014)
+    mark = HardwarePoint.of(HOROWITZ_2014)
     assert mark.ratio == pytest.approx(1950 / 8 / 2.3)
     assert mark.capacity == 2**20
-    assert all(m.source for m in LANDMARKS)
-    order = {m.name: m.ratio for m in LANDMARKS}
+    assert all(m.source for m in HARDWARE_POINTS)
+    order = {m.name: m.ratio for m in HARDWARE_POINTS}
     assert order["memory-free"] < order["1985-like"] < order["7 nm, 2021"] < order["45 nm, 2014"]
 
 
 def test_the_work_of_a_trace_counts_wide_operations_double():
     with TorchTrace() as trace:
         torch.ones(8, dtype=torch.float64) * 2
-    assert Work.of_trace("x", trace).operations == 16
+    assert Workload.of_trace("x", trace).operations == 16
 
 
 @pytest.mark.parametrize("change", [{"ratios": np.array([1.0, -1.0])}, {"capacities": np.array([])}])

@@ -4,15 +4,15 @@ import pytest
 from builders import measurement
 
 from sutrolib.guards.joint_tuning import (
-    Lifetime,
     CostEvaluator,
+    Lifetime,
     break_even,
     coordinate_search,
     joint_moves,
     joint_tuning_gap,
     lifetime,
-    tune_separately,
     tune_jointly,
+    tune_separately,
 )
 from sutrolib.meters import OperationCount
 from sutrolib.meters.base import Kind, Reading

@@ -21,30 +21,30 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from sutrolib.core.types import Budget
-from sutrolib.guards.checks import Cost, traced_fit
+from sutrolib.guards.checks import TraceCost, traced_fit
 from sutrolib.guards.metric_gaming import (
+    external_tensors,
+    extrapolated_counts,
     gaming_checks,
-    nothing_from_elsewhere,
-    same_cost_twice,
-    scaled_counts_agree,
-    stays_inside,
+    repeated_cost,
+    untraced_work,
 )
-from sutrolib.guards.planted_cheats import Cheat, RemembersItsAnswers, WorksInNumPy
-from sutrolib.guards.trace_guard import LeftTheTrace, sealed
+from sutrolib.guards.planted_cheats import CachesAnswers, Cheat, UsesNumPy
+from sutrolib.guards.trace_guard import UntracedWork, trace_guard
 from sutrolib.measurement.measure import measure
 from sutrolib.measurement.passes import TO_TARGET
 from sutrolib.meters.access.counts import OperationCount
 from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.energy.wall_time import WallTime
-from sutrolib.models.images.classifier import Perceptron
+from sutrolib.models.images.classifier import MLPClassifier
 from sutrolib.models.images.mixture_of_experts import MixtureOfExperts
 from sutrolib.models.images.nearest_neighbours import NearestNeighbours
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.curriculum import Curriculum
-from sutrolib.models.parity.feature_selection import Feeding
-from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination, pack
+from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
+from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination, pack_signs
 from sutrolib.models.parity.gf2_noisy import RobustGF2
 from sutrolib.models.parity.hebbian import Hebbian
 from sutrolib.models.parity.influence import InfluenceEstimation
@@ -67,10 +67,10 @@ HONEST = [
     (PARITY, TwoLayerNetwork(hidden=50, max_epochs=4)),
     (SparseParity(n=30), Curriculum(network=TwoLayerNetwork(max_epochs=2))),
     (Digits(), NearestNeighbours()),
-    (Digits(), Perceptron(max_epochs=2)),
+    (Digits(), MLPClassifier(max_epochs=2)),
     (Digits(), MixtureOfExperts(max_epochs=1)),
     (TEXT, KneserNey(order=3)),
-    (TEXT, GPT(layers=1, width=16, heads=2, block=16, max_steps=20)),
+    (TEXT, GPT(layers=1, width=16, heads=2, block_size=16, max_steps=20)),
 ]
 
 
@@ -86,7 +86,7 @@ class Does(Cheat):
 
 
 def cost(model, problem=PARITY, seed=0):
-    return Cost.of(traced_fit(model, problem.sample(seed).for_training(model.required_oracles), seed)[1])
+    return TraceCost.of(traced_fit(model, problem.sample(seed).for_training(model.required_oracles), seed)[1])
 
 
 @pytest.mark.parametrize(("problem", "model"), HONEST, ids=lambda part: type(part).__name__)
@@ -94,7 +94,7 @@ def test_honest_models_pass(problem, model):
     found = gaming_checks(problem, model, 77)
     assert [check.title for check in found if check.passed is False and not check.limit] == []
     assert found[0].passed
-    assert "Python instructions beside" in found[0].seen
+    assert "Python instructions for" in found[0].evidence
 
 
 def in_a_thread(x):
@@ -127,19 +127,19 @@ class Worker(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.prior_knowledge, self.done, self.x = threading.Event(), threading.Event(), None
+        self.go, self.done, self.x = threading.Event(), threading.Event(), None
 
     def run(self):
         while True:
-            self.prior_knowledge.wait()
-            self.prior_knowledge.clear()
+            self.go.wait()
+            self.go.clear()
             self.x = self.x.t() @ self.x
             self.done.set()
 
     def __call__(self, x):
         self.x = x
         self.done.clear()
-        self.prior_knowledge.set()
+        self.go.set()
         self.done.wait()
 
 
@@ -171,9 +171,9 @@ INVISIBLE = [  # the door as it is named, and the work behind it
 @pytest.mark.parametrize(("door", "work"), INVISIBLE, ids=[door for door, _ in INVISIBLE])
 def test_work_outside_of_the_trace_is_invisible_to_it_and_refused_by_name(door, work):
     assert cost(Does(work)) == cost(GF2Elimination())
-    found = stays_inside(PARITY, Does(work), 5)
+    found = untraced_work(PARITY, Does(work), 5)
     assert not found.passed
-    assert door in found.seen
+    assert door in found.evidence
 
 
 def test_a_switch_that_was_taken_before_the_seal_is_noticed_by_what_the_dispatcher_does_not_hear():
@@ -183,17 +183,17 @@ def test_a_switch_that_was_taken_before_the_seal_is_noticed_by_what_the_dispatch
         with switch():
             return x.t() @ x
 
-    found = stays_inside(PARITY, Does(work), 5)
+    found = untraced_work(PARITY, Does(work), 5)
     assert not found.passed
-    assert "with PyTorch's dispatch mode switched off" in found.seen
+    assert "with PyTorch's dispatch mode switched off" in found.evidence
 
 
 @pytest.mark.parametrize("way", [lambda x: x.tolist(), lambda x: list(map(torch._C.TensorBase.tolist, x))])
 def test_all_samples_as_plain_numbers_are_too_many(way):
     assert cost(Does(way)).operations == cost(GF2Elimination()).operations
-    found = stays_inside(PARITY, Does(way), 5)
+    found = untraced_work(PARITY, Does(way), 5)
     assert not found.passed
-    assert "20,000 by Tensor.tolist, 1,280 allowed" in found.seen
+    assert "20,000 by Tensor.tolist (1,280 allowed)" in found.evidence
 
 
 class EliminatesInPython(Cheat):
@@ -201,7 +201,7 @@ class EliminatesInPython(Cheat):
 
     def fit(self, task, seed, budget=None):
         n = task.train.x.shape[1]
-        rows = pack(torch.cat([task.train.x[: n + 12], task.train.y[: n + 12]], 1))[:, 0].tolist()
+        rows = pack_signs(torch.cat([task.train.x[: n + 12], task.train.y[: n + 12]], 1))[:, 0].tolist()
         pivots = {}
         for i, row in enumerate(rows):
             row = rows[i] & ((1 << n) - 1)
@@ -216,7 +216,7 @@ class SearchesInPython(Cheat):
     """Twenty-one packed columns leave."""
 
     def fit(self, task, seed, budget=None):
-        *columns, label = pack(torch.cat([task.train.x[:60], task.train.y[:60]], 1).t())[:, 0].tolist()
+        *columns, label = pack_signs(torch.cat([task.train.x[:60], task.train.y[:60]], 1).t())[:, 0].tolist()
         for i, j, k in combinations(range(len(columns)), 3):
             if columns[i] ^ columns[j] ^ columns[k] == label:
                 return FittedParity((i, j, k), 60)
@@ -226,42 +226,42 @@ class SearchesInPython(Cheat):
 @pytest.mark.parametrize("cheat", [EliminatesInPython(), SearchesInPython()])
 def test_a_solver_in_plain_python_needs_few_numbers_and_is_caught_by_its_instructions(cheat):
     assert measure(PARITY, cheat, [], 0, timed=False).solved
-    found = stays_inside(PARITY, cheat, 5)
+    found = untraced_work(PARITY, cheat, 5)
     assert not found.passed
-    assert "elements that left as plain numbers: 32 by" in found.seen or "21 by Tensor.tolist" in found.seen
+    assert "elements read as plain numbers: 32 by" in found.evidence or "21 by Tensor.tolist" in found.evidence
 
 
 def test_a_file_is_a_door(tmp_path):
     note = tmp_path / "note"
     note.write_text("7")
-    found = stays_inside(PARITY, Does(lambda x: open(note).read()), 5)  # noqa: PTH123, SIM115
+    found = untraced_work(PARITY, Does(lambda x: open(note).read()), 5)  # noqa: PTH123, SIM115
     assert not found.passed
-    assert "open" in found.seen
+    assert "open" in found.evidence
 
 
 def test_an_error_at_the_door_cannot_be_swallowed():
     def swallows(x):
         try:
             x.numpy()
-        except LeftTheTrace:
+        except UntracedWork:
             return
 
-    found = stays_inside(PARITY, Does(swallows), 5)
+    found = untraced_work(PARITY, Does(swallows), 5)
     assert not found.passed
-    assert "Tensor.numpy" in found.seen
-    assert "swallowed" in found.seen
+    assert "Tensor.numpy" in found.evidence
+    assert "swallowed" in found.evidence
 
 
 def test_a_seal_leaves_nothing_behind():
     before = sys.gettrace(), sys.getprofile(), torch._C._DisableTorchDispatch
-    with pytest.raises(LeftTheTrace, match=r"Tensor\.numpy: no trace sees"), sealed():
+    with pytest.raises(UntracedWork, match=r"Tensor\.numpy: no trace sees"), trace_guard():
         torch.ones(2).numpy()
-    with pytest.raises(LeftTheTrace, match="4 elements as plain numbers, of 3 allowed"), sealed(allowed=3):
+    with pytest.raises(UntracedWork, match=r"4 elements read as numbers \(3 allowed"), trace_guard(max_elements=3):
         torch.ones(4).tolist()
-    with sealed() as seal:
+    with trace_guard() as guard:
         assert torch.equal(torch.ones(2), torch.ones(2))
         assert torch.ones(3)[0] > 0
-    assert dict(seal.left) == {"equal": 1, "Tensor.__bool__": 1}
+    assert dict(guard.elements) == {"equal": 1, "Tensor.__bool__": 1}
     assert (sys.gettrace(), sys.getprofile(), torch._C._DisableTorchDispatch) == before
     assert torch.ones(2).numpy().sum() == 2
 
@@ -274,7 +274,7 @@ def test_what_others_have_asked_the_garbage_collector_to_do_is_no_work_of_the_pr
 
     gc.callbacks.append(tidies)
     try:
-        found = stays_inside(PARITY, Does(lambda x: gc.collect()), 5)
+        found = untraced_work(PARITY, Does(lambda x: gc.collect()), 5)
         assert found.passed
         assert gc.callbacks[-1] is tidies
         before = len(called)
@@ -322,7 +322,7 @@ def test_other_ways_through_pytorch_are_priced(products, program):
 
 
 def test_a_cache_between_trials_makes_the_second_fit_cheaper_and_is_caught():
-    cheat = RemembersItsAnswers()
+    cheat = CachesAnswers()
     first, second = (cost(cheat, seed=9) for _ in range(2))
     assert first.operations > 500_000
     assert second.operations < 100
@@ -330,17 +330,17 @@ def test_a_cache_between_trials_makes_the_second_fit_cheaper_and_is_caught():
     timed = measure(PARITY, cheat, [WallTime(runs=1, window=0), OperationCount()], 10)
     assert timed.solved
     assert timed.reading("operations").value < 100
-    found = same_cost_twice(PARITY, cheat, 11)
+    found = repeated_cost(PARITY, cheat, 11)
     assert not found.passed
-    assert "fits: " in found.seen
+    assert "fits: " in found.evidence
 
 
 def test_work_in_numpy_beside_the_samples_is_not_in_the_trace_and_is_caught():
-    assert cost(WorksInNumPy()).operations < 100
-    assert measure(PARITY, WorksInNumPy(), [], 0, timed=False).solved
-    found = stays_inside(PARITY, WorksInNumPy(), 5)
+    assert cost(UsesNumPy()).operations < 100
+    assert measure(PARITY, UsesNumPy(), [], 0, timed=False).solved
+    found = untraced_work(PARITY, UsesNumPy(), 5)
     assert not found.passed
-    assert "Tensor.numpy" in found.seen
+    assert "Tensor.numpy" in found.evidence
 
 
 class LeavesANote(Cheat):
@@ -356,7 +356,7 @@ class LeavesANote(Cheat):
 
 
 def test_a_note_in_the_training_samples_is_caught_and_helps_no_later_pass_of_a_measurement():
-    assert not same_cost_twice(PARITY, LeavesANote(), 5).passed
+    assert not repeated_cost(PARITY, LeavesANote(), 5).passed
     meters = [WallTime(runs=1, window=0), OperationCount()]
     noted, honest = (
         measure(PARITY, model, meters, 5).reading("operations") for model in (LeavesANote(), WalshFourier())
@@ -388,10 +388,10 @@ class FittedLazily:
 
 def test_training_that_is_put_off_until_the_first_prediction_is_caught():
     assert cost(Lazy(keeps=True)).operations == 0
-    found = same_cost_twice(PARITY, Lazy(keeps=True), 5)
+    found = repeated_cost(PARITY, Lazy(keeps=True), 5)
     assert not found.passed
-    assert "fits: " in found.seen
-    assert "accesses" in found.seen.split("then")[-1]
+    assert "fits: " in found.evidence
+    assert "accesses" in found.evidence.split("then")[-1]
 
 
 def test_training_that_is_put_off_is_in_the_cost_of_inference_though_its_score_came_first():
@@ -405,13 +405,13 @@ def test_training_moved_into_every_prediction_is_in_the_cost_of_inference():
     found = measure(PARITY, Lazy(keeps=False), [WallTime(runs=1, window=0), OperationCount()], 0, whole=True)
     assert "operations" not in {reading.name for reading in found.readings}  # a fit that does nothing has no reading
     assert found.reading("inference-operations").value > trained
-    assert same_cost_twice(PARITY, Lazy(keeps=False), 5).passed  # nothing is hidden
+    assert repeated_cost(PARITY, Lazy(keeps=False), 5).passed  # nothing is hidden
 
 
 class BringsWeights(Cheat):
     """Trained before anybody looked: the weights lie on the class."""
 
-    weights = TwoLayerNetwork().initial(20, 0)
+    weights = TwoLayerNetwork().init_parameters(20, 0)
 
     def fit(self, task, seed, budget=None):
         p = copy.copy(self.weights)
@@ -420,9 +420,9 @@ class BringsWeights(Cheat):
 
 
 def test_an_answer_that_was_made_before_the_fit_is_counted_where_it_comes_in():
-    found = nothing_from_elsewhere(PARITY, BringsWeights(), 5)
+    found = external_tensors(PARITY, BringsWeights(), 5)
     assert not found.passed
-    assert found.seen == "4,000 elements came in, 1,280 allowed"
+    assert found.evidence == "4,000 elements entered, 1,280 allowed"
 
 
 @dataclass(frozen=True)
@@ -453,27 +453,27 @@ def test_updates_that_are_not_owned_up_to_make_a_scaled_reading_smaller_and_are_
         for model in (TwoLayerNetwork(**NETWORK), SaysLess(**NETWORK))
     )
     assert cheat < 0.3 * honest
-    found = scaled_counts_agree(PARITY, SaysLess(**NETWORK), 5)
+    found = extrapolated_counts(PARITY, SaysLess(**NETWORK), 5)
     assert not found.passed
-    assert scaled_counts_agree(PARITY, TwoLayerNetwork(**NETWORK), 5).passed
+    assert extrapolated_counts(PARITY, TwoLayerNetwork(**NETWORK), 5).passed
     *_, last = gaming_checks(PARITY, SaysLess(**NETWORK), 5, trace_updates=5)
-    assert last.word == "failed"
+    assert last.status == "failed"
 
 
 def test_a_model_that_does_not_stop_where_it_is_told_to_is_caught():
-    assert not scaled_counts_agree(PARITY, DoesNotStop(**NETWORK), 5).passed
+    assert not extrapolated_counts(PARITY, DoesNotStop(**NETWORK), 5).passed
 
 
 def test_what_is_done_once_before_the_updates_is_no_obstacle_to_a_scaled_reading():
-    network = TwoLayerNetwork(max_epochs=8, enough=1.0, patience=8)
-    assert scaled_counts_agree(PARITY, Feeding(finder="walsh-fourier", network=network), 5).passed
+    network = TwoLayerNetwork(max_epochs=8, stop_accuracy=1.0, patience=8)
+    assert extrapolated_counts(PARITY, FeatureSelectThenTrain(selector="walsh-fourier", network=network), 5).passed
 
 
 def test_lessons_of_unequal_cost_must_not_be_weighed_by_the_first_one():
     problem, model = SparseParity(n=100), Curriculum(network=TwoLayerNetwork(max_epochs=4))
-    assert not scaled_counts_agree(problem, model, 5).passed
+    assert not extrapolated_counts(problem, model, 5).passed
     *_, last = gaming_checks(problem, model, 5)
-    assert last.word == "a limit"
+    assert last.status == "a limit"
 
 
 @dataclass(frozen=True)

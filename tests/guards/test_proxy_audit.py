@@ -3,7 +3,7 @@ import pytest
 from sutrolib.guards.proxy_audit import audit, audit_ladder, median_readings, rank_agreement
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
-from sutrolib.plots.metrics import draw_agreement
+from sutrolib.plots.metrics import draw_rank_agreement
 
 
 def runs(*pairs):
@@ -49,7 +49,7 @@ def test_a_perfect_ranking_can_be_drawn_and_lies_in_its_interval(candidates):
 
     tau = rank_agreement([measured(float(i)) for i in range(candidates)], "a", "b")
     assert tau.low <= tau.value <= tau.high
-    draw_agreement({"a": tau}, "")
+    draw_rank_agreement({"a": tau}, "")
 
 
 def test_noise_between_near_equal_candidates_widens_the_interval_of_a_perfect_ranking():
@@ -69,7 +69,7 @@ def named(*pairs, spread=0.01):
 
 def test_a_metric_that_ranks_as_the_reference_does_is_safe():
     found = audit(named(*((i, i**2) for i in range(1, 9))), "a", "b")
-    assert (found.verdict, found.wrong, found.told) == ("safe", (), 28)
+    assert (found.verdict, found.misranked, found.n_resolved_pairs) == ("safe", (), 28)
     assert "a is safe as a stand-in for b" in found.why
 
 
@@ -77,22 +77,22 @@ def test_a_single_pair_that_is_clearly_the_wrong_way_round_makes_it_unsafe():
     found = audit(named(*((i, i) for i in range(1, 9)), (0.5, 20)), "a", "b")
     assert found.tau.value > 0.5
     assert found.verdict == "not safe"
-    assert len(found.wrong) == 8
-    assert all(pair.cheaper == "c8" and pair.metric_ratio < 1 < pair.reference_ratio for pair in found.wrong)
+    assert len(found.misranked) == 8
+    assert all(pair.cheaper == "c8" and pair.metric_ratio < 1 < pair.reference_ratio for pair in found.misranked)
     assert "worst: c8 has 0.5 times the a of c0, and 20 times its b" in found.why
 
 
 def test_pairs_within_the_noise_or_the_margin_are_not_held_against_a_metric():
     near = named(*((i, i) for i in range(1, 9)), (0.95, 1.05), spread=0.001)
-    assert audit(near, "a", "b").wrong == ()
-    assert len(audit(near, "a", "b", margin=0.01).wrong) == 1
+    assert audit(near, "a", "b").misranked == ()
+    assert len(audit(near, "a", "b", margin=0.01).misranked) == 1
     noisy = named((1, 1.5), (1.2, 1.2), (3, 3), (4, 4), spread=0.3)
-    assert audit(noisy, "a", "b").wrong == ()
+    assert audit(noisy, "a", "b").misranked == ()
 
 
 def test_candidates_that_cannot_be_told_apart_are_no_ground_for_a_verdict():
     found = audit(named((1, 1), (2, 1), (3, 1), (4, 1)), "a", "b")
-    assert (found.verdict, found.told) == ("cannot tell", 0)
+    assert (found.verdict, found.n_resolved_pairs) == ("cannot tell", 0)
     assert "a cannot be judged as a stand-in for b" in found.why
 
 

@@ -27,7 +27,7 @@ CLEAN = SparseParity(n=10, k=3, n_train=300, n_test=200)
 NOISY = dataclasses.replace(CLEAN, noise=0.1)
 WALSH = family_of(WalshFourier(k=3), samples=Choice((60, 200, 300)))
 SPACE = SearchSpace((WALSH, family_of(GF2Elimination()), family_of(RobustGF2())))
-SLATE = Evolution(pairs=2, population=4)
+SLATE = Evolution(pairs=2, population_size=4)
 BUDGET = SearchBudget(trials=9)
 FRESH = range(1000, 1005)
 METER = OperationCount()
@@ -78,7 +78,7 @@ def test_on_the_same_spot_nothing_is_lost_and_nothing_is_gained():
 def test_counted_and_modelled_readings_of_a_long_training_are_compared():
     space = SearchSpace((family_of(TwoLayerNetwork(max_epochs=30), "hidden"), family_of(GF2Elimination())))
     place = Setting("two bits", SparseParity(n=6, k=2, n_train=400, n_test=200), space, METER)
-    search = Evolution(pairs=1, population=2, trace_updates=5)
+    search = Evolution(pairs=1, population_size=2, trace_updates=5)
     found = run_transfer(search, place, place, SearchBudget(trials=3), FRESH, trace_updates=5)
     assert {run.reading("operations").kind for run in found.start.runs} == {Kind.MODELLED}
     assert {run.reading("operations").kind for run in found.carried.runs} == {Kind.COUNTED}
@@ -88,7 +88,7 @@ def test_counted_and_modelled_readings_of_a_long_training_are_compared():
 def test_where_nothing_is_found_here_there_is_nothing_to_carry_and_nothing_found_there_is_a_result():
     exact = SearchSpace((family_of(GF2Elimination()), family_of(ConstraintSearch())))
     lost = dataclasses.replace(THERE, space=exact)
-    with pytest.raises(ValueError, match="blank slate: none of 9 trials solved the problem"):
+    with pytest.raises(ValueError, match="evolution: none of 9 trials solved the problem"):
         run_transfer(SLATE, lost, HERE, BUDGET, FRESH)
     found = run_transfer(SLATE, HERE, lost, BUDGET, FRESH)
     assert found.rerun is None

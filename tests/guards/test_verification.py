@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sutrolib.core.types import Split
-from sutrolib.guards.checks import UNRELATED, Disguised
-from sutrolib.guards.leakage import reach, seed_and_disguise, shuffled, swap
-from sutrolib.guards.planted_cheats import Cheat, DrawsTheSecretAgain, LearnsRowsByHeart, RepeatsItsFirstAnswer, planted
+from sutrolib.guards.checks import SEED_OFFSET, PermutedProblem
+from sutrolib.guards.leakage import label_swap, reachability, shuffled_labels, unrelated_seed
+from sutrolib.guards.planted_cheats import Cheat, MemorisesRows, RedrawsSecret, RepeatsFirstAnswer, planted_cheats
 from sutrolib.guards.rescoring import independent_scoring
 from sutrolib.guards.verification import fresh_seeds, verify
 from sutrolib.measurement.measure import measure, score_of
@@ -26,7 +26,7 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
 from sutrolib.problems.text import NextCharacter
-from sutrolib.processes.evaluator import Judge
+from sutrolib.processes.evaluator import Evaluator
 
 PARITY, AND = SparseParity(n_test=500), SparseAnd()
 SEEDS = range(100, 110)
@@ -131,36 +131,36 @@ def test_a_sound_winner_is_verified_and_its_limits_are_named():
         noisy={"20 % noise": SparseParity(noise=0.2)},
     )
     assert found.verified
-    assert found.against == ()
-    assert found.verdict.startswith("GF(2) elimination on sparse parity: verified, ")
-    assert "its limits: noise: 20 % noise" in found.verdict
-    assert found.of("noise").word == "a limit"
-    assert "Inconsistent" in found.of("noise").seen
-    assert found.of("harder: n=50").passed
-    assert "10 of 10 solved, 1.00 [0.69, 1.00]" in found.of("fresh seeds").seen
-    assert "which is chance" in found.of("shuffled").seen
-    assert "without noise" in found.of("what it was told").seen
+    assert found.failures == ()
+    assert found.summary.startswith("GF(2) elimination on sparse parity: verified, ")
+    assert "limits: noise: 20 % noise" in found.summary
+    assert found.find("noise").status == "a limit"
+    assert "Inconsistent" in found.find("noise").evidence
+    assert found.find("harder: n=50").passed
+    assert "10 of 10 solved, 1.00 [0.69, 1.00]" in found.find("fresh seeds").evidence
+    assert "which counts as chance" in found.find("shuffled").evidence
+    assert "without noise" in found.find("prior knowledge").evidence
     header, rows = found.rows()
     assert len(header) == 4
     assert {len(row) for row in rows} == {4}
     with pytest.raises(KeyError, match="no check 'luck'; there are independent scoring"):
-        found.of("luck")
+        found.find("luck")
 
 
 def test_a_sound_model_of_digits_is_verified():
     found = verify(Digits(), NearestNeighbours(), [0])
     assert found.verified
-    assert found.of("shuffled").passed
-    assert found.of("scaled").word == "not tested"
+    assert found.find("shuffled").passed
+    assert found.find("extrapolated").status == "not tested"
 
 
 def test_text_is_verified_as_far_as_the_checks_apply():
     problem, model = NextCharacter(characters=3000), KneserNey(order=2)
     assert independent_scoring(problem, model, 0).passed
-    assert reach(problem, model, 0).passed
-    assert shuffled(problem, model, [0]).passed is None
-    assert swap(problem, model, 0).passed is None
-    assert not torch.equal(Disguised(problem).sample(0).train.x[:50], problem.sample(0).train.x[:50])
+    assert reachability(problem, model, 0).passed
+    assert shuffled_labels(problem, model, [0]).passed is None
+    assert label_swap(problem, model, 0).passed is None
+    assert not torch.equal(PermutedProblem(problem).sample(0).train.x[:50], problem.sample(0).train.x[:50])
 
 
 @pytest.mark.parametrize("problem", [SparseSum(n_test=300), SparseAnd(n_test=300)])
@@ -169,47 +169,49 @@ def test_the_siblings_of_parity_are_scored_independently(problem):
 
 
 def test_the_secret_drawn_again_from_the_seed_looks_perfect_and_is_caught():
-    cheat = DrawsTheSecretAgain()
+    cheat = RedrawsSecret()
     assert measure(PARITY, cheat, [], 0, timed=False).solved
     found = verify(PARITY, cheat, [0])
-    assert found.of("fresh seeds").passed
-    assert {check.title for check in found.against} == {
-        "shuffled labels: falls to chance",
-        "the fit's seed is not the task's, and the answer has another name",
+    assert found.find("fresh seeds").passed
+    assert {check.title for check in found.failures} == {
+        "shuffled labels give chance accuracy",
+        "solved with an unrelated seed and permuted answers",
+        "no work outside the trace",  # the Python that makes a problem to draw from
     }
-    assert "10 of 10 seeds solved as they are, 0 in disguise" in found.of("the fit's seed").seen
-    assert "not verified" in found.verdict
+    assert "10 of 10 seeds solved as they are, 0 permuted" in found.find("solved with an unrelated seed").evidence
+    assert "not verified" in found.summary
 
 
 CAUGHT = {
     "secret from the seed": {
-        "shuffled labels: falls to chance",
-        "the fit's seed is not the task's, and the answer has another name",
+        "shuffled labels give chance accuracy",
+        "solved with an unrelated seed and permuted answers",
+        "no work outside the trace",  # the Python that makes a problem to draw from
     },
-    "rows by heart": {"fresh seeds", "stays inside the trace"},
-    "first answer again": {"fresh seeds"},
-    "answer cache": {"the same cost twice"},
-    "NumPy on the side": {"stays inside the trace"},
+    "memorised rows": {"fresh seeds", "no work outside the trace"},
+    "first answer repeated": {"fresh seeds"},
+    "answer cache": {"repeated runs cost the same"},
+    "untraced NumPy": {"no work outside the trace"},
 }
 
 
-@pytest.mark.parametrize("cheat", planted(), ids=lambda cheat: cheat.name)
+@pytest.mark.parametrize("cheat", planted_cheats(), ids=lambda cheat: cheat.name)
 def test_every_planted_cheat_is_caught_by_the_check_that_is_meant_for_it(cheat):
     found = verify(PARITY, cheat, [0])
     assert not found.verified
-    assert {check.title for check in found.against} == CAUGHT[cheat.name]
+    assert {check.title for check in found.failures} == CAUGHT[cheat.name]
 
 
 def test_most_planted_cheats_would_win_a_search_that_nobody_verifies():
-    judge = Judge(PARITY, CacheEnergy(), [0], trace_updates=100)
-    honest = judge.weigh(GF2Elimination()).cost
-    cheaper = [cheat.name for cheat in planted() if (judge.weigh(cheat).cost or math.inf) < honest / 3]
-    assert cheaper == [name for name in CAUGHT if name != "rows by heart"]
+    judge = Evaluator(PARITY, CacheEnergy(), [0], trace_updates=100)
+    honest = judge.evaluate(GF2Elimination()).cost
+    cheaper = [cheat.name for cheat in planted_cheats() if (judge.evaluate(cheat).cost or math.inf) < honest / 3]
+    assert cheaper == [name for name in CAUGHT if name != "memorised rows"]
 
 
 def test_a_secret_drawn_again_solves_what_no_elimination_can():
     noisy, larger = SparseParity(noise=0.2), SparseParity(n=50)
-    assert all(measure(problem, DrawsTheSecretAgain(), [], 7, timed=False).solved for problem in (noisy, larger))
+    assert all(measure(problem, RedrawsSecret(), [], 7, timed=False).solved for problem in (noisy, larger))
     assert not measure(noisy, GF2Elimination(), [], 7, timed=False).solved
 
 
@@ -221,23 +223,23 @@ def test_the_words_of_a_verification_count_the_rungs_of_one_sort():
         harder={"n=50": SparseParity(n=50)},
         noisy={"10 %": SparseParity(noise=0.1), "20 %": SparseParity(noise=0.2)},
     )
-    assert found.words["harder"] == "passed"
-    assert found.words["noise"] == "0 of 2"
-    assert found.words["shuffled labels: falls to chance"] == "passed"
-    assert found.words["what it was told"] == "stated"
-    assert found.words["scaled counts agree with a full trace"] == "not tested"
-    assert len(found.words) == len(found.checks) - 1
+    assert found.statuses["harder"] == "passed"
+    assert found.statuses["noise"] == "0 of 2"
+    assert found.statuses["shuffled labels give chance accuracy"] == "passed"
+    assert found.statuses["prior knowledge"] == "stated"
+    assert found.statuses["extrapolated counts match a full trace"] == "not tested"
+    assert len(found.statuses) == len(found.checks) - 1
 
 
 def test_rows_learned_by_heart_say_nothing_about_new_ones():
-    found = fresh_seeds(PARITY, LearnsRowsByHeart(), SEEDS)
+    found = fresh_seeds(PARITY, MemorisesRows(), SEEDS)
     assert not found.passed
-    assert found.seen.startswith("0 of 10 solved")
-    assert independent_scoring(PARITY, LearnsRowsByHeart(), 0).passed  # its score is honest, and low
+    assert found.evidence.startswith("0 of 10 solved")
+    assert independent_scoring(PARITY, MemorisesRows(), 0).passed  # its score is honest, and low
 
 
 def test_a_first_answer_that_is_repeated_fails_on_fresh_seeds():
-    cheat = RepeatsItsFirstAnswer()
+    cheat = RepeatsFirstAnswer()
     assert measure(PARITY, cheat, [], 0, timed=False).solved
     assert not fresh_seeds(PARITY, cheat, SEEDS).passed
 
@@ -245,15 +247,15 @@ def test_a_first_answer_that_is_repeated_fails_on_fresh_seeds():
 @pytest.mark.parametrize(("problem", "what"), [(PARITY, 1.0), (AND, -1.0)])
 def test_a_constant_solves_nothing(problem, what):
     assert not fresh_seeds(problem, AlwaysSays(what), SEEDS).passed
-    assert shuffled(problem, AlwaysSays(what), SEEDS[:3]).passed  # chance is the share of the commonest label
+    assert shuffled_labels(problem, AlwaysSays(what), SEEDS[:3]).passed  # chance is the share of the commonest label
 
 
 def test_digits_looked_up_at_their_source_are_caught_by_shuffled_labels_and_by_the_disguise():
     assert measure(Digits(), KnowsTheDigits(), [], 0, timed=False).score == 1.0
-    found = shuffled(Digits(), KnowsTheDigits(), [0])
+    found = shuffled_labels(Digits(), KnowsTheDigits(), [0])
     assert not found.passed
-    assert found.seen.startswith("accuracy 1.000")
-    assert not seed_and_disguise(Digits(), KnowsTheDigits(), SEEDS).passed
+    assert found.evidence.startswith("accuracy 1.000")
+    assert not unrelated_seed(Digits(), KnowsTheDigits(), SEEDS).passed
 
 
 @pytest.mark.parametrize("problem", [PARITY, SparseParity(noise=0.1), AND, Digits(), NextCharacter(characters=3000)])
@@ -261,41 +263,41 @@ def test_no_problem_lets_a_model_reach_behind_its_samples(problem):
     task = problem.sample(0)
     behind = [part.untyped_storage().data_ptr() for part in (task.train.x, task.train.y)]
     assert not {part.untyped_storage().data_ptr() for part in (task.test.x, task.test.y)} & set(behind)
-    assert reach(problem, GF2Elimination(), 0).passed
+    assert reachability(problem, GF2Elimination(), 0).passed
 
 
 @pytest.mark.parametrize("problem", [PARITY, Leaky()])
 def test_a_peek_behind_the_samples_finds_nothing_even_where_the_problem_is_made_wrongly(problem):
     cheat = LooksBehindTheSamples()
     assert score_of(problem.sample(0), cheat.fit(problem.sample(0).for_training(), 0)) < 0.6
-    assert reach(problem, cheat, 0).passed
-    assert swap(problem, cheat, 0).passed
+    assert reachability(problem, cheat, 0).passed
+    assert label_swap(problem, cheat, 0).passed
 
 
 def test_predictions_that_follow_the_test_labels_are_seen_when_these_are_swapped():
-    found = swap(Leaky(), AsksForTheAnswers(), 0)
+    found = label_swap(Leaky(), AsksForTheAnswers(), 0)
     assert not found.passed
-    assert "the predictions changed" in found.seen
+    assert "the predictions changed" in found.evidence
 
 
 @pytest.mark.parametrize("as_tensor", [False, True])
 def test_a_secret_in_a_closure_is_found_with_its_path(as_tensor):
-    found = reach(SecretInTheScore(as_tensor), GF2Elimination(), 0)
+    found = reachability(SecretInTheScore(as_tensor), GF2Elimination(), 0)
     assert not found.passed
-    assert "the secret at task.score.secret" in found.seen
+    assert "the secret at task.score.secret" in found.evidence
 
 
 def test_help_that_is_asked_for_is_named_and_no_leak():
-    found = reach(PARITY, InfluenceEstimation(), 0)
+    found = reachability(PARITY, InfluenceEstimation(), 0)
     assert found.passed
-    assert "it asks for labels" in found.seen
-    assert shuffled(PARITY, InfluenceEstimation(), [0]).passed is None
+    assert "it queries labels" in found.evidence
+    assert shuffled_labels(PARITY, InfluenceEstimation(), [0]).passed is None
 
 
 def test_a_score_that_is_too_generous_is_not_confirmed():
     found = independent_scoring(Generous(), AlwaysSays(1.0), 0)
     assert not found.passed
-    assert found.seen.startswith("accuracy 1 as measured, 0.")
+    assert found.evidence.startswith("accuracy 1 as measured, 0.")
 
 
 def test_a_score_that_a_model_has_replaced_is_not_confirmed(monkeypatch):
@@ -311,7 +313,7 @@ def test_a_score_that_a_model_has_replaced_is_not_confirmed(monkeypatch):
 
 @pytest.mark.parametrize("problem", [PARITY, SparseParity(n=40, k=4), SparseSum(), AND])
 def test_a_disguise_moves_the_secret_and_keeps_what_the_teacher_says_right(problem):
-    task = Disguised(problem).sample(3)
+    task = PermutedProblem(problem).sample(3)
     assert torch.equal(task.oracles["labels"](task.test.x), task.test.y)
     lesson = task.oracles["lessons"](problem.k)
     assert torch.equal(type(problem).label(task.test.x[:, lesson]), task.test.y)
@@ -319,7 +321,7 @@ def test_a_disguise_moves_the_secret_and_keeps_what_the_teacher_says_right(probl
 
 
 def test_a_disguise_renames_digits_and_keeps_them_apart():
-    plain, task = Digits().sample(0), Disguised(Digits()).sample(0)
+    plain, task = Digits().sample(0), PermutedProblem(Digits()).sample(0)
     pairs = set(zip(plain.test.y.flatten().tolist(), task.test.y.flatten().tolist(), strict=True))
     assert len(pairs) == 10
     assert any(one != other for one, other in pairs)
@@ -327,13 +329,13 @@ def test_a_disguise_renames_digits_and_keeps_them_apart():
 
 @pytest.mark.parametrize("model", [GF2Elimination(), ConstraintSearch(), InfluenceEstimation()])
 def test_what_learns_from_samples_does_not_notice_the_disguise(model):
-    assert seed_and_disguise(PARITY, model, SEEDS).passed
-    task = Disguised(PARITY).sample(5)
-    assert score_of(task, model.fit(task.for_training(model.required_oracles), 5 + UNRELATED)) == 1.0
+    assert unrelated_seed(PARITY, model, SEEDS).passed
+    task = PermutedProblem(PARITY).sample(5)
+    assert score_of(task, model.fit(task.for_training(model.required_oracles), 5 + SEED_OFFSET)) == 1.0
 
 
 def test_the_curriculum_does_not_notice_the_disguise():
-    task = Disguised(SparseParity(n=30)).sample(0)
+    task = PermutedProblem(SparseParity(n=30)).sample(0)
     assert score_of(task, Curriculum().fit(task.for_training(("lessons",)), 1)) > 0.99
 
 
@@ -344,12 +346,12 @@ def test_a_model_that_crashes_fails_its_checks_and_ends_nothing():
 
     found = verify(PARITY, Crashes(), [0], harder={"n=50": SparseParity(n=50)})
     assert not found.verified
-    assert "ZeroDivisionError: no" in found.of("fresh seeds").seen
-    assert "it raised ZeroDivisionError: no" in found.of("the same cost").seen
+    assert "ZeroDivisionError: no" in found.find("fresh seeds").evidence
+    assert "it raised ZeroDivisionError: no" in found.find("repeated runs").evidence
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="accepted are the seeds that the result was found on"):
+    with pytest.raises(ValueError, match="the seeds that the result was found on"):
         verify(PARITY, GF2Elimination(), [])
-    with pytest.raises(ValueError, match="fresh=3, accepted are 10 seeds and above"):
+    with pytest.raises(ValueError, match=r"fresh must be at least 10 \(got 3\)"):
         verify(PARITY, GF2Elimination(), [0], fresh=3)
