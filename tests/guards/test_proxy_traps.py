@@ -19,6 +19,6 @@ def test_a_metric_that_prefers_the_sound_program_is_not_fooled():
 
 def test_coarse_tracking_sees_one_read_of_the_matrix_and_misses_the_row_operations():
     coarse, fine = gf2_reuse()
-    assert (coarse.per_read, round(coarse.dmc), len(coarse.access)) == (420, 8607, 1)
-    assert len(fine.access) > 100
+    assert (coarse.per_read, round(coarse.dmc), len(coarse.distance)) == (420, 8607, 1)
+    assert len(fine.distance) > 100
     assert np.median([f.dmc / c.dmc for c, f in (gf2_reuse(seed=seed) for seed in range(5))]) > 20
