@@ -1,4 +1,4 @@
-"""Exams made up for tests: sittings as wished, and a scale that takes a second."""
+"""Exams made up for tests: runs with given numbers, and a scale that takes a second."""
 
 import dataclasses
 import random
@@ -10,23 +10,23 @@ from sutrolib.exam.record import new_record
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.problems.windowed_text import WindowedText
 
-SHAPE = {"layers": 1, "heads": 2, "width": 8, "block": 8, "batch": 4, "warmup": 1}
+SHAPE = {"layers": 1, "heads": 2, "width": 8, "block_size": 8, "batch": 4, "warmup": 1}
 TINY = Scale(
     "tiny",
-    ExamText(characters=3000, context=8, least=4),
+    WindowedText(characters=3000, context=8, min_context=4),
     GPT(**SHAPE, max_steps=4),
     2,
     {
         CLOSED: (Entry("other rate", GPT(**SHAPE, max_steps=3, lr=3e-3), "fewer updates"),),
-        OPEN: (Entry("counting", KneserNey(2), "counts"), Entry("counting more", KneserNey(3), "counts more")),
+        OPEN: (Entry("bigram", KneserNey(2), "counts"), Entry("trigram", KneserNey(3), "counts more")),
     },
 )
 
 
-def sitting(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.0, kind=Kind.ESTIMATED, **fields):
-    """A sitting with these numbers, each a little different for every seed."""
+def fake_run(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.0, kind=Kind.ESTIMATED, **fields):
+    """A run with these numbers, each a little different for every seed."""
     draw = random.Random(f"{energy} {seconds} {loss} {accuracy} {seed}")
     named = "joules" if kind is Kind.MEASURED else "codecarbon"
     readings = (
@@ -41,10 +41,10 @@ def sitting(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.
 
 
 def record_of(baseline=None, seeds=5, **candidate):
-    """A finished record of the tiny closed division with sittings of these numbers."""
+    """A finished record of the tiny closed division with runs of these numbers."""
     record = new_record(TINY, CLOSED, seeds)
     for name, numbers in ((BASELINE, baseline or {}), ("other rate", candidate)):
-        record.sittings[name] = {seed: sitting(seed, **numbers) for seed in range(seeds)}
+        record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(seeds)}
     return record
 
 

@@ -18,9 +18,10 @@ from sutrolib.batch import batch
 from sutrolib.batch.parameters import ParameterError, declared_in
 from sutrolib.core import paths
 from sutrolib.core.markdown import finding_in
-from sutrolib.exam.record import path_of, read_record
+from sutrolib.exam.record import read_record
+from sutrolib.exam.store import exam_path
 from sutrolib.measurement.ledger import Ledger
-from sutrolib.processes.storage import Store
+from sutrolib.processes.storage import StudyStorage
 
 MODULES = sorted((paths.ROOT / "sutrolib").rglob("*.py"))
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -132,7 +133,7 @@ def test_a_planted_pickle_is_never_executed_by_whoever_reads_data(mark, tmp_path
     torch.save(Bait(mark), tmp_path / "weights.pt")
     baits = [pickle.dumps(Bait(mark)), pickle.dumps(Bait(mark), protocol=0), (tmp_path / "weights.pt").read_bytes()]
     for number, bait in enumerate(baits):
-        places_of_bait = [f"ledger/{name}" for name in ("a.json", "studies/a.json", "a.pkl", "a.pt", "studies/a.pkl")]
+        places_of_bait = [f"ledger/{name}" for name in ("a.jsonl", "a.jsonl.gz", "a.pkl", "a.pt")]
         places_of_bait += ["exam/cpu_closed.json", "exam/cpu_closed.pkl", "studies/a.log", "run/001-10_a.ipynb"]
         for name in places_of_bait:
             path = tmp_path / name
@@ -140,13 +141,13 @@ def test_a_planted_pickle_is_never_executed_by_whoever_reads_data(mark, tmp_path
             path.write_bytes(bait)
         ledger = Ledger(tmp_path / "ledger")
         measurements, damaged = ledger.read()
-        assert (measurements, len(damaged)) == ([], 1), number
+        assert (measurements, len(damaged)) == ([], 2), number
         assert ledger.studies() == []
         for read in (
-            lambda: read_record(path_of("cpu", "closed")),
+            lambda: read_record(exam_path("cpu", "closed")),
             lambda: batch.find_notebooks(tmp_path / "run"),
             lambda: finding_in(tmp_path / "run" / "001-10_a.ipynb"),
-            lambda: Store(tmp_path / "studies" / "a.log", {}),
+            lambda: StudyStorage(tmp_path / "studies" / "a.log", {}),
         ):
             try:
                 with warnings.catch_warnings():
@@ -234,6 +235,6 @@ def test_a_study_cannot_leave_its_folder(name):
 def test_an_exam_cannot_leave_its_folder(name):
     for names in ((name, "closed"), ("cpu", name)):
         with pytest.raises(ValueError, match="accepted are names of letters"):
-            path_of(*names)
-    assert path_of("cpu", "closed").parent == paths.exam()
+            exam_path(*names)
+    assert exam_path("cpu", "closed").parent == paths.exam()
     assert paths.study_file("my first search").parent == paths.STUDIES

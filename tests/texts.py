@@ -25,10 +25,10 @@ class Uniform:
     def __init__(self, alphabet):
         self.alphabet, self.shown = alphabet, []
 
-    def reader(self, streams):
+    def decoder(self, streams):
         return self
 
-    def next(self, ids):
+    def step(self, ids):
         self.shown.append(ids)
         return torch.full((len(ids), len(self.alphabet)), 1 / len(self.alphabet)).log()
 
@@ -36,8 +36,8 @@ class Uniform:
 class Peeking(Uniform):
     """Looks through what it is handed for more than it was told: the storage behind the ids."""
 
-    def next(self, ids):
-        super().next(ids)
+    def step(self, ids):
+        super().step(ids)
         behind = torch.empty(0, dtype=ids.dtype).set_(ids.untyped_storage())
         beyond = behind[(ids.storage_offset() + 1) :]
         found = torch.full((len(ids), len(self.alphabet)), 1e-6)

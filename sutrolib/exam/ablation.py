@@ -1,16 +1,15 @@
-"""What each ingredient of a recipe saves: the recipe without it, trained for as long as it then takes.
+"""What each ingredient of a recipe saves: the recipe without it, trained until it reaches the same loss.
 
-Without an ingredient the same number of updates ends at a higher loss, and a loss is no energy. So the rest is trained
-for longer, until it reaches the loss of the whole recipe on the first seed: lengths grow by the root of 2, and the
-length between the last two at which the loss is met is read off the line between them, over the logarithm of the
-length. What the rest then takes over what the whole recipe takes, on paired seeds, is what the ingredient saves. On the
-other seeds the losses are only about equal; :attr:`Part.loss` says how near they are.
+Without an ingredient, the same number of updates ends at a higher loss, so energies cannot be compared. The ablated
+recipe is therefore trained for longer, until it reaches the loss of the full recipe on the first seed: its length grows
+by factors of sqrt(2), and the length at which the loss is reached is interpolated between the last two, on the
+logarithm of the length. The ingredient saves the ratio of both costs on paired seeds. On the other seeds the losses are
+only about equal; :attr:`AblatedRecipe.loss` says how close they are.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -18,84 +17,88 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sutrolib.core import paths
-from sutrolib.core.io import write_json
 from sutrolib.core.stats import Interval, paired_ratio
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import Scale
-from sutrolib.exam.evaluate import sit
+from sutrolib.exam.evaluate import evaluate
+from sutrolib.exam.store import load, save
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.problems.windowed_text import WindowedText
 
-WHOLE = "the whole recipe"
-STRETCH = 2**0.5  # from one length of training to the next one that is tried
-LONGEST = 16  # times the recipe's own length
+FULL_RECIPE = "full recipe"
+_CONTENT = "ablation"
+_GROWTH = 2**0.5  # of the number of updates, from one training to the next
+_MAX_LENGTH = 16  # times the recipe's own number of updates
 
 
-def without(recipe: DistilledGPT) -> dict[str, tuple[DistilledGPT, ...]]:
-    """The recipe with one ingredient left out, by its name; at several rates, where others may suit what is left."""
+def ablated_recipes(recipe: DistilledGPT) -> dict[str, tuple[DistilledGPT, ...]]:
+    """The recipe without each ingredient, by name; several learning rates if the rest may need another one."""
 
-    def less(**fields: Any) -> DistilledGPT:
+    def changed(**fields: Any) -> DistilledGPT:
         return dataclasses.replace(recipe, **fields)
 
     lower = {"lr": recipe.lr / 3, "matrix_lr": recipe.matrix_lr / 3}
     return {
-        "the n-gram's targets": (less(distill_weight=0.0),),
-        "the start that looks back": (less(value_gain=0.0),),
-        "Muon (Adam instead)": tuple(less(optimizer="adam", matrix_lr=rate) for rate in (1e-3, 3e-3, 1e-2)),
-        "rates that fall": (less(decay=False), less(decay=False, **lower)),
-        "bfloat16 (float32 instead)": (less(precision="float32"),),
+        "n-gram targets": (changed(distill_weight=0.0),),
+        "previous-token initialisation": (changed(value_gain=0.0),),
+        "Muon (Adam instead)": tuple(changed(optimizer="adam", matrix_lr=rate) for rate in (1e-3, 3e-3, 1e-2)),
+        "learning-rate decay": (changed(lr_decay=False), changed(lr_decay=False, **lower)),
+        "bfloat16 (float32 instead)": (changed(precision="float32"),),
     }
 
 
 @dataclass(frozen=True)
-class Part:
-    """A recipe, with the runs that found out how long it has to be, and its runs on every seed."""
+class AblatedRecipe:
+    """A recipe, the runs that determined its length, and its runs on every seed.
+
+    ``target_missed``: even the longest training missed the loss, so its costs are lower bounds.
+    """
 
     model: Mapping[str, Any]
-    way: tuple[Measurement, ...]
-    runs: tuple[Measurement, ...]
-    missed: bool = False  # even the longest training missed the loss: what is read is then the least that it takes
+    length_runs: tuple[Measurement, ...]
+    runs: tuple[Measurement, ...] = ()
+    target_missed: bool = False
 
     @property
-    def loss_at_first(self) -> float:
-        """The loss of the first run on the way, which is as long as the whole recipe; the least, of several rates."""
-        return min(loss_of(run) for run in self.way if run.model["max_steps"] == self.way[0].model["max_steps"])
+    def loss_at_own_length(self) -> float:
+        """The loss on the first seed at the full recipe's length; the lowest, of several learning rates."""
+        length = self.length_runs[0].model["max_steps"]
+        return min(_loss(run) for run in self.length_runs if run.model["max_steps"] == length)
 
     @property
     def loss(self) -> float:
-        """The mean over all seeds that came to a model."""
+        """The mean over all seeds that did not fail."""
         return statistics.fmean(run.scores["loss"] for run in self.runs if not run.failure)
 
 
-def loss_of(run: Measurement) -> float:
-    """The loss of a run, infinite where it came to no model."""
+def _loss(run: Measurement) -> float:
+    """The loss of a run, infinite if it failed."""
     return math.inf if run.failure else run.scores["loss"]
 
 
 def train_until_loss(
-    problem: WindowedText, recipes: Sequence[DistilledGPT], loss: float, seed: int, together: CombinedMeter
-) -> tuple[DistilledGPT, Part]:
-    """The best of ``recipes``, as long as it has to be to reach ``loss``, and what was run to find that out.
+    problem: WindowedText, recipes: Sequence[DistilledGPT], loss: float, seed: int, meter: CombinedMeter
+) -> tuple[DistilledGPT, AblatedRecipe]:
+    """The best of ``recipes``, with the number of updates that reaches ``loss``, and the runs that determined it.
 
-    All are run at their own length; the best one goes on, at 2^(1/2), 2, ... 16 times that length.
+    All are run at their own length; the best one continues at 2^(1/2), 2, ... 16 times that length.
     """
-    way = [sit(problem, recipe, seed, together) for recipe in recipes]
-    best = min(range(len(recipes)), key=lambda number: loss_of(way[number]))
-    recipe, losses = recipes[best], [loss_of(way[best])]
+    runs = [evaluate(problem, recipe, seed, meter) for recipe in recipes]
+    best = min(range(len(recipes)), key=lambda number: _loss(runs[number]))
+    recipe, losses = recipes[best], [_loss(runs[best])]
     lengths = [recipe.max_steps]
-    while losses[-1] > loss and len(lengths) <= 2 * math.log2(LONGEST):
-        lengths.append(round(STRETCH ** len(lengths) * recipe.max_steps))
-        way.append(sit(problem, dataclasses.replace(recipe, max_steps=lengths[-1]), seed, together))
-        losses.append(loss_of(way[-1]))
-    found = dataclasses.replace(recipe, max_steps=_met(lengths, losses, loss))
-    return found, Part(describe(found), tuple(way), (), losses[-1] > loss)
+    while losses[-1] > loss and len(lengths) <= 2 * math.log2(_MAX_LENGTH):
+        lengths.append(round(_GROWTH ** len(lengths) * recipe.max_steps))
+        runs.append(evaluate(problem, dataclasses.replace(recipe, max_steps=lengths[-1]), seed, meter))
+        losses.append(_loss(runs[-1]))
+    found = dataclasses.replace(recipe, max_steps=_interpolated_length(lengths, losses, loss))
+    return found, AblatedRecipe(describe(found), tuple(runs), target_missed=losses[-1] > loss)
 
 
-def _met(lengths: Sequence[int], losses: Sequence[float], loss: float) -> int:
-    """Where the line between the last two points meets ``loss``, over the logarithm of the length."""
+def _interpolated_length(lengths: Sequence[int], losses: Sequence[float], loss: float) -> int:
+    """Where the line through the last two points reaches ``loss``, on the logarithm of the length."""
     if len(lengths) == 1 or losses[-1] > loss or not math.isfinite(losses[-2]):
         return lengths[-1]
     share = (losses[-2] - loss) / (losses[-2] - losses[-1])
@@ -106,67 +109,57 @@ def ablate(
     problem: WindowedText,
     recipe: DistilledGPT,
     seeds: Sequence[int],
-    together: CombinedMeter,
-    told: Callable[[str], None] = lambda _: None,
-) -> dict[str, Part]:
-    """The whole recipe and the recipe without each ingredient, at about the same loss on ``problem``.
+    meter: CombinedMeter,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, AblatedRecipe]:
+    """The full recipe and the recipe without each ingredient, at about the same loss on ``problem``.
 
-    How long each has to be is found on the first seed; then all are trained on every seed in turn. ``told`` hears how
-    it goes on. Raises ValueError where the whole recipe comes to no model.
+    The lengths are determined on the first seed; then all are trained on every seed in turn. Raises ValueError if the
+    full recipe fails.
     """
-    first = sit(problem, recipe, seeds[0], together)
+    first = evaluate(problem, recipe, seeds[0], meter)
     if first.failure:
-        raise ValueError(f"the whole recipe came to no model ({first.failure}), accepted are recipes that do")
-    models, parts = {WHOLE: recipe}, {WHOLE: Part(describe(recipe), (first,), ())}
-    for name, recipes in without(recipe).items():
-        models[name], parts[name] = train_until_loss(problem, recipes, loss_of(first), seeds[0], together)
-        told(f"without {name}: {models[name].max_steps} updates, for {recipe.max_steps}")
+        raise ValueError(f"the full recipe failed, so there is no loss to reach ({first.failure}); fix the recipe")
+    models, found = {FULL_RECIPE: recipe}, {FULL_RECIPE: AblatedRecipe(describe(recipe), (first,))}
+    for name, recipes in ablated_recipes(recipe).items():
+        models[name], found[name] = train_until_loss(problem, recipes, _loss(first), seeds[0], meter)
+        on_progress(f"without {name}: {models[name].max_steps} updates instead of {recipe.max_steps}")
     runs: dict[str, list[Measurement]] = {name: [] for name in models}
     for seed in seeds:
         for name, model in models.items():
-            runs[name].append(sit(problem, model, seed, together))
-        told(f"seed {seed} done")
-    return {name: dataclasses.replace(part, runs=tuple(runs[name])) for name, part in parts.items()}
+            runs[name].append(evaluate(problem, model, seed, meter))
+        on_progress(f"seed {seed} done")
+    return {name: dataclasses.replace(part, runs=tuple(runs[name])) for name, part in found.items()}
 
 
-def saved(parts: Mapping[str, Part], reading: str) -> dict[str, Interval]:
-    """For each ingredient, the reading without it over that of the whole recipe, with its 95 % interval.
+def savings(recipes: Mapping[str, AblatedRecipe], reading: str) -> dict[str, Interval]:
+    """For each ingredient, the reading without it over that of the full recipe, with its 95 % interval.
 
-    Seeds on which one of the two came to no model are left out, and so is an ingredient that has no other seeds.
+    Failed runs are left out, and so is an ingredient without other runs.
     """
-    whole = {run.seed: run.reading(reading).value for run in parts[WHOLE].runs if not run.failure}
+    full = {run.seed: run.reading(reading).value for run in recipes[FULL_RECIPE].runs if not run.failure}
     found = {}
-    for name, part in parts.items():
-        pairs = [(r.reading(reading).value, whole[r.seed]) for r in part.runs if r.seed in whole and not r.failure]
-        if name != WHOLE and pairs:
-            found[name] = paired_ratio(*zip(*pairs, strict=True), min_pairs=2)
+    for name, recipe in recipes.items():
+        pairs = [(r.reading(reading).value, full[r.seed]) for r in recipe.runs if r.seed in full and not r.failure]
+        if name != FULL_RECIPE and pairs:
+            found[name] = paired_ratio(*zip(*pairs, strict=True))
     return found
 
 
-def keep(scale: Scale, parts: Mapping[str, Part]) -> Path:
-    """Write all of it to the scale's file of its ablation."""
+def save_ablation(scale: Scale, recipes: Mapping[str, AblatedRecipe]) -> Path:
+    """Save an ablation of this scale."""
+    runs = ("length_runs", "runs")
     content = {
-        name: {
-            "model": part.model,
-            "way": [run.to_dict() for run in part.way],
-            "runs": [run.to_dict() for run in part.runs],
-            "missed": part.missed,
-        }
-        for name, part in parts.items()
+        name: {**vars(recipe), **{field: [run.to_dict() for run in getattr(recipe, field)] for field in runs}}
+        for name, recipe in recipes.items()
     }
-    return write_json(_path_of(scale), content)
+    return save(scale.name, _CONTENT, content)
 
 
-def kept(scale: Scale) -> dict[str, Part]:
-    """What was kept of this scale. Raises OSError where nothing was."""
-    found = json.loads(_path_of(scale).read_bytes())
-    return {name: _part(fields) for name, fields in found.items()}
-
-
-def _part(fields: Mapping[str, Any]) -> Part:
-    way, runs = (tuple(map(Measurement.from_dict, fields[name])) for name in ("way", "runs"))
-    return Part(fields["model"], way, runs, fields["missed"])
-
-
-def _path_of(scale: Scale) -> Path:
-    return paths.exam() / f"{scale.name}_ablation.json"
+def load_ablation(scale: Scale) -> dict[str, AblatedRecipe]:
+    """The saved ablation of this scale. Raises OSError if there is none."""
+    runs = ("length_runs", "runs")
+    return {
+        name: AblatedRecipe(**{**fields, **{f: tuple(map(Measurement.from_dict, fields[f])) for f in runs}})
+        for name, fields in load(scale.name, _CONTENT).items()
+    }

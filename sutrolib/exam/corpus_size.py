@@ -1,25 +1,22 @@
-"""Where the winners stop winning: the exam's models on a short, the usual and a long corpus, one sitting each.
+"""The exam's models on a short, the usual and a long corpus: where does which model win?
 
-Counting wins on a small text: what it knows is what it has read. On WikiText-103 the study group's challenge turned a
-counting model down, as it reached 0.63 of the 0.70 accuracy asked. So every model and recipe is trained on a tenth of
-the text, on all of it, and on all of the plays that the package holds, each tested on the last tenth of its own corpus.
-The sittings are kept in one file, after each of them, and an interrupted series goes on from there.
+N-grams win on a small text, as they know only what they have read. On WikiText-103 the study group's challenge rejected
+a counting model, which reached an accuracy of 0.63 where 0.70 was required. So every model is trained once on a tenth
+of the text, on all of it, and on all plays of the package, and tested on the last tenth of its own corpus. The results
+are saved after every run, and an interrupted series resumes from there.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
-from sutrolib.core import paths
-from sutrolib.core.io import write_json
-from sutrolib.core.types import Model, Problem, describe
-from sutrolib.exam import record
+from sutrolib.core.types import Model, describe
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
-from sutrolib.exam.evaluate import sit
+from sutrolib.exam.evaluate import evaluate
+from sutrolib.exam.record import read_record
+from sutrolib.exam.store import as_json, exam_path, load, save
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
@@ -28,86 +25,68 @@ from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.problems.text import load_text
 from sutrolib.problems.windowed_text import WindowedText
 
-SEED = 0
-LONGER = (4,)  # times the closed recipe's updates: what it comes to with more energy
+CorpusRuns: TypeAlias = dict[str, dict[str, Measurement]]  # by corpus and model
+
+_CONTENT = "corpora"
+_SEED = 0
+_LONGER = 4  # times the updates of the closed recipe: what more energy brings
 
 
 def corpora(scale: Scale) -> dict[str, WindowedText]:
     """The scale's problem on a tenth of its text, on all of it, and on all plays."""
-    whole = scale.problem
-    characters = whole.characters or len(load_text(whole.text))
+    usual = scale.problem
+    characters = usual.characters or len(load_text(usual.text))
     return {
-        f"{characters // 10:,} characters": dataclasses.replace(whole, characters=characters // 10),
-        f"{characters:,} characters": whole,
-        "all plays": dataclasses.replace(whole, text="all plays", characters=0),
+        f"{characters // 10:,} characters": dataclasses.replace(usual, characters=characters // 10),
+        f"{characters:,} characters": usual,
+        "all plays": dataclasses.replace(usual, text="all plays", characters=0),
     }
 
 
-def model_names(scale: Scale) -> dict[str, Model]:
-    """The baseline, all entries that are read in windows, the closed recipe for longer, and n-grams of other orders."""
+def corpus_models(scale: Scale) -> dict[str, Model]:
+    """The baseline, all entries that are not online, the closed recipe trained longer, and n-grams of other orders."""
     found: dict[str, Model] = {BASELINE: scale.baseline}
     for division in (CLOSED, OPEN):
         found |= {entry.name: entry.model for entry in scale.division(division) if not entry.online}
     for name, model in tuple(found.items()):
         if isinstance(model, DistilledGPT):
-            longer = {f"{name}, {n} times as long": n * model.max_steps for n in LONGER}
-            found |= {k: dataclasses.replace(model, max_steps=steps) for k, steps in longer.items()}
-    for model in (KneserNey(3), KneserNey(6), LeaveOneOutNGram()):
-        if model not in found.values():
-            found[f"{model.name}, {model.order} characters"] = model
-    return found
+            longer = dataclasses.replace(model, max_steps=_LONGER * model.max_steps)
+            found[f"{name}, {_LONGER} times as long"] = longer
+    others: dict[str, Model] = {f"Kneser-Ney {order}-gram": KneserNey(order) for order in (3, 6)}
+    others[LeaveOneOutNGram.name] = LeaveOneOutNGram()
+    return found | {name: model for name, model in others.items() if model not in found.values()}
 
 
-def path_of(scale: Scale) -> Path:
-    """The file of the sittings."""
-    return paths.exam() / f"{scale.name}_corpora.json"
-
-
-def read(scale: Scale) -> dict[str, dict[str, Measurement]]:
-    """The sittings so far, by corpus and model, those of the exam itself among them.
-
-    Sittings of a model or on a problem that has changed since are left out.
-    """
-    path = path_of(scale)
-    kept = json.loads(path.read_bytes()) if path.exists() else {}
-    problems, models, examined = corpora(scale), model_names(scale), _of_exam(scale)
-    found: dict[str, dict[str, Measurement]] = {corpus: {} for corpus in problems}
-    for corpus, problem in problems.items():
+def load_runs(scale: Scale) -> CorpusRuns:
+    """The runs so far, with those of the exam itself, without those whose model or problem has changed since."""
+    stored, models, exam_runs = load(scale.name, _CONTENT, {}), corpus_models(scale), _exam_runs(scale)
+    found: CorpusRuns = {}
+    for corpus, problem in corpora(scale).items():
+        found[corpus] = {}
         for name, model in models.items():
-            sat = [Measurement.from_dict(kept[corpus][name])] if name in kept.get(corpus, {}) else []
-            for run in (*examined, *sat):
-                if (run.model, run.problem) == (_as_read(model), _as_read(problem)):
+            own = [Measurement.from_dict(stored[corpus][name])] if name in stored.get(corpus, {}) else []
+            for run in (*exam_runs, *own):
+                if (run.model, run.problem) == (as_json(describe(model)), as_json(describe(problem))):
                     found[corpus][name] = run
     return found
 
 
-def _of_exam(scale: Scale) -> list[Measurement]:
-    """The sittings in the scale's exams, of the seed that is sat here."""
-    kept = [record.path_of(scale.name, division) for division in (CLOSED, OPEN)]
-    records = [record.read_record(path) for path in kept if path.exists()]
-    return [run for r in records for name in r.model_names for run in r.runs(name) if run.seed == SEED]
+def _exam_runs(scale: Scale) -> list[Measurement]:
+    """The runs of the scale's exams on the seed that is used here."""
+    paths = [exam_path(scale.name, division) for division in (CLOSED, OPEN)]
+    records = [read_record(path) for path in paths if path.exists()]
+    return [run for r in records for name in r.model_names for run in r.runs(name) if run.seed == _SEED]
 
 
-def _as_read(thing: Problem | Model) -> dict[str, Any]:
-    """Its description as it comes back from a file."""
-    found: dict[str, Any] = json.loads(json.dumps(describe(thing)))
-    return found
-
-
-def weigh(
-    scale: Scale, together: CombinedMeter, told: Callable[[str, str, Measurement], None] = lambda *_: None
-) -> dict[str, dict[str, Measurement]]:
-    """Hold the sittings that are missing, save each, and return all; ``told`` is told of corpus, model and sitting."""
-    runs = read(scale)
+def run_corpora(
+    scale: Scale, meter: CombinedMeter, on_run: Callable[[str, str, Measurement], None] = lambda *_: None
+) -> CorpusRuns:
+    """Run what is missing, save each run, and return all; ``on_run`` gets corpus, model and run."""
+    runs = load_runs(scale)
     for corpus, problem in corpora(scale).items():
-        for name, model in model_names(scale).items():
+        for name, model in corpus_models(scale).items():
             if name not in runs[corpus]:
-                runs[corpus][name] = sit(problem, model, SEED, together)
-                _save(scale, runs)
-                told(corpus, name, runs[corpus][name])
+                run = runs[corpus][name] = evaluate(problem, model, _SEED, meter)
+                save(scale.name, _CONTENT, {c: {n: r.to_dict() for n, r in found.items()} for c, found in runs.items()})
+                on_run(corpus, name, run)
     return runs
-
-
-def _save(scale: Scale, runs: Mapping[str, Mapping[str, Measurement]]) -> None:
-    content = {corpus: {name: run.to_dict() for name, run in found.items()} for corpus, found in runs.items()}
-    write_json(path_of(scale), content)

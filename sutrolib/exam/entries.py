@@ -1,7 +1,7 @@
-"""What the final exam examines: at each scale a problem, the baseline to beat, and the entries of both divisions.
+"""The final exam's problems, baselines and entries: one problem and baseline per scale, entries in two divisions.
 
-*Closed*: the baseline's architecture, size and inference function; only how it is trained may differ. *Open*: whatever
-gives a distribution of the next character. The baselines are nanoGPT's published recipes for ``shakespeare_char``
+*Closed*: the baseline's architecture, size and inference; only the training may differ. *Open*: any model that predicts
+a distribution of the next character. The baselines are nanoGPT's published recipes for ``shakespeare_char``
 (github.com/karpathy/nanoGPT, README and config/train_shakespeare_char.py); their losses there are 1.88 on a CPU and
 1.4697 on a graphics card.
 """
@@ -14,13 +14,13 @@ from typing import Any
 
 from sutrolib.core.types import Model
 from sutrolib.measurement.measure import BY_HAND
-from sutrolib.models.language.distilled_gpt import TaughtGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.models.language.online_ngram import AdaptingNGram
-from sutrolib.models.language.product_of_experts import Blend
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.models.language.online_ngram import OnlineNGram
+from sutrolib.models.language.product_of_experts import ProductOfExperts
+from sutrolib.problems.windowed_text import WindowedText
 
 CLOSED, OPEN = "closed", "open"
 BASELINE = "baseline"
@@ -28,30 +28,30 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class Entry:
-    """A candidate: its ``model``, what it is in a sentence, and the rung of the process that found it.
+    """A candidate: its ``model``, a one-line description, and the rung of the process that found it.
 
-    ``in_order`` reads the validation text as one stream, for a model that learns from what it has read.
-    ``trace_updates`` is how much of its training is traced: None for all of it, which a training needs whose updates
-    differ from each other (contexts or batches that grow); 0 for what the scale says.
+    With ``online`` the validation text is read as one stream, for a model that learns from what it has read.
+    ``trace_updates`` is how many updates are traced: 0 for the scale's number; None for all of them, which a training
+    needs whose updates differ from each other (growing contexts or batches).
     """
 
     name: str
     model: Model
     about: str
-    in_order: bool = False
+    online: bool = False
     process: str = BY_HAND
     trace_updates: int | None = 0
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One size of the exam. ``trace_updates`` is how many updates of a network's training are traced.
+    """One size of the exam. ``trace_updates`` is how many updates of a training are traced.
 
-    Raises ValueError for entries whose names are not each one's own.
+    Raises ValueError for entries of the same name.
     """
 
     name: str
-    problem: ExamText
+    problem: WindowedText
     baseline: GPT
     trace_updates: int
     entries: Mapping[str, tuple[Entry, ...]]
@@ -60,84 +60,92 @@ class Scale:
         for division, entries in self.entries.items():
             names = [BASELINE, *(entry.name for entry in entries)]
             if len(set(names)) < len(names):
-                raise ValueError(f"{division}: entries {names[1:]}, accepted are names that differ, and not {BASELINE}")
+                raise ValueError(f"entries of {division} must have different names, not {BASELINE} (got {names[1:]})")
 
     def division(self, name: str) -> tuple[Entry, ...]:
-        """The entries of a division. Raises ValueError that lists the divisions which have any."""
+        """The entries of a division. Raises ValueError if it has none."""
         if not self.entries.get(name):
-            there = ", ".join(division for division, entries in self.entries.items() if entries)
-            raise ValueError(f"division {name!r} at scale {self.name}: no entries, accepted are {there or 'none'}")
+            known = ", ".join(division for division, entries in self.entries.items() if entries) or "none"
+            raise ValueError(f"scale {self.name} has no entries in division {name!r}; choose one of: {known}")
         return self.entries[name]
 
 
-# What the last search of notebook 41 found at the scale cpu, on the training text alone.
-FOUND: Mapping[str, Any] = {
+# The result of the last search of notebook 41 at the scale cpu, on the training text alone.
+SEARCHED_FIELDS: Mapping[str, Any] = {
     "lr": 0.0144,
     "matrix_lr": 0.0166,
     "beta1": 0.795,
     "momentum": 0.862,
-    "iterations": 4,
-    "trust": 0.936,
-    "order": 5,
-    "spread": 0.0954,
-    "handed_on": 0.246,
+    "newton_schulz_steps": 4,
+    "distill_weight": 0.936,
+    "teacher_order": 5,
+    "embedding_std": 0.0954,
+    "value_gain": 0.246,
 }
 SEARCHED = "model-based"  # rung of the process axis
 
 
-def taught_like(baseline: GPT, max_steps: int, batch: int, **fields: Any) -> TaughtGPT:
-    """A TaughtGPT of the baseline's shape, at so many updates of so many sequences each."""
-    shape = {name: getattr(baseline, name) for name in ("layers", "heads", "width", "block", "device")}
-    return TaughtGPT(**{**shape, "max_steps": max_steps, "batch": batch, **fields})
+def distilled_gpt_like(baseline: GPT, max_steps: int, batch: int, **fields: Any) -> DistilledGPT:
+    """A DistilledGPT with the architecture of the baseline."""
+    shape = {name: getattr(baseline, name) for name in ("layers", "heads", "width", "block_size", "device")}
+    return DistilledGPT(**{**shape, "max_steps": max_steps, "batch": batch, **fields})
 
 
-def _taught(baseline: GPT, max_steps: int, batch: int, process: str = BY_HAND) -> Entry:
-    about = f"the baseline's network, taught by an n-gram in {max_steps} updates of {batch} sequences"
-    return Entry("taught", taught_like(baseline, max_steps, batch, **FOUND), about, process=process)
+def _distilled(baseline: GPT, max_steps: int, batch: int, process: str = BY_HAND) -> Entry:
+    about = f"the baseline's network, distilled from an n-gram in {max_steps} updates of {batch} sequences"
+    model = distilled_gpt_like(baseline, max_steps, batch, **SEARCHED_FIELDS)
+    return Entry(model.name, model, about, process=process)
+
+
+def _kneser_ney(process: str = BY_HAND) -> Entry:
+    return Entry("Kneser-Ney 4-gram", KneserNey(4), "counts of strings of 4 characters", process=process)
+
+
+def _learned_discounts(ngram: LeaveOneOutNGram) -> Entry:
+    return Entry(ngram.name, ngram, f"counts of strings of {ngram.order} characters, discounts by leaving one out")
+
+
+def _product(ngram: LeaveOneOutNGram, gpt: DistilledGPT) -> Entry:
+    about = f"the same n-gram, multiplied with a GPT of {gpt.layers} blocks"
+    return Entry(ProductOfExperts.name, ProductOfExperts(ngram, gpt), about)
 
 
 def smoke() -> Scale:
     """A training of seconds, to see that the whole exam works."""
-    baseline = GPT(layers=2, heads=2, width=64, block=32, max_steps=200, warmup=20)
-    problem = ExamText(characters=200_000, context=32, least=16, asked=2.6)
-    counting = Entry("counting", KneserNey(4), "Kneser-Ney over strings of 4 characters")
-    return Scale("smoke", problem, baseline, 4, {CLOSED: (_taught(baseline, 60, 10),), OPEN: (counting,)})
+    baseline = GPT(layers=2, heads=2, width=64, block_size=32, max_steps=200, warmup=20)
+    problem = WindowedText(characters=200_000, context=32, min_context=16, target_loss=2.6)
+    return Scale("smoke", problem, baseline, 4, {CLOSED: (_distilled(baseline, 60, 10),), OPEN: (_kneser_ney(),)})
 
 
 def cpu() -> Scale:
-    """nanoGPT's recipe for a CPU, as published."""
-    baseline, counts = GPT(), LeaveOneOutNGram()
-    network = taught_like(baseline, 333, 12, layers=2, trust=0.0)
+    """nanoGPT's published recipe for a CPU."""
+    baseline, ngram = GPT(), LeaveOneOutNGram()
+    online = OnlineNGram(ngram)
     entries = (
-        Entry("counting", KneserNey(4), "Kneser-Ney over strings of 4 characters", process=SEARCHED),
-        Entry("counting, discounts learned", counts, "strings of 8 characters, left out one at a time"),
-        Entry("counts and a network", Blend(counts, network), "the same, multiplied with a network of two blocks"),
-        Entry("adapting while it reads", AdaptingNGram(counts), "the same, and counts what it reads", in_order=True),
+        _kneser_ney(SEARCHED),
+        _learned_discounts(ngram),
+        _product(ngram, distilled_gpt_like(baseline, 333, 12, layers=2, distill_weight=0.0)),
+        Entry(online.name, online, "the same n-gram, which also counts what it reads", online=True),
     )
-    closed = _taught(baseline, 200, 11, SEARCHED)
-    return Scale("cpu", ExamText(), baseline, 10, {CLOSED: (closed,), OPEN: entries})
+    closed = _distilled(baseline, 200, 11, SEARCHED)
+    return Scale("cpu", WindowedText(), baseline, 10, {CLOSED: (closed,), OPEN: entries})
 
 
 def gpu() -> Scale:
-    """nanoGPT's recipe for a graphics card, as published; the entries are those of a CPU, scaled up and never tried."""
-    shape = {"layers": 6, "heads": 6, "width": 384, "block": 256, "batch": 64}
+    """nanoGPT's published recipe for a graphics card; the entries are those of a CPU, scaled up and never run."""
+    shape = {"layers": 6, "heads": 6, "width": 384, "block_size": 256, "batch": 64}
     baseline = GPT(**shape, dropout=0.2, max_steps=5000, device="cuda")  # type: ignore[arg-type]
-    closed = Entry("taught", taught_like(baseline, 600, 64, **FOUND), "600 updates, taught by an n-gram")
-    counts = LeaveOneOutNGram(order=8)
-    blend = Blend(counts, taught_like(baseline, 600, 64, trust=0.0))
-    entries = (
-        Entry("counting, discounts learned", counts, "strings of 8 characters, left out one at a time"),
-        Entry("counts and a network", blend, "both, multiplied"),
-    )
-    problem = ExamText(context=256, least=128, asked=1.4697)
-    return Scale("gpu", problem, baseline, 4, {CLOSED: (closed,), OPEN: entries})
+    ngram = LeaveOneOutNGram(order=8)
+    entries = (_learned_discounts(ngram), _product(ngram, distilled_gpt_like(baseline, 600, 64, distill_weight=0.0)))
+    problem = WindowedText(context=256, min_context=128, target_loss=1.4697)
+    return Scale("gpu", problem, baseline, 4, {CLOSED: (_distilled(baseline, 600, 64),), OPEN: entries})
 
 
 SCALES = {"smoke": smoke, "cpu": cpu, "gpu": gpu}
 
 
 def scale_of(name: str) -> Scale:
-    """The scale of this name. Raises ValueError that lists the known ones."""
+    """The scale of this name. Raises ValueError for an unknown one."""
     if name not in SCALES:
-        raise ValueError(f"scale {name!r} is unknown, accepted are {', '.join(SCALES)}")
+        raise ValueError(f"scale must be one of {', '.join(SCALES)} (got {name!r})")
     return SCALES[name]()

@@ -1,36 +1,33 @@
-"""The record of a final exam: one JSON file for a scale and a division, saved after every sitting.
+"""The record of a final exam: one JSON file per scale and division, saved after every run.
 
-It says what was examined, where, and with which command, and holds each sitting as a Measurement. An interrupted exam
-goes on from it. What was sat under other circumstances is never mixed into it: it is refused, or set aside.
+It holds the problem, the models, the machine, the command, and each run as a Measurement. An interrupted exam resumes
+from it. Runs of another exam, or of an unfinished one on another machine, are never mixed into it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sutrolib.core import paths
-from sutrolib.core.io import write_json
 from sutrolib.core.provenance import commit, machine, now, versions
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import BASELINE, Scale
-from sutrolib.measurement.ledger import of_plain, plain
+from sutrolib.exam.store import as_json, exam_path, save
 from sutrolib.measurement.measure import Measurement
 
-MIN_SEEDS = 5
-EXAM = ("scale", "division", "problem", "baseline", "entries")  # what is examined
-PLACE = ("machine", "versions")  # where: sittings from different places cannot be paired
-PACKAGES = ("torch",)  # whose version decides what a training costs
+_MIN_SEEDS = 5
+_EXAM = ("scale", "division", "problem", "baseline", "entries")
+_PLACE = ("machine", "versions")  # runs from different places cannot be paired
+_PACKAGES = ("torch",)  # whose version decides what a training costs
 
 
 @dataclass(frozen=True)
-class Record:
-    """An exam so far. ``sittings`` maps the baseline and each entry to its sittings, by seed."""
+class ExamRecord:
+    """An exam so far. ``measurements`` maps the baseline and each entry to its runs by seed."""
 
     scale: str
     division: str
@@ -43,77 +40,73 @@ class Record:
     commit: str
     when: str
     command: str
-    sittings: dict[str, dict[int, Measurement]] = field(default_factory=dict)
+    measurements: dict[str, dict[int, Measurement]] = field(default_factory=dict)
 
     @property
-    def contestants(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """The baseline and the entries, by name."""
         return (BASELINE, *self.entries)
 
     @property
     def finished(self) -> bool:
-        """Whether everybody has sat on every seed."""
-        return not self.left()
+        """Whether every model has a run on every seed."""
+        return not self.remaining()
 
-    def left(self) -> list[tuple[int, str]]:
-        """The sittings that are still to be held, as seed and name, in their order.
+    def remaining(self) -> list[tuple[int, str]]:
+        """The missing runs, as seed and name, in their order.
 
-        Baseline and candidates alternate, and every other seed begins with the other end, so that what drifts on a
-        machine falls on all of them alike.
+        Baseline and candidates alternate, and every other seed goes through them backwards, so that a drift of the
+        machine affects all of them alike.
         """
         rounds = [
-            (seed, name) for seed in range(self.seeds) for name in self.contestants[:: 1 if seed % 2 == 0 else -1]
+            (seed, name) for seed in range(self.seeds) for name in self.model_names[:: 1 if seed % 2 == 0 else -1]
         ]
-        return [(seed, name) for seed, name in rounds if seed not in self.sittings.get(name, {})]
+        return [(seed, name) for seed, name in rounds if seed not in self.measurements.get(name, {})]
 
     def runs(self, name: str) -> list[Measurement]:
-        """The sittings of this name by rising seed."""
-        return [run for _, run in sorted(self.sittings.get(name, {}).items())]
+        """All runs of this name, by seed."""
+        return [run for _, run in sorted(self.measurements.get(name, {}).items())]
 
-    def keep(self, name: str, run: Measurement) -> None:
-        """Add one sitting, and save the record."""
-        self.sittings.setdefault(name, {})[run.seed] = run
+    def trained(self, name: str) -> dict[int, Measurement]:
+        """The runs of this name that did not fail, by seed."""
+        return {run.seed: run for run in self.runs(name) if not run.failure}
+
+    def add(self, name: str, run: Measurement) -> None:
+        """Add one run, and save the record."""
+        self.measurements.setdefault(name, {})[run.seed] = run
         self.save()
 
     @property
     def path(self) -> Path:
         """Its file."""
-        return path_of(self.scale, self.division)
+        return exam_path(self.scale, self.division)
 
     def save(self) -> None:
-        """Write the file, whole or not at all. Raises OSError, naming the folder, where it cannot be written."""
-        head = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sittings"}
-        sittings = {name: [plain(run) for run in self.runs(name)] for name in self.contestants}
-        write_json(self.path, {**head, "sittings": sittings})
+        """Write the file, as a whole. Raises OSError, naming the folder, if that fails."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        measurements = {name: [run.to_dict() for run in self.runs(name)] for name in self.model_names}
+        save(self.scale, self.division, {**fields, "measurements": measurements})
 
 
-def path_of(scale: str, division: str) -> Path:
-    """The file of this exam's record. Raises ValueError for a name that could lead to another folder."""
-    for name in (scale, division):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise ValueError(f"exam {name!r}, accepted are names of letters, digits, '_' and '-'")
-    return paths.exam() / f"{scale}_{division}.json"
-
-
-def new_record(scale: Scale, division: str, seeds: int) -> Record:
-    """A record without any sitting. Raises ValueError for too few seeds and for a division without entries."""
-    if type(seeds) is not int or not MIN_SEEDS <= seeds <= 1000:
-        raise ValueError(f"seeds={seeds!r}, accepted are {MIN_SEEDS} to 1000: fewer pairs show too little")
+def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
+    """A record without runs. Raises ValueError for too few seeds and for a division without entries."""
+    if type(seeds) is not int or not _MIN_SEEDS <= seeds <= 1000:
+        raise ValueError(f"seeds must be {_MIN_SEEDS} to 1000 (got {seeds!r}); fewer pairs show too little")
     entries = {
         entry.name: {
             "model": describe(entry.model),
             "about": entry.about,
-            "in_order": entry.in_order,
+            "online": entry.online,
             "process": entry.process,
         }
         for entry in scale.division(division)
     }
-    return Record(
+    return ExamRecord(
         scale=scale.name,
         division=division,
-        problem=_as_read(describe(scale.problem)),
-        baseline=_as_read(describe(scale.baseline)),
-        entries=_as_read(entries),
+        problem=as_json(describe(scale.problem)),
+        baseline=as_json(describe(scale.baseline)),
+        entries=as_json(entries),
         seeds=seeds,
         machine=machine(),
         versions=versions(),
@@ -123,47 +116,46 @@ def new_record(scale: Scale, division: str, seeds: int) -> Record:
     )
 
 
-def read_record(path: Path) -> Record:
-    """The record in this file. Raises OSError where there is none, and ValueError, naming the file, for another one."""
+def read_record(path: Path) -> ExamRecord:
+    """The record in this file. Raises OSError if there is none, and ValueError if it holds something else."""
     try:
         fields = json.loads(path.read_bytes())
-        sittings = {
-            name: {run["seed"]: of_plain(run) for run in runs} for name, runs in dict(fields.pop("sittings")).items()
+        measurements = {
+            name: {run["seed"]: Measurement.from_dict(run) for run in runs}
+            for name, runs in dict(fields.pop("measurements")).items()
         }
-        return Record(**fields, sittings=sittings)
+        return ExamRecord(**fields, measurements=measurements)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: not the record of an exam ({type(error).__name__}: {error})") from error
+        raise ValueError(f"{path} is not an exam record ({type(error).__name__}: {error})") from error
 
 
-def opened(scale: Scale, division: str, seeds: int, again: bool = False) -> Record:
-    """The record to go on with: that in the file, with as many seeds as asked for or more, else a new one.
+def open_record(scale: Scale, division: str, seeds: int, again: bool = False) -> ExamRecord:
+    """The record to resume, with at least ``seeds`` seeds, or a new one.
 
-    With ``again``, the one in the file is set aside under a name with its time. Raises ValueError that says what
-    differs where the file holds an exam of something else, or an unfinished one from elsewhere.
+    With ``again``, the existing one is archived under a name with its time. Raises ValueError that says what differs if
+    the file holds another exam, or an unfinished one from elsewhere.
     """
     new = new_record(scale, division, seeds)
     if not new.path.exists():
         return new
     if again:
-        set_aside(new.path)
+        archive_record(new.path)
         return new
     old = read_record(new.path)
-    complete = old.finished and seeds <= old.seeds  # nothing is left to be paired: it can be read anywhere
-    names = EXAM if complete else (*EXAM, *PLACE)
+    complete = old.finished and seeds <= old.seeds  # nothing more is paired, so it can be read anywhere
+    names = _EXAM if complete else (*_EXAM, *_PLACE)
     differ = [f"{name}: {there}, now {here}" for name in names for there, here in _differences(name, old, new)]
     if differ:
         raise ValueError(
-            f"{new.path} holds another exam; {'; '.join(differ)}. "
-            "Accepted is --again, which keeps that one under another name and starts anew"
+            f"{new.path} holds another exam; {'; '.join(differ)}. Use --again to archive it and start a new one"
         )
-    # Seeds that were sat are not left out afterwards.
-    return dataclasses.replace(
-        old, seeds=max(old.seeds, seeds), command=new.command if seeds > old.seeds else old.command
-    )
+    # Seeds that have been run are never dropped.
+    command = new.command if seeds > old.seeds else old.command
+    return dataclasses.replace(old, seeds=max(old.seeds, seeds), command=command)
 
 
-def set_aside(path: Path) -> Path:
-    """Move a record to a name with the time at which it was begun (that of the file, where it cannot be read)."""
+def archive_record(path: Path) -> Path:
+    """Rename a record to a name with its start time (the file's own time if it cannot be read)."""
     try:
         when = read_record(path).when
     except ValueError:
@@ -172,19 +164,14 @@ def set_aside(path: Path) -> Path:
     return path.rename(path.with_name(f"{path.stem}_{stamp}.json"))
 
 
-def _differences(name: str, old: Record, new: Record) -> list[tuple[Any, Any]]:
-    """What ``old`` and ``new`` hold in this field where they differ, no more of it than differs."""
+def _differences(name: str, old: ExamRecord, new: ExamRecord) -> list[tuple[Any, Any]]:
+    """The differing parts of this field in ``old`` and ``new``."""
     there, here = getattr(old, name), getattr(new, name)
     if name == "versions":
-        there, here = ({package: v.get(package) for package in PACKAGES} for v in (there, here))
+        there, here = ({package: v.get(package) for package in _PACKAGES} for v in (there, here))
     if there == here:
         return []
     if not isinstance(there, Mapping):
         return [(there, here)]
     keys = [key for key in dict.fromkeys([*there, *here]) if there.get(key) != here.get(key)]
     return [({key: there.get(key) for key in keys}, {key: here.get(key) for key in keys})]
-
-
-def _as_read(value: Any) -> Any:
-    """The value as it comes back from a file, tuples as lists, so that the two can be compared."""
-    return json.loads(json.dumps(value))

@@ -1,51 +1,40 @@
-"""The table of a final exam: every quantity of every entry against the baseline, and the kind of every number."""
+"""The table of a final exam: every quantity of every entry against the baseline, with the kind of every number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sutrolib.exam.record import Record
-from sutrolib.exam.verdict import Line, outcomes
+from sutrolib.core.format import amount
+from sutrolib.exam.record import ExamRecord
+from sutrolib.exam.verdict import VerdictLine, verdicts
 
-HEADER = ["entry", "quantity", "kind", "baseline", "candidate", "change (95 %)", "pairs", "asked"]
-POWERS = (("G", 1e9), ("M", 1e6), ("k", 1e3))
+_HEADER = ["entry", "quantity", "kind", "baseline", "candidate", "change (95 %)", "pairs", "required"]
 
 
-def table(record: Record) -> tuple[list[str], list[list[str]]]:
-    """Header and rows. The change is candidate / baseline, marked ``x``, or for scores candidate - baseline."""
+def table(record: ExamRecord) -> tuple[list[str], list[list[str]]]:
+    """Header and rows. The change is candidate / baseline, marked ``x``; for scores it is candidate - baseline."""
     rows = [
-        [
-            outcome.entry,
-            line.what,
-            line.kind,
-            amount(line.baseline, line.unit),
-            amount(line.candidate, line.unit),
-            f"x {line}" if line.ratio else str(line),
-            str(line.pairs),
-            _asked(line),
-        ]
-        for outcome in outcomes(record)
-        for line in outcome.lines
+        [verdict.entry, *comparison_cells(line), str(line.pairs), _criterion(line)]
+        for verdict in verdicts(record)
+        for line in verdict.lines
     ]
-    return list(HEADER), rows
+    return list(_HEADER), rows
 
 
-def amount(value: float, unit: str) -> str:
-    """The value with its unit, in four digits."""
-    if unit in ("B", "") and abs(value) >= 1e5:
-        prefix, power = next((name, size) for name, size in POWERS if abs(value) >= size)
-        return f"{value / power:.4g} {prefix}{unit}"
-    return f"{value:.4g} {unit}".strip()
+def comparison_cells(line: VerdictLine) -> tuple[str, ...]:
+    """Quantity, kind, baseline, candidate and change, as text."""
+    values = amount(line.baseline, line.unit), amount(line.candidate, line.unit)
+    return line.quantity, line.kind, *values, f"x {line}" if line.ratio else str(line)
 
 
-def _asked(line: Line) -> str:
-    if line.held is None:
-        return "sacrificed" if line.sacrificed else ""
-    return f"{line.asked}: {'yes' if line.held else 'NO'}"
+def _criterion(line: VerdictLine) -> str:
+    if line.met is None:
+        return "higher" if line.costlier else ""
+    return f"{line.criterion}: {'yes' if line.met else 'NO'}"
 
 
 def plain_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table in columns of letters, the first one only where it changes."""
+    """The table as aligned text columns; the first cell is shown only where it changes."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines, last = [], None
     for row in (header, ["-" * width for width in widths], *rows):

@@ -7,25 +7,26 @@ import json
 
 import pytest
 import torch
-from exams import SHAPE, TINY, sitting, with_entry
+from exams import SHAPE, TINY, fake_run, with_entry
 from nanogpt import NanoGPT, renamed
 
 import sutrolib.exam.run
 from sutrolib.core.types import Diverged
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, SCALES, Entry, Scale, scale_of
-from sutrolib.exam.evaluate import Refused, check_closed, sit
-from sutrolib.exam.record import path_of, read_record
-from sutrolib.exam.run import examine
-from sutrolib.exam.verdict import outcome
+from sutrolib.exam.evaluate import RuleBroken, check_closed_division, evaluate
+from sutrolib.exam.record import read_record
+from sutrolib.exam.run import run_exam
+from sutrolib.exam.store import exam_path
+from sutrolib.exam.verdict import verdict_of
 from sutrolib.meters import Joules
 from sutrolib.meters.energy import joules
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.meters.energy.counter import EnergyCounter
-from sutrolib.models.language.distilled_gpt import TaughtGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.language.kv_cache import FittedGPT, GPTReader
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
+from sutrolib.problems.windowed_text import WindowedText
 
 SPENT = [0.0]  # joules of the faked counter
 
@@ -54,16 +55,16 @@ def faked_counter(monkeypatch):
 
 @pytest.fixture
 def held(monkeypatch):
-    """Made-up sittings: a list of those that were held, and a function to say at how many one is interrupted."""
+    """Made-up runs: a list of those that were made, and a function to say at how many one is interrupted."""
     found, held_until = [], [-1]
 
-    def fake(problem, model, seed, together, **options):
+    def fake(problem, model, seed, meter, **options):
         if len(found) == held_until[0]:
             raise KeyboardInterrupt
         found.append((seed, model))
-        return sitting(seed, energy=50.0 if model.max_steps == 3 else 100.0)
+        return fake_run(seed, energy=50.0 if model.max_steps == 3 else 100.0)
 
-    monkeypatch.setattr(sutrolib.exam.run, "sit", fake)
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", fake)
     return found, functools.partial(held_until.__setitem__, 0)
 
 
@@ -73,65 +74,68 @@ def order():
     return [(seed, model) for seed in range(5) for model in models[:: 1 if seed % 2 == 0 else -1]]
 
 
-@pytest.mark.parametrize("sat", range(10))
-def test_an_exam_that_is_interrupted_at_any_sitting_goes_on_from_those_that_ended(held, sat):
+@pytest.mark.parametrize("done", range(10))
+def test_an_exam_that_is_interrupted_at_any_run_resumes_from_those_that_ended(held, done):
     found, until = held
-    until(sat)
+    until(done)
     with pytest.raises(KeyboardInterrupt):
-        examine(TINY, CLOSED, 5, meters=[])
-    assert found == order()[:sat]
+        run_exam(TINY, CLOSED, 5, meters=[])
+    assert found == order()[:done]
     until(-1)
-    record = examine(TINY, CLOSED, 5, meters=[])
+    record = run_exam(TINY, CLOSED, 5, meters=[])
     assert found == order()
     assert record.finished
     assert read_record(record.path) == record
     assert not list(record.path.parent.glob(".*"))
 
 
-def test_a_finished_exam_is_shown_without_a_sitting_and_more_seeds_are_added_to_it(held):
+def test_a_finished_exam_is_shown_without_a_run_and_more_seeds_are_added_to_it(held):
     found, until = held
-    first = examine(TINY, CLOSED, 6, meters=[])
-    until(len(found))  # from here on every sitting would interrupt
-    assert examine(TINY, CLOSED, 6, meters=[]) == first
-    assert examine(TINY, CLOSED, 5, meters=[]) == first  # nor is a seed left out that was sat
+    first = run_exam(TINY, CLOSED, 6, meters=[])
+    until(len(found))  # from here on every run would interrupt
+    assert run_exam(TINY, CLOSED, 6, meters=[]) == first
+    assert run_exam(TINY, CLOSED, 5, meters=[]) == first  # nor is a seed dropped that was run
     until(-1)
-    more = examine(TINY, CLOSED, 7, meters=[])
+    more = run_exam(TINY, CLOSED, 7, meters=[])
     assert found[12:] == [(6, TINY.baseline), (6, TINY.entries[CLOSED][0].model)]
     assert (more.seeds, "--seeds 7" in more.command) == (7, True)
 
 
 def test_again_starts_anew_and_keeps_the_old_record_under_another_name(held):
     found, _ = held
-    old = examine(TINY, CLOSED, 5, meters=[])
-    examine(TINY, CLOSED, 5, meters=[], again=True)
+    old = run_exam(TINY, CLOSED, 5, meters=[])
+    run_exam(TINY, CLOSED, 5, meters=[], again=True)
     assert len(found) == 20
     kept = [path for path in old.path.parent.iterdir() if path != old.path]
     assert [read_record(path) for path in kept] == [old]
     old.path.write_text("{")
-    with pytest.raises(ValueError, match=r"tiny_closed\.json: not the record of an exam"):
-        examine(TINY, CLOSED, 5, meters=[])
-    examine(TINY, CLOSED, 5, meters=[], again=True)
+    with pytest.raises(ValueError, match=r"tiny_closed\.json is not an exam record"):
+        run_exam(TINY, CLOSED, 5, meters=[])
+    run_exam(TINY, CLOSED, 5, meters=[], again=True)
     assert len(list(old.path.parent.iterdir())) == 3
 
 
 @pytest.mark.parametrize("seeds", [4, 0, -1, 2.0, "5"])
 def test_fewer_than_five_seeds_are_refused(seeds):
-    with pytest.raises(ValueError, match=r"seeds=.*accepted are 5 to 1000"):
-        examine(TINY, CLOSED, seeds, meters=[])
+    with pytest.raises(ValueError, match="seeds must be 5 to 1000"):
+        run_exam(TINY, CLOSED, seeds, meters=[])
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"baseline": GPT(**SHAPE, max_steps=5)}, "baseline: {'max_steps': 4}, now {'max_steps': 5}"),
-        ({"problem": ExamText(characters=3000, context=8, least=3)}, "problem: {'least': 4}, now {'least': 3}"),
+        (
+            {"problem": WindowedText(characters=3000, context=8, min_context=3)},
+            "problem: {'min_context': 4}, now {'min_context': 3}",
+        ),
         ({"entries": {CLOSED: (Entry("other", TINY.baseline, ""),)}}, "entries: {'other rate': .*now .*'other': "),
     ],
 )
 def test_a_record_of_another_exam_is_refused_and_what_differs_is_named(held, change, named):
-    examine(TINY, CLOSED, 5, meters=[])
+    run_exam(TINY, CLOSED, 5, meters=[])
     with pytest.raises(ValueError, match=f"tiny_closed.json holds another exam; {named}.*--again"):
-        examine(dataclasses.replace(TINY, **change), CLOSED, 5, meters=[])
+        run_exam(dataclasses.replace(TINY, **change), CLOSED, 5, meters=[])
     assert len(held[0]) == 10
 
 
@@ -143,25 +147,25 @@ def test_a_record_of_another_exam_is_refused_and_what_differs_is_named(held, cha
     ],
 )
 def test_a_record_of_another_machine_or_torch_can_be_read_and_is_not_gone_on_with(held, field, there, named):
-    path = examine(TINY, CLOSED, 5, meters=[]).path
+    path = run_exam(TINY, CLOSED, 5, meters=[]).path
     fields = json.loads(path.read_bytes())
     fields[field] |= there
     path.write_text(json.dumps(fields))
-    assert examine(TINY, CLOSED, 5, meters=[]).finished  # what is finished can be read anywhere
+    assert run_exam(TINY, CLOSED, 5, meters=[]).finished  # what is finished can be read anywhere
     with pytest.raises(ValueError, match=f"holds another exam; {named}, now .*--again"):
-        examine(TINY, CLOSED, 6, meters=[])
+        run_exam(TINY, CLOSED, 6, meters=[])
 
 
 def test_another_version_of_the_library_is_not_another_exam(held):
-    path = examine(TINY, CLOSED, 5, meters=[]).path
+    path = run_exam(TINY, CLOSED, 5, meters=[]).path
     fields = json.loads(path.read_bytes())
     fields["versions"]["sutrolib"] = "0.0"
     fields["commit"] = "another"
     path.write_text(json.dumps(fields))
-    assert examine(TINY, CLOSED, 5, meters=[]).commit == "another"
+    assert run_exam(TINY, CLOSED, 5, meters=[]).commit == "another"
 
 
-class SpendingText(ExamText):
+class SpendingText(WindowedText):
     """Spends 3 J on its tokenisation."""
 
     def sample(self, seed):
@@ -171,7 +175,7 @@ class SpendingText(ExamText):
 
 @dataclasses.dataclass(frozen=True)
 class Spending(KneserNey):
-    """Spends 5 J in its fit, and 7 J more when it is first used, as one that puts work off."""
+    """Spends 5 J in its fit, and 7 J more when it is first used, as a model that postpones work."""
 
     def fit(self, task, seed, budget=None):
         SPENT[0] += 5
@@ -184,25 +188,25 @@ class Late:
         self.fitted, self.owed = fitted, 7
         self.alphabet, self.nbytes, self.steps, self.history = fitted.alphabet, fitted.nbytes, 0, ()
 
-    def reader(self, streams):
+    def decoder(self, streams):
         SPENT[0] += self.owed + 11  # 11 J for each use
         self.owed = 0
-        return self.fitted.reader(streams)
+        return self.fitted.decoder(streams)
 
 
 def test_tokenisation_fit_and_work_put_off_are_charged_and_the_evaluation_is_not(faked_counter, untraced):
-    problem = SpendingText(characters=3000, context=8, least=4)
-    run = sit(problem, Spending(2), 0, CombinedMeter(faked_counter))
+    problem = SpendingText(characters=3000, context=8, min_context=4)
+    run = evaluate(problem, Spending(2), 0, CombinedMeter(faked_counter))
     assert run.reading("joules").value == 3 + 5 + 7 + 11
     assert run.reading("inference-joules").value == 11
     assert run.reading("joules").detail["runs"] == run.reading("time").detail["runs"]
     assert run.scores["loss"] == pytest.approx(-run.score)
 
 
-def test_what_was_compiled_before_is_forgotten_for_each_training(monkeypatch, untraced):
+def test_compiled_code_is_dropped_before_each_training(monkeypatch, untraced):
     forgotten = []
-    monkeypatch.setattr("sutrolib.exam.evaluate.forget_compiled", lambda: forgotten.append(1))
-    run = sit(TINY.problem, KneserNey(2), 0, CombinedMeter([]))
+    monkeypatch.setattr("sutrolib.exam.evaluate.drop_compiled_code", lambda: forgotten.append(1))
+    run = evaluate(TINY.problem, KneserNey(2), 0, CombinedMeter([]))
     assert len(forgotten) >= run.reading("time").detail["runs"]
 
 
@@ -219,7 +223,7 @@ def test_what_a_training_sets_for_the_process_is_gone_for_the_next_one(untraced)
 
     before = now()
     assert before != ("medium", True)
-    sit(TINY.problem, Setting(2), 0, CombinedMeter([]))
+    evaluate(TINY.problem, Setting(2), 0, CombinedMeter([]))
     assert now() == before
 
 
@@ -227,53 +231,53 @@ def fitted_of(model, characters=11, seed=0):
     return FittedGPT(model.network(characters, seed).eval(), "abcdefghijklmnopqrstuvwxyz"[:characters], (), 0)
 
 
-BASE = GPT(layers=2, heads=2, width=8, block=8)
+BASE = GPT(layers=2, heads=2, width=8, block_size=8)
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"width": 16}, r"characters.weight is \(11, 16\).*the baseline's is \(11, 8\)"),
-        ({"layers": 3}, "blocks.2.*the baseline's is None"),
+        ({"width": 16}, r"characters.weight is \(11, 16\).*the baseline's \(11, 8\)"),
+        ({"layers": 3}, "blocks.2.*the baseline's None"),
         ({"layers": 1}, "blocks.1.* is missing"),
-        ({"block": 16}, r"positions.weight is \(16, 8\)"),
-        ({"heads": 4}, r"heads \[4\]"),
+        ({"block_size": 16}, r"positions.weight is \(16, 8\)"),
+        ({"heads": 4}, r"heads is \[4\], the baseline's \[2\]"),
     ],
 )
 def test_closed_refuses_another_shape_and_says_what_differs(change, named):
     fitted = fitted_of(dataclasses.replace(BASE, **change))
-    with pytest.raises(Refused, match=named):
-        check_closed(fitted, BASE, fitted.alphabet)
+    with pytest.raises(RuleBroken, match=named):
+        check_closed_division(fitted, BASE, fitted.alphabet)
 
 
-def test_closed_refuses_other_weights_other_readers_and_other_computations():
-    class Sharper(GPTReader):
-        def next(self, ids):
-            return (2 * super().next(ids)).log_softmax(1)
+def test_closed_refuses_other_weights_other_decoders_and_other_computations():
+    class Sharper(GPTDecoder):
+        def step(self, ids):
+            return (2 * super().step(ids)).log_softmax(1)
 
     class FittedSharper(FittedGPT):
-        def reader(self, streams):
+        def decoder(self, streams):
             return Sharper(self, streams)
 
     plain = fitted_of(BASE)
     half = FittedGPT(BASE.network(11, 0).to(torch.bfloat16).eval(), plain.alphabet, (), 0)
-    with pytest.raises(Refused, match=r"torch\.bfloat16, the baseline's is .* torch.float32"):
-        check_closed(half, BASE, plain.alphabet)
-    with pytest.raises(Refused, match="read by Sharper"):
-        check_closed(FittedSharper(plain.network, plain.alphabet, (), 0), BASE, plain.alphabet)
+    with pytest.raises(RuleBroken, match=r"torch\.bfloat16, the baseline's .* torch.float32"):
+        check_closed_division(half, BASE, plain.alphabet)
+    with pytest.raises(RuleBroken, match=r"must be GPTDecoder \(got Sharper\)"):
+        check_closed_division(FittedSharper(plain.network, plain.alphabet, (), 0), BASE, plain.alphabet)
     task = TINY.problem.sample(0)
     counted = KneserNey(2).fit(task.for_training(), 0)
-    with pytest.raises(Refused, match="a FittedNGram was fitted"):
-        check_closed(counted, BASE, task.alphabet)
+    with pytest.raises(RuleBroken, match="got FittedNGram"):
+        check_closed_division(counted, BASE, task.alphabet)
     hooked = fitted_of(BASE)
     hooked.network.norm.register_forward_hook(lambda module, given, result: 3 * result + 1)
-    with pytest.raises(Refused, match="from that of the plain network with its weights"):
-        check_closed(hooked, BASE, plain.alphabet)
+    with pytest.raises(RuleBroken, match="off the plain network with its weights"):
+        check_closed_division(hooked, BASE, plain.alphabet)
 
 
 def test_closed_judges_the_weights_in_a_network_of_the_baseline():
     fitted = fitted_of(dataclasses.replace(BASE, dropout=0.5), seed=3)
-    judged = check_closed(fitted, BASE, fitted.alphabet)
+    judged = check_closed_division(fitted, BASE, fitted.alphabet)
     assert judged.network is not fitted.network
     assert not judged.network.training
     ids = torch.randint(11, (3, 8), generator=torch.Generator().manual_seed(0))
@@ -282,30 +286,30 @@ def test_closed_judges_the_weights_in_a_network_of_the_baseline():
 
 def test_trained_weights_give_the_same_logits_in_nanogpts_own_module():
     task = TINY.problem.sample(0)
-    model = GPT(layers=2, heads=2, width=16, block=8, batch=4, max_steps=20, warmup=1, lr=1e-2)
+    model = GPT(layers=2, heads=2, width=16, block_size=8, batch=4, max_steps=20, warmup=1, lr=1e-2)
     fitted = model.fit(task.for_training(), 0)
     plain = NanoGPT(layers=2, heads=2, width=16, context=8, characters=len(task.alphabet))
-    plain.load_state_dict(renamed(check_closed(fitted, model, task.alphabet).network.state_dict()))
+    plain.load_state_dict(renamed(check_closed_division(fitted, model, task.alphabet).network.state_dict()))
     ids = task.test.x[:40].view(5, 8)
     with torch.inference_mode():
         logits = plain(ids)
         torch.testing.assert_close(fitted.network(ids), logits, rtol=1e-4, atol=1e-5)
-        reader = fitted.reader(5)
-        read = torch.stack([reader.next(column) for column in ids.unbind(1)], 1)
+        decoder = fitted.decoder(5)
+        read = torch.stack([decoder.step(column) for column in ids.unbind(1)], 1)
         torch.testing.assert_close(read, logits.log_softmax(2), rtol=1e-4, atol=1e-4)
     assert logits.std() > 0.05
 
 
-def test_another_architecture_in_the_closed_division_is_a_failed_sitting(untraced):
+def test_another_architecture_in_the_closed_division_is_a_failed_run(untraced):
     wider = GPT(**{**SHAPE, "width": 16}, max_steps=2)
-    record = examine(with_entry(wider, CLOSED), CLOSED, 5, meters=[])
+    record = run_exam(with_entry(wider, CLOSED), CLOSED, 5, meters=[])
     (run, *_) = record.runs("entry")
     assert "(16," in run.failure or ", 16)" in run.failure
     assert (run.score, run.readings) == (None, ())
-    assert outcome(record, "entry").text.startswith("entry: not passed; entry failed on seed 0 (closed: ")
+    assert verdict_of(record, "entry").text.startswith("entry: not passed; entry failed on seed 0 (closed: ")
 
 
-def test_a_training_that_fails_is_recorded_and_not_held_again(untraced):
+def test_a_training_that_fails_is_recorded_and_not_run_again(untraced):
     @dataclasses.dataclass(frozen=True)
     class Diverging(KneserNey):
         def fit(self, task, seed, budget=None):
@@ -314,67 +318,69 @@ def test_a_training_that_fails_is_recorded_and_not_held_again(untraced):
             return super().fit(task, seed, budget)
 
     scale = with_entry(Diverging(2))
-    record = examine(scale, OPEN, 5, meters=[])
+    record = run_exam(scale, OPEN, 5, meters=[])
     assert [bool(run.failure) for run in record.runs("entry")] == [False, False, True, False, False]
-    found = outcome(record, "entry")
+    found = verdict_of(record, "entry")
     assert not found.passed
     assert "entry failed on seed 2 (the loss was nan at step 7)" in found.text
     assert {line.pairs for line in found.lines} == {4}
-    told = []
-    assert examine(scale, OPEN, 5, meters=[], told=told.append) == record
-    assert told == []
+    finished = []
+    assert run_exam(scale, OPEN, 5, meters=[], on_run=finished.append) == record
+    assert finished == []
 
 
 def test_a_model_that_carries_text_from_one_window_into_another_is_refused(untraced):
-    class Telling:
-        """Every window is told what the windows beside it have shown, which is what it is to predict."""
+    class Leaking:
+        """Every window sees what the other windows have shown, which is what it has to predict."""
 
         history, steps, nbytes = (), 0, 8
 
         def __init__(self, alphabet):
             self.alphabet = alphabet
 
-        def reader(self, streams):
+        def decoder(self, streams):
             self.counts = torch.full((len(self.alphabet),), 0.1)
             return self
 
-        def next(self, ids):
+        def step(self, ids):
             self.counts += torch.bincount(ids, minlength=len(self.alphabet))
             return (self.counts / self.counts.sum()).log().expand(len(ids), -1)
 
     @dataclasses.dataclass(frozen=True)
     class Model(KneserNey):
         def fit(self, task, seed, budget=None):
-            return Telling(task.alphabet)
+            return Leaking(task.alphabet)
 
-    assert "changes by" in sit(TINY.problem, Model(2), 0, CombinedMeter([])).failure
-    in_order = dataclasses.replace(TINY.problem, in_order=True)
-    assert sit(in_order, Model(2), 0, CombinedMeter([])).failure == ""
+    assert "changes by" in evaluate(TINY.problem, Model(2), 0, CombinedMeter([])).failure
+    online = dataclasses.replace(TINY.problem, online=True)
+    assert evaluate(online, Model(2), 0, CombinedMeter([])).failure == ""
 
 
-def test_an_entry_that_learns_from_what_it_reads_is_read_in_order(monkeypatch):
+def test_an_online_entry_reads_the_text_as_one_stream(monkeypatch):
     problems = []
 
-    def fake(problem, model, seed, together, **options):
+    def fake(problem, model, seed, meter, **options):
         problems.append(problem)
-        return sitting(seed)
+        return fake_run(seed)
 
-    monkeypatch.setattr(sutrolib.exam.run, "sit", fake)
-    record = examine(with_entry(KneserNey(2), in_order=True), OPEN, 5, meters=[])
-    assert {p.in_order for p in problems[::2]} | {p.in_order for p in problems[1::2]} == {False, True}
-    assert record.entries["entry"]["in_order"]
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", fake)
+    record = run_exam(with_entry(KneserNey(2), online=True), OPEN, 5, meters=[])
+    assert {p.online for p in problems[::2]} | {p.online for p in problems[1::2]} == {False, True}
+    assert record.entries["entry"]["online"]
 
 
 def test_the_first_seed_is_traced_in_training_and_use(faked_counter):
-    run = sit(TINY.problem, TINY.baseline, 0, CombinedMeter([]), closed=TINY.baseline, traced=True, trace_updates=2)
+    run = evaluate(
+        TINY.problem, TINY.baseline, 0, CombinedMeter([]), closed=TINY.baseline, traced=True, trace_updates=2
+    )
     names = {reading.name for reading in run.readings}
     for name in ("cache-energy", "operations", "peak_memory"):
         assert {name, f"inference-{name}"} <= names
     assert run.reading("operations").detail["traced_updates"] == 2
     assert run.reading("cache-energy").kind == "modelled"
-    counted = sit(TINY.problem, KneserNey(2), 0, CombinedMeter([]), traced=True, trace_updates=2)
+    counted = evaluate(TINY.problem, KneserNey(2), 0, CombinedMeter([]), traced=True, trace_updates=2)
     assert counted.reading("operations").kind == "counted"
-    assert "cache-energy" not in {r.name for r in sit(TINY.problem, KneserNey(2), 1, CombinedMeter([])).readings}
+    assert "cache-energy" not in {r.name for r in evaluate(TINY.problem, KneserNey(2), 1, CombinedMeter([])).readings}
 
 
 def test_the_gpu_scale_comes_to_a_verdict_by_measured_joules(faked_counter, untraced):
@@ -385,54 +391,54 @@ def test_the_gpu_scale_comes_to_a_verdict_by_measured_joules(faked_counter, untr
             return super().update(*arguments)
 
     @dataclasses.dataclass(frozen=True)
-    class DrawingTaught(TaughtGPT):
+    class DrawingDistilled(DistilledGPT):
         def _loss(self, *arguments):
             SPENT[0] += 2
             return super()._loss(*arguments)
 
-    small = {"layers": 1, "heads": 2, "width": 8, "block": 16, "batch": 2, "device": "cpu"}
+    small = {"layers": 1, "heads": 2, "width": 8, "block_size": 16, "batch": 2, "device": "cpu"}
     real = scale_of("gpu")
     (entry,) = real.entries[CLOSED]
     baseline, candidate = (
         kind(**{**{f.name: getattr(model, f.name) for f in dataclasses.fields(model)}, **small, "max_steps": steps})
-        for kind, model, steps in ((Drawing, real.baseline, 6), (DrawingTaught, entry.model, 3))
+        for kind, model, steps in ((Drawing, real.baseline, 6), (DrawingDistilled, entry.model, 3))
     )
-    problem = dataclasses.replace(real.problem, characters=3000, context=16, least=8)
+    problem = dataclasses.replace(real.problem, characters=3000, context=16, min_context=8)
     scale = Scale("gpu", problem, baseline, 2, {CLOSED: (dataclasses.replace(entry, model=candidate),)})
-    record = examine(scale, CLOSED, 5, meters=faked_counter)
-    found = outcome(record, entry.name)
+    record = run_exam(scale, CLOSED, 5, meters=faked_counter)
+    found = verdict_of(record, entry.name)
     line = found.line("training energy")
     assert (line.kind, line.change.value) == ("measured", pytest.approx(0.5))
-    assert "training energy ratio 0.5 (measured), asked is below 1: holds" in found.text
+    assert "training energy ratio 0.5 (measured), required below 1: met" in found.text
     assert "The joules do not cover: processor (no counter here)." in found.text
     # Nothing drew from the counter while predictions were made: that is said, and no number stands in its place.
     assert all("did not move" in run.missing["inference-joules"] for run in record.runs(BASELINE))
     assert found.line("energy of 1,000 predictions") is None
 
 
-def test_the_baseline_which_sits_first_does_not_pay_for_the_loading_of_libraries(held, monkeypatch):
+def test_the_baseline_which_runs_first_does_not_pay_for_the_loading_of_libraries(held, monkeypatch):
     seen = []
     monkeypatch.setattr(GPT, "fit", lambda self, task, seed, budget=None: seen.append((self, budget.steps)))
     for _ in range(2):
-        examine(TINY, CLOSED, 5, meters=[])
-    assert seen == [(TINY.baseline, 2)]  # and where nothing is left to be held, nothing is warmed up
+        run_exam(TINY, CLOSED, 5, meters=[])
+    assert seen == [(TINY.baseline, 2)]  # and if nothing is left to run, nothing is warmed up
 
 
 def test_every_scale_and_division_has_entries_that_differ_from_the_baseline():
     for name in SCALES:
         scale = scale_of(name)
-        assert scale.problem.context <= scale.baseline.block
+        assert scale.problem.context <= scale.baseline.block_size
         for division in (CLOSED, OPEN):
             assert all(entry.model != scale.baseline for entry in scale.division(division))
     assert scale_of("cpu").baseline == GPT()
-    assert (scale_of("gpu").baseline.device, scale_of("gpu").problem.asked) == ("cuda", 1.4697)
-    with pytest.raises(ValueError, match="scale 'moon' is unknown, accepted are smoke, cpu, gpu"):
+    assert (scale_of("gpu").baseline.device, scale_of("gpu").problem.target_loss) == ("cuda", 1.4697)
+    with pytest.raises(ValueError, match=r"scale must be one of smoke, cpu, gpu \(got 'moon'\)"):
         scale_of("moon")
-    with pytest.raises(ValueError, match=r"division 'half'.*accepted are closed, open"):
+    with pytest.raises(ValueError, match="division 'half'; choose one of: closed, open"):
         TINY.division("half")
-    with pytest.raises(ValueError, match="accepted are names that differ"):
+    with pytest.raises(ValueError, match="must have different names"):
         with_entry(KneserNey(2)).__class__("x", TINY.problem, TINY.baseline, 1, {OPEN: TINY.entries[OPEN] * 2})
 
 
-def test_records_lie_where_they_are_told_to(tmp_path):
-    assert path_of("cpu", "open") == tmp_path / "exam" / "cpu_open.json"
+def test_records_are_where_the_environment_says(tmp_path):
+    assert exam_path("cpu", "open") == tmp_path / "exam" / "cpu_open.json"

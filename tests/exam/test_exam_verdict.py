@@ -3,19 +3,19 @@
 import dataclasses
 
 import pytest
-from exams import TINY, record_of, fake_run
+from exams import TINY, fake_run, record_of
 from matplotlib import pyplot as plt
-from scipy.stats import ttest_1samp
 
 import sutrolib.cli.exam
 import sutrolib.exam.run
 from sutrolib.__main__ import main
+from sutrolib.core.format import amount
 from sutrolib.core.provenance import machine
 from sutrolib.exam.entries import BASELINE, OPEN
-from sutrolib.exam.plots import draw_verdict, draw_other_costs, draw_pareto_front, draw_seeds
+from sutrolib.exam.plots import draw_other_costs, draw_pareto_front, draw_seeds, draw_verdict
 from sutrolib.exam.record import new_record
-from sutrolib.exam.table import amount, plain_text, table
-from sutrolib.exam.verdict import verdict_of, verdicts, target
+from sutrolib.exam.table import plain_text, table
+from sutrolib.exam.verdict import target, verdict_of, verdicts
 from sutrolib.meters.base import Kind, Reading
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
@@ -36,8 +36,8 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
     found = verdict()
     assert found.passed
     assert found.text.startswith("other rate: passed; training energy ratio 0.5")
-    assert found.text.endswith("Nothing beside is shown to be costlier.")
-    assert [line.kind for line in found.lines if line.held is not None] == [
+    assert found.text.endswith("No other cost is higher.")
+    assert [line.kind for line in found.lines if line.met is not None] == [
         "estimated",
         "measured",
         "counted",
@@ -57,9 +57,9 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
 def test_worse_in_one_thing_alone_does_not_pass_and_that_thing_is_named(worse, missed):
     found = verdict(**worse)
     assert not found.passed
-    assert [line.what for line in found.lines if line.held is False] == [missed]
+    assert [line.quantity for line in found.lines if line.met is False] == [missed]
     assert found.text.startswith("other rate: not passed; ")
-    assert f"{missed} " in found.text.split("does not hold")[0].split("; ")[-1]
+    assert f"{missed} " in found.text.split("not met")[0].split("; ")[-1]
 
 
 def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named():
@@ -71,13 +71,13 @@ def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named(
         record.measurements["other rate"][seed] = dataclasses.replace(run, scores=scores)
     found = verdict_of(record, "other rate")
     assert found.line("loss").change.value == pytest.approx(-0.008)
-    assert [line.what for line in found.lines if line.held is False] == ["loss"]
+    assert [line.quantity for line in found.lines if line.met is False] == ["loss"]
     assert not found.passed
 
 
 def test_without_the_targets_loss_there_is_no_time_to_it():
     found = verdict(loss=2.1)
-    assert [line.what for line in found.lines if line.held is False] == ["training time (target missed)", "loss"]
+    assert [line.quantity for line in found.lines if line.met is False] == ["training time (target missed)", "loss"]
     assert found.line("wall-clock to target") is None
 
 
@@ -102,11 +102,11 @@ def test_the_target_is_the_mean_over_the_baselines_seeds():
         target(record)
 
 
-def test_what_is_sacrificed_is_said_and_does_not_fail():
+def test_other_costs_that_rise_are_named_and_do_not_fail():
     found = verdict(size=3000.0)
     assert found.passed
-    assert "Sacrificed for it: model size 3 times (counted)." in found.text
-    assert [line.what for line in found.side_costs] == ["model size"]
+    assert "At the cost of: model size 3 times (counted)." in found.text
+    assert [line.quantity for line in found.side_costs] == ["model size"]
 
 
 def test_measured_joules_decide_where_every_run_has_them_and_say_what_they_do_not_cover():
@@ -145,20 +145,20 @@ def test_an_exam_that_is_not_finished_says_what_is_missing_and_does_not_pass():
     del record.measurements["other rate"][3]
     found = verdict_of(record, "other rate")
     assert not found.passed
-    assert "other rate has sat on 4 of 5 seeds" in found.text
+    assert "other rate has 4 of 5 runs" in found.text
     record.measurements["other rate"].clear()
     found = verdict_of(record, "other rate")
     assert not found.passed
-    assert "0 pairs of trained runs" in found.text
+    assert "cannot compare: 0 pairs" in found.text
 
 
 def test_every_entry_has_its_verdict_and_every_number_of_the_table_its_kind():
     record = new_record(TINY, OPEN, 5)
-    for name, numbers in ((BASELINE, {}), ("counting", BETTER), ("counting more", {"energy": 300.0})):
+    for name, numbers in ((BASELINE, {}), ("bigram", BETTER), ("trigram", {"energy": 300.0})):
         record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(5)}
     assert [found.passed for found in verdicts(record)] == [True, False]
     header, rows = table(record)
-    assert {row[0] for row in rows} == {"counting", "counting more"}
+    assert {row[0] for row in rows} == {"bigram", "trigram"}
     kinds = {row[header.index("kind")] for row in rows}
     assert kinds == {"estimated", "measured", "counted"}
     shown = plain_text(header, rows)
@@ -176,13 +176,13 @@ def titles_of(record):
 def test_the_figures_say_what_the_record_shows():
     record = record_of(**BETTER)
     titles = titles_of(record)
-    assert titles[0] == "other rate passes at 1.99 times less energy and 2.01 times less time."
+    assert titles[0] == "other rate passes with 1.99 times less energy and 2.01 times less time."
     assert titles[1] == "other rate has the lower loss on 5 of 5 seeds"
-    assert titles[2] == "other rate: nothing beside is shown to be costlier."
+    assert titles[2] == "other rate: no other cost is higher."
     assert "times less energy at a loss of 1.9" in titles[3]
     worse = record_of(energy=300.0, size=2000.0, loss=2.1)
     titles = titles_of(worse)
-    assert titles[0].startswith("other rate does not pass at 3.01 times as much energy and as much time (")
+    assert titles[0].startswith("other rate does not pass with 3.01 times as much energy and as much time (not met: ")
     assert titles[1] == "other rate has the lower loss on 0 of 5 seeds"
     assert "model size x 2" in titles[2]
     assert titles[3] == "No entry has less energy and a lower loss than the baseline"
@@ -197,7 +197,7 @@ def test_what_is_not_finished_or_failed_can_be_drawn_too(draw):
     draw(record).draw_without_rendering()
 
 
-def test_the_frontier_has_a_point_for_every_sitting_with_its_kind_on_the_axis():
+def test_the_pareto_front_has_a_point_for_every_run_with_its_kind_on_the_axis():
     ax = draw_pareto_front(record_of(**BETTER)).axes[0]
     assert "(codecarbon, estimated)" in ax.get_xlabel()
     small = [line for line in ax.lines if line.get_markersize() == 4]
@@ -205,22 +205,22 @@ def test_the_frontier_has_a_point_for_every_sitting_with_its_kind_on_the_axis():
 
 
 def test_the_command_shows_progress_table_and_verdict_and_a_finished_exam_at_once(monkeypatch, capsys):
-    def fake(problem, model, seed, together, **options):
+    def fake(problem, model, seed, meter, **options):
         numbers = BETTER if model != TINY.baseline else {}
         return fake_run(seed, **numbers)
 
-    monkeypatch.setattr(sutrolib.exam.run, "sit", fake)
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", fake)
     monkeypatch.setattr(sutrolib.cli.exam, "scale_of", lambda name: TINY)
     assert main(["exam"]) == 0
     first = capsys.readouterr().out
     assert "[1 of 10] seed 0, baseline: loss " in first
     assert "(estimated); about 0 s left" in first
     assert "VERDICT other rate: passed" in first
-    monkeypatch.setattr(sutrolib.exam.run, "sit", None)
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", None)
     assert main(["exam"]) == 0
     again = capsys.readouterr().out
     assert "[1 of 10]" not in again
-    assert "Nothing was left to be held" in again
+    assert "All runs were there already" in again
     assert again[again.index("VERDICT") :] == first[first.index("VERDICT") :]
     assert "--division closed --scale tiny --seeds 5 --again" in again
 
@@ -229,9 +229,9 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sutrolib.exam.run, "sit", interrupted)
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", interrupted)
     assert main(["exam"]) == 130
-    assert "the same command without --again goes on" in capsys.readouterr().out
+    assert "the same command without --again resumes the exam" in capsys.readouterr().out
 
 
 def test_the_command_refuses_what_it_does_not_know(capsys):
@@ -239,9 +239,9 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert main(["exam", "--division", "half"]) == 2
     assert main(["exam", "--seeds", "3"]) == 2
     told = capsys.readouterr().err
-    assert "accepted are smoke, cpu, gpu" in told
-    assert "accepted are closed, open" in told
-    assert "seeds=3, accepted are 5 to 1000" in told
+    assert "must be one of smoke, cpu, gpu" in told
+    assert "choose one of: closed, open" in told
+    assert "seeds must be 5 to 1000 (got 3)" in told
 
 
 def test_pack_writes_the_text_and_says_what_to_carry(monkeypatch, capsys, tmp_path):

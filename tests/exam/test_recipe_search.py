@@ -3,34 +3,44 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from exams import TINY, sitting
+from exams import TINY, fake_run
 
 from sutrolib.core.types import describe
-from sutrolib.exam import ablation, recipe_search
-from sutrolib.exam.ablation import ablate, long_enough, saved, without
+from sutrolib.exam import ablation
+from sutrolib.exam.ablation import ablate, ablated_recipes, load_ablation, save_ablation, savings, train_until_loss
 from sutrolib.exam.entries import SCALES, scale_of
 from sutrolib.exam.recipe_plots import draw_savings
-from sutrolib.exam.recipe_search import LOWER, MARGIN, asked_at, baseline_loss, hunts
-from sutrolib.guards.checks import Check
+from sutrolib.exam.recipe_search import (
+    LOW_LOSS_MARGIN,
+    TARGET_MARGIN,
+    baseline_loss,
+    holdout_problem,
+    load_searches,
+    load_verifications,
+    recipe_searches,
+    save_search,
+    save_verifications,
+)
+from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
 from sutrolib.meters import OperationCount
-from sutrolib.models.language.distilled_gpt import TaughtGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
-from sutrolib.problems.windowed_text import ExamText
+from sutrolib.problems.windowed_text import WindowedText
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.hill_climbing import Climb
+from sutrolib.processes.hill_climbing import HillClimbing
 from sutrolib.processes.samplers import RandomSearch
 
-RECIPE = TaughtGPT(layers=1, heads=2, width=8, block=8, batch=4, max_steps=10)
-PROBLEM = ExamText(characters=3000, context=8, least=4, asked=2.0)
+RECIPE = DistilledGPT(layers=1, heads=2, width=8, block_size=8, batch=4, max_steps=10)
+PROBLEM = WindowedText(characters=3000, context=8, min_context=4, target_loss=2.0)
 
 
 @pytest.mark.parametrize("name", SCALES)
 def test_a_search_never_has_the_validation_text(name):
     scale = scale_of(name)
     whole = scale.problem.sample(0)
-    for hunt in hunts(scale, 1.83).values():
-        task = hunt.problem.sample(0)
+    for search in recipe_searches(scale, 1.83).values():
+        task = search.problem.sample(0)
         seen = torch.cat([task.train.x, task.train.y[-1], task.test.x, task.test.y[-1]])
         assert torch.equal(seen, torch.cat([whole.train.x, whole.train.y[-1]])[: len(seen)])
 
@@ -38,121 +48,130 @@ def test_a_search_never_has_the_validation_text(name):
 def test_what_is_asked_is_the_baselines_loss_less_a_margin():
     loss = baseline_loss(TINY, 0)
     assert 2 < loss < 5
-    found = hunts(TINY, loss)
-    assert [hunt.problem.asked for hunt in found.values()] == [loss - MARGIN, loss - MARGIN, loss - LOWER]
-    assert asked_at(TINY, 2.0).target == -2.0
+    found = recipe_searches(TINY, loss)
+    assert [search.problem.target_loss for search in found.values()] == [
+        loss - TARGET_MARGIN,
+        loss - TARGET_MARGIN,
+        loss - LOW_LOSS_MARGIN,
+    ]
+    assert holdout_problem(TINY, 2.0).target == -2.0
 
 
 def test_the_closed_space_changes_nothing_of_the_architecture():
-    space = hunts(scale_of("cpu"), 1.83)["closed"].space
+    space = recipe_searches(scale_of("cpu"), 1.83)["closed"].space
     baseline = GPT()
     rng = np.random.default_rng(0)
     for _ in range(20):
         model = space.model(space.sample(rng))
-        assert all(getattr(model, n) == getattr(baseline, n) for n in ("layers", "heads", "width", "block"))
+        assert all(getattr(model, n) == getattr(baseline, n) for n in ("layers", "heads", "width", "block_size"))
     assert space.start.settings["max_steps"] < baseline.max_steps / 5
 
 
 def test_a_search_is_kept_and_found_again_and_a_later_one_takes_its_place(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
-    assert recipe_search.kept(TINY) == {}
-    hunt = hunts(TINY, 5.0)["counting"]
-    for process, trials in ((RandomSearch, 1), (RandomSearch, 2), (Climb, 1)):
-        study = process().improve(hunt.problem, hunt.space, OperationCount(), SearchBudget(trials=trials))
-        recipe_search.keep(TINY, "counting", study)
-    found = recipe_search.kept(TINY)
+    assert load_searches(TINY) == {}
+    search = recipe_searches(TINY, 5.0)["n-gram"]
+    for process, trials in ((RandomSearch, 1), (RandomSearch, 2), (HillClimbing, 1)):
+        study = process().improve(search.problem, search.space, OperationCount(), SearchBudget(trials=trials))
+        save_search(TINY, "n-gram", study)
+    found = load_searches(TINY)
     assert {name: [r["process"] for r in records] for name, records in found.items()} == {
-        "counting": ["random search", "hill climbing"]
+        "n-gram": ["random search", "hill climbing"]
     }
-    assert found["counting"][0]["trials_in_all"] == 2
-    assert found["counting"][1]["best"]["cost"] == study.best.cost
-    assert recipe_search.kept(scale_of("smoke")) == {}
+    assert found["n-gram"][0]["n_trials"] == 2
+    assert found["n-gram"][1]["best"]["cost"] == study.best.cost
+    assert load_searches(scale_of("smoke")) == {}
 
 
 def test_each_ingredient_is_left_out_alone():
-    for name, found in without(RECIPE).items():
+    for name, found in ablated_recipes(RECIPE).items():
         for recipe in found:
             changed = {f.name for f in dataclasses.fields(RECIPE) if getattr(recipe, f.name) != getattr(RECIPE, f.name)}
             assert (
                 changed - {"lr", "matrix_lr"}
                 == {
-                    "the n-gram's targets": {"trust"},
-                    "the start that looks back": {"handed_on"},
+                    "n-gram targets": {"distill_weight"},
+                    "previous-token initialisation": {"value_gain"},
                     "Muon (Adam instead)": {"optimizer"},
-                    "rates that fall": {"decay"},
+                    "learning-rate decay": {"lr_decay"},
                     "bfloat16 (float32 instead)": {"precision"},
                 }[name]
             )
 
 
 @pytest.fixture
-def sat(monkeypatch):
-    """The models that sat, whose loss falls with the updates: that of the whole recipe to 2 in ten of them."""
+def trained(monkeypatch):
+    """The models that were trained; their loss falls with the updates: the full recipe's to 2 in ten of them."""
     found = []
 
-    def fake(problem, model, seed, together):
+    def fake(problem, model, seed, meter):
         found.append(model)
-        worth = 10 if model.trust == 0 or not model.handed_on else 1
+        worth = 10 if model.distill_weight == 0 or not model.value_gain else 1
         loss = 2.0 * (10 * worth / model.max_steps) ** 0.1
-        run = sitting(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
+        run = fake_run(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
         return dataclasses.replace(run, model=describe(model))
 
-    monkeypatch.setattr(ablation, "sit", fake)
+    monkeypatch.setattr(ablation, "evaluate", fake)
     return found
 
 
-def test_the_length_that_reaches_the_loss_is_found_between_two(sat):
-    model, part = long_enough(PROBLEM, without(RECIPE)["the n-gram's targets"], 2.0, 0, None)
-    assert [m.max_steps for m in sat] == [10, 14, 20, 28, 40, 57, 80, 113]
-    assert (model.max_steps, model.trust) == (pytest.approx(100, abs=3), 0.0)  # a loss of 2, by the rule above
-    assert (part.loss_at_first, part.missed) == (pytest.approx(2 * 10**0.1, abs=0.01), False)
+def test_the_length_that_reaches_the_loss_is_found_between_two(trained):
+    model, part = train_until_loss(PROBLEM, ablated_recipes(RECIPE)["n-gram targets"], 2.0, 0, None)
+    assert [m.max_steps for m in trained] == [10, 14, 20, 28, 40, 57, 80, 113]
+    assert (model.max_steps, model.distill_weight) == (pytest.approx(100, abs=3), 0.0)  # a loss of 2, by the rule above
+    assert (part.loss_at_own_length, part.target_missed) == (pytest.approx(2 * 10**0.1, abs=0.01), False)
 
 
-def test_of_several_rates_the_best_goes_on(sat):
-    recipes = [dataclasses.replace(RECIPE, trust=0.0), RECIPE, dataclasses.replace(RECIPE, handed_on=0.0)]
-    model, part = long_enough(PROBLEM, recipes, 1.9, 0, None)
-    assert len(part.way) == 5
-    assert model.trust > 0
+def test_of_several_rates_the_best_goes_on(trained):
+    recipes = [dataclasses.replace(RECIPE, distill_weight=0.0), RECIPE, dataclasses.replace(RECIPE, value_gain=0.0)]
+    model, part = train_until_loss(PROBLEM, recipes, 1.9, 0, None)
+    assert len(part.length_runs) == 5
+    assert model.distill_weight > 0
     assert model.max_steps == pytest.approx(16.7, abs=1)
 
 
-def test_the_longest_is_returned_where_none_reaches_it(sat):
-    model, part = long_enough(PROBLEM, [dataclasses.replace(RECIPE, max_steps=1, trust=0.0)], 2.0, 0, None)
+def test_the_longest_is_returned_where_none_reaches_it(trained):
+    model, part = train_until_loss(
+        PROBLEM, [dataclasses.replace(RECIPE, max_steps=1, distill_weight=0.0)], 2.0, 0, None
+    )
     assert model.max_steps == 16
-    assert len(part.way) == 9
-    assert part.missed
+    assert len(part.length_runs) == 9
+    assert part.target_missed
 
 
-def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_being_kept(sat, tmp_path, monkeypatch):
-    told = []
-    parts = ablate(PROBLEM, RECIPE, range(5), None, told.append)
-    found = saved(parts, "codecarbon")
-    assert set(found) == set(without(RECIPE))
-    assert found["the n-gram's targets"].low < 10 < found["the n-gram's targets"].high
+def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_being_kept(trained, tmp_path, monkeypatch):
+    messages = []
+    parts = ablate(PROBLEM, RECIPE, range(5), None, messages.append)
+    found = savings(parts, "codecarbon")
+    assert set(found) == set(ablated_recipes(RECIPE))
+    assert found["n-gram targets"].low < 10 < found["n-gram targets"].high
     assert found["bfloat16 (float32 instead)"].value == pytest.approx(1, rel=0.05)
     assert all(len(part.runs) == 5 for part in parts.values())
-    assert len(told) == len(without(RECIPE)) + 5
+    assert len(messages) == len(ablated_recipes(RECIPE)) + 5
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
-    ablation.keep(TINY, parts)
-    assert saved(ablation.kept(TINY), "codecarbon") == found
+    save_ablation(TINY, parts)
+    assert savings(load_ablation(TINY), "codecarbon") == found
     ax = draw_savings({"energy (estimated)": found}, []).axes[0]
-    assert "What saves most is the" in ax.get_title() + ax.get_title("left")  # the style says where it stands
+    assert "saves most: without it" in ax.get_title() + ax.get_title("left")  # the style says where it stands
 
 
-def test_a_run_that_came_to_no_model_is_left_out(sat):
+def test_a_run_that_came_to_no_model_is_left_out(trained):
     parts = ablate(PROBLEM, RECIPE, range(3), None)
-    name = "rates that fall"
+    name = "learning-rate decay"
     failed = [dataclasses.replace(run, failure="diverged", readings=(), scores={}) for run in parts[name].runs]
-    assert name in saved(
+    assert name in savings(
         parts | {name: dataclasses.replace(parts[name], runs=(failed[0], *parts[name].runs[1:]))}, "time"
     )
-    assert name not in saved(parts | {name: dataclasses.replace(parts[name], runs=tuple(failed))}, "time")
+    assert name not in savings(parts | {name: dataclasses.replace(parts[name], runs=tuple(failed))}, "time")
 
 
 def test_what_the_checks_saw_survives_being_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
-    checks = (Check("leak", False, "seen", "why"), Check("noise", None, "not applicable", "why", limit=True))
-    found = {"taught": Verification("text", "taught GPT", checks)}
-    assert recipe_search.kept_checks(TINY) == {}
-    recipe_search.keep_checks(TINY, found)
-    assert recipe_search.kept_checks(TINY) == found
+    checks = (
+        CheckResult("leak", False, "seen", "why"),
+        CheckResult("noise", None, "not applicable", "why", limit=True),
+    )
+    found = {"distilled GPT": Verification("text", "distilled GPT", checks)}
+    assert load_verifications(TINY) == {}
+    save_verifications(TINY, found)
+    assert load_verifications(TINY) == found

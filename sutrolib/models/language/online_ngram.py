@@ -1,14 +1,14 @@
-"""An n-gram that learns from the text while it reads it, on top of one that was counted before.
+"""An n-gram that keeps learning from the text while it reads it, starting from one that was trained before.
 
-What was read is counted in strings of ``shortest`` to ``longest`` characters, in plain dictionaries, a count a
-character; shorter strings are left to the text that it was trained on, of which there is more. From the trained
-distribution P and the counts c of what has been read, the shortest contexts first,
+What it reads is counted in strings of ``min_order`` to ``max_order`` characters, in plain dictionaries, one update per
+character; shorter strings are left to the training text, which is longer. With the trained distribution P_0 and the
+counts c of what was read, from the shortest contexts to the longest,
 
-    P_m(w | h) = (c(h w) + weight P_{m-1}(w | h')) / (c(h) + weight)
+    P_m(w | h) = (c(h w) + prior_weight P_{m-1}(w | h')) / (c(h) + prior_weight)
 
 (Dirichlet smoothing: MacKay and Peto, A hierarchical Dirichlet language model, Natural Language Engineering 1, 1995):
-what was trained counts for as much as ``weight`` characters read after the same context. All of this is work of using
-the model, and is weighed there: training is that of the n-gram below.
+the prior counts as much as ``prior_weight`` characters read after the same context. All of this is the cost of
+inference; the cost of training is that of ``ngram``.
 """
 
 from __future__ import annotations
@@ -21,95 +21,97 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model
+from sutrolib.models.fields import check_model, float_field, int_field
 from sutrolib.models.language.kneser_ney import FittedNGram
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 
-Counts: TypeAlias = dict[tuple[int, ...], dict[int, int]]
+_Counts: TypeAlias = dict[tuple[int, ...], dict[int, int]]
 
 
 @dataclass(frozen=True)
-class FittedAdapting:
-    """The n-gram that was counted before, and how it is to go on."""
+class FittedOnlineNGram:
+    """The trained n-gram, and the settings of what it learns while reading."""
 
-    counted: FittedNGram
-    settings: AdaptingNGram
+    ngram: FittedNGram
+    settings: OnlineNGram
     history: tuple[tuple[int, float], ...] = ()
     steps: int = 0
 
     @property
     def alphabet(self) -> str:
         """The characters that it was fitted on."""
-        return self.counted.alphabet
+        return self.ngram.alphabet
 
     @property
     def nbytes(self) -> int:
-        """The bytes before anything is read; what is read adds to them."""
-        return self.counted.nbytes
+        """The bytes before anything is read; counts of what is read add to them."""
+        return self.ngram.nbytes
 
-    def reader(self, streams: int) -> AdaptingReader:
-        """A reader of so many streams, each of which learns from itself alone."""
-        return AdaptingReader(self, streams)
+    def decoder(self, streams: int) -> OnlineNGramDecoder:
+        """A decoder of ``streams`` streams, each of which learns from its own text only."""
+        return OnlineNGramDecoder(self, streams)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Log-probabilities (samples, characters) of what follows ids x of shape (samples, characters of context)."""
-        reader = self.reader(len(x))
+        """Log-probabilities (samples, characters) after ids x of shape (samples, context length)."""
+        decoder = self.decoder(len(x))
         for column in x.unbind(1)[:-1]:
-            reader.next(column)
-        return reader.next(x[:, -1])
+            decoder.step(column)
+        return decoder.step(x[:, -1])
 
 
-class AdaptingReader:
-    """Keeps, of each stream, its last characters and the counts of what was read."""
+class OnlineNGramDecoder:
+    """Holds the last characters of each stream and the counts of what it has read."""
 
-    def __init__(self, fitted: FittedAdapting, streams: int) -> None:
-        self.settings, self.before = fitted.settings, fitted.counted.reader(streams)
-        self.read: list[Counts] = [{} for _ in range(streams)]
-        self.last: list[deque[int]] = [deque(maxlen=self.settings.longest - 1) for _ in range(streams)]
+    def __init__(self, fitted: FittedOnlineNGram, streams: int) -> None:
+        self.settings, self.ngram = fitted.settings, fitted.ngram.decoder(streams)
+        self.counts: list[_Counts] = [{} for _ in range(streams)]
+        self.last: list[deque[int]] = [deque(maxlen=self.settings.max_order - 1) for _ in range(streams)]
 
-    def next(self, ids: Tensor) -> Tensor:
-        """Take in ids (streams,) and return log-probabilities (streams, characters)."""
-        found = self.before.next(ids).exp_()
-        for row, character, counts, last in zip(found, ids.tolist(), self.read, self.last, strict=True):
+    def step(self, ids: Tensor) -> Tensor:
+        """Read ids (streams,); returns log-probabilities (streams, characters)."""
+        found = self.ngram.step(ids).exp_()
+        for row, character, counts, last in zip(found, ids.tolist(), self.counts, self.last, strict=True):
             for context in self._contexts(last):
                 after = counts.setdefault(context, {})
                 after[character] = after.get(character, 0) + 1
             last.append(character)
             for context in self._contexts(last):
                 if after := counts.get(context, {}):
-                    self._refine(row, after)
+                    self._interpolate(row, after)
         return found.log_()
 
     def _contexts(self, last: deque[int]) -> list[tuple[int, ...]]:
-        """The ends of what was read, the shortest first."""
-        whole = tuple(last)
-        lengths = range(self.settings.shortest - 1, min(self.settings.longest - 1, len(whole)) + 1)
-        return [whole[len(whole) - length :] for length in lengths]
+        """The contexts that end here, the shortest first."""
+        text = tuple(last)
+        lengths = range(self.settings.min_order - 1, min(self.settings.max_order - 1, len(text)) + 1)
+        return [text[len(text) - length :] for length in lengths]
 
-    def _refine(self, row: Tensor, after: dict[int, int]) -> None:
-        weight, total = self.settings.weight, sum(after.values())
+    def _interpolate(self, row: Tensor, after: dict[int, int]) -> None:
+        weight, total = self.settings.prior_weight, sum(after.values())
         row.mul_(weight / (total + weight))
         row[list(after)] += torch.tensor(list(after.values())) / (total + weight)
 
 
 @dataclass(frozen=True)
-class AdaptingNGram:
-    """Counts and learns discounts as ``before``, then adapts while it reads. Fields out of range raise ValueError."""
+class OnlineNGram:
+    """Trains ``ngram``, then keeps learning while it reads. Raises ValueError for fields out of range."""
 
-    before: LeaveOneOutNGram = field(default_factory=LeaveOneOutNGram)
-    shortest: int = field(default=5, metadata={"unit": "characters", "low": 2, "high": 20, "search": (4, 8)})
-    longest: int = field(default=9, metadata={"unit": "characters", "low": 2, "high": 20, "search": (6, 12)})
-    weight: float = field(default=40.0, metadata={"unit": "characters", "low": 0.01, "high": 1e6, "log": True})
+    ngram: LeaveOneOutNGram = field(default_factory=LeaveOneOutNGram)
+    min_order: int = int_field(5, "characters", 2, 20, search=(4, 8))
+    max_order: int = int_field(9, "characters", 2, 20, search=(6, 12))
+    prior_weight: float = float_field(40.0, 0.01, 1e6, unit="characters", log=True)
 
-    name: ClassVar[str] = "adapting n-gram"
+    name: ClassVar[str] = "online n-gram"
     prior_knowledge: ClassVar[str] = "samples only"
     required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)
-        if self.longest < self.shortest:
-            raise ValueError(f"{self.name}: longest={self.longest}, accepted are shortest={self.shortest} and above")
+        if self.max_order < self.min_order:
+            raise ValueError(
+                f"{self.name}: max_order must be at least min_order={self.min_order} (got {self.max_order})"
+            )
 
-    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedAdapting:
-        """As ``before``."""
-        return FittedAdapting(self.before.fit(task, seed, budget), self)
+    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedOnlineNGram:
+        """Train ``ngram``."""
+        return FittedOnlineNGram(self.ngram.fit(task, seed, budget), self)

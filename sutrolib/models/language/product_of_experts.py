@@ -1,107 +1,99 @@
-"""An n-gram and a network, each trained for itself, that predict together.
+"""An n-gram and a GPT, trained separately, that predict together.
 
-    p(w | h)  ~  p_counted(w | h)^a  p_network(w | h)^b
+    p(w | h)  ~  p_ngram(w | h)^a  p_gpt(w | h)^b
 
-Counts know what the text has said before, word by word; a network, even a poor one, errs elsewhere. Multiplied, and
-made to sum to 1 again, they are better than either (logarithmic opinion pool: Hinton, Training Products of Experts,
-Neural Computation 14, 2002). The exponents are settings, to be found on text held out for that.
+An n-gram knows the training text by heart; a GPT, even a poor one, makes different mistakes. Their normalised product
+is better than either (logarithmic opinion pool: Hinton, Training Products of Experts by Minimizing Contrastive
+Divergence, Neural Computation 14, 2002). Choose the exponents on held-out training text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model
-from sutrolib.models.language.distilled_gpt import TaughtGPT
-from sutrolib.models.language.kneser_ney import FittedNGram, NGramReader
-from sutrolib.models.language.kv_cache import FittedGPT, GPTReader
+from sutrolib.models.fields import check_model, float_field
+from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.models.language.kneser_ney import FittedNGram, NGramDecoder
+from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-
-EXPONENT: Mapping[str, Any] = {"unit": "", "low": 0.0, "high": 2.0, "search": (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class FittedBlend:
-    """Both, with their exponents."""
+class FittedProduct:
+    """Both fitted models, with their exponents. Alphabet, history and updates are those of the GPT."""
 
-    counted: FittedNGram
-    network: FittedGPT
+    ngram: FittedNGram
+    gpt: FittedGPT
     exponents: tuple[float, float]
 
     @property
     def alphabet(self) -> str:
-        """The characters that both were fitted on."""
-        return self.counted.alphabet
+        return self.gpt.alphabet
 
     @property
     def history(self) -> tuple[tuple[int, float], ...]:
-        """That of the network."""
-        return self.network.history
+        return self.gpt.history
 
     @property
     def steps(self) -> int:
-        """The updates of the network."""
-        return self.network.steps
+        return self.gpt.steps
 
     @property
     def nbytes(self) -> int:
-        """The bytes of both."""
-        return self.counted.nbytes + self.network.nbytes
+        return self.ngram.nbytes + self.gpt.nbytes
 
-    def reader(self, streams: int) -> BlendReader:
-        """A reader of so many streams, without any context yet."""
-        return BlendReader(self.counted.reader(streams), self.network.reader(streams), self.exponents)
+    def decoder(self, streams: int) -> ProductDecoder:
+        """A decoder of ``streams`` streams, with an empty context."""
+        return ProductDecoder(self.ngram.decoder(streams), self.gpt.decoder(streams), self.exponents)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Log-probabilities (samples, characters) of what follows ids x of shape (samples, 1 to block)."""
-        return pooled(self.counted.predict(x), self.network.predict(x), self.exponents)
+        """Log-probabilities (samples, characters) after ids x of shape (samples, 1 to block_size)."""
+        return log_product(self.ngram.predict(x), self.gpt.predict(x), self.exponents)
 
 
 @dataclass(frozen=True)
-class BlendReader:
-    """Gives both readers what is read, and pools what they say."""
+class ProductDecoder:
+    """Passes the text to both decoders, and multiplies their predictions."""
 
-    counted: NGramReader
-    network: GPTReader
+    ngram: NGramDecoder
+    gpt: GPTDecoder
     exponents: tuple[float, float]
 
-    def next(self, ids: Tensor) -> Tensor:
-        """Take in ids (streams,) and return log-probabilities (streams, characters)."""
-        return pooled(self.counted.next(ids), self.network.next(ids), self.exponents)
+    def step(self, ids: Tensor) -> Tensor:
+        """Read ids (streams,); returns log-probabilities (streams, characters)."""
+        return log_product(self.ngram.step(ids), self.gpt.step(ids), self.exponents)
 
 
-def pooled(first: Tensor, second: Tensor, exponents: tuple[float, float]) -> Tensor:
-    """The logarithm of the product of two distributions raised to ``exponents``, given as logarithms."""
+def log_product(first: Tensor, second: Tensor, exponents: tuple[float, float]) -> Tensor:
+    """The logarithm of the normalised product of two distributions, given as logarithms, raised to ``exponents``."""
     return torch.log_softmax(exponents[0] * first + exponents[1] * second, 1)
 
 
 @dataclass(frozen=True)
-class Blend:
-    """``counts`` raised to ``trust_counts`` times ``network`` raised to ``trust_network``.
+class ProductOfExperts:
+    """``ngram`` raised to ``ngram_exponent`` times ``gpt`` raised to ``gpt_exponent``.
 
-    Fields out of range raise ValueError.
+    Raises ValueError for fields out of range.
     """
 
-    counts: LeaveOneOutNGram = field(default_factory=LeaveOneOutNGram)
-    network: TaughtGPT = field(default_factory=lambda: TaughtGPT(max_steps=400, trust=0.0))
-    trust_counts: float = field(default=0.8, metadata=EXPONENT)
-    trust_network: float = field(default=0.3, metadata=EXPONENT)
+    ngram: LeaveOneOutNGram = field(default_factory=LeaveOneOutNGram)
+    gpt: DistilledGPT = field(default_factory=lambda: DistilledGPT(max_steps=400, distill_weight=0.0))
+    ngram_exponent: float = float_field(0.8, 0.0, 2.0, search=(0.0, 1.0))
+    gpt_exponent: float = float_field(0.3, 0.0, 2.0, search=(0.0, 1.0))
 
-    name: ClassVar[str] = "counts and a network"
+    name: ClassVar[str] = "n-gram x GPT"
     prior_knowledge: ClassVar[str] = "samples only"
     required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_model(self)
 
-    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedBlend:
-        """Count, then train within ``budget``. Raises as the two do."""
-        counted = self.counts.fit(task, seed)
-        network = self.network.fit(task, seed, budget)
-        return FittedBlend(counted, network, (self.trust_counts, self.trust_network))
+    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedProduct:
+        """Count, then train the GPT within ``budget``. Raises as both models do."""
+        ngram = self.ngram.fit(task, seed)
+        return FittedProduct(ngram, self.gpt.fit(task, seed, budget), (self.ngram_exponent, self.gpt_exponent))

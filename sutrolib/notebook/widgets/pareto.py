@@ -7,11 +7,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.exam.entries import CLOSED, OPEN, SCALES
-from sutrolib.exam.plots import SCORES, costs_of, draw_frontier
-from sutrolib.exam.record import Record, path_of, read_record
-from sutrolib.exam.table import amount
-from sutrolib.exam.verdict import outcome
-from sutrolib.notebook.widgets.layout import beside, choice, html_table, image, panel, status
+from sutrolib.exam.plots import SCORES, cost_labels, draw_pareto_front
+from sutrolib.exam.record import ExamRecord, read_record
+from sutrolib.exam.store import exam_path
+from sutrolib.exam.table import comparison_cells
+from sutrolib.exam.verdict import verdict_of
+from sutrolib.notebook.widgets.layout import hbox, dropdown, html_table, image, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import Dropdown, VBox
@@ -19,24 +20,24 @@ if TYPE_CHECKING:
 NONE = "There is no record of an exam yet. To hold one: python -m sutrolib exam --division closed --scale smoke"
 
 
-def frontier_panel() -> VBox:
+def pareto_panel() -> VBox:
     """An exam, a cost, a score and an entry; the figure with the front, and the table of entry against baseline."""
     import ipywidgets as widgets
     from matplotlib import pyplot as plt
 
-    there = [(scale, d) for scale in reversed(SCALES) for d in (OPEN, CLOSED) if path_of(scale, d).exists()]
+    there = [(scale, d) for scale in reversed(SCALES) for d in (OPEN, CLOSED) if exam_path(scale, d).exists()]
     if not there:
         return panel([widgets.HTML(status(NONE))])
-    exam = choice("exam", [(f"{division} division, scale {scale}", (scale, division)) for scale, division in there])
-    cost, score = choice("across", []), choice("up", [(label, name) for name, label in SCORES.items()])
-    entry = choice("entry", [])
+    exam = dropdown("exam", [(f"{division} division, scale {scale}", (scale, division)) for scale, division in there])
+    cost, score = dropdown("across", []), dropdown("up", [(label, name) for name, label in SCORES.items()])
+    entry = dropdown("entry", [])
     picture, text = widgets.HTML(), widgets.HTML()
-    read: list[Record] = []  # the record on show; empty while the choices are not all of one exam
+    read: list[ExamRecord] = []  # the record on show; empty while the choices are not all of one exam
 
     def redraw(_change: object = None) -> None:
         if not read:
             return
-        figure = draw_frontier(read[0], cost.value, score.value, entry.value)
+        figure = draw_pareto_front(read[0], cost.value, score.value, entry.value)
         what = f"{score.label} against {cost.label}, {exam.label}, {entry.value} circled"
         picture.value = image(figure, f"{what}. {figure.axes[0].get_title('left')}")
         plt.close(figure)
@@ -46,11 +47,11 @@ def frontier_panel() -> VBox:
         read.clear()
         picture.value = text.value = ""
         try:
-            record = read_record(path_of(*exam.value))
+            record = read_record(exam_path(*exam.value))
         except (OSError, ValueError) as error:
             text.value = status(str(error))
             return
-        costs = costs_of(record)
+        costs = cost_labels(record)
         if not costs:
             text.value = status("Nobody has sat this exam yet.")
             return
@@ -63,25 +64,21 @@ def frontier_panel() -> VBox:
     for control in (cost, score, entry):
         control.observe(redraw, names="value")
     take()
-    return panel([exam, cost, score, entry, beside(picture, text)])
+    return panel([exam, cost, score, entry, hbox(picture, text)])
 
 
-def against_baseline(record: Record, entry: str) -> str:
+def against_baseline(record: ExamRecord, entry: str) -> str:
     """HTML: whether an entry passes, and every quantity of it against the baseline's, with interval and kind."""
-    found = outcome(record, entry)
+    found = verdict_of(record, entry)
     rows = [
         (
-            line.what,
-            line.kind,
-            amount(line.baseline, line.unit),
-            amount(line.candidate, line.unit),
-            f"x {line}" if line.ratio else str(line),
-            {True: "holds", False: "does not hold", None: "costlier" if line.sacrificed else ""}[line.held],
+            *comparison_cells(line),
+            {True: "met", False: "not met", None: "higher" if line.costlier else ""}[line.met],
         )
         for line in found.lines
     ]
-    faults = escape("".join(f"; {fault}" for fault in found.faults))
-    state = f"<p><b>{escape(entry)}: {'passed' if found.passed else 'not passed'}{faults}.</b></p>"
+    errors = escape("".join(f"; {error}" for error in found.errors))
+    state = f"<p><b>{escape(entry)}: {'passed' if found.passed else 'not passed'}{errors}.</b></p>"
     return state + html_table(("quantity", "kind", "baseline", "entry", "change (95 %)", "verdict"), rows)
 
 

@@ -7,14 +7,14 @@ from texts import text_task
 
 from sutrolib.core.types import Budget, Diverged
 from sutrolib.measurement.measure import score_of
-from sutrolib.models.language.distilled_gpt import TaughtGPT, _Teacher
+from sutrolib.models.language.distilled_gpt import DistilledGPT, _Teacher
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextCharacter
 
 TEXT = "to be or not to be that is the question " * 30
-SMALL = TaughtGPT(layers=2, heads=2, width=32, block=16, batch=4, max_steps=20)
+SMALL = DistilledGPT(layers=2, heads=2, width=32, block_size=16, batch=4, max_steps=20)
 
 
 def small(**fields):
@@ -22,25 +22,25 @@ def small(**fields):
 
 
 @pytest.mark.parametrize("order", [2, 3, 5])
-def test_the_teacher_says_what_its_n_gram_says(order):
+def test_the_teachers_targets_are_the_predictions_of_its_n_gram(order):
     task = text_task(TEXT)
     counted = KneserNey(order).fit(task, 0)
     rows = torch.stack([task.train.x[i : i + order + 3] for i in range(0, 200, 7)])
-    found = _Teacher(counted, "cpu").after(rows, order)
+    found = _Teacher(counted, "cpu").targets(rows, order)
     strings = rows.unfold(1, order - 1, 1).flatten(0, 1)
     assert torch.allclose(found, counted.predict(strings).exp(), atol=1e-6)
 
 
 def test_the_network_is_nanogpts_and_has_its_size():
     task = NextCharacter(characters=20_000).sample(0)
-    ours = TaughtGPT(max_steps=1).fit(task.for_training(), 0).network
+    ours = DistilledGPT(max_steps=1).fit(task.for_training(), 0).network
     theirs = GPT().network(len(task.alphabet), 0)
     assert {n: w.shape for n, w in ours.state_dict().items()} == {n: w.shape for n, w in theirs.state_dict().items()}
 
 
 def test_on_shakespeare_few_updates_get_below_those_of_the_published_recipe():
     task = NextCharacter(characters=200_000).sample(0)
-    ours = TaughtGPT(max_steps=60).fit(task.for_training(), 0)
+    ours = DistilledGPT(max_steps=60).fit(task.for_training(), 0)
     theirs = GPT(max_steps=60, warmup=5).fit(task.for_training(), 0)
     assert score_of(task, ours) > score_of(task, theirs) + 0.2
 
@@ -48,11 +48,11 @@ def test_on_shakespeare_few_updates_get_below_those_of_the_published_recipe():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"trust": 0.0},
-        {"trust": 0.5},
-        {"handed_on": 0.0},
+        {"distill_weight": 0.0},
+        {"distill_weight": 0.5},
+        {"value_gain": 0.0},
         {"optimizer": "adam"},
-        {"decay": False},
+        {"lr_decay": False},
         {"precision": "float32"},
     ],
     ids=str,
@@ -84,8 +84,8 @@ def test_a_budget_ends_it():
 
 
 def test_a_training_that_leaves_the_finite_numbers_says_when(monkeypatch):
-    finite = TaughtGPT._loss
-    monkeypatch.setattr(TaughtGPT, "_loss", lambda *arguments: finite(*arguments) * float("nan"))
+    finite = DistilledGPT._loss
+    monkeypatch.setattr(DistilledGPT, "_loss", lambda *arguments: finite(*arguments) * float("nan"))
     with pytest.raises(Diverged, match="nan at step 20"):
         small(max_steps=1000).fit(text_task(TEXT), 0)
 
@@ -93,12 +93,12 @@ def test_a_training_that_leaves_the_finite_numbers_says_when(monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"order": 1}, "order=1"),
-        ({"trust": 1.5}, "trust=1.5"),
-        ({"optimizer": "sgd"}, "optimizer='sgd'"),
-        ({"heads": 3}, "heads=3"),
+        ({"teacher_order": 1}, "teacher_order must be"),
+        ({"distill_weight": 1.5}, "distill_weight must be"),
+        ({"optimizer": "sgd"}, "optimizer must be one of muon, adam"),
+        ({"heads": 3}, "multiple of heads=3"),
         ({"heads": 1}, "heads=1"),
-        ({"precision": "float16"}, "precision='float16'"),
+        ({"precision": "float16"}, "got 'float16'"),
     ],
     ids=str,
 )
@@ -108,10 +108,10 @@ def test_fields_out_of_range_are_refused(fields, named):
 
 
 def test_what_it_cannot_be_trained_on_is_refused():
-    with pytest.raises(ValueError, match="not text"):
+    with pytest.raises(ValueError, match="must be text"):
         SMALL.fit(SparseParity().sample(0).for_training(), 0)
-    with pytest.raises(ValueError, match="accepted are more than"):
-        small(block=500).fit(text_task("to be or not to be"), 0)
+    with pytest.raises(ValueError, match="at least 505 characters"):
+        small(block_size=500).fit(text_task("to be or not to be"), 0)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="graphics card"):
             small(device="cuda").fit(text_task(TEXT), 0)

@@ -9,16 +9,17 @@ from texts import text_task
 from sutrolib.core.types import Budget, Diverged
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.models.language import kv_cache
-from sutrolib.models.language.gpt import CHECK_EVERY, GPT, OutOfMemory, Transformer
+from sutrolib.models.language.gpt import _CUDA_LOSS_CHECK_STEPS, GPT
+from sutrolib.models.language.transformer import OutOfMemory, Transformer
 from sutrolib.problems.text import NextCharacter
 
-SMALL = GPT(layers=2, heads=2, width=16, block=8, batch=4, max_steps=30, warmup=5, lr=1e-2, min_lr=1e-3)
+SMALL = GPT(layers=2, heads=2, width=16, block_size=8, batch=4, max_steps=30, warmup=5, lr=1e-2, min_lr=1e-3)
 TASK = text_task("to be or not to be, that is the question: " * 20, "not to be or to be is the question: " * 3)
 
 
 def test_parameter_counts_are_those_published_for_nanogpt():
     assert round(GPT().network(65, 0).size / 1e6, 2) == 0.80
-    assert round(GPT(layers=6, heads=6, width=384, block=256).network(65, 0).size / 1e6, 2) == 10.65
+    assert round(GPT(layers=6, heads=6, width=384, block_size=256).network(65, 0).size / 1e6, 2) == 10.65
 
 
 def test_it_computes_what_a_plain_transformer_of_that_architecture_computes():
@@ -28,7 +29,7 @@ def test_it_computes_what_a_plain_transformer_of_that_architecture_computes():
         theirs.tokens.weight.copy_(ours.characters.weight)
         theirs.positions.weight.copy_(ours.positions.weight)
         theirs.ln.weight.copy_(ours.norm.weight)
-        for a, b in zip(ours.decoder(), theirs.blocks, strict=True):
+        for a, b in zip(ours.block_list(), theirs.blocks, strict=True):
             pairs = ("norm_1 ln_1", "norm_2 ln_2", "qkv attend", "attended project", "up up", "down down")
             for mine, other in (pair.split() for pair in pairs):
                 getattr(b, other).weight.copy_(getattr(a, mine).weight)
@@ -62,10 +63,10 @@ def test_a_position_sees_nothing_after_it():
 def test_reading_a_character_at_a_time_is_predicting_with_the_whole_context():
     fitted = SMALL.fit(TASK.for_training(), 0)
     ids = torch.randint(len(TASK.alphabet), (3, 20), generator=torch.Generator().manual_seed(1))
-    reader = fitted.reader(3)
+    decoder = fitted.decoder(3)
     for position in range(20):
         began = position // 8 * 8  # the context begins anew when the block is full
-        found = reader.next(ids[:, position].clone())
+        found = decoder.step(ids[:, position].clone())
         assert torch.allclose(found, fitted.predict(ids[:, began : position + 1]), atol=1e-5)
 
 
@@ -88,10 +89,10 @@ def test_dropout_draws_from_the_seed_alone():
 
 def test_the_rate_warms_up_and_falls_along_a_cosine():
     model = GPT()
-    assert model.rate(0) == pytest.approx(1e-3 / 101)
-    assert model.rate(100) == pytest.approx(1e-3)
-    assert model.rate(1050) == pytest.approx((1e-3 + 1e-4) / 2)
-    assert model.rate(2000) == pytest.approx(1e-4)
+    assert model.learning_rate(0) == pytest.approx(1e-3 / 101)
+    assert model.learning_rate(100) == pytest.approx(1e-3)
+    assert model.learning_rate(1050) == pytest.approx((1e-3 + 1e-4) / 2)
+    assert model.learning_rate(2000) == pytest.approx(1e-4)
 
 
 def test_only_matrices_decay():
@@ -112,7 +113,7 @@ def test_a_budget_ends_it_at_the_same_place_of_the_schedule():
 
 
 def test_a_loss_that_is_no_number_is_recorded_with_its_step(monkeypatch):
-    model = GPT(layers=1, heads=1, width=8, block=8, batch=2, max_steps=5)
+    model = GPT(layers=1, heads=1, width=8, block_size=8, batch=2, max_steps=5)
     real = GPT.update
     monkeypatch.setattr(GPT, "update", lambda self, *a: real(self, *a) if a[-1] < 3 else math.nan)
     with pytest.raises(Diverged, match="the loss was nan at step 4"):
@@ -126,7 +127,7 @@ def test_a_loss_that_is_no_number_is_recorded_with_its_step(monkeypatch):
 
 def test_too_little_memory_names_the_batch_and_the_bytes(monkeypatch):
     monkeypatch.setattr(GPT, "update", lambda self, *a: torch.empty(2**60, dtype=torch.uint8))
-    with pytest.raises(OutOfMemory, match=rf"batch=4: it asked for {2**60} bytes"):
+    with pytest.raises(OutOfMemory, match=rf"batch=4: it requested {2**60} bytes"):
         SMALL.fit(TASK.for_training(), 0)
 
 
@@ -142,11 +143,11 @@ def test_other_errors_stay_what_they_are(monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"width": 10, "heads": 4}, "width=10 does not split into heads=4"),
-        ({"layers": 0}, "layers=0"),
-        ({"batch": 1.5}, "batch=1.5"),
-        ({"compile": "yes"}, "compile='yes', accepted are False, True"),
-        ({"device": "abacus"}, "device='abacus', accepted are cpu, cuda"),
+        ({"width": 10, "heads": 4}, "width must be a multiple of heads=4"),
+        ({"layers": 0}, "layers must be"),
+        ({"batch": 1.5}, "batch must be an integer"),
+        ({"compile": "yes"}, "compile must be one of False, True .got 'yes'"),
+        ({"device": "abacus"}, "device must be one of cpu, cuda"),
     ],
 )
 def test_fields_out_of_range_are_refused(fields, message):
@@ -155,7 +156,9 @@ def test_fields_out_of_range_are_refused(fields, message):
 
 
 def test_a_text_shorter_than_the_block_is_refused():
-    with pytest.raises(ValueError, match="11 characters to train on, accepted are more than block=64"):
+    with pytest.raises(ValueError, match="holdout=0.5 leaves 60 characters"):
+        GPT(holdout=0.5).fit(text_task("hello world " * 10), 0)
+    with pytest.raises(ValueError, match="at least 65 characters"):
         GPT().fit(text_task("hello world"), 0)
 
 
@@ -168,9 +171,9 @@ def test_what_is_not_text_is_refused():
 
 def test_ids_and_lengths_out_of_range_are_refused():
     fitted = SMALL.fit(TASK.for_training(), 0, Budget(steps=1))
-    with pytest.raises(ValueError, match="ids 99 to 99, accepted are 0 to"):
-        fitted.reader(1).next(torch.tensor([99]))
-    with pytest.raises(ValueError, match="9 positions, accepted are 1 to block=8"):
+    with pytest.raises(ValueError, match=r"ids must be 0 to .*\(got 99 to 99\)"):
+        fitted.decoder(1).step(torch.tensor([99]))
+    with pytest.raises(ValueError, match="at most block_size=8 positions"):
         fitted.predict(torch.zeros(1, 9, dtype=torch.int64))
 
 
@@ -193,24 +196,26 @@ class WithoutData(GPT):
 
 
 def test_another_device_holds_everything_and_no_update_looks_at_a_value(monkeypatch):
-    monkeypatch.setattr(kv_cache, "_check", lambda ids, alphabet: None)  # which looks at the ids, on the CPU
+    monkeypatch.setattr(kv_cache, "check_ids", lambda ids, characters: None)  # which looks at the ids, on the CPU
     fitted = on("meta", WithoutData(**{**vars(SMALL), "dropout": 0.1})).fit(TASK.for_training(), 0)
     assert (fitted.device.type, fitted.steps) == ("meta", 30)
-    reader, ids = fitted.reader(3), torch.zeros(3, dtype=torch.int64, device="meta")
+    decoder, ids = fitted.decoder(3), torch.zeros(3, dtype=torch.int64, device="meta")
     for _ in range(10):
-        assert reader.next(ids).shape == (3, len(TASK.alphabet))
-    assert {kept.device.type for kept in reader.kept} == {"meta"}
+        assert decoder.step(ids).shape == (3, len(TASK.alphabet))
+    assert {cache.device.type for cache in decoder.cache} == {"meta"}
     embed, asked = Transformer.embed, []
     monkeypatch.setattr(Transformer, "embed", lambda net, ids, *a: asked.append(ids.device.type) or embed(net, ids, *a))
-    for ask in (fitted.reader(3).next, lambda ids: fitted.predict(ids[:, None])):
+    for ask in (fitted.decoder(3).step, lambda ids: fitted.predict(ids[:, None])):
         with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
             ask(torch.zeros(3, dtype=torch.int64))  # the answer goes back to where the ids came from
     assert asked == ["meta", "meta"]
 
 
-@pytest.mark.parametrize(("device", "updates", "seen"), [("cpu", 150, 4), ("meta", 150, CHECK_EVERY), ("meta", 30, 30)])
+@pytest.mark.parametrize(
+    ("device", "updates", "seen"), [("cpu", 150, 4), ("meta", 150, _CUDA_LOSS_CHECK_STEPS), ("meta", 30, 30)]
+)
 def test_elsewhere_than_on_the_cpu_a_loss_is_seen_now_and_then_and_at_the_end(monkeypatch, device, updates, seen):
-    model = on(device, WithoutData(layers=1, heads=1, width=8, block=8, batch=2, max_steps=updates))
+    model = on(device, WithoutData(layers=1, heads=1, width=8, block_size=8, batch=2, max_steps=updates))
     monkeypatch.setattr(WithoutData, "update", lambda self, *a: math.nan if a[-1] >= 3 else 1.0)
     with pytest.raises(Diverged, match=f"the loss was nan at step {seen}$"):
         model.fit(TASK.for_training(), 0)
@@ -218,7 +223,7 @@ def test_elsewhere_than_on_the_cpu_a_loss_is_seen_now_and_then_and_at_the_end(mo
 
 def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ValueError, match="device='cuda', and torch finds no graphics card; accepted here is cpu"):
+    with pytest.raises(ValueError, match="torch finds no graphics card; use device='cpu'"):
         GPT(device="cuda").fit(TASK.for_training(), 0)
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from texts import text_task
 
 from sutrolib.measurement.measure import score_of
-from sutrolib.models.language.kneser_ney import KneserNey, count_strings
-from sutrolib.models.language.learned_discounts import LeaveOneOutNGram, _Contexts, _left_out
+from sutrolib.models.language.kneser_ney import KneserNey, count_ngrams
+from sutrolib.models.language.learned_discounts import LeaveOneOutNGram, _left_out, _stats_of
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextCharacter
 
@@ -36,9 +36,10 @@ def test_leaving_one_out_is_counting_again_without_it(text, order, number):
     text += "ab "
     place = order - 1 + number % (len(text) - order + 1)
     characters = len(task.alphabet)
-    contexts = [_Contexts.of(keys, counts, characters) for keys, counts, _ in count_strings(task, order)]
+    counted = count_ngrams(task, order)
+    stats = [_stats_of(keys, counts, characters) for keys, counts in counted]
     ids = torch.tensor([task.alphabet.index(c) for c in text])
-    seen = _left_out(contexts, ids, torch.tensor([place]), characters)
+    seen = _left_out([keys for keys, _ in counted], stats, ids, torch.tensor([place]), characters)
     found = [[one.count[0].item(), one.total[0].item(), *one.classes[0].tolist()] for one in seen]
     assert found == recounted(text, place, order)
 
@@ -67,7 +68,7 @@ def test_a_seed_gives_equal_tables_and_another_one_others():
 
 
 def test_what_it_cannot_count_is_refused():
-    with pytest.raises(ValueError, match="not text"):
+    with pytest.raises(ValueError, match="must be text"):
         LeaveOneOutNGram().fit(SparseParity().sample(0).for_training(), 0)
-    with pytest.raises(ValueError, match="order=0"):
+    with pytest.raises(ValueError, match="order must be 1 to 10"):
         LeaveOneOutNGram(order=0)

@@ -5,18 +5,18 @@ import torch
 from texts import text_task
 
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.models.language.online_ngram import AdaptingNGram
+from sutrolib.models.language.online_ngram import OnlineNGram
 
 BEFORE = LeaveOneOutNGram(3, 100, 50, 3)
-MODEL = AdaptingNGram(BEFORE, shortest=2, longest=4, weight=0.5)
+MODEL = OnlineNGram(BEFORE, min_order=2, max_order=4, prior_weight=0.5)
 TEXT = "abcd dcba abba acca " * 10
 
 
 def read(fitted, text):
     """The log-probabilities after each character of ``text``, read as one stream."""
-    reader = fitted.reader(1)
+    decoder = fitted.decoder(1)
     ids = torch.tensor([fitted.alphabet.index(c) for c in text])
-    return torch.cat([reader.next(i[None]) for i in ids])
+    return torch.cat([decoder.step(i[None]) for i in ids])
 
 
 def test_at_first_it_says_what_was_counted_before():
@@ -34,9 +34,9 @@ def test_what_was_read_again_and_again_becomes_likely():
 
 def test_counts_are_added_to_what_was_trained_by_the_definition():
     task = text_task(TEXT)
-    fitted = dataclasses.replace(MODEL, longest=2, weight=3.0).fit(task, 0)
+    fitted = dataclasses.replace(MODEL, max_order=2, prior_weight=3.0).fit(task, 0)
     text = "acaba"  # after a: c once, b once
-    found, below = read(fitted, text)[-1].exp(), read(fitted.counted, text)[-1].exp()
+    found, below = read(fitted, text)[-1].exp(), read(fitted.ngram, text)[-1].exp()
     expected = 3 * below / 5
     for character in "cb":
         expected[fitted.alphabet.index(character)] += 1 / 5
@@ -52,9 +52,9 @@ def test_every_distribution_sums_to_one():
 def test_streams_learn_from_themselves_alone():
     fitted = MODEL.fit(text_task(TEXT), 0)
     a, b, d = (fitted.alphabet.index(c) for c in "abd")
-    together = fitted.reader(2)
+    together = fitted.decoder(2)
     for first in (b, d, b, d, b, d, b):
-        found = together.next(torch.tensor([first, a]))
+        found = together.step(torch.tensor([first, a]))
     assert torch.allclose(found[0], read(fitted, "bdbdbdb")[-1])
     assert torch.allclose(found[1], read(fitted, "aaaaaaa")[-1])
 
@@ -65,5 +65,5 @@ def test_one_reader_leaves_nothing_to_the_next():
 
 
 def test_strings_that_end_before_they_begin_are_refused():
-    with pytest.raises(ValueError, match="longest=3"):
-        AdaptingNGram(shortest=4, longest=3)
+    with pytest.raises(ValueError, match="max_order must be at least min_order=4"):
+        OnlineNGram(min_order=4, max_order=3)

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from sutrolib.models.language.gpt import Transformer
-from sutrolib.models.language.previous_token_init import look_back
+from sutrolib.models.language.previous_token_init import previous_token_init
+from sutrolib.models.language.transformer import Transformer
 
 
 def attention(network, ids):
     """The weights (heads, positions, positions) of the first block."""
-    block = network.decoder()[0]
-    q, k, _ = block.heads_of(network.embed(ids))
+    block = network.block_list()[0]
+    q, k, _ = block.split_heads(network.embed(ids))
     scores = (q @ k.transpose(2, 3) / q.shape[3] ** 0.5)[0]
     return scores.masked_fill(torch.ones(scores.shape[1:]).triu(1).bool(), -torch.inf).softmax(2)
 
@@ -16,7 +16,7 @@ def attention(network, ids):
 @pytest.mark.parametrize(("heads", "width"), [(4, 128), (2, 32), (6, 96)])
 def test_each_head_attends_to_its_own_place_before(heads, width):
     network = Transformer(11, 40, 2, heads, width, 0.0, 0)
-    look_back(network, 0, spread=0.1, peak=12.0, handed_on=0.2)
+    previous_token_init(network, 0, embedding_std=0.1, attention_logit=12.0, value_gain=0.2)
     ids = torch.randint(11, (1, 40), generator=torch.Generator().manual_seed(0))
     found = attention(network, ids)
     for head in range(heads):
@@ -27,16 +27,16 @@ def test_each_head_attends_to_its_own_place_before(heads, width):
 
 def test_what_a_head_hands_on_is_the_character_and_not_its_position():
     network = Transformer(11, 40, 2, 4, 128, 0.0, 0)
-    look_back(network, 0, spread=0.1, peak=12.0, handed_on=0.2)
-    values = network.decoder()[0].heads_of(network.embed(torch.full((1, 40), 3)))[2][0]
+    previous_token_init(network, 0, embedding_std=0.1, attention_logit=12.0, value_gain=0.2)
+    values = network.block_list()[0].split_heads(network.embed(torch.full((1, 40), 3)))[2][0]
     assert values.std(1).max() < 0.1 * values.abs().max()  # of one character, the same at every position
 
 
 def test_a_seed_gives_equal_weights_and_another_one_others():
     networks = [Transformer(11, 16, 1, 4, 32, 0.0, 0) for _ in range(3)]
     for network, seed in zip(networks, (1, 1, 2), strict=True):
-        look_back(network, seed, 0.1, 8.0, 0.2)
-    first, second, third = (network.decoder()[0].attended.weight for network in networks)
+        previous_token_init(network, seed, 0.1, 8.0, 0.2)
+    first, second, third = (network.block_list()[0].attended.weight for network in networks)
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
 
@@ -44,4 +44,4 @@ def test_a_seed_gives_equal_weights_and_another_one_others():
 @pytest.mark.parametrize(("heads", "width", "named"), [(1, 32, "heads=1"), (4, 36, "width 9")])
 def test_heads_without_room_for_positions_are_refused(heads, width, named):
     with pytest.raises(ValueError, match=named):
-        look_back(Transformer(11, 16, 1, heads, width, 0.0, 0), 0, 0.1, 8.0, 0.2)
+        previous_token_init(Transformer(11, 16, 1, heads, width, 0.0, 0), 0, 0.1, 8.0, 0.2)

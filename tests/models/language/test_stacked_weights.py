@@ -3,8 +3,8 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from sutrolib.models.language.gpt import Transformer
-from sutrolib.models.language.stacked_weights import Stacks
+from sutrolib.models.language.stacked_weights import StackedWeights
+from sutrolib.models.language.transformer import Transformer
 
 
 def network(seed=0):
@@ -17,17 +17,17 @@ def rows(seed=0):
 
 def test_the_pass_is_that_of_the_network():
     plain = network()
-    found = Stacks.of(plain).logits(rows(), 4)
+    found = StackedWeights.of(plain).logits(rows(), 4)
     assert torch.allclose(found, plain(rows()).flatten(0, 1), atol=1e-5)
 
 
 def test_so_are_its_gradients():
     plain, labels = network(), rows(1).flatten()
     F.cross_entropy(plain(rows()).flatten(0, 1), labels).backward()
-    leaves = Stacks.of(plain).leaves(torch.float32)
-    F.cross_entropy(leaves.logits(rows(), 4), labels).backward()
-    found = leaves.gradients()
-    for number, block in enumerate(plain.decoder()):
+    trainable_copies = StackedWeights.of(plain).trainable_copies(torch.float32)
+    F.cross_entropy(trainable_copies.logits(rows(), 4), labels).backward()
+    found = trainable_copies.gradients()
+    for number, block in enumerate(plain.block_list()):
         for name, gradient in found.matrices.items():
             assert torch.allclose(gradient[number], getattr(block, name).weight.grad, atol=1e-6)
         assert torch.allclose(found.gains[2 * number], block.norm_1.weight.grad, atol=1e-6)
@@ -39,14 +39,14 @@ def test_so_are_its_gradients():
 
 def test_half_precision_says_nearly_the_same():
     plain = network()
-    found = Stacks.of(plain).leaves(torch.bfloat16).logits(rows(), 4)
+    found = StackedWeights.of(plain).trainable_copies(torch.bfloat16).logits(rows(), 4)
     assert (found - plain(rows()).flatten(0, 1)).abs().max() < 0.05
 
 
 def test_what_is_written_back_is_what_was_taken_and_changes_nothing_before():
     first, second = network(0), network(1)
     before = copy.deepcopy(first.state_dict())
-    stacks = Stacks.of(first)
+    stacks = StackedWeights.of(first)
     stacks.write_to(second)
     assert all(torch.equal(second.state_dict()[name], weight) for name, weight in before.items())
     stacks.characters.zero_()

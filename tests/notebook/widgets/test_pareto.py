@@ -7,7 +7,7 @@ from sutrolib.exam.entries import BASELINE, CLOSED, OPEN
 from sutrolib.exam.plots import cost_labels, draw_pareto_front
 from sutrolib.exam.record import new_record
 from sutrolib.exam.verdict import verdict_of
-from sutrolib.notebook.widgets import PANEL, frontier_panel
+from sutrolib.notebook.widgets import PANEL, pareto_panel
 from sutrolib.notebook.widgets import pareto as module
 from sutrolib.notebook.widgets.layout import status
 
@@ -24,7 +24,7 @@ def exams(tmp_path, monkeypatch):
 def opened():
     record = new_record(TINY, OPEN, 5)
     cheap, costly = {"energy": 10.0, "size": 10.0}, {"energy": 300.0, "accuracy": 0.6}
-    for name, numbers in ((BASELINE, {}), ("counting", BETTER | cheap), ("counting more", BETTER | costly)):
+    for name, numbers in ((BASELINE, {}), ("bigram", BETTER | cheap), ("trigram", BETTER | costly)):
         record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(5)}
     return record
 
@@ -33,7 +33,7 @@ class Explorer:
     """The panel and its controls."""
 
     def __init__(self):
-        self.panel = frontier_panel()
+        self.panel = pareto_panel()
         self.exam, self.cost, self.score, self.entry, row = self.panel.children
         self.picture, self.text = row.children
 
@@ -52,28 +52,28 @@ def test_the_exams_that_have_a_record_can_be_chosen_and_their_axes_carry_units_a
         ("closed division, scale tiny", ("tiny", CLOSED)),
     )
     assert [label for label, _ in explorer.cost.options] == [
-        "energy of the training, J (codecarbon, estimated)",
-        "time of the training, s (measured)",
+        "training energy, J (codecarbon, estimated)",
+        "training time, s (measured)",
         "energy of 1,000 predictions, J (codecarbon, estimated)",
         "time of 1,000 predictions, s (measured)",
         "model size, B (counted)",
     ]
-    assert [name for _, name in explorer.entry.options] == ["counting", "counting more"]
+    assert [name for _, name in explorer.entry.options] == ["bigram", "trigram"]
 
 
 def test_figure_and_table_follow_the_axes_and_the_entry():
     opened().save()
     explorer = Explorer()
-    assert "counting: passed." in explorer.text.value
-    assert "counting: 9.96 times less energy at a loss of 1.900 instead of 2.000" in explorer.alt
+    assert "bigram: passed." in explorer.text.value
+    assert "bigram: 9.96 times less energy at a loss of 1.900 instead of 2.000" in explorer.alt
     explorer.cost.value, explorer.score.value = "model-size", "accuracy"
-    assert "counting: 100 times less model size at an accuracy of 0.510 instead of 0.500" in explorer.alt
+    assert "bigram: 100 times less model size at an accuracy of 0.510 instead of 0.500" in explorer.alt
     before = explorer.picture.value
-    explorer.entry.value = "counting more"
+    explorer.entry.value = "trigram"
     assert explorer.picture.value != before
-    assert "counting more circled" in explorer.alt
-    assert "counting more: not passed." in explorer.text.value
-    line = verdict_of(opened(), "counting more").line("training energy")
+    assert "trigram circled" in explorer.alt
+    assert "trigram: not passed." in explorer.text.value
+    line = verdict_of(opened(), "trigram").line("training energy")
     row = f"<td>training energy</td><td>estimated</td><td>{line.baseline:.4g} J</td><td>{line.candidate:.4g} J</td>"
     assert f"{row}<td>x {line}</td><td>does not hold</td>" in explorer.text.value
 
@@ -90,7 +90,7 @@ def test_what_was_chosen_stays_chosen_in_the_other_exam_where_it_is_there():
 
 
 def test_no_record_an_empty_one_and_a_broken_one_each_say_so():
-    assert "There is no record of an exam yet" in frontier_panel().children[0].value
+    assert "There is no record of an exam yet" in pareto_panel().children[0].value
     new_record(TINY, CLOSED, 5).save()
     assert Explorer().text.value == status("Nobody has sat this exam yet.")
     new_record(TINY, CLOSED, 5).path.write_text("<b>no record</b>")
@@ -100,7 +100,7 @@ def test_no_record_an_empty_one_and_a_broken_one_each_say_so():
 
 
 def test_the_front_holds_whom_nobody_beats_in_both_and_the_entry_is_circled():
-    ax = draw_pareto_front(opened(), score="accuracy", single="counting").axes[0]
+    ax = draw_pareto_front(opened(), score="accuracy", highlight="bigram").axes[0]
     front = next(line for line in ax.lines if line.get_label().startswith("front"))
     assert [round(x, -1) for x in front.get_xdata()] == [10, 300]
     assert list(front.get_ydata()) == pytest.approx([0.51, 0.6], abs=0.001)
@@ -116,9 +116,9 @@ def test_the_front_holds_whom_nobody_beats_in_both_and_the_entry_is_circled():
 def test_a_reading_that_somebody_lacks_is_no_axis_and_no_cost_at_all_is_drawn_empty():
     record = opened()
     assert "model-size" in cost_labels(record)
-    for seed, run in record.measurements["counting"].items():
+    for seed, run in record.measurements["bigram"].items():
         kept = tuple(reading for reading in run.readings if reading.name != "model-size")
-        record.measurements["counting"][seed] = fake_run(seed, readings=kept)
+        record.measurements["bigram"][seed] = fake_run(seed, readings=kept)
     assert "model-size" not in cost_labels(record)
     record.measurements.clear()
     assert cost_labels(record) == {}
