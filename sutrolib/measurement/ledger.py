@@ -8,6 +8,7 @@ damaged line shows, and a record that stands in several files counts once.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import json
@@ -16,6 +17,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -101,22 +103,23 @@ class Ledger:
         found: list[_T] = []
         damaged = []
         seen: set[str] = set()
-        for path in self.files():
-            bad: list[str] = []
-            source = source_of(path)
-            for number, line in read_lines(path, bad):
-                if line.kind != kind or line.id in seen:
-                    continue
-                try:
-                    record = json.loads(line.text)
-                    found.append(convert(record, source, line.dirty or is_dirty(record.get("commit", ""))))
-                except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-                    bad.append(f"line {number} is not a {kind}: {type(error).__name__}: {error}")
-                else:
-                    seen.add(line.id)
-            if bad:
-                more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-                damaged.append(Damaged(path, f"{bad[0]}{more}"))
+        with _no_garbage_collection():
+            for path in self.files():
+                bad: list[str] = []
+                source = source_of(path)
+                for number, line in read_lines(path, bad):
+                    if line.kind != kind or line.id in seen:
+                        continue
+                    try:
+                        record = json.loads(line.text)
+                        found.append(convert(record, source, line.dirty or is_dirty(record.get("commit", ""))))
+                    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                        bad.append(f"line {number} is not a {kind}: {type(error).__name__}: {error}")
+                    else:
+                        seen.add(line.id)
+                if bad:
+                    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+                    damaged.append(Damaged(path, f"{bad[0]}{more}"))
         return found, damaged
 
     def read(self) -> tuple[list[Measurement], list[Damaged]]:
@@ -245,6 +248,18 @@ def append(folder: Path, lines: Iterable[LedgerLine]) -> Path:
     except OSError as error:
         raise OSError(f"the measurement could not be written to {folder}: {error}") from error
     return path
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Records have no reference cycles, and to look for some takes a fifth of the time that a large ledger needs."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def source_of(path: Path) -> str:
