@@ -20,18 +20,18 @@ def count(line, numbers, then="end"):
     if then in ("wait", "deaf"):
         time.sleep(600)
     if then == "until asked":
-        while not line.stop_asked:
+        while not line.stop_requested:
             time.sleep(0.01)
         line.tell("asked")
     if then == "exit":
         os._exit(3)
 
 
-def mention(line, number):
+def try_send(line, number):
     """Mention more than a pipe holds, and end."""
     line.tell("first")
     for word in range(number):
-        line.mention(word)
+        line.try_send(word)
 
 
 def until(condition, limit=60):
@@ -70,8 +70,8 @@ class Heard:
     def tell(self, event):
         self.events.append(event)
 
-    mention = tell
+    try_send = tell
 
     @property
-    def stop_asked(self):
+    def stop_requested(self):
         return self.most is not None and len(self.events) >= self.most

@@ -1,1 +1,1 @@
-"""The deck of the weekly meeting."""
+"""The slides of the weekly meeting."""

@@ -112,9 +112,9 @@ class Session:
 
     def keep_study(self, study: Study) -> None:
         """Add what a search found, and what it cost, to the ledger."""
-        self.ledger.add_study(study.plain())
+        self.ledger.add_study(study.to_dict())
 
-    def watch(self, title: str, total: int | None = None) -> Callable[[Trial], None]:
+    def progress(self, title: str, total: int | None = None) -> Callable[[Trial], None]:
         """What tells a reader how a search of ``total`` trials gets on: a bar and a curve that change as trials end.
 
         Without JupyterLab the same display ends up in its last state.
@@ -129,14 +129,14 @@ class Session:
         from IPython.display import display
         from matplotlib import pyplot as plt
 
-        from sutrolib.plots.style import save, wrap_titles
+        from sutrolib.plots.style import save_figure, wrap_figure_titles
 
         stem = f"{self.name}_{label}"
         if not re.fullmatch(r"[\w-]+", stem):
             raise ValueError(f"figure {stem!r}, accepted are names of letters, digits, '_' and '-'")
-        wrap_titles(figure)
+        wrap_figure_titles(figure)
         try:
-            save(figure, self.figures / stem)
+            save_figure(figure, self.figures / stem)
         except OSError as error:
             print(f"The figure is shown and not saved: {error}")
         display(figure, metadata={"image/png": {"alt": alt, "label": label}})

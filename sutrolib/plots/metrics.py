@@ -56,7 +56,7 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     return figure
 
 
-def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
+def draw_rank_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
     """Rank agreement of each metric with a reference, with its interval, from -1 to 1."""
     figure, ax = plt.subplots()
     for row, tau in enumerate(agreements.values()):
@@ -73,7 +73,7 @@ def draw_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
     return figure
 
 
-def draw_winners(
+def draw_energy_map(
     ratios: Sequence[float],
     capacities: Sequence[float],
     log_ratio: ArrayLike,
@@ -127,7 +127,7 @@ def draw_miss_ratios(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: s
     return figure
 
 
-def draw_parts(bars: Mapping[str, Mapping[str, float]], title: str, xlabel: str) -> Figure:
+def draw_stacked_bars(bars: Mapping[str, Mapping[str, float]], title: str, xlabel: str) -> Figure:
     """One stacked bar for each row, split into its parts."""
     figure, ax = plt.subplots()
     parts = list(dict.fromkeys(part for row in bars.values() for part in row))
@@ -143,7 +143,7 @@ def draw_parts(bars: Mapping[str, Mapping[str, float]], title: str, xlabel: str)
     return figure
 
 
-def draw_verdicts(
+def draw_proxy_audit(
     metrics: Sequence[str], verdicts: Mapping[tuple[str, str], tuple[str, float, int]], title: str
 ) -> Figure:
     """A square for each pair of a metric (row) and a more realistic one (column): verdict, tau, pairs ranked wrong."""
@@ -162,7 +162,7 @@ def draw_verdicts(
     return figure
 
 
-def draw_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+def draw_proxy_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Tempting over sound program by metric, a row for each trap; left of 1 a metric prefers the tempting one."""
     figure, ax = plt.subplots()
     names = list(dict.fromkeys(name for row in ratios.values() for name in row))
@@ -178,7 +178,7 @@ def draw_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     return figure
 
 
-def draw_windows(watts: Mapping[str, Mapping[str, Sequence[float]]], title: str, xlabel: str) -> Figure:
+def draw_power_windows(watts: Mapping[str, Mapping[str, Sequence[float]]], title: str, xlabel: str) -> Figure:
     """A row for each work and a dot for each of its windows; one marker for each meter, named with its kind."""
     figure, ax = plt.subplots()
     for number, ((name, works), marker, colour) in enumerate(zip(watts.items(), "os", (BLACK, RED), strict=False)):
@@ -215,7 +215,7 @@ def draw_heat_plan(
     return figure
 
 
-def draw_rises(rises: Sequence[RoundRises], names: tuple[str, str], quantity: str, title: str) -> Figure:
+def draw_temperature_rises(rises: Sequence[RoundRises], names: tuple[str, str], quantity: str, title: str) -> Figure:
     """The rise of A and of B in each round, joined by a line; ``quantity`` is the axis, with unit and kind."""
     figure, ax = plt.subplots()
     for name, values, marker, colour in zip(

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS, SHADES = "osD^vPX*", (BLACK, RED, PURPLE, GREY)
-STYLES = [(mark, SHADES[(n + turn) % 4]) for turn in range(4) for n, mark in enumerate(MARKERS)]  # new marks first
+MODEL_STYLES = [(mark, SHADES[(n + turn) % 4]) for turn in range(4) for n, mark in enumerate(MARKERS)]  # new marks first
 
 
-def draw_matrix(cells: Mapping[str, Mapping[str, float | str]], title: str, label: str) -> Figure:
+def draw_heatmap(cells: Mapping[str, Mapping[str, float | str]], title: str, label: str) -> Figure:
     """A row for each model and a column for each rung: a shaded number, or a word in its place."""
     figure, ax = plt.subplots()
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
@@ -63,7 +63,7 @@ def _number(cell: float | str | None) -> float:
 def draw_tradeoff(points: Mapping[str, Sequence[tuple[float, float]]], title: str, xlabel: str, ylabel: str) -> Figure:
     """Cost along a logarithmic axis against quality, one marker for each model; several points of one are joined."""
     figure, ax = plt.subplots()
-    for (name, values), (marker, colour) in zip(points.items(), STYLES, strict=False):
+    for (name, values), (marker, colour) in zip(points.items(), MODEL_STYLES, strict=False):
         xs, ys = zip(*values, strict=True)
         ax.plot(xs, ys, marker=marker, ls="-" if len(xs) > 1 else "", color=colour, lw=1, ms=7, label=name)
     ax.set_xscale("log")
@@ -72,7 +72,7 @@ def draw_tradeoff(points: Mapping[str, Sequence[tuple[float, float]]], title: st
     return figure
 
 
-def draw_lifetimes(
+def draw_lifetime_cost(
     totals: Mapping[str, tuple[Sequence[float], Sequence[float]]], meet: float | None, title: str, ylabel: str
 ) -> Figure:
     """The cost of training and of all predictions so far, over the number of predictions; ``meet`` marks break-even."""

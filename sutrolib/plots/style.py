@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,14 +58,22 @@ def use_style() -> None:
     )
 
 
-def save(figure: Figure, stem: Path) -> None:
+def save_figure(figure: Figure, stem: Path) -> None:
     """Save a figure as <stem>.png and <stem>.svg. Raises OSError where the folder cannot be written."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(stem.with_suffix(".png"))
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
 
 
-def wrap_titles(figure: Figure) -> None:
+def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as PNG. The figure is closed."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=dpi)
+    plt.close(figure)
+    return png.getvalue()
+
+
+def wrap_figure_titles(figure: Figure) -> None:
     """Break titles that are wider than the figure from their axes on."""
     figure.draw_without_rendering()  # the layout decides where the axes begin
     for ax in figure.axes:

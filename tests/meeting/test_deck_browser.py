@@ -10,11 +10,11 @@ from test_deck import ARD, HOSTILE, WEEK, collection, hostile_slides  # noqa: F4
 
 from sutrolib.batch.executed import read_executed
 from sutrolib.measurement.ledger import Ledger
-from sutrolib.meeting.build import finding_slide, slides_of
-from sutrolib.meeting.collect import gather
-from sutrolib.meeting.html import render
+from sutrolib.meeting.build import build_slides, finding_slide
+from sutrolib.meeting.collect import collect_meeting
+from sutrolib.meeting.html import render_deck
 from sutrolib.meeting.layout import Slide, Table
-from sutrolib.meeting.pdf import pdf_of
+from sutrolib.meeting.pdf import to_pdf
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 
@@ -77,7 +77,7 @@ def slides(count=4):
         for number, axis in zip(range(1, count), ("process", "metric", "problem") * count, strict=False)
     ]
     return [
-        Slide("title", "title", "The deck", eyebrow="Weekly", lead="x", points=("a",), foot="f", notes=("n",)),
+        Slide("title", "title", "The deck", topic="Weekly", subtitle="x", points=("a",), footer="f", notes=("n",)),
         *made,
     ]
 
@@ -99,7 +99,7 @@ def press(browser, *keys):
 def test_the_deck_is_worked_by_keyboard(browser, tmp_path):
     from selenium.webdriver.common.keys import Keys
 
-    opened(browser, tmp_path, render(slides(), "t"))
+    opened(browser, tmp_path, render_deck(slides(), "t"))
 
     def where():
         return browser.execute_script("return [document.getElementById('where').textContent, location.hash]")
@@ -139,7 +139,7 @@ def test_the_deck_is_worked_by_keyboard(browser, tmp_path):
 def test_what_has_the_focus_shows_it(browser, tmp_path):
     from selenium.webdriver.common.keys import Keys
 
-    opened(browser, tmp_path, render(slides(), "t"))
+    opened(browser, tmp_path, render_deck(slides(), "t"))
     press(browser, Keys.TAB)
     seen = set()
     for _ in range(12):
@@ -156,7 +156,7 @@ def test_what_has_the_focus_shows_it(browser, tmp_path):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_all_text_passes_wcag_aa(browser, tmp_path, width):
-    opened(browser, tmp_path, render(slides(), "t"), width)
+    opened(browser, tmp_path, render_deck(slides(), "t"), width)
     browser.execute_script("for (const note of document.querySelectorAll('.notes')) note.open = true; help.show()")
     found = browser.execute_script(CONTRASTS)
     assert len(found) > 60
@@ -165,7 +165,7 @@ def test_all_text_passes_wcag_aa(browser, tmp_path, width):
 
 
 def test_nothing_is_loaded_and_no_script_but_the_decks_own_runs(browser, collection, tmp_path):  # noqa: F811
-    page = render(hostile_slides(collection), HOSTILE)
+    page = render_deck(hostile_slides(collection), HOSTILE)
     opened(browser, tmp_path, page)
     assert browser.execute_script("return window.caught") is None
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
@@ -191,7 +191,7 @@ def test_a_finding_of_many_numbers_fits_its_slide(browser, collection, tmp_path,
         expected={name: [0.001, 0.125, "x"] for name in names},
     )
     slide = finding_slide(read_executed(executed(collection, "10_first", said)))
-    opened(browser, tmp_path, render([*slides(2), slide], "t"))
+    opened(browser, tmp_path, render_deck([*slides(2), slide], "t"))
     heights = browser.execute_script(
         "return [...document.querySelectorAll('.slide')].map((slide) => slide.offsetHeight)"
     )
@@ -232,9 +232,9 @@ def test_no_slide_of_a_bad_week_is_higher_than_the_screen_or_the_page(browser, c
     ):
         here = dict(zip(("process", "metric", "problem"), rungs, strict=True))
         Ledger().add(measurement(seed=10 + seed, readings=(ARD,), when=WHEN, rungs=here))
-    made = slides_of(gather(WEEK))
-    assert {"failed-1", "broken-1", "failures-1", "signs-1", "steps-1", "then-1"} <= {slide.key for slide in made}
-    opened(browser, tmp_path, render(made, "t"))
+    made = build_slides(collect_meeting(WEEK))
+    assert {"failed-1", "crashed-1", "trainings-1", "signs-1", "steps-1", "then-1"} <= {slide.key for slide in made}
+    opened(browser, tmp_path, render_deck(made, "t"))
     assert browser.execute_script(HEIGHTS) == []
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert browser.execute_script(HEIGHTS) == []
@@ -242,7 +242,7 @@ def test_no_slide_of_a_bad_week_is_higher_than_the_screen_or_the_page(browser, c
 
 
 def test_the_pdf_has_a_page_for_each_slide_and_the_notes_at_the_end():
-    content = pdf_of(render(slides(5), "t"))
+    content = to_pdf(render_deck(slides(5), "t"))
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b(?!s)", content)) == 5 + 1
     assert b"/MediaBox [0 0 960 540]" in content or b"/MediaBox [0 0 959.76" in content, "16 to 9, as a projector"

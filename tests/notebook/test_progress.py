@@ -1,12 +1,12 @@
 import pytest
 
 from sutrolib.notebook.progress import Progress
-from sutrolib.processes.evaluator import State
+from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.study import Trial
 
 
 def trial(number, cost):
-    return Trial(number, None, State.SOLVED if cost else State.MISSED, "", cost=cost)
+    return Trial(number, None, TrialState.SOLVED if cost else TrialState.MISSED, "", cost=cost)
 
 
 def test_it_says_how_many_trials_there_were_and_what_is_best():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from sutrolib.plots.models import draw_lifetimes, draw_matrix, draw_tradeoff
+from sutrolib.plots.models import draw_lifetime_cost, draw_heatmap, draw_tradeoff
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def words(ax):
 
 
 def test_a_matrix_shows_numbers_and_the_words_in_their_place():
-    figure = draw_matrix({"a": {"x": 1234.0, "y": "failed"}, "b": {"x": 0.0567}}, "title", "joules")
+    figure = draw_heatmap({"a": {"x": 1234.0, "y": "failed"}, "b": {"x": 0.0567}}, "title", "joules")
     ax = figure.axes[0]
     assert words(ax) == ["1,234", "failed", "0.057", ""]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
@@ -24,7 +24,7 @@ def test_a_matrix_shows_numbers_and_the_words_in_their_place():
 
 
 def test_a_matrix_of_words_has_no_scale():
-    assert len(draw_matrix({"a": {"x": "failed"}}, "title", "joules").axes) == 1
+    assert len(draw_heatmap({"a": {"x": "failed"}}, "title", "joules").axes) == 1
 
 
 def test_every_model_has_its_points_and_several_of_one_are_joined():
@@ -35,6 +35,6 @@ def test_every_model_has_its_points_and_several_of_one_are_joined():
 
 def test_the_break_even_is_marked_where_there_is_one():
     counts = np.array([1.0, 10.0])
-    ax = draw_lifetimes({"a": (counts, counts), "b": (counts, 2 * counts)}, 5.0, "title", "J").axes[0]
+    ax = draw_lifetime_cost({"a": (counts, counts), "b": (counts, 2 * counts)}, 5.0, "title", "J").axes[0]
     assert words(ax) == ["break-even: 5"]
-    assert words(draw_lifetimes({"a": (counts, counts)}, None, "title", "J").axes[0]) == []
+    assert words(draw_lifetime_cost({"a": (counts, counts)}, None, "title", "J").axes[0]) == []

@@ -14,12 +14,12 @@ from sutrolib.core.types import Budget, Model, Problem
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters import Meter, WallTime
 from sutrolib.meters.access.trace import TracedMeter
-from sutrolib.notebook.widgets.worker import BREATH, Line
+from sutrolib.notebook.widgets.worker import BREATH, Channel
 
 TRACED_TEXT = 100  # updates: a training on text is long, and what adds up is carried on from these
 EVERY = 0.2  # seconds between two words on the same training: within a timing, more of them would count
 
-Whose = Literal["baseline", "candidate"]
+Role = Literal["baseline", "candidate"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Now:
 
     done: int
     seed: int
-    whose: Whose
+    whose: Role
     doing: str
 
 
@@ -36,15 +36,15 @@ class Now:
 class Finished:
     """A run that has ended."""
 
-    whose: Whose
+    whose: Role
     run: Measurement
 
 
-def weigh_in_turn(
-    line: Line, problem: Problem, baseline: Model, candidate: Model, meters: Sequence[type[Meter]], seeds: Sequence[int]
+def run_alternating(
+    line: Channel, problem: Problem, baseline: Model, candidate: Model, meters: Sequence[type[Meter]], seeds: Sequence[int]
 ) -> None:
     """Measure both models on every seed; tells :class:`Now` and :class:`Finished`."""
-    both: tuple[tuple[Whose, Model], ...] = (("baseline", baseline), ("candidate", candidate))
+    both: tuple[tuple[Role, Model], ...] = (("baseline", baseline), ("candidate", candidate))
     cut = TRACED_TEXT if problem.rung in ("letters", "shakespeare") else None
     done = 0
     for seed in seeds:
@@ -64,8 +64,8 @@ def counted(meters: Sequence[type[Meter]]) -> bool:
     return any(issubclass(meter, TracedMeter) for meter in meters)
 
 
-def _teller(line: Line, done: int, seed: int, whose: Whose) -> Callable[[str], None]:
-    return lambda doing: line.mention(Now(done, seed, whose, doing))
+def _teller(line: Channel, done: int, seed: int, whose: Role) -> Callable[[str], None]:
+    return lambda doing: line.try_send(Now(done, seed, whose, doing))
 
 
 def _watch(say: Callable[[str], None]) -> Callable[[int, float], bool]:
@@ -98,8 +98,8 @@ def _announced(meters: Sequence[type[Meter]], say: Callable[[str], None]) -> lis
                     say("training again, to count")
                 return result
 
-        made: Meter = Announced()
-        return made
+        with_values: Meter = Announced()
+        return with_values
 
     clocked: tuple[type[Meter], ...] = (WallTime, *meters)
     return [announced(meter) for meter in clocked]

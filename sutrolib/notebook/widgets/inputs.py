@@ -26,33 +26,33 @@ WORDS = {  # for the fields of problems, which carry no units
 }
 
 
-def fields_of(thing: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+def input_fields(thing: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """Each field of ``thing`` that is a number, a text or a truth value, with its value, by its (dotted) name."""
     found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
     for spec in dataclasses.fields(thing):
         value, name = getattr(thing, spec.name), prefix + spec.name
         if dataclasses.is_dataclass(value):
-            found |= fields_of(value, f"{name}.")
+            found |= input_fields(value, f"{name}.")
         elif isinstance(value, bool | int | float | str):
             found[name] = spec, value
     return found
 
 
-def inputs_of(thing: Any, words: Mapping[str, str] | None = None) -> dict[str, ValueWidget]:
-    """An input for each of :func:`fields_of`.
+def make_inputs(thing: Any, words: Mapping[str, str] | None = None) -> dict[str, ValueWidget]:
+    """An input for each of :func:`input_fields`.
 
     Its label is the field's name with its unit, or what ``words`` says; what the field accepts shows when one points at
     it.
     """
     found = {}
-    for name, (spec, value) in fields_of(thing).items():
+    for name, (spec, value) in input_fields(thing).items():
         unit = spec.metadata.get("unit")
         label = (words or {}).get(name) or (f"{name}, {unit}" if unit else name)
         found[name] = _input(spec, value, label)
     return found
 
 
-def made(thing: T, values: Mapping[str, Any]) -> T:
+def with_values(thing: T, values: Mapping[str, Any]) -> T:
     """``thing`` with these values of its fields, by (dotted) name. Raises its own ValueError for what it refuses."""
     own: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
@@ -62,7 +62,7 @@ def made(thing: T, values: Mapping[str, Any]) -> T:
             inner.setdefault(first, {})[rest] = value
         else:
             own[first] = value
-    own |= {name: made(getattr(thing, name), fields) for name, fields in inner.items()}
+    own |= {name: with_values(getattr(thing, name), fields) for name, fields in inner.items()}
     found: T = dataclasses.replace(thing, **own)  # type: ignore[type-var]  # all at once: some go only together
     return found
 

@@ -53,7 +53,7 @@ def panel(children: Sequence[DOMWidget]) -> VBox:
     return panel
 
 
-def in_place_of_the_last(kind: str, end: Callable[[], object]) -> None:
+def replace_previous_panel(kind: str, end: Callable[[], object]) -> None:
     """End the work of the last panel of this kind: whoever runs its cell again has no button for that one any more.
 
     ``end`` ends the work of the new one, and does nothing where there is none.
@@ -64,14 +64,14 @@ def in_place_of_the_last(kind: str, end: Callable[[], object]) -> None:
         last()
 
 
-def beside(*children: DOMWidget) -> Box:
+def hbox(*children: DOMWidget) -> Box:
     """The children in a row, and below each other where the page is too narrow for it."""
     import ipywidgets as widgets
 
     return widgets.Box(children, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))
 
 
-def choice(name: str, options: Iterable[str] | Iterable[tuple[str, object]], width: str = "44em") -> Dropdown:
+def dropdown(name: str, options: Iterable[str] | Iterable[tuple[str, object]], width: str = "44em") -> Dropdown:
     """A list to choose from, with its name before it."""
     import ipywidgets as widgets
 
@@ -94,9 +94,9 @@ def status(text: str) -> str:
 
 def image(figure: Figure, alt: str) -> str:
     """HTML that holds a figure itself, no wider than the page."""
-    from sutrolib.plots.style import wrap_titles
+    from sutrolib.plots.style import wrap_figure_titles
 
-    wrap_titles(figure)
+    wrap_figure_titles(figure)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100)
     data = base64.b64encode(png.getvalue()).decode()

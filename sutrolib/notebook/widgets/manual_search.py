@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from sutrolib.measurement.measure import Measurement
-from sutrolib.notebook.widgets.layout import beside, html_table, in_place_of_the_last, panel, status
-from sutrolib.processes.manual import Change, Walk
+from sutrolib.notebook.widgets.layout import hbox, html_table, replace_previous_panel, panel, status
+from sutrolib.processes.manual import ProposedChange, TuningSession
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
 
-_under_way: WeakSet[Walk] = WeakSet()  # whose step is in hand, in a panel on show or in one before it
+_under_way: WeakSet[TuningSession] = WeakSet()  # whose step is in hand, in a panel on show or in one before it
 
 
 class Cancelled(Exception):
     """Somebody cancelled the step in hand."""
 
 
-def hand_panel(walk: Walk) -> VBox:
+def manual_search_panel(walk: TuningSession) -> VBox:
     """The next step of a walk by hand, chosen by a person: a field, its new value, and what is expected of it.
 
     "Try" measures the start first where nobody has, and then the change, in a thread of its own: the page stays alive.
@@ -53,7 +53,7 @@ def hand_panel(walk: Walk) -> VBox:
         rows = [(s.title, s.expectation, "kept" if s.kept else "rejected", s.why) for s in walk.steps]
         steps.value = html_table(("step", "expected", "decision", "why"), rows) if rows else ""
 
-    def work(change: Change) -> None:
+    def work(change: ProposedChange) -> None:
         process = walk.process
 
         def keep_or_end(measurement: Measurement) -> None:
@@ -83,12 +83,12 @@ def hand_panel(walk: Walk) -> VBox:
         try:
             if not expectation.value.strip():
                 raise ValueError("say first what you expect of it")
-            change = Change(f"{name.value} = {value.value}", {name.value: _plain(value.value)}, expectation.value)
+            change = ProposedChange(f"{name.value} = {value.value}", {name.value: _plain(value.value)}, expectation.value)
             walk.check(change)
             if walk in _under_way:
                 raise ValueError("the last step of this walk has not ended yet: try again in a moment")
-            if walk.used_up:
-                raise ValueError(f"the budget of this walk is used up: {walk.used_up}; begin one with a larger budget")
+            if walk.exhausted:
+                raise ValueError(f"the budget of this walk is used up: {walk.exhausted}; begin one with a larger budget")
         except ValueError as error:
             say(str(error))
             return
@@ -108,9 +108,9 @@ def hand_panel(walk: Walk) -> VBox:
     name.observe(refresh, names="value")
     attempt.on_click(on_try)
     cancel.on_click(on_cancel)
-    in_place_of_the_last("hand", on_cancel)
+    replace_previous_panel("hand", on_cancel)
     refresh()
-    return panel([name, value, expectation, beside(attempt, cancel), message, steps])
+    return panel([name, value, expectation, hbox(attempt, cancel), message, steps])
 
 
 def _plain(text: str) -> bool | int | float | str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sutrolib.core import paths
 from sutrolib.core.io import write_atomically
-from sutrolib.meeting.html import render
-from sutrolib.meeting.layout import Slide, chosen
-from sutrolib.notebook.widgets.layout import choice, panel
+from sutrolib.meeting.html import render_deck
+from sutrolib.meeting.layout import Slide, select_slides
+from sutrolib.notebook.widgets.layout import dropdown, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -42,7 +42,7 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
         for slide in slides
     }
     listing = widgets.VBox(layout=widgets.Layout(max_height="20em", overflow="hidden auto", border="1px solid #888888"))
-    moved = choice("to move", [(_label(slide), slide.key) for slide in slides], width="40em")
+    moved = dropdown("to move", [(_label(slide), slide.key) for slide in slides], width="40em")
     up, down, preview, export = (
         widgets.Button(description=text) for text in ("Move up", "Move down", "Preview", "Export")
     )
@@ -57,7 +57,7 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
         frame.value = ""  # it would show another deck than the one chosen
 
     def page() -> str:
-        return render(chosen(slides, [key for key in order if ticks[key].value]), title)
+        return render_deck(select_slides(slides, [key for key in order if ticks[key].value]), title)
 
     def move(by: int) -> Callable[[object], None]:
         def on_click(_button: object) -> None:
@@ -108,5 +108,5 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
 
 
 def _label(slide: Slide) -> str:
-    text = f"{slide.eyebrow}: {slide.heading}" if slide.eyebrow else slide.heading
+    text = f"{slide.topic}: {slide.heading}" if slide.topic else slide.heading
     return text if len(text) <= 100 else text[:97] + "..."

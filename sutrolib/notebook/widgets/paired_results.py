@@ -22,7 +22,7 @@ ROW = 0.62  # inches of the figure that a reading takes
 
 
 @dataclass(frozen=True)
-class Quantity:
+class ReadingComparison:
     """One sort of reading: the ratio of every seed that both have it of, and their mean with its interval."""
 
     reading: Reading  # one of them, for its name, unit and kind
@@ -38,9 +38,9 @@ class Quantity:
         return f"{self.title} ({unit}{self.reading.kind})"
 
 
-def quantities(
+def compare_readings(
     candidate: Sequence[Measurement], baseline: Sequence[Measurement], titles: Mapping[str, str]
-) -> list[Quantity]:
+) -> list[ReadingComparison]:
     """Every sort of reading that there is, in the order of ``titles``, which name them."""
     read = {reading.name: reading for run in [*baseline, *candidate] for reading in run.readings}
     pairs = paired(candidate, baseline)
@@ -54,7 +54,7 @@ def quantities(
                 mean, why = reading_ratio([c for c, _ in both], [b for _, b in both], name), ""
         except ValueError as error:
             why = str(error)
-        found.append(Quantity(read[name], titles[name], ratios, mean, why))
+        found.append(ReadingComparison(read[name], titles[name], ratios, mean, why))
     return found
 
 
@@ -69,7 +69,7 @@ def paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) ->
     return [(run, others[run.seed]) for run in candidate if run.seed in others]
 
 
-def result_table(candidate: Sequence[Measurement], baseline: Sequence[Measurement], found: Sequence[Quantity]) -> str:
+def result_table(candidate: Sequence[Measurement], baseline: Sequence[Measurement], found: Sequence[ReadingComparison]) -> str:
     """HTML: a row for each reading with median and range of both, and the ratio over the seeds that have it of both."""
     both, pairs = (candidate, baseline), len(paired(candidate, baseline))
     rows = [
@@ -97,7 +97,7 @@ def verdict_text(candidate: Sequence[Measurement], baseline: Sequence[Measuremen
         return f"No verdict: {error.args[0]}."
 
 
-def draw_against(found: Sequence[Quantity], names: tuple[str, str]) -> tuple[Figure, str]:
+def draw_comparison(found: Sequence[ReadingComparison], names: tuple[str, str]) -> tuple[Figure, str]:
     """The ratios, a row for each reading: a small dot for each seed, a diamond with its interval for the mean.
 
     Also its description in words. Drawn without pyplot, whose state belongs to the cells of a notebook.

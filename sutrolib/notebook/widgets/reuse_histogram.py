@@ -18,7 +18,7 @@ import numpy as np
 from sutrolib.meters.access.cache_energy import KB, MB, HARDWARE_PROFILES, Hardware, cache_energy
 from sutrolib.meters.access.reuse_distance import ReuseHistogram
 from sutrolib.meters.base import Reading
-from sutrolib.notebook.widgets.layout import beside, choice, html_table, image, panel
+from sutrolib.notebook.widgets.layout import hbox, dropdown, html_table, image, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -29,20 +29,20 @@ SMALLEST, LARGEST = 64, 64 * MB  # bytes of cache that can be chosen; the larges
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class CountedProgram:
     """What was counted of a program, once: its stack distances, and its operations by number type."""
 
     histogram: ReuseHistogram
     operations: Mapping[str, int]
 
     @classmethod
-    def of_numbers(cls, histogram: ReuseHistogram, nbytes: int, operations: Mapping[str, int]) -> Program:
+    def from_number_histogram(cls, histogram: ReuseHistogram, nbytes: int, operations: Mapping[str, int]) -> CountedProgram:
         """The program whose histogram counts numbers, each of which takes ``nbytes`` bytes."""
         in_bytes = dataclasses.replace(histogram, unit_bytes=histogram.unit_bytes * nbytes, distance=histogram.distance * nbytes)
         return cls(in_bytes, operations)
 
 
-def reuse_panel(programs: Mapping[str, Program], machines: Sequence[Hardware] = HARDWARE_PROFILES) -> VBox:
+def reuse_panel(programs: Mapping[str, CountedProgram], machines: Sequence[Hardware] = HARDWARE_PROFILES) -> VBox:
     """A program, a machine, and the capacity of its largest cache; the histogram, its misses, and the joules by level.
 
     Choosing a machine sets the capacity to its own.
@@ -52,8 +52,8 @@ def reuse_panel(programs: Mapping[str, Program], machines: Sequence[Hardware] = 
     own = {machine.name: machine.levels[-2].capacity for machine in machines}
     powers = range(int(math.log2(SMALLEST)), int(math.log2(LARGEST)) + 1)
     capacities = sorted({2.0**power for power in powers} | {*own.values()})
-    program = choice("program", programs)
-    machine = choice("machine", [(m.name, m) for m in machines])
+    program = dropdown("program", programs)
+    machine = dropdown("machine", [(m.name, m) for m in machines])
     capacity = widgets.SelectionSlider(
         options=[(words(c), c) for c in capacities],
         value=own[machines[0].name],
@@ -81,7 +81,7 @@ def reuse_panel(programs: Mapping[str, Program], machines: Sequence[Hardware] = 
     machine.observe(to_own, names="value")
     capacity.observe(redraw, names="value")
     redraw()
-    return panel([program, machine, capacity, beside(picture, text)])
+    return panel([program, machine, capacity, hbox(picture, text)])
 
 
 def with_cache(hardware: Hardware, capacity: float) -> Hardware:

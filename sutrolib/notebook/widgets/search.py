@@ -19,14 +19,14 @@ from sutrolib.core import paths
 from sutrolib.core.types import Problem, describe
 from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.meters.lock import meter_lock
-from sutrolib.notebook.widgets.layout import beside, choice, image, in_place_of_the_last, panel, status
-from sutrolib.notebook.widgets.search_worker import Begun, UsedUp, note_kept, search_on
-from sutrolib.notebook.widgets.worker import Ended, How, Worker
+from sutrolib.notebook.widgets.layout import hbox, dropdown, image, replace_previous_panel, panel, status
+from sutrolib.notebook.widgets.search_worker import StudyOpened, StudyFinished, note_kept, resume_search
+from sutrolib.notebook.widgets.worker import WorkerExit, ExitStatus, Worker
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.evaluator import State, ignore
-from sutrolib.processes.samplers import Grid, ModelBased, MultiFidelity, RandomSearch
+from sutrolib.processes.evaluator import TrialState, ignore
+from sutrolib.processes.samplers import GridSearch, TPESearch, PrunedTPE, RandomSearch
 from sutrolib.processes.search import Search
-from sutrolib.processes.space import Space
+from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study, Trial, best_of
 
 if TYPE_CHECKING:
@@ -45,30 +45,30 @@ WORDS = {
 
 def search_panel(
     problem: Problem,
-    space: Space,
+    space: SearchSpace,
     meter: Meter,
     *,
     trials: int = 20,
     seed: int = 0,
     pairs: int = 1,
     trace_updates: int | None = None,
-    store: Path | None = None,
+    folder: Path | None = None,
     keep: Callable[[Study], object] = ignore,
 ) -> VBox:
     """Choose a process, start it, pause it and continue; each trial is a dot of the figure.
 
     ``pairs`` and ``trace_updates`` are those of :class:`sutrolib.processes.search.Search`. Journals are in the folder
-    ``store``, data/studies/ where it is None. ``keep`` is told of a study whose budget is used up. Nothing runs until
+    ``folder``, data/studies/ where it is None. ``keep`` is told of a study whose budget is used up. Nothing runs until
     somebody clicks.
     """
     settings = {"pairs": pairs, "trace_updates": trace_updates}
     searches: tuple[Search, ...] = (
         RandomSearch(**settings),  # type: ignore[arg-type]
-        Grid(**settings),  # type: ignore[arg-type]
-        ModelBased(random=DRAWN, **settings),  # type: ignore[arg-type]
-        MultiFidelity(random=DRAWN, **settings),  # type: ignore[arg-type]
+        GridSearch(**settings),  # type: ignore[arg-type]
+        TPESearch(n_startup_trials=DRAWN, **settings),  # type: ignore[arg-type]
+        PrunedTPE(n_startup_trials=DRAWN, **settings),  # type: ignore[arg-type]
     )
-    return _SearchPanel(problem, space, meter, searches, trials, seed, store, keep).panel
+    return _SearchPanel(problem, space, meter, searches, trials, seed, folder, keep).panel
 
 
 class _SearchPanel:
@@ -77,24 +77,24 @@ class _SearchPanel:
     def __init__(
         self,
         problem: Problem,
-        space: Space,
+        space: SearchSpace,
         meter: Meter,
         searches: Sequence[Search],
         trials: int,
         seed: int,
-        store: Path | None,
+        folder: Path | None,
         keep: Callable[[Study], object],
     ) -> None:
         import ipywidgets as widgets
 
-        self.problem, self.space, self.meter, self.store, self.keep = problem, space, meter, store, keep
+        self.problem, self.space, self.meter, self.folder, self.keep = problem, space, meter, folder, keep
         self.searches: Mapping[str, Search] = {search.name: search for search in searches}
         self.trials: dict[str, list[Trial]] = {}  # by the name of the study
         self.behind = False  # what is shown is not all there is
         self.over = ""  # how a study ended that is used up
         self.worker = Worker(self.on_events, self.on_end)
-        self.process = choice("process", [(WORDS.get(name, name), name) for name in self.searches])
-        self.process.value = ModelBased.name if ModelBased.name in self.searches else next(iter(self.searches))
+        self.process = dropdown("process", [(WORDS.get(name, name), name) for name in self.searches])
+        self.process.value = TPESearch.name if TPESearch.name in self.searches else next(iter(self.searches))
         self.count = widgets.BoundedIntText(value=trials, min=1, max=MOST_TRIALS, description="trials")
         self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed")
         self.go = widgets.Button(description="Start")
@@ -110,16 +110,16 @@ class _SearchPanel:
         self.pause.on_click(lambda _: self.on_pause())
         self.stop.on_click(lambda _: self.on_stop())
         self.on_choice()
-        in_place_of_the_last("search", self.worker.cancel)
+        replace_previous_panel("search", self.worker.cancel)
         heading = (
             "<b>A search, under way.</b> Choose a process and press Start. Pause brings the trial at hand to its end; "
             "Continue goes on from there, also after the kernel was restarted. Another seed is another study."
         )
         self.panel = panel(
             [
-                *(widgets.HTML(heading), self.process, beside(self.count, self.seed)),
-                beside(self.go, self.pause, self.stop),
-                *(beside(self.bar, self.doing), self.message, self.picture, self.best),
+                *(widgets.HTML(heading), self.process, hbox(self.count, self.seed)),
+                hbox(self.go, self.pause, self.stop),
+                *(hbox(self.bar, self.doing), self.message, self.picture, self.best),
             ]
         )
 
@@ -136,13 +136,13 @@ class _SearchPanel:
     @property
     def search(self) -> Search:
         """The process that is chosen, with its journal."""
-        return dataclasses.replace(self.searches[self.process.value], store=self.journal)
+        return dataclasses.replace(self.searches[self.process.value], journal=self.journal)
 
     @property
     def journal(self) -> Path:
         """The file of the study that is chosen."""
         file = paths.study_file(self.study)
-        return self.store / file.name if self.store else file
+        return self.folder / file.name if self.folder else file
 
     @property
     def found(self) -> list[Trial]:
@@ -169,7 +169,7 @@ class _SearchPanel:
         self.doing.value = "A process of its own is starting."
         budget = SearchBudget(trials=self.count.value)
         self.over = ""
-        self.worker.start(search_on, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
+        self.worker.start(resume_search, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
 
     def on_pause(self) -> None:
         """Ask for an end after the trial at hand."""
@@ -186,10 +186,10 @@ class _SearchPanel:
         self.pause.disabled = self.stop.disabled = True
         self.worker.cancel()
 
-    def on_events(self, events: Sequence[Begun | Trial | UsedUp]) -> None:
+    def on_events(self, events: Sequence[StudyOpened | Trial | StudyFinished]) -> None:
         """Take in what has come, and draw once."""
         for event in events:
-            if isinstance(event, Begun):
+            if isinstance(event, StudyOpened):
                 self.trials[self.study] = list(event.trials)
             elif isinstance(event, Trial):
                 self.trials[self.study] = sorted([*self.found, event], key=lambda trial: trial.number)
@@ -198,9 +198,9 @@ class _SearchPanel:
                 self.over = f"Ended: {event.study.stopped}. With more trials, Continue goes on beyond that."
                 if len(event.study.trials) > event.kept:
                     self.keep(event.study)
-                    note_kept(self.search.open_store(self.problem, self.space, self.meter, self.seed.value))
+                    note_kept(self.search.open_storage(self.problem, self.space, self.meter, self.seed.value))
         if not self.pause.disabled:
-            over = isinstance(events[-1], UsedUp) or len(self.found) >= self.count.value
+            over = isinstance(events[-1], StudyFinished) or len(self.found) >= self.count.value
             self.doing.value = "" if over else f"Trial {len(self.found) + 1} is being tried."
         self.behind = True
         # Drawing would slow a timing in another process: then it is left to the next events. Waiting for its end here,
@@ -208,13 +208,13 @@ class _SearchPanel:
         with suppress(TimeoutError), meter_lock().acquire(0) if isinstance(self.meter, WindowMeter) else nullcontext():
             self.show()
 
-    def on_end(self, ended: Ended) -> None:
+    def on_end(self, ended: WorkerExit) -> None:
         """Free the controls, and say how it ended."""
         text = self.over
-        if ended.how is How.FAILED:
+        if ended.how is ExitStatus.FAILED:
             text = f"Ended in an error: {ended.why}. The {len(self.found)} trials that were finished are kept."
         elif not text:
-            again = "; the one that was cut off is tried again" if ended.how is How.CANCELLED else ""
+            again = "; the one that was cut off is tried again" if ended.how is ExitStatus.CANCELLED else ""
             text = f"Paused after {len(self.found)} trials, which are kept{again}."
         self.doing.value = ""
         if self.behind:
@@ -250,7 +250,7 @@ class _SearchPanel:
         self.pause.disabled = self.stop.disabled = not running
 
 
-def draw(name: str, trials: Sequence[Trial], meter: Meter, space: Space) -> str:
+def draw(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -> str:
     """HTML of the figure of a study: the cost of every trial by its number, and the best so far.
 
     Drawn without pyplot, whose state belongs to the cells of a notebook.
@@ -265,7 +265,7 @@ def draw(name: str, trials: Sequence[Trial], meter: Meter, space: Space) -> str:
         if trial.proposal is not None:
             families.setdefault(trial.proposal.family, []).append((place, trial.cost))
     start = next((t.cost for t in trials if t.proposal is not None and t.proposal.key == space.start.key), None)
-    best, solved = best_of(trials), sum(trial.state is State.SOLVED for trial in trials)
+    best, solved = best_of(trials), sum(trial.state is TrialState.SOLVED for trial in trials)
     found = f"the best costs {best.cost:.3g} {meter.unit} ({meter.kind})" if best else "nothing solved yet"
     title = f"{name}: {found}; {solved} of {len(trials)} trials solved the problem"
     ylabel = f"{meter.title}, {meter.unit} ({meter.kind})"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from sutrolib.core.types import Problem
 from sutrolib.meters.base import Meter, WindowMeter
-from sutrolib.notebook.widgets.worker import BREATH, Line
+from sutrolib.notebook.widgets.worker import BREATH, Channel
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.search import Search
-from sutrolib.processes.space import Space
-from sutrolib.processes.storage import Store
+from sutrolib.processes.space import SearchSpace
+from sutrolib.processes.storage import StudyStorage
 from sutrolib.processes.study import Study, Trial
 
 KEPT = "kept"  # the note in a journal of how many trials its study had when it was kept
@@ -23,47 +23,47 @@ class Paused(Exception):
 
 
 @dataclass(frozen=True)
-class Begun:
+class StudyOpened:
     """The trials that a study held when it was opened."""
 
     trials: tuple[Trial, ...]
 
 
 @dataclass(frozen=True)
-class UsedUp:
+class StudyFinished:
     """The study has used up its budget, or its space; it was kept when it had ``kept`` trials, 0 for not yet."""
 
     study: Study
     kept: int = 0
 
 
-def search_on(
-    line: Line, search: Search, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int
+def resume_search(
+    line: Channel, search: Search, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int
 ) -> None:
-    """Go on with a study; tells :class:`Begun`, every trial as it ends, and :class:`UsedUp` when all is spent."""
+    """Go on with a study; tells :class:`StudyOpened`, every trial as it ends, and :class:`StudyFinished` when all is spent."""
 
     def told(trial: Trial) -> None:
         line.tell(dataclasses.replace(trial, runs=()))
-        if line.stop_asked:
+        if line.stop_requested:
             raise Paused
         if isinstance(meter, WindowMeter):  # else one timing would follow on the other
             time.sleep(BREATH)
 
-    store = search.open_store(problem, space, meter, seed)
-    line.tell(Begun(tuple(store.finished())))
+    storage = search.open_storage(problem, space, meter, seed)
+    line.tell(StudyOpened(tuple(storage.finished())))
     try:
         study = dataclasses.replace(search, on_trial=told).improve(problem, space, meter, budget, seed)
     except Paused:
         return
     light = tuple(dataclasses.replace(trial, runs=()) for trial in study.trials)
-    line.tell(UsedUp(dataclasses.replace(study, trials=light), kept_at(store)))
+    line.tell(StudyFinished(dataclasses.replace(study, trials=light), kept_at(storage)))
 
 
-def kept_at(store: Store) -> int:
+def kept_at(storage: StudyStorage) -> int:
     """How many trials the study had when it was kept; 0 where it was not."""
-    return int(store.notes().get(KEPT, {}).get("trials", 0))
+    return int(storage.notes().get(KEPT, {}).get("trials", 0))
 
 
-def note_kept(store: Store) -> None:
+def note_kept(storage: StudyStorage) -> None:
     """Note in the journal that the study is kept as it is now."""
-    store.note(KEPT, {"trials": len(store.finished())})
+    storage.note(KEPT, {"trials": len(storage.finished())})

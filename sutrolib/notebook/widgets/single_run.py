@@ -17,11 +17,11 @@ from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import METERS, Meter, OperationCount, ReuseDistance, WallTime
 from sutrolib.meters.lock import meter_lock
 from sutrolib.models.parity.mlp import TwoLayerNetwork
-from sutrolib.notebook.widgets.alternating_runs import Finished, Now, Whose, weigh_in_turn
-from sutrolib.notebook.widgets.inputs import WORDS, fields_of, inputs_of, made
-from sutrolib.notebook.widgets.layout import beside, choice, image, in_place_of_the_last, panel, status
-from sutrolib.notebook.widgets.paired_results import draw_against, paired, quantities, result_table, verdict_text
-from sutrolib.notebook.widgets.worker import Ended, How, Worker
+from sutrolib.notebook.widgets.alternating_runs import Finished, Now, Role, run_alternating
+from sutrolib.notebook.widgets.inputs import WORDS, input_fields, make_inputs, with_values
+from sutrolib.notebook.widgets.layout import hbox, dropdown, image, replace_previous_panel, panel, status
+from sutrolib.notebook.widgets.paired_results import draw_comparison, paired, compare_readings, result_table, verdict_text
+from sutrolib.notebook.widgets.worker import WorkerExit, ExitStatus, Worker
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.evaluator import ignore
 
@@ -39,18 +39,18 @@ class _Results:
     title: str
     seeds: int
     cost: str  # the reading that the verdict is about
-    runs: dict[Whose, list[Measurement]] = field(default_factory=lambda: {"baseline": [], "candidate": []})
+    runs: dict[Role, list[Measurement]] = field(default_factory=lambda: {"baseline": [], "candidate": []})
 
 
-def offers(problem: Problem, baseline: Model) -> dict[str, tuple[Problem, tuple[Model, ...]]]:
+def problem_choices(problem: Problem, baseline: Model) -> dict[str, tuple[Problem, tuple[Model, ...]]]:
     """The problems to choose from by name, each with the models that go with it; the first is its baseline."""
-    from sutrolib.models.images.classifier import Perceptron, SoftmaxRegression
+    from sutrolib.models.images.classifier import MLPClassifier, SoftmaxRegression
     from sutrolib.models.images.mixture_of_experts import MixtureOfExperts
     from sutrolib.models.images.nearest_neighbours import NearestNeighbours
     from sutrolib.models.language.kneser_ney import KneserNey
     from sutrolib.models.parity.backtracking import ConstraintSearch
     from sutrolib.models.parity.curriculum import Curriculum
-    from sutrolib.models.parity.feature_selection import Feeding
+    from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
     from sutrolib.models.parity.gf2 import GF2Elimination
     from sutrolib.models.parity.gf2_noisy import RobustGF2
     from sutrolib.models.parity.hebbian import Hebbian
@@ -61,8 +61,8 @@ def offers(problem: Problem, baseline: Model) -> dict[str, tuple[Problem, tuple[
     from sutrolib.processes.model_families import SMALL_GPT
 
     parity: tuple[Model, ...] = (TwoLayerNetwork(), GF2Elimination(), RobustGF2(), WalshFourier(), ConstraintSearch())
-    parity += (Hebbian(), Feeding(), InfluenceEstimation(), Curriculum())
-    digits: tuple[Model, ...] = (Perceptron(), SoftmaxRegression(), MixtureOfExperts(), NearestNeighbours())
+    parity += (Hebbian(), FeatureSelectThenTrain(), InfluenceEstimation(), Curriculum())
+    digits: tuple[Model, ...] = (MLPClassifier(), SoftmaxRegression(), MixtureOfExperts(), NearestNeighbours())
     known: list[tuple[Problem, tuple[Model, ...]]] = [(SparseParity(), parity), (Digits(), digits)]
     known.append((NextLetter(), (KneserNey(order=2), SMALL_GPT)))
     found = {other.name: (other, models) for other, models in known}
@@ -94,15 +94,15 @@ class _RunPanel:
     ) -> None:
         import ipywidgets as widgets
 
-        self.offers, self.first, self.keep = offers(problem, baseline), first, keep
+        self.problem_choices, self.first, self.keep = problem_choices(problem, baseline), first, keep
         self.results: _Results | None = None
         self.behind = False  # what is shown is not all there is
         self.worker = Worker(self.on_events, self.on_end)
-        self.problem = choice("problem", self.offers)
-        self.model = choice("candidate", [""], width="min(100%, 52em)")
+        self.problem = dropdown("problem", self.problem_choices)
+        self.model = dropdown("candidate", [""], width="min(100%, 52em)")
         self.problem_fields: dict[str, ValueWidget] = {}
         self.model_fields: dict[str, ValueWidget] = {}
-        self.problem_box, self.model_box, self.prior_knowledge = beside(), beside(), widgets.HTML()
+        self.problem_box, self.model_box, self.prior_knowledge = hbox(), hbox(), widgets.HTML()
         self.meters, refusals = _meter_boxes()
         self.seeds = widgets.BoundedIntText(value=seeds, min=1, max=MOST_SEEDS, description="seeds")
         self.run = widgets.Button(description="Run both", tooltip="run the candidate and the baseline on every seed")
@@ -115,7 +115,7 @@ class _RunPanel:
         self.cancel.on_click(lambda _: self.on_cancel())
         self.on_problem()
         self.enable(running=False)
-        in_place_of_the_last("run", self.worker.cancel)
+        replace_previous_panel("run", self.worker.cancel)
         heading = (
             "<b>One model against the baseline.</b> Choose, and press Run both: on each seed the baseline and then "
             "the candidate are trained and weighed; Cancel ends that at once and keeps the seeds that are finished."
@@ -124,20 +124,20 @@ class _RunPanel:
         self.panel = panel(
             [
                 *(widgets.HTML(heading), self.problem, self.problem_box, self.model, self.prior_knowledge, self.model_box),
-                *(widgets.HTML(weighed), beside(*self.meters.values()), self.seeds, beside(self.run, self.cancel)),
-                *(beside(self.bar, self.doing), self.message, self.table, self.picture),
+                *(widgets.HTML(weighed), hbox(*self.meters.values()), self.seeds, hbox(self.run, self.cancel)),
+                *(hbox(self.bar, self.doing), self.message, self.table, self.picture),
             ]
         )
 
     @property
     def chosen(self) -> tuple[Problem, tuple[Model, ...]]:
         """The problem that is selected, as it comes, and its models."""
-        return self.offers[self.problem.value]
+        return self.problem_choices[self.problem.value]
 
     def on_problem(self, _change: object = None) -> None:
         """Show the fields of the problem, and its models."""
         problem, models = self.chosen
-        self.problem_fields = _fill(self.problem_box, inputs_of(problem, WORDS))
+        self.problem_fields = _fill(self.problem_box, make_inputs(problem, WORDS))
         if "k" in self.problem_fields:
             self.problem_fields["k"].observe(self.tell_k, names="value")
         self.model.options = [(f"{type(model).name}, told {model.prior_knowledge}", type(model).name) for model in models]
@@ -147,7 +147,7 @@ class _RunPanel:
         """Show the hyper-parameters of the model."""
         models = self.chosen[1]
         model = next((model for model in models if type(model).name == self.model.value), models[0])
-        self.model_fields = _fill(self.model_box, inputs_of(model))
+        self.model_fields = _fill(self.model_box, make_inputs(model))
         self.prior_knowledge.value = f"Baseline, told {escape(f'{models[0].prior_knowledge}: {_in_words(models[0])}')}"
         self.tell_k()
 
@@ -163,8 +163,8 @@ class _RunPanel:
         asked, models = self.chosen
         candidate = next(model for model in models if type(model).name == self.model.value)
         try:
-            problem = made(asked, {name: control.value for name, control in self.problem_fields.items()})
-            candidate = made(candidate, {name: control.value for name, control in self.model_fields.items()})
+            problem = with_values(asked, {name: control.value for name, control in self.problem_fields.items()})
+            candidate = with_values(candidate, {name: control.value for name, control in self.model_fields.items()})
         except ValueError as error:
             self.say(str(error))
             return
@@ -178,7 +178,7 @@ class _RunPanel:
         self.doing.value = "A process of its own is starting."
         self.say("")
         self.enable(running=True)
-        self.worker.start(weigh_in_turn, problem, models[0], candidate, meters, seeds)
+        self.worker.start(run_alternating, problem, models[0], candidate, meters, seeds)
 
     def on_cancel(self) -> None:
         """End the worker."""
@@ -207,15 +207,15 @@ class _RunPanel:
         with suppress(TimeoutError), meter_lock().acquire(timeout=0):
             self.show(results)
 
-    def on_end(self, ended: Ended) -> None:
+    def on_end(self, ended: WorkerExit) -> None:
         """Free the controls, and say how it ended."""
         results = self.results
         assert results is not None
         candidate, baseline = results.runs["candidate"], results.runs["baseline"]
         kept = f"{len(paired(candidate, baseline))} of {results.seeds} seeds are finished and kept."
-        if ended.how is How.FAILED:
+        if ended.how is ExitStatus.FAILED:
             text = f"Ended in an error: {ended.why}. {kept}"
-        elif ended.how is How.CANCELLED:
+        elif ended.how is ExitStatus.CANCELLED:
             text = f"Cancelled. {kept}"
         else:
             text = verdict_text(candidate, baseline, results.cost)
@@ -229,11 +229,11 @@ class _RunPanel:
         """The table, and the figure where both models have a run of one seed."""
         self.behind = False
         candidate, baseline = results.runs["candidate"], results.runs["baseline"]
-        found = quantities(candidate, baseline, TITLES)
+        found = compare_readings(candidate, baseline, TITLES)
         self.table.value = f"<p>{escape(results.title)}</p>{result_table(candidate, baseline, found)}"
         if any(quantity.ratios for quantity in found):
             names = (str(candidate[0].model["name"]), f"the baseline's {baseline[0].model['name']}")
-            figure, alt = draw_against(found, names)
+            figure, alt = draw_comparison(found, names)
             self.picture.value = image(figure, alt)
         else:
             self.picture.value = ""
@@ -277,5 +277,5 @@ def _fill(box: Box, inputs: dict[str, ValueWidget]) -> dict[str, ValueWidget]:
 
 
 def _in_words(thing: Any) -> str:
-    fields = ", ".join(f"{name}={value}" for name, (_, value) in fields_of(thing).items())
+    fields = ", ".join(f"{name}={value}" for name, (_, value) in input_fields(thing).items())
     return f"{type(thing).name} ({fields})."

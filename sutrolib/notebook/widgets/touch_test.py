@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, RoundRises, ReadingScale, heat_verdict, next_run, format_readings
 from sutrolib.meters.thermal.sensor import Clock, LoadResult, run_load
-from sutrolib.notebook.widgets.layout import beside, image, in_place_of_the_last, panel, status
+from sutrolib.notebook.widgets.layout import hbox, image, replace_previous_panel, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -28,14 +28,14 @@ class Cancelled(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Switch:
+class RunControl:
     """What a run in the background is told, and tells: ``off`` ends it, ``begun`` says that its seconds count."""
 
     off: threading.Event = dataclasses.field(default_factory=threading.Event)
     begun: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
-def run_until(work: Callable[[], object], run_s: float, period_s: float | None, switch: Switch) -> LoadResult:
+def run_cancellable(work: Callable[[], object], run_s: float, period_s: float | None, switch: RunControl) -> LoadResult:
     """:func:`sutrolib.meters.thermal.sensor.run_load` that ends at the next call of ``work`` once it is switched off.
 
     Raises Cancelled then, and also while it waits for another meter's window to end.
@@ -64,8 +64,8 @@ def _lock(off: threading.Event) -> AbstractContextManager[object]:
     raise Cancelled
 
 
-def reading_panel(
-    plan: Plan, run: Callable[[Arm, Switch], LoadResult], observed: list[Observation], scale: ReadingScale = "celsius"
+def touch_test_panel(
+    plan: Plan, run: Callable[[Arm, RunControl], LoadResult], observed: list[Observation], scale: ReadingScale = "celsius"
 ) -> VBox:
     """Temperatures or touch scores typed in by a person, run after run of ``plan``, without a word of which is A or B.
 
@@ -83,7 +83,7 @@ def reading_panel(
     start, cancel = widgets.Button(description="Start the run"), widgets.Button(description="Cancel", disabled=True)
     bar = widgets.FloatProgress(max=plan.run_s, description="run")
     record = widgets.Button(description="Record")
-    switches: list[Switch] = []  # of the runs so far, the present one last
+    switches: list[RunControl] = []  # of the runs so far, the present one last
 
     def refresh() -> None:
         before.value = after.value = message.value = ""
@@ -119,11 +119,11 @@ def reading_panel(
             return
         before.disabled = start.disabled = True
         cancel.disabled = False
-        switches.append(Switch())
+        switches.append(RunControl())
         arm = plan.reveal()[seen.round, seen.slot]
         threading.Thread(target=work, args=(arm, switches[-1]), daemon=True).start()
 
-    def work(arm: Arm, switch: Switch) -> None:
+    def work(arm: Arm, switch: RunControl) -> None:
         ended = threading.Event()
         ticks = threading.Thread(target=count, args=(switch, ended), daemon=True)
         ticks.start()
@@ -141,7 +141,7 @@ def reading_panel(
         after.disabled = record.disabled = bool(fault)
         cancel.disabled = True
 
-    def count(switch: Switch, ended: threading.Event) -> None:
+    def count(switch: RunControl, ended: threading.Event) -> None:
         say("Waiting for another measurement on this machine to end.")
         while not (switch.begun.wait(POLL_S) or ended.is_set()):
             pass
@@ -169,12 +169,12 @@ def reading_panel(
 
     start.on_click(on_start)
     cancel.on_click(switch_off)
-    in_place_of_the_last("touch", switch_off)
+    replace_previous_panel("touch", switch_off)
     record.on_click(on_record)
     refresh()
     column = [before, widgets.HBox([start, cancel]), bar, after, record, message]
     controls = widgets.VBox(column, layout=widgets.Layout(width="25em"))  # whatever the message, the figure stays put
-    return panel([task, beside(controls, picture)])
+    return panel([task, hbox(controls, picture)])
 
 
 def draw_readings(plan: Plan, observed: Sequence[Observation], scale: ReadingScale) -> str:
@@ -183,7 +183,7 @@ def draw_readings(plan: Plan, observed: Sequence[Observation], scale: ReadingSca
         return ""
     from matplotlib import pyplot as plt
 
-    from sutrolib.plots.metrics import draw_rises
+    from sutrolib.plots.metrics import draw_temperature_rises
 
     quantity = f"rise, {'K' if scale == 'celsius' else 'steps of the touch score'} (measured)"
     if next_run(plan, observed) is None:
@@ -198,7 +198,7 @@ def draw_readings(plan: Plan, observed: Sequence[Observation], scale: ReadingSca
         )
         names = ("first run", "second run")
         title = f"{len(observed)} of {2 * plan.rounds} runs are read; which is which is told at the end"
-    figure = draw_rises(rises, names, quantity, title)
+    figure = draw_temperature_rises(rises, names, quantity, title)
     figure.set_size_inches(5.3, 3.8)  # so that it has room beside the controls
     shown = image(figure, f"The rises of {names[0]} and {names[1]} in each round. {title}.")
     plt.close(figure)

@@ -30,7 +30,7 @@ GRACE = 1.0  # seconds from a cancel to the end of a process that is deep in oth
 FAREWELL = 5.0  # seconds that a process has to end after its last word
 
 
-class How(StrEnum):
+class ExitStatus(StrEnum):
     """How work ended."""
 
     DONE = "done"
@@ -39,14 +39,14 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True)
-class Ended:
+class WorkerExit:
     """How work ended, and for a failure why, in a sentence."""
 
-    how: How
+    how: ExitStatus
     why: str = ""
 
 
-class Line:
+class Channel:
     """What a piece of work has of the kernel: it tells events, which can be pickled, and may be asked to stop."""
 
     def __init__(self, connection: Connection) -> None:
@@ -56,7 +56,7 @@ class Line:
         """Hand ``event`` to the kernel."""
         self._connection.send((None, event))
 
-    def mention(self, event: object) -> None:
+    def try_send(self, event: object) -> None:
         """Hand ``event`` to the kernel where it listens, and drop it where it does not.
 
         For words in passing, which may come while the machine's lock is held: nobody is to wait for the kernel then.
@@ -65,7 +65,7 @@ class Line:
             self.tell(event)
 
     @property
-    def stop_asked(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether the work is to stop where it can without losing anything."""
         return self._connection.poll()
 
@@ -84,7 +84,7 @@ class Worker:
     them, both in a thread. An error in ``on_events`` ends the work: it would go on unseen.
     """
 
-    def __init__(self, on_events: Callable[[Sequence[Any]], object], on_end: Callable[[Ended], object]) -> None:
+    def __init__(self, on_events: Callable[[Sequence[Any]], object], on_end: Callable[[WorkerExit], object]) -> None:
         self._on_events, self._on_end = on_events, on_end
         self._job: _Job | None = None
 
@@ -93,13 +93,13 @@ class Worker:
         """Whether there is work that has not ended."""
         return self._job is not None
 
-    def start(self, work: Callable[Concatenate[Line, P], object], *args: P.args, **kwargs: P.kwargs) -> bool:
+    def start(self, work: Callable[Concatenate[Channel, P], object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Run ``work(line, ...)`` in a process of its own; False, and nothing runs, while other work has not ended."""
         if self.running:
             return False
-        if name := of_the_notebook(work, args, kwargs):
+        if name := notebook_definition(work, args, kwargs):
             why = f"{name} is defined in this notebook; put it in a module (README, 'A model'), as a process of its own"
-            self._on_end(Ended(How.FAILED, f"{why} has to import it"))
+            self._on_end(WorkerExit(ExitStatus.FAILED, f"{why} has to import it"))
             return False
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -110,7 +110,7 @@ class Worker:
                 process.start()
         except Exception as error:  # what cannot be pickled, or no memory for another process
             self._job = None
-            self._on_end(Ended(How.FAILED, sentence(error)))
+            self._on_end(WorkerExit(ExitStatus.FAILED, sentence(error)))
             return False
         finally:
             theirs.close()  # or the end of the process would not be seen
@@ -140,7 +140,7 @@ class Worker:
             ended = self._hand_on(job)
         except Exception as error:  # raised in a thread, nobody would see it
             job.process.kill()
-            ended = Ended(How.FAILED, sentence(error))
+            ended = WorkerExit(ExitStatus.FAILED, sentence(error))
         job.process.join(FAREWELL)
         job.process.kill()
         job.process.join()
@@ -148,7 +148,7 @@ class Worker:
         self._job = None
         self._on_end(ended)
 
-    def _hand_on(self, job: _Job) -> Ended:
+    def _hand_on(self, job: _Job) -> WorkerExit:
         while True:
             events, ended = _received(job)
             if events:
@@ -174,7 +174,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def of_the_notebook(*things: object) -> str:
+def notebook_definition(*things: object) -> str:
     """The name of what a notebook's cell defines among ``things`` and what they hold; empty where there is none."""
     left, seen = list(things), dict[int, object]()
     while left:
@@ -209,7 +209,7 @@ def sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _received(job: _Job) -> tuple[list[Any], Ended | None]:
+def _received(job: _Job) -> tuple[list[Any], WorkerExit | None]:
     """All events that are there, after waiting for the first; and how the work ended, where it has."""
     events: list[Any] = []
     try:
@@ -220,9 +220,9 @@ def _received(job: _Job) -> tuple[list[Any], Ended | None]:
             events.append(event)
     except (EOFError, OSError):  # it has ended, perhaps in the middle of a word
         if job.cancelled.is_set():
-            return events, Ended(How.CANCELLED)
+            return events, WorkerExit(ExitStatus.CANCELLED)
         job.process.join(FAREWELL)
-        return events, Ended(How.FAILED, f"its process ended without a word (exit code {job.process.exitcode})")
+        return events, WorkerExit(ExitStatus.FAILED, f"its process ended without a word (exit code {job.process.exitcode})")
     return events, None
 
 
@@ -236,13 +236,13 @@ def _main(
         os.dup2(nowhere, stream)
     threading.Thread(target=_end_with_the_kernel, daemon=True).start()
     try:
-        work(Line(connection), *args, **kwargs)
+        work(Channel(connection), *args, **kwargs)
     except _Cancelled:
         pass  # the end of the pipe says it
     except BaseException as error:
-        connection.send((Ended(How.FAILED, sentence(error)), None))
+        connection.send((WorkerExit(ExitStatus.FAILED, sentence(error)), None))
     else:
-        connection.send((Ended(How.DONE), None))
+        connection.send((WorkerExit(ExitStatus.DONE), None))
     finally:
         os._exit(0)  # taking a torch apart takes most of a second, and all that was to be told has been
 

@@ -5,14 +5,14 @@ from html import unescape
 import ipywidgets
 import pytest
 
-from sutrolib.meeting.html import loads
+from sutrolib.meeting.html import external_loads
 from sutrolib.meeting.layout import Slide
 from sutrolib.notebook.widgets import PANEL, meeting_panel
 from sutrolib.notebook.widgets.meeting import DECKS, deck_file
 
 SLIDES = [
     Slide("title", "title", "The deck"),
-    Slide("a", "text", "Alpha", eyebrow="Finding"),
+    Slide("a", "text", "Alpha", topic="Finding"),
     Slide("b", "text", "<b>Beta</b>"),
 ]
 
@@ -48,7 +48,7 @@ def test_slides_are_ticked_moved_and_exported_in_that_order(tmp_path):
     page = (tmp_path / "decks" / "meeting.html").read_text(encoding="utf-8")
     assert page.index("&lt;b&gt;Beta") < page.index("Alpha")
     assert "The deck" not in page
-    assert loads(page) == []
+    assert external_loads(page) == []
 
 
 def test_a_slide_stops_at_either_end(tmp_path):

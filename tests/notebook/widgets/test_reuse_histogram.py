@@ -7,11 +7,11 @@ from matplotlib.colors import to_rgba
 from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, Hardware, MemoryLevel, cache_energy
 from sutrolib.meters.access.reuse_distance import sequence_histograms
 from sutrolib.models.kernels.matmul import product_reads
-from sutrolib.notebook.widgets import PANEL, Program, reuse_panel
+from sutrolib.notebook.widgets import PANEL, CountedProgram, reuse_panel
 from sutrolib.notebook.widgets.reuse_histogram import draw_reuse, with_cache, words
 
 NAIVE, TILED = (
-    Program.of_numbers(sequence_histograms(product_reads(16, tile)).stack, 4, {"float32": 2 * 16**3}) for tile in (1, 4)
+    CountedProgram.from_number_histogram(sequence_histograms(product_reads(16, tile)).stack, 4, {"float32": 2 * 16**3}) for tile in (1, 4)
 )
 
 

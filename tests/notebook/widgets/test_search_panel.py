@@ -9,7 +9,7 @@ from slow_work import Heard, controls_of, until
 from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, CacheEnergy
 from sutrolib.notebook.widgets import PANEL, search_panel
 from sutrolib.notebook.widgets.search import _SearchPanel, draw
-from sutrolib.notebook.widgets.search_worker import Begun, UsedUp, search_on
+from sutrolib.notebook.widgets.search_worker import StudyOpened, StudyFinished, resume_search
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.samplers import TPESearch, RandomSearch
@@ -70,7 +70,7 @@ def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_hav
     again.click(again.go)
     until(lambda: again.message.value)
     assert f"Ended: budget spent: {done + 2} of {done + 2} trials" in again.message.value
-    straight = TPESearch(random=6).improve(PROBLEM, SPACE, METER, SearchBudget(trials=done + 2))
+    straight = TPESearch(n_startup_trials=6).improve(PROBLEM, SPACE, METER, SearchBudget(trials=done + 2))
     (study,) = again.kept
     assert [t.proposal for t in study.trials] == [t.proposal for t in straight.trials]
     assert [t.cost for t in study.trials] == [t.cost for t in straight.trials]
@@ -90,14 +90,14 @@ def test_a_store_that_cannot_be_written_ends_in_a_sentence_and_frees_the_control
 
 def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_was_there_before(tmp_path):
     search, budget = RandomSearch(journal=tmp_path / "study.log"), SearchBudget(trials=4)
-    search_on(first := Heard(most=3), search, PROBLEM, SPACE, METER, budget, 0)
-    assert [type(event) for event in first.events] == [Begun, Trial, Trial]
-    search_on(second := Heard(), search, PROBLEM, SPACE, METER, budget, 0)
-    begun, *trials, used_up = second.events
+    resume_search(first := Heard(most=3), search, PROBLEM, SPACE, METER, budget, 0)
+    assert [type(event) for event in first.events] == [StudyOpened, Trial, Trial]
+    resume_search(second := Heard(), search, PROBLEM, SPACE, METER, budget, 0)
+    begun, *trials, exhausted = second.events
     assert begun.trials == tuple(first.events[1:])
     assert [trial.number for trial in trials] == [2, 3]
-    assert isinstance(used_up, UsedUp)
-    assert used_up.study.trials == (*begun.trials, *trials)
+    assert isinstance(exhausted, StudyFinished)
+    assert exhausted.study.trials == (*begun.trials, *trials)
 
 
 def panel_of(journal, keep, meter=METER):
@@ -112,8 +112,8 @@ def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_
 
     kept = []
     panel = panel_of(tmp_path, keep)
-    search_on(last := Heard(most=3), panel.search, PROBLEM, SPACE, METER, SearchBudget(trials=2), 0)
-    assert [type(event) for event in last.events] == [Begun, Trial, Trial], "paused, after all trials"
+    resume_search(last := Heard(most=3), panel.search, PROBLEM, SPACE, METER, SearchBudget(trials=2), 0)
+    assert [type(event) for event in last.events] == [StudyOpened, Trial, Trial], "paused, after all trials"
     ends = []
     for _ in range(3):
         panel.on_go()

@@ -99,7 +99,7 @@ def test_a_link_in_a_name_from_the_ledger_is_text(name):
     assert name in html.unescape(shown)
 
 
-HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B")))
+HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B"), ("B", "A"), ("A", "B")))
 
 
 class Person:
@@ -150,16 +150,16 @@ def wait_until(condition):
 
 
 def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_verdict():
-    observed, rises = [], {"A": iter((5.0, 5.5, 5.2)), "B": iter((2.0, 2.2, 2.1))}
+    observed, rises = [], {"A": iter((5.0, 5.5, 5.2, 5.3, 5.1)), "B": iter((2.0, 2.2, 2.1, 2.0, 2.3))}
     person = Person(observed)
     for (number, slot), arm in HEAT_PLAN.reveal().items():
-        assert f"Round {number} of 3, {slot} run" in person.task.value
+        assert f"Round {number} of 5, {slot} run" in person.task.value
         assert not re.search(r"\b[AB]\b", person.text), "the order is no longer hidden"
         person.read("30", f"{30 + next(rises[arm]):g}")
     assert person.ran == list(HEAT_PLAN.reveal().values())
     assert heat_verdict(HEAT_PLAN, observed).why in person.task.value
     assert "A is warmer than B" in person.task.value
-    assert 'alt="The rises of A and B in each round. A rose more in 3 and B in 0 of 3 rounds.' in person.picture.value
+    assert 'alt="The rises of A and B in each round. A rose more in 5 and B in 0 of 5 rounds.' in person.picture.value
     readings = re.search("readings = '(.*)'", person.task.value)[1]
     assert parse_readings(HEAT_PLAN, readings) == observed
     assert person.enabled == set()
@@ -202,17 +202,17 @@ def test_a_run_that_failed_or_overran_is_repeated(run, told):
     assert told in person.message.value
     assert person.enabled == {"before", "start"}
     assert observed == []
-    assert "Round 1 of 3, first run" in person.task.value
+    assert "Round 1 of 5, first run" in person.task.value
 
 
 def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_ones_list():
     observed = []
     Person(observed, "touch").read("2", "4")
     person = Person(observed, "touch")
-    assert "Round 1 of 3, second run" in person.task.value
-    assert "The rises of first run and second run in each round. 1 of 6 runs are read" in person.picture.value
+    assert "Round 1 of 5, second run" in person.task.value
+    assert "The rises of first run and second run in each round. 1 of 10 runs are read" in person.picture.value
     person.read("2", "4.5")
-    assert "touch score after=4.5" in person.message.value
+    assert "touch score after must be" in person.message.value
     person.after.value = "3"
     person.record.click()
     assert [(o.slot, o.after, o.scale) for o in observed] == [("first", 4, "touch"), ("second", 3, "touch")]
@@ -321,8 +321,8 @@ def test_a_walk_ends_with_its_budget():
     ("name", "value", "expectation", "told"),
     [
         ("hidden", "30", " ", "say first what you expect of it"),
-        ("hidden", "3000", "x", "hidden=3000, accepted are whole numbers from 20 to 200"),
-        ("lr", "fast", "x", "accepted are numbers from 0.03 to 1"),
+        ("hidden", "3000", "x", "hidden must be an integer from 20 to 200 (got 3000)"),
+        ("lr", "fast", "x", "lr must be a number from 0.03 to 1"),
         ("lr", "<b>", "x", "&lt;b&gt;"),
     ],
 )

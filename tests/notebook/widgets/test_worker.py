@@ -12,9 +12,9 @@ from slow_work import count, mention, until
 
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import WallTime
-from sutrolib.notebook.widgets import hand_panel
+from sutrolib.notebook.widgets import manual_search_panel
 from sutrolib.notebook.widgets.layout import status
-from sutrolib.notebook.widgets.worker import Ended, How, Worker, of_the_notebook, sentence
+from sutrolib.notebook.widgets.worker import WorkerExit, ExitStatus, Worker, notebook_definition, sentence
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -44,7 +44,7 @@ def test_events_come_in_order_without_a_word_on_the_screen_until_the_work_is_ask
     os.kill(process.pid, signal.SIGINT)
     assert worker.running
     worker.ask_to_stop()
-    assert worker.ended() == Ended(How.DONE)
+    assert worker.ended() == WorkerExit(ExitStatus.DONE)
     pid, *rest = worker.prior_knowledge
     assert rest == [*range(300), "asked"]
     assert gone(pid)
@@ -58,25 +58,25 @@ def test_a_cancel_ends_a_process_that_does_not_listen_and_keeps_what_it_had_told
     until(lambda: len(worker.prior_knowledge) == 5)
     worker.cancel()
     worker.cancel()
-    assert worker.ended() == Ended(How.CANCELLED)
+    assert worker.ended() == WorkerExit(ExitStatus.CANCELLED)
     pid, *rest = worker.prior_knowledge
     assert rest == [0, 1, 2, "deaf"]
     assert gone(pid)
-    assert worker.ends == [Ended(How.CANCELLED)]
+    assert worker.ends == [WorkerExit(ExitStatus.CANCELLED)]
 
 
 def test_a_cancel_before_the_process_has_come_to_anything_leaves_nothing_behind():
     worker = Watched()
     worker.start(count, 3)
     worker.cancel()
-    assert worker.ended() == Ended(How.CANCELLED)
+    assert worker.ended() == WorkerExit(ExitStatus.CANCELLED)
     assert worker.prior_knowledge == []
 
 
 def test_a_process_that_ends_without_a_word_is_an_error_after_what_it_had_told():
     worker = Watched()
     worker.start(count, 2, then="exit")
-    assert worker.ended() == Ended(How.FAILED, "its process ended without a word (exit code 3)")
+    assert worker.ended() == WorkerExit(ExitStatus.FAILED, "its process ended without a word (exit code 3)")
     assert worker.prior_knowledge[1:] == [0, 1]
 
 
@@ -89,7 +89,7 @@ def test_an_error_says_of_what_sort_it_is_unless_it_was_written_for_the_reader()
 def test_work_that_cannot_be_sent_is_an_error_and_the_worker_stays_usable():
     worker = Watched()
     assert not worker.start(lambda line: None)
-    assert worker.ends[0].how is How.FAILED
+    assert worker.ends[0].how is ExitStatus.FAILED
     assert not worker.running
 
 
@@ -102,7 +102,7 @@ def test_words_in_passing_keep_nobody_waiting_while_the_kernel_does_not_listen()
         told.extend(events)
 
     Worker(listen_late, ends.append).start(mention, 20_000)
-    assert until(lambda: ends) == [Ended(How.DONE)]
+    assert until(lambda: ends) == [WorkerExit(ExitStatus.DONE)]
     first, *words = told
     assert first == "first"
     assert words == sorted(words)
@@ -124,7 +124,7 @@ def test_what_a_cell_of_the_notebook_defines_is_refused_before_a_process_starts(
     assert not worker.start(count, argument)
     assert "MyModel is defined in this notebook; put it in a module (README, 'A model')" in worker.ended().why
     assert not worker.running
-    assert of_the_notebook(SPACE, METER, PROBLEM, count, WallTime, {1: [2.0]}) == ""
+    assert notebook_definition(SPACE, METER, PROBLEM, count, WallTime, {1: [2.0]}) == ""
 
 
 KERNEL = """
@@ -158,7 +158,7 @@ def test_a_cancelled_step_by_hand_is_dropped_and_its_finished_measurements_are_k
 
     hold = [1]
     walk = TuningSession(ManualTuning(pairs=5, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
-    name, value, expectation, buttons, message, _steps = hand_panel(walk).children
+    name, value, expectation, buttons, message, _steps = manual_search_panel(walk).children
     attempt, cancel = buttons.children
     assert cancel.disabled
     name.value, value.value, expectation.value = "hidden", "30", "cheaper"
@@ -187,11 +187,11 @@ def test_a_panel_that_takes_the_place_of_another_ends_the_step_of_that_one():
 
     hold, kept = [1], []
     walk = TuningSession(ManualTuning(pairs=5, on_measurement=slowly), PROBLEM, SPACE, METER, SearchBudget(trials=5))
-    _, value, expectation, buttons, message, _ = hand_panel(walk).children
+    _, value, expectation, buttons, message, _ = manual_search_panel(walk).children
     value.value, expectation.value = "30", "cheaper"
     buttons.children[0].click()
     until(lambda: kept)
-    _, value, expectation, again, told, _ = hand_panel(walk).children
+    _, value, expectation, again, told, _ = manual_search_panel(walk).children
     assert "Cancelling" in message.value
     value.value, expectation.value = "30", "cheaper"
     again.children[0].click()
