@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Diverged, Task
-from sutrolib.models.fields import float_field, int_field
+from sutrolib.models.fields import choice, float_field, int_field
 from sutrolib.models.language.kneser_ney import FittedNGram, KneserNey, lookup
 from sutrolib.models.language.kv_cache import FittedGPT
 from sutrolib.models.language.muon import Muon
@@ -52,15 +52,15 @@ class DistilledGPT(Architecture):
     beta2: float = float_field(0.95, 0.0, 0.9999)
     momentum: float = float_field(0.85, 0.0, 0.9999)
     newton_schulz_steps: int = int_field(5, "iterations", 1, 20)
-    optimizer: str = field(default="muon", metadata={"choices": ("muon", "adam")})
-    lr_decay: bool = field(default=True, metadata={"choices": (True, False)})
+    optimizer: str = choice("muon", "adam", search=False)
+    lr_decay: bool = choice(True, False, search=False)
     distill_weight: float = float_field(1.0, 0.0, 1.0)
     teacher_order: int = int_field(4, "characters", 2, 8)
     embedding_std: float = float_field(0.1, 1e-3, 10.0, log=True)
     attention_logit: float = float_field(8.0, 0.1, 100.0, log=True)
     value_gain: float = float_field(0.2, 0.0, 10.0)
-    precision: str = field(default="bfloat16", metadata={"choices": ("bfloat16", "float32")})
-    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
+    precision: str = choice("bfloat16", "float32", search=False)
+    device: str = choice("cpu", "cuda", search=False)
 
     name: ClassVar[str] = "distilled GPT"
 

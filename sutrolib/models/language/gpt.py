@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sutrolib.core.types import Budget, Diverged, Task
-from sutrolib.models.fields import float_field, int_field
+from sutrolib.models.fields import choice, float_field, int_field
 from sutrolib.models.language.kv_cache import FittedGPT
 from sutrolib.models.language.transformer import Architecture, Transformer, report_out_of_memory
 
@@ -45,8 +45,8 @@ class GPT(Architecture):
     dropout: float = float_field(0.0, 0.0, 0.9)
     holdout: float = float_field(0.0, 0.0, 0.5)
     eval_every: int = int_field(250, "updates", 1, 10_000_000)
-    compile: bool = field(default=False, metadata={"choices": (False, True)})  # needs a C++ compiler
-    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda")})
+    compile: bool = choice(False, True, search=False)  # needs a C++ compiler
+    device: str = choice("cpu", "cuda", search=False)
 
     def network(self, characters: int, seed: int) -> Transformer:
         """The untrained network for an alphabet of this size."""

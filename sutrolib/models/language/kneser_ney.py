@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task, nbytes
-from sutrolib.models.fields import check_ids, check_model, int_field
+from sutrolib.models.fields import CheckedModel, check_ids, int_field
 
 _KEY_BITS = 63
 MIN_DISCOUNT = 0.01  # without any, a frequent context would leave nothing for characters that never followed it
@@ -122,17 +122,12 @@ class NGramDecoder:
 
 
 @dataclass(frozen=True)
-class KneserNey:
+class KneserNey(CheckedModel):
     """Counts all strings of up to ``order`` characters: one to predict, the others as context."""
 
     order: int = int_field(6, "characters", 1, 16, search=(1, 8))
 
     name: ClassVar[str] = "Kneser-Ney n-gram"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNGram:
         """Count; ``seed`` and ``budget`` change nothing. Raises like :func:`count_ngrams`."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model, float_field, int_field
+from sutrolib.models.fields import CheckedModel, float_field, int_field
 from sutrolib.models.language.kneser_ney import FittedNGram, NGramTable, count_ngrams, lookup
 
 N_COUNT_BUCKETS = 12  # of contexts, by the logarithm of their count
@@ -70,7 +70,7 @@ class NGramStats:
 
 
 @dataclass(frozen=True)
-class LeaveOneOutNGram:
+class LeaveOneOutNGram(CheckedModel):
     """Counts strings of up to ``order`` characters and learns the discounts on ``samples`` positions of the text.
 
     Each of the ``steps`` updates sees ``batch`` of these. Raises ValueError for fields out of range.
@@ -83,11 +83,6 @@ class LeaveOneOutNGram:
     lr: float = float_field(0.1, 1e-5, 10.0, log=True)
 
     name: ClassVar[str] = "n-gram, learned discounts"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNGram:
         """Count and learn; ``seed`` draws the positions, ``budget`` changes nothing. Raises like ``count_ngrams``."""

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model, float_field, int_field
+from sutrolib.models.fields import CheckedModel, float_field, int_field
 from sutrolib.models.language.kneser_ney import FittedNGram
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 
@@ -93,7 +93,7 @@ class OnlineNGramDecoder:
 
 
 @dataclass(frozen=True)
-class OnlineNGram:
+class OnlineNGram(CheckedModel):
     """Trains ``ngram``, then keeps learning while it reads. Raises ValueError for fields out of range."""
 
     ngram: LeaveOneOutNGram = field(default_factory=LeaveOneOutNGram)
@@ -102,11 +102,9 @@ class OnlineNGram:
     prior_weight: float = float_field(40.0, 0.01, 1e6, unit="characters", log=True)
 
     name: ClassVar[str] = "online n-gram"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_model(self)
+        super().__post_init__()
         if self.max_order < self.min_order:
             raise ValueError(
                 f"{self.name}: max_order must be at least min_order={self.min_order} (got {self.max_order})"

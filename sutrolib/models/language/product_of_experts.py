@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import check_model, float_field
+from sutrolib.models.fields import CheckedModel, float_field
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import FittedNGram, NGramDecoder
 from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
@@ -75,7 +75,7 @@ def log_product(first: Tensor, second: Tensor, exponents: tuple[float, float]) -
 
 
 @dataclass(frozen=True)
-class ProductOfExperts:
+class ProductOfExperts(CheckedModel):
     """``ngram`` raised to ``ngram_exponent`` times ``gpt`` raised to ``gpt_exponent``.
 
     Raises ValueError for fields out of range.
@@ -87,11 +87,6 @@ class ProductOfExperts:
     gpt_exponent: float = float_field(0.3, 0.0, 2.0, search=(0.0, 1.0))
 
     name: ClassVar[str] = "n-gram x GPT"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_model(self)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedProduct:
         """Count, then train the GPT within ``budget``. Raises as both models do."""

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sutrolib.core.types import FailedRun, Task
-from sutrolib.models.fields import check_model, int_field
+from sutrolib.models.fields import CheckedModel, int_field
 
 
 class OutOfMemory(FailedRun):
@@ -118,7 +118,7 @@ class Transformer(nn.Module):
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(CheckedModel):
     """The network's shape, by default that of nanoGPT's recipe for a CPU; subclasses add how it is trained."""
 
     layers: int = int_field(4, "blocks", 1, 96)
@@ -127,11 +127,9 @@ class Architecture:
     block_size: int = int_field(64, "characters", 1, 65_536)
 
     name: ClassVar[str] = "GPT"
-    prior_knowledge: ClassVar[str] = "samples only"
-    required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_model(self)
+        super().__post_init__()
         if self.width % self.heads:
             raise ValueError(f"{self.name}: width must be a multiple of heads={self.heads} (got {self.width})")
 
