@@ -88,7 +88,8 @@ def paired_ratio(
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"the values of a ratio must be finite and above 0 (got {values})")
     logs = _student([math.log(c) for c in candidate], [math.log(b) for b in baseline], confidence, min_pairs)
-    return Interval(*(_exp(end) for end in (logs.value, logs.low, logs.high)), tuple(map(math.exp, logs.points)))
+    points = tuple(map(math.exp, logs.points))
+    return Interval(math.exp(logs.value), math.exp(logs.low), _exp(logs.high), points)
 
 
 def paired_difference(

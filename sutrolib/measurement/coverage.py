@@ -61,7 +61,7 @@ def describe_position(position: Position, measurements: Sequence[Measurement]) -
     Names come from the ledger, so markup in them is escaped.
     """
     heading, header, rows = measured_at(position, measurements)
-    table = f"\n\n{markdown_table(header, [map(_escape_markdown, row) for row in rows])}" if rows else ""
+    table = f"\n\n{markdown_table(header, [[*map(_escape_markdown, row)] for row in rows])}" if rows else ""
     steps = "\n".join(f"- {step}" for step in steps_from(position))
     return f"**{heading}**{table}\n\n**Next single-axis steps**\n\n{steps}"
 
@@ -81,7 +81,7 @@ def measured_at(
 ) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
     """What has been measured at a position: how much, in words, and a table with a row for each model."""
     here = [m for m in measurements if position in positions_of(m)]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model in sorted({str(m.model["name"]) for m in here}):
         runs = [m for m in here if m.model["name"] == model]
         readings = [m.reading(position.metric) for m in runs]
