@@ -53,7 +53,7 @@ def _ledger(name: str) -> list[Measurement]:
     """The measurements of a commit, of a folder, or of the ledger as it is. ValueError lists what there is."""
     if name == WORKING:
         return Ledger().measurements()
-    if Path(name).is_dir() and any(path.stem.count("-") == 1 for path in Path(name).glob("2*T*.json")):
+    if Path(name).is_dir() and Ledger(name).files():
         return Ledger(name).measurements()
     if commit := commit_of(name):
         return at_commit(commit)
