@@ -20,6 +20,7 @@ from typing import Any
 
 from sutrolib.batch.parameters import declared_in
 from sutrolib.core import paths
+from sutrolib.core.format import integer_or_number
 from sutrolib.core.markdown import FINDING_TYPE
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -128,15 +129,9 @@ def _rows(payload: Mapping[str, Any]) -> Iterator[Row]:
             kind=str(kinds.get(quantity, "")),
             expected=f"{float(low):g} to {float(high):g}" if quantity in expected else "",
             because=str(because),
-            saw="not measured" if value is None else _number(value),
+            saw="not measured" if value is None else integer_or_number(value),
             held=float(low) <= value <= float(high) if quantity in expected and value is not None else None,
         )
-
-
-def _number(value: float) -> str:
-    """Four digits, and whole numbers below ten million in full, as people read them."""
-    whole = math.isfinite(value) and value == int(value) and abs(value) < 10_000_000
-    return f"{int(value):,}" if whole else f"{value:.4g}"
 
 
 def _picture(outputs: list[dict[str, Any]], label: object) -> Picture | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
+from sutrolib.core.format import bytes_text
 from sutrolib.core.stats import error_bars
 from sutrolib.plots.style import BLACK, GREY, PURPLE, RED
 
@@ -101,15 +101,8 @@ def draw_energy_map(
     ax.set_yscale("log", base=2)
     ax.set(xlim=(min(ratios), max(ratios)), ylim=(min(capacities), max(capacities)), title=title)
     ax.set(xlabel="energy of a byte from DRAM / energy of an operation", ylabel="cache, bytes")
-    ax.yaxis.set_major_formatter(lambda value, _: _bytes(value))
+    ax.yaxis.set_major_formatter(lambda value, _: bytes_text(value))
     return figure
-
-
-def _bytes(value: float) -> str:
-    """1024 as ``1 KB``, and so on."""
-    names = ("B", "KB", "MB", "GB")
-    power = min(len(names) - 1, max(0, int(math.log2(value) // 10))) if value >= 1 else 0
-    return f"{value / 1024**power:g} {names[power]}"
 
 
 def draw_miss_ratios(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, xlabel: str) -> Figure:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sutrolib.core.types import Split, Task, check_fields
 
-PIXEL_MAX = 16
-SPLIT_SEED = 0  # the split is part of the problem: it is the same for every seed
+_PIXEL_MAX = 16
+_SPLIT_SEED = 0  # the split is part of the problem: it is the same for every seed
 
 
 def class_accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -44,11 +44,11 @@ class Digits:
         from sklearn.model_selection import train_test_split
 
         images, digits = load_digits(return_X_y=True)
-        parts = train_test_split(images, digits, test_size=self.test_share, random_state=SPLIT_SEED, stratify=digits)
+        parts = train_test_split(images, digits, test_size=self.test_share, random_state=_SPLIT_SEED, stratify=digits)
         train_x, test_x, train_y, test_y = (torch.from_numpy(part) for part in parts)
         return Task(
-            train=Split(train_x.float() / PIXEL_MAX, train_y[:, None]),
-            test=Split(test_x.float() / PIXEL_MAX, test_y[:, None]),
+            train=Split(train_x.float() / _PIXEL_MAX, train_y[:, None]),
+            test=Split(test_x.float() / _PIXEL_MAX, test_y[:, None]),
             score=class_accuracy,
             score_name="accuracy",
             target=self.target,

@@ -15,8 +15,8 @@ from torch import Tensor
 from sutrolib.core.types import Split, Task, check_fields
 
 LARGEST = 9  # elements are integers from -9 to 9, so every product is exact in any order of summation
-TRAIN_ROWS = 2
-TEST_ROWS = 8
+_TRAIN_ROWS = 2
+_TEST_ROWS = 8
 
 
 def exact_rows(predictions: Tensor, labels: Tensor) -> float:
@@ -41,8 +41,8 @@ class MatrixProduct:
         """The task: x int64 of shape (samples, 2 n^2), A row-major, then B; y int64 (samples, n^2), C row-major."""
         generator = torch.Generator().manual_seed(seed)
         return Task(
-            train=self._draw(TRAIN_ROWS, generator),
-            test=self._draw(TEST_ROWS, generator),
+            train=self._draw(_TRAIN_ROWS, generator),
+            test=self._draw(_TEST_ROWS, generator),
             score=exact_rows,
             score_name="share of exact products",
             target=self.target,

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from sutrolib.core.types import Score, Split, Task, check_fields
 
-MAX_BITS = 10_000
-MAX_SAMPLES = 10_000_000
+_MAX_BITS = 10_000
+_MAX_SAMPLES = 10_000_000
 
 
 def sign_accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -31,7 +31,7 @@ def sign_accuracy(predictions: Tensor, labels: Tensor) -> float:
     return (predictions.sign() == labels).double().mean().item()
 
 
-def nearest_accuracy(predictions: Tensor, labels: Tensor) -> float:
+def _nearest_accuracy(predictions: Tensor, labels: Tensor) -> float:
     """The share of predictions whose nearest value of a sparse sum (these are 2 apart) is their label."""
     return ((predictions - labels).abs() < 1).double().mean().item()
 
@@ -56,8 +56,8 @@ class _SparseSubset:
     label: ClassVar[Callable[[Tensor], Tensor]]
 
     def __post_init__(self) -> None:
-        samples = (1, MAX_SAMPLES)
-        check_fields(self, {"n": (1, MAX_BITS), "n_train": samples, "n_test": samples, "noise": (0, 0.5)})
+        samples = (1, _MAX_SAMPLES)
+        check_fields(self, {"n": (1, _MAX_BITS), "n_train": samples, "n_test": samples, "noise": (0, 0.5)})
         check_fields(self, {"k": (1, self.n)})
         if self.noise == 0.5:
             raise ValueError(f"{type(self).__name__}: noise must be below 0.5, or there is nothing to learn (got 0.5)")
@@ -126,7 +126,7 @@ class SparseSum(_SparseSubset):
     """y = sum of the secret bits; a corrupted label has its sign flipped. Learned by regression."""
 
     name: ClassVar[str] = "sparse sum"
-    score: ClassVar[Score] = staticmethod(nearest_accuracy)
+    score: ClassVar[Score] = staticmethod(_nearest_accuracy)
     label: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(lambda bits: bits.sum(1, keepdim=True))
 
 

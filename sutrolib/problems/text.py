@@ -22,21 +22,21 @@ from sutrolib.core.types import Split, Task, check_fields
 from sutrolib.problems import shakespeare
 from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
-TEXTS: Mapping[str, Callable[[], str]] = {
+_TEXTS: Mapping[str, Callable[[], str]] = {
     "shakespeare": shakespeare.rebuilt,  # from the pinned package, no network
     "tinyshakespeare": shakespeare.original,  # as published, by download
     "all plays": shakespeare.all_plays,  # the 38 of the package
 }
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
 TRAIN_SHARE = 0.9
-LEAD = 64
+_LEAD = 64
 
 
 def load_text(name: str = "shakespeare") -> str:
     """The text of this name. Raises ValueError for an unknown name, and whatever its source raises."""
-    if name not in TEXTS:
-        raise ValueError(f"text must be one of {', '.join(TEXTS)} (got {name!r})")
-    return TEXTS[name]()
+    if name not in _TEXTS:
+        raise ValueError(f"text must be one of {', '.join(_TEXTS)} (got {name!r})")
+    return _TEXTS[name]()
 
 
 def in_letters(text: str) -> str:
@@ -90,11 +90,11 @@ class _Text:
     name: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        if self.text not in TEXTS:
-            raise ValueError(f"{type(self).__name__}: text must be one of {', '.join(TEXTS)} (got {self.text!r})")
+        if self.text not in _TEXTS:
+            raise ValueError(f"{type(self).__name__}: text must be one of {', '.join(_TEXTS)} (got {self.text!r})")
         check_fields(self, {"characters": (0, 10_000_000)})
 
-    def _task(self, text: str, alphabet: str, target: float, lead: int = LEAD, **reading: int) -> Task:
+    def _task(self, text: str, alphabet: str, target: float, lead: int = _LEAD, **reading: int) -> Task:
         """The task: x of shape (samples,), each id with the next one in y of shape (samples, 1)."""
         ids = encode(text[: self.characters or None], alphabet)
         kept = int(TRAIN_SHARE * len(ids))

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from sutrolib.core.types import Fitted, FittedText, Score, Split
 
-SUM_TOLERANCE = 1e-3
-CHUNK = 8192  # streams at a time if every prediction has its own stream
+_SUM_TOLERANCE = 1e-3
+_CHUNK = 8192  # streams at a time if every prediction has its own stream
 
 
 def minus_loss(log_probabilities: Tensor, labels: Tensor) -> float:
@@ -28,22 +28,22 @@ def minus_loss(log_probabilities: Tensor, labels: Tensor) -> float:
     return log_probabilities.gather(1, labels).double().mean().item()
 
 
-def loss(log_probabilities: Tensor, labels: Tensor) -> float:
+def _loss(log_probabilities: Tensor, labels: Tensor) -> float:
     """Cross-entropy in nats per character."""
     return -minus_loss(log_probabilities, labels)
 
 
-def bits_per_character(log_probabilities: Tensor, labels: Tensor) -> float:
+def _bits_per_character(log_probabilities: Tensor, labels: Tensor) -> float:
     """Cross-entropy in bits per character."""
-    return loss(log_probabilities, labels) / math.log(2)
+    return _loss(log_probabilities, labels) / math.log(2)
 
 
-def accuracy(log_probabilities: Tensor, labels: Tensor) -> float:
+def _accuracy(log_probabilities: Tensor, labels: Tensor) -> float:
     """The share of characters that had the highest probability."""
     return (log_probabilities.argmax(1, keepdim=True) == labels).double().mean().item()
 
 
-TEXT_SCORES: Mapping[str, Score] = {"loss": loss, "bits per character": bits_per_character, "accuracy": accuracy}
+TEXT_SCORES: Mapping[str, Score] = {"loss": _loss, "bits per character": _bits_per_character, "accuracy": _accuracy}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class StreamInference:
         """
         reading = self._check(fitted)
         if self.window == 1:
-            return torch.cat([self._ask(reading.decoder(len(x)).step(x.clone())) for x in test.x.split(CHUNK)])
+            return torch.cat([self._ask(reading.decoder(len(x)).step(x.clone())) for x in test.x.split(_CHUNK)])
         lead, rows = self._streams(test)
         parts = rows.split(self.max_streams or len(rows))
         return torch.cat([self._read(reading, part, lead).flatten(0, 1) for part in parts])[: len(test)]
@@ -134,7 +134,7 @@ class StreamInference:
 
     def _ask(self, log_probabilities: Tensor) -> Tensor:
         sums = log_probabilities.exp().sum(1)
-        if log_probabilities.shape[1] != len(self.alphabet) or not ((sums - 1).abs() < SUM_TOLERANCE).all():
+        if log_probabilities.shape[1] != len(self.alphabet) or not ((sums - 1).abs() < _SUM_TOLERANCE).all():
             raise ValueError(
                 f"predictions must be distributions over {len(self.alphabet)} characters that sum to 1 "
                 f"(got shape {tuple(log_probabilities.shape)}, sums from {sums.min():.4g} to {sums.max():.4g})"

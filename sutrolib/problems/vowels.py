@@ -17,8 +17,8 @@ from sutrolib.core.types import Split, Task, check_fields
 from sutrolib.problems.parity import sign_accuracy
 from sutrolib.problems.text import LETTERS, TRAIN_SHARE, encode, in_letters, load_text
 
-BITS = 5
-VOWELS = "aeiou"
+_BITS = 5
+_VOWELS = "aeiou"
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class NextVowel:
     def _draw(self, ids: Tensor, count: int, generator: torch.Generator) -> Split:
         starts = torch.randint(len(ids) - self.letters, (count, 1), generator=generator)
         window = ids[starts + torch.arange(self.letters + 1)]
-        bits = window[:, :-1, None] >> torch.arange(BITS) & 1
+        bits = window[:, :-1, None] >> torch.arange(_BITS) & 1
         return Split(1 - 2 * bits.flatten(1).float(), _vowel(window[:, -1:]))
 
 
 def _vowel(ids: Tensor) -> Tensor:
     """+1 for a vowel and -1 for anything else."""
-    return torch.isin(ids, encode(VOWELS, LETTERS)).float() * 2 - 1
+    return torch.isin(ids, encode(_VOWELS, LETTERS)).float() * 2 - 1
 
 
 def _last_letter_accuracy(train: Tensor, test: Tensor) -> float:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sutrolib.meters.access.cache_energy import KB, MB, HARDWARE_PROFILES, Hardware, cache_energy
+from sutrolib.core.format import bytes_text
+from sutrolib.meters.access.cache_energy import HARDWARE_PROFILES, MB, Hardware, cache_energy
 from sutrolib.meters.access.reuse_distance import ReuseHistogram
 from sutrolib.meters.base import Reading
-from sutrolib.notebook.widgets.layout import hbox, dropdown, html_table, image, panel
+from sutrolib.notebook.widgets.layout import dropdown, hbox, html_table, image, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -36,9 +37,13 @@ class CountedProgram:
     operations: Mapping[str, int]
 
     @classmethod
-    def from_number_histogram(cls, histogram: ReuseHistogram, nbytes: int, operations: Mapping[str, int]) -> CountedProgram:
+    def from_number_histogram(
+        cls, histogram: ReuseHistogram, nbytes: int, operations: Mapping[str, int]
+    ) -> CountedProgram:
         """The program whose histogram counts numbers, each of which takes ``nbytes`` bytes."""
-        in_bytes = dataclasses.replace(histogram, unit_bytes=histogram.unit_bytes * nbytes, distance=histogram.distance * nbytes)
+        in_bytes = dataclasses.replace(
+            histogram, unit_bytes=histogram.unit_bytes * nbytes, distance=histogram.distance * nbytes
+        )
         return cls(in_bytes, operations)
 
 
@@ -55,7 +60,7 @@ def reuse_panel(programs: Mapping[str, CountedProgram], machines: Sequence[Hardw
     program = dropdown("program", programs)
     machine = dropdown("machine", [(m.name, m) for m in machines])
     capacity = widgets.SelectionSlider(
-        options=[(words(c), c) for c in capacities],
+        options=[(bytes_text(c), c) for c in capacities],
         value=own[machines[0].name],
         description="cache",
         layout=widgets.Layout(width="44em"),
@@ -93,14 +98,8 @@ def with_cache(hardware: Hardware, capacity: float) -> Hardware:
         raise ValueError(f"{hardware.name}: levels={hardware.levels!r}, accepted are two or more: a cache and a memory")
     *inner, largest, memory = hardware.levels
     kept = (level for level in inner if level.capacity < capacity)
-    changed = dataclasses.replace(largest, name=f"largest cache, {words(capacity)}", capacity=capacity)
+    changed = dataclasses.replace(largest, name=f"largest cache, {bytes_text(capacity)}", capacity=capacity)
     return dataclasses.replace(hardware, levels=(*kept, changed, memory))
-
-
-def words(nbytes: float) -> str:
-    """A number of bytes as it is said: 32768 is ``32 KiB``."""
-    size, name = (MB, "MiB") if nbytes >= MB else (KB, "KiB") if nbytes >= KB else (1, "B")
-    return f"{nbytes / size:g} {name}"
 
 
 def describe(histogram: ReuseHistogram, capacity: float, energy: Reading, own: float) -> str:
@@ -113,10 +112,10 @@ def describe(histogram: ReuseHistogram, capacity: float, energy: Reading, own: f
         for part, joules in parts.items()
     ]
     rows.append(("all", f"{sum(moved.values()):,}", _micro(energy.value), "100.0%"))
-    size = "the machine's own" if capacity == own else f"the machine's own is {words(own)}"
+    size = "the machine's own" if capacity == own else f"the machine's own is {bytes_text(own)}"
     return (
-        f"<p><b>{misses:,} of {histogram.accesses:,} accesses miss</b> a cache of {words(capacity)} ({size}): counted, "
-        f"in units of {words(histogram.unit_bytes)}; {cold:,} of them are first accesses, which no cache holds.</p>"
+        f"<p><b>{misses:,} of {histogram.accesses:,} accesses miss</b> a cache of {bytes_text(capacity)} ({size}): counted, "
+        f"in units of {bytes_text(histogram.unit_bytes)}; {cold:,} of them are first accesses, which no cache holds.</p>"
         + html_table(("part", "bytes (counted)", "uJ (modelled)", "share"), rows)
         + "<p>A first write goes to the first level. A byte of the largest cache costs the same at every capacity: "
         "an assumption, as larger caches take more.</p>"
@@ -136,7 +135,9 @@ def draw_reuse(histogram: ReuseHistogram, capacity: float, energy: Reading, most
     _draw_joules(below, energy, most)
     figure.legend(*above.get_legend_handles_labels(), fontsize=9, ncols=2, loc="outside upper right")
     missing = histogram.misses(capacity) / histogram.accesses
-    title = f"A cache of {words(capacity)} misses {missing:.1%} of the accesses: {_micro(energy.value)} uJ (modelled)"
+    title = (
+        f"A cache of {bytes_text(capacity)} misses {missing:.1%} of the accesses: {_micro(energy.value)} uJ (modelled)"
+    )
     above.set_title(title, loc="left")
     return figure
 
@@ -160,7 +161,7 @@ def _draw_distances(ax: Axes, histogram: ReuseHistogram, capacity: float) -> Non
     ax.annotate("cache", (place, 0.98), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points",
                 va="top", fontsize=9)  # fmt: skip
     ticks = range(0, last + 1, 1 + last // 12)
-    ax.set_xticks([*ticks, last + 1.5], [*(words(2.0**tick) for tick in ticks), "first"], fontsize=8)
+    ax.set_xticks([*ticks, last + 1.5], [*(bytes_text(2.0**tick) for tick in ticks), "first"], fontsize=8)
     ax.set_xlim(math.log2(histogram.unit_bytes) - 1.5, last + 2.2)
     ax.margins(y=0.12)
     ax.set(xlabel="reuse distance (distinct bytes)", ylabel="% of accesses (counted)")

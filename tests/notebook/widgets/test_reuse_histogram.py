@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
+from sutrolib.core.format import bytes_text
 from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, Hardware, MemoryLevel, cache_energy
 from sutrolib.meters.access.reuse_distance import sequence_histograms
 from sutrolib.models.kernels.matmul import product_reads
 from sutrolib.notebook.widgets import PANEL, CountedProgram, reuse_panel
-from sutrolib.notebook.widgets.reuse_histogram import draw_reuse, with_cache, words
+from sutrolib.notebook.widgets.reuse_histogram import draw_reuse, with_cache
 
 NAIVE, TILED = (
-    CountedProgram.from_number_histogram(sequence_histograms(product_reads(16, tile)).stack, 4, {"float32": 2 * 16**3}) for tile in (1, 4)
+    CountedProgram.from_number_histogram(sequence_histograms(product_reads(16, tile)).stack, 4, {"float32": 2 * 16**3})
+    for tile in (1, 4)
 )
 
 
@@ -43,7 +45,7 @@ def test_misses_and_joules_follow_the_slider_and_are_those_of_the_histogram(capa
     explorer = Explorer()
     explorer.capacity.value = float(capacity)
     misses = NAIVE.histogram.misses(capacity)
-    assert f"<b>{misses:,} of {2 * 16**3:,} accesses miss</b> a cache of {words(capacity)}" in explorer.text.value
+    assert f"<b>{misses:,} of {2 * 16**3:,} accesses miss</b> a cache of {bytes_text(capacity)}" in explorer.text.value
     energy = cache_energy(NAIVE.histogram, NAIVE.operations, with_cache(HOROWITZ_2014, capacity))
     assert f"misses {misses / (2 * 16**3):.1%} of the accesses: {1e6 * energy.value:.3g} uJ (modelled)" in explorer.alt
     assert energy.detail["bytes_by_level"]["DRAM"] == 4 * misses
@@ -98,7 +100,3 @@ def test_the_bars_add_up_to_all_accesses_and_the_hatched_ones_to_the_misses(capa
     hatched = sum(height for bar, height in heights.items() if bar.get_hatch())
     assert {bar.get_edgecolor() for bar in heights if not bar.get_hatch()} == {to_rgba("black")}
     assert hatched == pytest.approx(100 * NAIVE.histogram.misses(capacity) / NAIVE.histogram.accesses)
-
-
-def test_bytes_are_said_as_people_say_them():
-    assert [words(n) for n in (64, 2**15, 40 * 2**20)] == ["64 B", "32 KiB", "40 MiB"]
