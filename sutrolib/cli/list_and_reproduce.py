@@ -46,14 +46,14 @@ def reproduce(options: argparse.Namespace) -> int:
     if options.json:
         rows = [
             {
-                "what": r.claim.what,
+                "what": r.claim.quantity,
                 "source": r.claim.source,
                 "published": r.claim.published,
                 "ours": r.ours,
                 "difference": r.difference,
                 "tolerance": r.claim.tolerance,
                 "result": r.result,
-                "why": r.missing or r.claim.apart,
+                "why": r.missing or r.claim.known_difference,
             }
             for r in found
         ]
@@ -66,11 +66,11 @@ def reproduce(options: argparse.Namespace) -> int:
             numbers = (f"{r.claim.published:,.7g}", *ours)
             colour = {"pass": "green", "fail": "red"}.get(r.result, "yellow")
             result = f"[{colour}]{r.result}[/]"
-            table.add_row(r.claim.what, f"({sources.index(r.claim.source) + 1})", *numbers, result)
+            table.add_row(r.claim.quantity, f"({sources.index(r.claim.source) + 1})", *numbers, result)
         console.print(table)
         for number, source in enumerate(sources, 1):
             console.print(f"({number}) {source}", markup=False, highlight=False)
         for r in found:
-            if why := r.missing or r.claim.apart:
-                console.print(f"{r.result}: {r.claim.what}: {why}", markup=False, highlight=False)
+            if why := r.missing or r.claim.known_difference:
+                console.print(f"{r.result}: {r.claim.quantity}: {why}", markup=False, highlight=False)
     return FAILED if any(r.result == "fail" for r in found) else 0

@@ -3,10 +3,10 @@
 Hardware is reduced to two numbers: r, the energy of a byte from DRAM over that of a 32-bit operation, and C, the bytes
 of cache. In units of one operation a run costs
 
-    E(r, C) = operations + r (bytes missed at C + NEAR x bytes held at C)
+    E(r, C) = operations + r (bytes missed at C + CACHE_ENERGY x bytes held at C)
 
-with the misses read off the run's histogram of stack distances. E is linear in r, so that for each C there is at most
-one r at which the winner changes: r = (operations of B - operations of A) / (traffic of A - traffic of B).
+with the misses from the run's histogram of stack distances. E is linear in r, so for each C there is at most one r at
+which the winner changes: r = (operations of B - operations of A) / (traffic of A - traffic of B).
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from sutrolib.meters.access.cache_energy import (
     KB,
     MB,
     Hardware,
+    MemoryLevel,
     dtype_bits,
     operations_by_dtype,
 )
 from sutrolib.meters.access.reuse_distance import CACHE_LINE, ReuseHistogram, trace_histograms
 from sutrolib.meters.access.trace import TorchTrace
 
-NEAR = 1 / 40  # energy of a byte from cache over one from DRAM: 1.06 to 43.75 pJ in 7 nm (JOUPPI_2021)
-RATIOS = np.logspace(-3, 3, 121)  # six decades of r
-CAPACITIES = 2.0 ** np.arange(10, 28)  # 1 KB to 128 MB
+CACHE_ENERGY = 1 / 40  # energy of a byte from cache over one from DRAM: 1.06 to 43.75 pJ in 7 nm (JOUPPI_2021)
+_RATIOS = np.logspace(-3, 3, 121)  # six decades of r
+_CAPACITIES = 2.0 ** np.arange(10, 28)  # 1 KB to 128 MB
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run does, whatever it runs on: its histogram, and its operations in units of 32 bits."""
+    """The work of a run on any hardware: its histogram, and its operations in units of 32 bits."""
 
     name: str
     histogram: ReuseHistogram
@@ -48,13 +49,13 @@ class Workload:
     def of_trace(cls, name: str, trace: TorchTrace, granularity: int = CACHE_LINE) -> Workload:
         """The work of a traced run; an operation of 64 bits counts as two of 32."""
         counts = operations_by_dtype(trace)
-        scaled = sum(count * dtype_bits(number_type) / 32 for number_type, count in counts.items())
+        scaled = sum(count * dtype_bits(dtype) / 32 for dtype, count in counts.items())
         return cls(name, trace_histograms(trace, granularity).stack, scaled)
 
     def traffic(self, capacity: float) -> float:
-        """Bytes from DRAM with a cache of ``capacity`` bytes, and NEAR of those from the cache."""
+        """Bytes from DRAM with a cache of ``capacity`` bytes, plus CACHE_ENERGY of those from the cache."""
         missed = self.histogram.misses(capacity) - self.histogram.cold_writes
-        return self.histogram.unit_bytes * (missed + NEAR * (self.histogram.accesses - missed))
+        return self.histogram.unit_bytes * (missed + CACHE_ENERGY * (self.histogram.accesses - missed))
 
     def energy(self, ratio: float, capacity: float) -> float:
         """E(r, C) in operations."""
@@ -63,7 +64,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class HardwarePoint:
-    """Hardware as a point on the map: ratio r (operations a byte), cache (bytes), and where its numbers come from."""
+    """Hardware as a point on the map: ratio r (operations per byte), cache capacity (bytes), and the source."""
 
     name: str
     ratio: float
@@ -75,6 +76,11 @@ class HardwarePoint:
         """The point of a profile: its last level over a float32 operation, and its largest cache."""
         ratio = hardware.levels[-1].pj_per_byte / hardware.pj_per_operation("float32")
         return cls(hardware.name, ratio, hardware.levels[-2].capacity, hardware.source)
+
+    def hardware(self) -> Hardware:
+        """The hardware of this point, with one picojoule per 32-bit operation: its joules are E(r, C)."""
+        cache = MemoryLevel("cache", self.capacity, CACHE_ENERGY * self.ratio)
+        return Hardware(self.name, self.source, {"float32": 1.0}, (cache, MemoryLevel("DRAM", math.inf, self.ratio)))
 
 
 HARDWARE_POINTS = (
@@ -106,11 +112,13 @@ class WinnerMap:
         return float((self.log_ratio < 0).mean())
 
 
-def winner_map(a: Workload, b: Workload, ratios: np.ndarray = RATIOS, capacities: np.ndarray = CAPACITIES) -> WinnerMap:
-    """A against B over ``ratios`` and ``capacities``. Raises ValueError for ones that are not above 0 and rising."""
+def winner_map(
+    a: Workload, b: Workload, ratios: np.ndarray = _RATIOS, capacities: np.ndarray = _CAPACITIES
+) -> WinnerMap:
+    """A against B over ``ratios`` and ``capacities``; ValueError unless these are above 0 and increasing."""
     for name, values in (("ratios", ratios), ("capacities", capacities)):
         if not len(values) or (values <= 0).any() or (np.diff(values) <= 0).any():
-            raise ValueError(f"{name}={values!r}, accepted are rising numbers above 0")
+            raise ValueError(f"{name} must be increasing numbers above 0 (got {values!r})")
     traffic_a, traffic_b = (np.array([work.traffic(capacity) for capacity in capacities]) for work in (a, b))
     energy_a = a.operations + np.outer(traffic_a, ratios)
     energy_b = b.operations + np.outer(traffic_b, ratios)
@@ -119,12 +127,10 @@ def winner_map(a: Workload, b: Workload, ratios: np.ndarray = RATIOS, capacities
 
 
 def _flip(operations: float, traffic: float) -> float:
-    """The r above 0 at which operations + r traffic = 0, NaN where there is none."""
+    """The r above 0 at which operations + r traffic = 0, or NaN."""
     return -operations / traffic if operations * traffic < 0 else math.nan
 
 
-def energy_ratios(
-    a: Workload, b: Workload, landmarks: Sequence[HardwarePoint] = HARDWARE_POINTS
-) -> Mapping[str, float]:
-    """A's energy over B's on each landmark."""
-    return {mark.name: a.energy(mark.ratio, mark.capacity) / b.energy(mark.ratio, mark.capacity) for mark in landmarks}
+def energy_ratios(a: Workload, b: Workload, points: Sequence[HardwarePoint] = HARDWARE_POINTS) -> Mapping[str, float]:
+    """A's energy over B's at each point."""
+    return {p.name: a.energy(p.ratio, p.capacity) / b.energy(p.ratio, p.capacity) for p in points}

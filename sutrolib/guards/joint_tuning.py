@@ -1,12 +1,12 @@
-"""Mistake 2, suboptimization: parts that are tuned apart can get stuck, or make the whole worse.
+"""Mistake 2, suboptimization: parts that are tuned separately can get stuck, or make the whole worse.
 
-Three checks. *Training and inference*: the cost of a model's whole life, training + predictions * inference, and the
-number of predictions at which two models break even. *Apart or jointly*: one part of the settings after the other, or
-all at once, at an equal number of trials. *Re-partitioning*: where no change of a single setting helps any more, try
-changes of two at a time, and weigh what that gains on fresh seeds: the best of many trials looks better than it is on
-the seeds that it was chosen on.
+Three checks. *Training and inference*: the cost of a model's lifetime, training + predictions * inference, and the
+number of predictions at which two models break even. *Separately or jointly*: tune one part of the settings after the
+other, or all at once, with an equal number of trials. *Joint moves*: where no change of a single setting helps any
+more, try changes of two at a time, and measure the gain on fresh seeds: the best of many trials looks better than it is
+on the seeds that chose it.
 
-A search sees nothing but a ``cost`` of a setting; infinity stands for one that does not solve the problem.
+A search sees only the ``cost`` of settings, infinite if they do not solve the problem.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ CostFunction = Callable[[Settings], float]
 
 @dataclass(frozen=True)
 class Lifetime:
-    """What a model costs to train and to use, in one metric: medians over its runs."""
+    """The cost of training and of using a model, in one metric: medians over its runs."""
 
     training: float
     inference: float  # of one prediction
     unit: str
 
     def total(self, predictions: float) -> float:
-        """The cost of training once and of so many predictions."""
+        """The cost of one training and ``predictions``."""
         return self.training + predictions * self.inference
 
 
 def lifetime(runs: Sequence[Measurement], metric: str) -> Lifetime:
-    """Training and inference of one model; raises KeyError for runs that were not measured as a whole."""
+    """Training and inference of one model. Raises KeyError unless the runs were measured with ``whole=True``."""
     training = [run.reading(metric).value for run in runs]
     inference = [run.reading(INFERENCE + metric).value / PREDICTIONS for run in runs]
     return Lifetime(float(np.median(training)), float(np.median(inference)), runs[0].reading(metric).unit)
 
 
 def break_even(one: Lifetime, other: Lifetime) -> float | None:
-    """The number of predictions from which on the other is cheaper, or no longer so; None where one is always cheaper.
+    """The number of predictions at which both cost the same; None if one is always cheaper.
 
     Raises ValueError for costs in different units.
     """
     if one.unit != other.unit:
-        raise ValueError(f"costs in {one.unit} and in {other.unit} cannot be added up, accepted are equal units")
+        raise ValueError(f"costs must have the same unit (got {one.unit} and {other.unit})")
     dearer, saved = other.training - one.training, one.inference - other.inference
     if dearer * saved <= 0:
         return None
@@ -70,7 +70,7 @@ def break_even(one: Lifetime, other: Lifetime) -> float | None:
 class CostEvaluator:
     """The cost of settings of ``model``: the geometric mean of a reading over ``seeds``, each setting measured once.
 
-    Infinite where a run fails or misses the target. ``on_measurement`` is told of every run.
+    Infinite if a run fails or misses the target. ``on_measurement`` is called with every run.
     """
 
     problem: Problem
@@ -81,29 +81,29 @@ class CostEvaluator:
     on_measurement: Callable[[Measurement], object] = lambda measurement: None
     known: dict[tuple[tuple[str, Any], ...], tuple[Measurement, ...]] = field(default_factory=dict)
 
-    def runs(self, setting: Settings) -> tuple[Measurement, ...]:
-        """The runs of a setting, up to the first that did not solve the problem."""
-        key = tuple(sorted(setting.items()))
+    def runs(self, settings: Settings) -> tuple[Measurement, ...]:
+        """The runs of these settings, up to the first that does not solve the problem."""
+        key = tuple(sorted(settings.items()))
         if key not in self.known:
             found: list[Measurement] = []
             for seed in self.seeds:
-                found.append(self.run(setting, seed))
+                found.append(self.run(settings, seed))
                 if not found[-1].solved:
                     break
             self.known[key] = tuple(found)
         return self.known[key]
 
-    def run(self, setting: Settings, seed: int) -> Measurement:
-        """One run of a setting on a seed."""
-        model = dataclasses.replace(self.model, **setting)  # type: ignore[type-var]
+    def run(self, settings: Settings, seed: int) -> Measurement:
+        """One run with these settings."""
+        model = dataclasses.replace(self.model, **settings)  # type: ignore[type-var]
         meters = [WallTime(runs=1, window=0), self.meter]
         found = measure(self.problem, model, meters, seed, only_solved=True, trace_updates=self.trace_updates)
         self.on_measurement(found)
         return found
 
-    def cost(self, setting: Settings) -> float:
+    def cost(self, settings: Settings) -> float:
         """The geometric mean of the reading, or infinity."""
-        runs = self.runs(setting)
+        runs = self.runs(settings)
         if not all(run.solved for run in runs):
             return math.inf
         return math.exp(float(np.mean([math.log(run.reading(self.meter.name).value) for run in runs])))
@@ -117,45 +117,41 @@ def grid(space: ParameterGrid) -> list[dict[str, Any]]:
 def tune_separately(
     cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int
 ) -> dict[str, Any]:
-    """Tune one part after the other, each by random settings of its own, with an equal share of ``budget`` trials.
+    """Random search on one part after the other, each with an equal share of ``budget`` trials.
 
-    Raises ValueError for a budget of less than one trial a part.
+    Raises ValueError for a budget of less than one trial per part.
     """
     if budget < len(parts):
-        raise ValueError(f"budget={budget!r} trials, accepted are {len(parts)} and above, one for each part")
+        raise ValueError(f"budget must be at least {len(parts)} trials, one for each part (got {budget!r})")
     best = dict(start)
     for number, part in enumerate(parts):
         share = budget * (number + 1) // len(parts) - budget * number // len(parts)
-        best = _best(cost, best, part, share, seed + number)
+        settings = grid(part)
+        order = np.random.default_rng(seed + number).permutation(len(settings))[:share]
+        best = min([best, *({**best, **settings[i]} for i in order)], key=cost)  # the first of equal ones
     return best
 
 
 def tune_jointly(
     cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int
 ) -> dict[str, Any]:
-    """Tune all parts at once, by ``budget`` random settings of the whole. Raises ValueError for less than one trial."""
-    if budget < 1:
-        raise ValueError(f"budget={budget!r} trials, accepted are 1 and above")
-    return _best(cost, start, {name: values for part in parts for name, values in part.items()}, budget, seed)
-
-
-def _best(cost: CostFunction, start: Settings, space: ParameterGrid, trials: int, seed: int) -> dict[str, Any]:
-    settings = grid(space)
-    order = np.random.default_rng(seed).permutation(len(settings))[:trials]
-    return min([dict(start), *({**start, **settings[i]} for i in order)], key=cost)  # the first of equal ones
+    """Random search on all parts at once. Raises ValueError for a budget of less than one trial."""
+    return tune_separately(
+        cost, start, [{name: values for part in parts for name, values in part.items()}], budget, seed
+    )
 
 
 def coordinate_search(cost: CostFunction, start: Settings, space: ParameterGrid) -> dict[str, Any]:
     """Move one setting at a time to a neighbouring value, the best move first, until none helps.
 
-    Raises ValueError for a start that is not in the space, or does not solve the problem.
+    Raises ValueError if the start is not in the space, or does not solve the problem.
     """
     for name, values in space.items():
         if start.get(name) not in values:
-            raise ValueError(f"{name}={start.get(name)!r}, accepted are {', '.join(map(str, values))}")
+            raise ValueError(f"{name} must be one of {', '.join(map(str, values))} (got {start.get(name)!r})")
     here = dict(start)
     if not math.isfinite(cost(here)):
-        raise ValueError(f"the start {here} does not solve the problem, accepted is one that does")
+        raise ValueError(f"the start {here} does not solve the problem; begin with settings that do")
     while True:
         best = min((move for name in space for move in _moves(here, space, (name,))), key=cost, default=here)
         if cost(best) >= cost(here):
@@ -164,59 +160,59 @@ def coordinate_search(cost: CostFunction, start: Settings, space: ParameterGrid)
 
 
 def joint_moves(here: Settings, space: ParameterGrid) -> list[dict[str, Any]]:
-    """All settings that differ from ``here`` in two fields, each by one value up or down."""
+    """All settings that differ from ``here`` in two fields, each by one step up or down."""
     return [move for names in combinations(space, 2) for move in _moves(here, space, names)]
 
 
 def _moves(here: Settings, space: ParameterGrid, names: Sequence[str]) -> list[dict[str, Any]]:
     near = []
     for name in names:
-        place = list(space[name]).index(here[name])
-        near.append([space[name][i] for i in (place - 1, place + 1) if 0 <= i < len(space[name])])
+        index = list(space[name]).index(here[name])
+        near.append([space[name][i] for i in (index - 1, index + 1) if 0 <= i < len(space[name])])
     return [{**here, **dict(zip(names, values, strict=True))} for values in product(*near)]
 
 
 @dataclass(frozen=True)
 class JointTuningGap:
-    """What a search of single settings had left: the best joint move over where it stopped, on fresh seeds.
+    """The gain that a search of single settings missed: the cost of the best joint move over ``stopped``.
 
-    ``ratio`` is None where no joint move was cheaper on the seeds of the search, or the best one failed on a fresh one.
+    ``best`` is None if no joint move is cheaper on the seeds of the search; ``ratio`` also if the best one fails on a
+    fresh seed.
     """
 
-    stopped: Mapping[str, Any]
-    best: Mapping[str, Any] | None
-    tried: int
+    stopped: Settings
+    best: Settings | None
+    n_moves: int
     ratio: Interval | None
 
     @property
     def why(self) -> str:
-        """The result in words, with its sign and its interval."""
+        """The result in words, with its sign and interval."""
         if self.best is None:
-            return f"none of {self.tried} joint moves was cheaper"
+            return f"none of {self.n_moves} joint moves was cheaper"
         changed = ", ".join(f"{k} {self.stopped[k]} to {v}" for k, v in self.best.items() if v != self.stopped[k])
+        move = f"the best of {self.n_moves} joint moves ({changed})"
         if self.ratio is None:
-            return f"the best of {self.tried} joint moves ({changed}) does not solve every fresh seed"
-        shown = "cheaper" if self.ratio.high < 1 else "dearer" if self.ratio.low > 1 else "not shown to differ"
-        return (
-            f"the best of {self.tried} joint moves ({changed}) costs {self.ratio} times as much on fresh seeds: {shown}"
-        )
+            return f"{move} does not solve every fresh seed"
+        sign = "cheaper" if self.ratio.high < 1 else "dearer" if self.ratio.low > 1 else "not shown to differ"
+        return f"{move} costs {self.ratio} times as much on fresh seeds: {sign}"
 
 
 def joint_tuning_gap(
-    trials: CostEvaluator, stopped: Settings, space: ParameterGrid, fresh: Sequence[int]
+    evaluator: CostEvaluator, stopped: Settings, space: ParameterGrid, fresh: Sequence[int]
 ) -> JointTuningGap:
-    """Search the joint neighbourhood of where a search of single settings ``stopped``, and weigh its best move.
+    """Search the joint moves around the settings where a search of single settings ``stopped``.
 
-    The move is chosen on the seeds of ``trials`` and measured on the ``fresh`` ones; an interval needs five of these.
-    Raises ValueError for fresh seeds that the move was chosen on.
+    The best move is chosen on the seeds of ``evaluator`` and measured on the ``fresh`` ones; an interval needs five.
+    Raises ValueError for fresh seeds that are among those of ``evaluator``.
     """
-    if set(fresh) & set(trials.seeds):
-        raise ValueError(f"seeds {sorted(set(fresh) & set(trials.seeds))} are not fresh, the search has used them")
+    if used := sorted(set(fresh) & set(evaluator.seeds)):
+        raise ValueError(f"seeds {used} are not fresh: the search has used them")
     moves = joint_moves(stopped, space)
-    best = min(moves, key=trials.cost, default=None)
-    if best is None or trials.cost(best) >= trials.cost(stopped):
+    best = min(moves, key=evaluator.cost, default=None)
+    if best is None or evaluator.cost(best) >= evaluator.cost(stopped):
         return JointTuningGap(stopped, None, len(moves), None)
-    candidate, before = ([trials.run(setting, seed) for seed in fresh] for setting in (best, stopped))
-    if not all(run.solved for run in (*candidate, *before)):
-        return JointTuningGap(stopped, best, len(moves), None)
-    return JointTuningGap(stopped, best, len(moves), reading_ratio(candidate, before, trials.meter.name))
+    candidate, before = ([evaluator.run(settings, seed) for seed in fresh] for settings in (best, stopped))
+    solved = all(run.solved for run in (*candidate, *before))
+    ratio = reading_ratio(candidate, before, evaluator.meter.name) if solved else None
+    return JointTuningGap(stopped, best, len(moves), ratio)

@@ -1,9 +1,8 @@
 """Mistake 1, too simple an objective: does a cheap metric rank runs as a more realistic one does?
 
 Agreement is Kendall's tau-b (Kendall 1945): over all pairs of runs, the share that two metrics order alike minus the
-share that they order oppositely. 1 is the same ranking, 0 is no relation, -1 is the reverse. An agreement over many
-pairs can hide the one pair on which an optimiser runs away, so a single pair that is clearly ranked the wrong way
-makes a metric unsafe.
+share that they order oppositely. 1 is the same ranking, 0 is no relation, -1 is the reverse. A high agreement can hide
+the one pair that an optimiser exploits, so a single pair that is clearly ranked the wrong way makes a metric unsafe.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESAMPLES = 1000
-SAFE_TAU = 0.5  # three pairs in four ordered alike
+_SAFE_TAU = 0.5  # three of four pairs ordered alike
 
 
 def rank_agreement(
@@ -30,15 +29,15 @@ def rank_agreement(
 ) -> Interval:
     """Kendall's tau between ``metric`` and ``reference``, with a two-level percentile bootstrap interval.
 
-    ``runs`` holds one sequence of measurements for each candidate; its median over seeds is what is ranked. A resample
-    draws candidates, and seeds within each, so the interval covers both the choice of candidates and the noise that
-    orders near-equal ones. A resample in which a metric takes a single value orders nothing and counts as 0.
+    ``runs`` holds one sequence of measurements for each candidate; medians over seeds are ranked. A resample draws
+    candidates, and seeds within each, so the interval covers both the choice of candidates and the noise that orders
+    near-equal ones. A resample in which a metric has a single value counts as 0.
     Raises ValueError for fewer than four candidates, and KeyError for a reading that is not there.
     """
     from scipy.stats import kendalltau
 
     if len(runs) < 4:
-        raise ValueError(f"{len(runs)} candidates are too few to rank, accepted are 4 and above")
+        raise ValueError(f"a ranking needs at least 4 candidates (got {len(runs)})")
     readings = [np.array([[m.reading(name).value for name in (metric, reference)] for m in group]) for group in runs]
     rng = np.random.default_rng(0)
 
@@ -53,7 +52,7 @@ def rank_agreement(
     taus = [tau(resample()) for _ in range(RESAMPLES)]
     low, high = np.quantile(taus, [(1 - confidence) / 2, (1 + confidence) / 2])
     value = tau(readings)
-    # Rounding can put a bound of a perfect ranking a hair beyond the value itself.
+    # Rounding can put a bound of a perfect ranking just beyond the value itself.
     return Interval(value, min(float(low), value), max(float(high), value))
 
 
@@ -67,7 +66,7 @@ def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str
 
 @dataclass(frozen=True)
 class MisrankedPair:
-    """Two candidates that a metric ranks one way and the reference the other; ratios are first over second."""
+    """Two candidates that a metric and the reference rank oppositely; ratios are ``cheaper`` over ``dearer``."""
 
     cheaper: str  # by the metric
     dearer: str
@@ -77,7 +76,10 @@ class MisrankedPair:
 
 @dataclass(frozen=True)
 class ProxyAudit:
-    """How a metric ranks candidates beside a more realistic one. ``n_resolved_pairs`` counts the pairs that the reference tells."""
+    """How a metric ranks candidates compared with a more realistic one.
+
+    ``n_resolved_pairs`` counts the pairs that the reference tells apart.
+    """
 
     metric: str
     reference: str
@@ -87,17 +89,17 @@ class ProxyAudit:
 
     @property
     def verdict(self) -> Literal["safe", "not safe", "cannot tell"]:
-        """Not safe with one pair the wrong way round; safe without any, where tau is shown to be above one half."""
+        """Not safe with one misranked pair; safe without any, if tau is shown to be above one half."""
         if self.misranked:
             return "not safe"
-        return "safe" if self.n_resolved_pairs and self.tau.low > SAFE_TAU else "cannot tell"
+        return "safe" if self.n_resolved_pairs and self.tau.low > _SAFE_TAU else "cannot tell"
 
     @property
     def why(self) -> str:
-        """The verdict in words, with its numbers and the worst of the wrong pairs."""
+        """The verdict in words, with its numbers and the worst misranked pair."""
         text = f"{self.metric} is {self.verdict} as a stand-in for {self.reference}"
         text = text.replace("is cannot tell", "cannot be judged")
-        text += f": tau {self.tau}, {len(self.misranked)} of {self.n_resolved_pairs} pairs the wrong way round"
+        text += f": tau {self.tau}, {len(self.misranked)} of {self.n_resolved_pairs} pairs misranked"
         if not self.misranked:
             return text
         worst = max(self.misranked, key=lambda pair: pair.reference_ratio)
@@ -107,41 +109,37 @@ class ProxyAudit:
         )
 
 
-def audit(
+def audit_proxy(
     candidates: Mapping[str, Sequence[Measurement]], metric: str, reference: str, margin: float = 0.1
 ) -> ProxyAudit:
-    """Is it safe to optimise ``metric`` in place of ``reference``, as far as these candidates go?
+    """Is it safe to optimise ``metric`` in place of ``reference``, judging by these candidates?
 
-    A pair is told apart by the reference where its medians differ by more than ``margin`` and the ranges over seeds do
-    not overlap. Such a pair is ranked the wrong way where the metric, whose ranges do not overlap either, orders it
-    oppositely. Raises as :func:`rank_agreement`, and ValueError for a margin that is not positive.
+    The reference tells a pair apart if its medians differ by more than ``margin`` and its ranges over seeds do not
+    overlap. The metric misranks such a pair if its ranges do not overlap either, and it orders them oppositely.
+    Raises as :func:`rank_agreement`, and ValueError for a margin that is not positive.
     """
     if not margin > 0:
-        raise ValueError(f"margin={margin!r}, accepted are numbers above 0")
+        raise ValueError(f"margin must be above 0 (got {margin!r})")
     values = {
         label: [np.array([m.reading(name).value for m in group]) for name in (metric, reference)]
         for label, group in candidates.items()
     }
-    n_resolved_pairs, misranked = 0, []
+    n_resolved, misranked = 0, []
     for one, other in permutations(values, 2):
         (low_metric, high_reference), (high_metric, low_reference) = values[one], values[other]
         ratio = float(np.median(high_reference) / np.median(low_reference))
         if ratio <= 1 + margin or high_reference.min() <= low_reference.max():
             continue
-        n_resolved_pairs += 1
+        n_resolved += 1
         if low_metric.max() < high_metric.min():
-            misranked.append(MisrankedPair(one, other, float(np.median(low_metric) / np.median(high_metric)), ratio))
-    return ProxyAudit(
-        metric,
-        reference,
-        rank_agreement(list(candidates.values()), metric, reference),
-        n_resolved_pairs,
-        tuple(misranked),
-    )
+            metric_ratio = float(np.median(low_metric) / np.median(high_metric))
+            misranked.append(MisrankedPair(one, other, metric_ratio, ratio))
+    tau = rank_agreement(list(candidates.values()), metric, reference)
+    return ProxyAudit(metric, reference, tau, n_resolved, tuple(misranked))
 
 
 def audit_ladder(
     candidates: Mapping[str, Sequence[Measurement]], ladder: Sequence[str], margin: float = 0.1
 ) -> list[ProxyAudit]:
-    """Every metric of ``ladder``, from cheap to realistic, against every one above it; raises as :func:`audit`."""
-    return [audit(candidates, metric, reference, margin) for metric, reference in combinations(ladder, 2)]
+    """Every metric of ``ladder``, from cheap to realistic, against all above it. Raises as :func:`audit_proxy`."""
+    return [audit_proxy(candidates, metric, reference, margin) for metric, reference in combinations(ladder, 2)]

@@ -1,6 +1,6 @@
-"""Known traps: pairs of programs on which a metric has fooled somebody, for testing whether an audit can say no.
+"""Known traps: pairs of programs on which a proxy metric is wrong, to test that an audit can say no.
 
-Each trap holds two PyTorch programs that do the same job. The metric prefers the first, and modelled energy the second.
+Each trap holds two PyTorch programs that do the same job. The proxy prefers one, modelled energy the other.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from sutrolib.meters.access.trace import TracedMeter
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 
-Program: TypeAlias = Callable[[], object]
+_Program: TypeAlias = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Trap:
-    """Two programs for one job; ``metric`` prefers ``proxy_preferred``, which costs more energy than ``truly_cheaper``."""
+    """Two programs for one job: ``metric`` prefers ``proxy_preferred``; ``truly_cheaper`` costs less energy."""
 
     name: str
     metric: str
     because: str
-    proxy_preferred: Callable[[], Program]  # each makes a program, whose own preparations are not weighed
-    truly_cheaper: Callable[[], Program]
+    proxy_preferred: Callable[[], _Program]  # each makes a program; the preparations are not measured
+    truly_cheaper: Callable[[], _Program]
 
 
 @dataclass(frozen=True)
 class TrapResult:
-    """What three metrics say of a trap: tempting over sound, below 1 where they prefer the tempting program."""
+    """Three metrics, proxy-preferred over truly cheaper program: below 1 if the metric prefers the first."""
 
     trap: Trap
     ratios: Mapping[str, float]
 
     @property
     def fooled(self) -> tuple[str, ...]:
-        """The metrics that prefer the program of which the modelled energy is higher."""
+        """The metrics that prefer the program with the higher modelled energy."""
         dearer = self.ratios["cache-energy"] > 1
         return tuple(name for name, ratio in self.ratios.items() if dearer and ratio < 1)
 
@@ -51,21 +51,21 @@ def known_traps() -> tuple[Trap, ...]:
     """The traps that this group has met, as runnable programs."""
     return (
         Trap(
-            "single samples, not batches",
+            "single samples instead of batches",
             "ard",
-            "single samples have shorter distances and more accesses in all, and a mean does not see how many",
+            "single samples have shorter distances but more accesses, and a mean ignores their number",
             lambda: _steps(batch=1, samples=64),
             lambda: _steps(batch=32, samples=64),
         ),
         Trap(
-            "a narrower network that trains for longer",
+            "a narrower network that trains longer",
             "ard",
             "a quarter of the hidden units shorten each distance, and eight times the steps make more accesses",
             lambda: _steps(batch=32, samples=32 * 80, hidden=50),
             lambda: _steps(batch=32, samples=32 * 10, hidden=200),
         ),
         Trap(
-            "many passes over little data, not one over much",
+            "many passes over little data instead of one over much",
             "ard",
             "a stream has a long distance at each of its few accesses",
             lambda: _passes(elements=1000, count=2000),
@@ -77,17 +77,17 @@ def known_traps() -> tuple[Trap, ...]:
 def run_trap(trap: Trap) -> TrapResult:
     """Run both programs of a trap under ARD, data movement distance and modelled energy at 45 nm."""
     meters: tuple[TracedMeter, ...] = (ReuseDistance(), DataMovement(), CacheEnergy(HOROWITZ_2014))
-    found = []
+    values = []
     for prepare in (trap.proxy_preferred, trap.truly_cheaper):
         program = prepare()
         with torch.inference_mode(), TorchTrace() as trace:
             program()
-        found.append({meter.name: meter.read(trace).value for meter in meters})
-    return TrapResult(trap, {name: found[0][name] / found[1][name] for name in found[0]})
+        values.append({meter.name: meter.read(trace).value for meter in meters})
+    return TrapResult(trap, {name: values[0][name] / values[1][name] for name in values[0]})
 
 
-def _steps(batch: int, samples: int, hidden: int = 200) -> Program:
-    """SGD steps of the walk's network over ``samples`` samples, those of the task again and again."""
+def _steps(batch: int, samples: int, hidden: int = 200) -> _Program:
+    """SGD steps of the two-layer network over ``samples`` samples, repeating those of the task."""
     model = TwoLayerNetwork(hidden=hidden, batch=batch)
     train = SparseParity().sample(0).train
     parameters = model.init_parameters(train.x.shape[1], 0)
@@ -100,7 +100,7 @@ def _steps(batch: int, samples: int, hidden: int = 200) -> Program:
     return program
 
 
-def _passes(elements: int, count: int) -> Program:
+def _passes(elements: int, count: int) -> _Program:
     def program() -> None:
         data = torch.ones(elements)
         for _ in range(count):
@@ -110,15 +110,15 @@ def _passes(elements: int, count: int) -> Program:
 
 
 def gf2_reuse(rows: int = 21, bits: int = 20, seed: int = 0) -> tuple[BufferReuse, BufferReuse]:
-    """GF(2) elimination of random equations as a coarse tracker has it, and with each of its row operations tracked.
+    """GF(2) elimination of random equations under a coarse tracker, and with each row operation tracked.
 
-    Coarse: the matrix is written, and read as a whole. Distances and sizes are in numbers, as in technical sprint #1.
+    Coarse: the matrix is written, and read as a whole. Distances and sizes are in elements, as in technical sprint #1.
     """
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randint(2, (rows, bits), generator=generator, dtype=torch.int32)
     with torch.inference_mode(), TorchTrace() as coarse:
         matrix = matrix.clone()
-        matrix.amax(0)  # stands for all that is done with it, in one read
+        matrix.amax(0)  # one read stands for the whole elimination
     lines = [line.clone() for line in matrix]
     with torch.inference_mode(), TorchTrace() as fine:
         fine.load_inputs({f"row {index}": line for index, line in enumerate(lines)})

@@ -8,30 +8,35 @@ from sutrolib.guards.reproduce import claims, reproduce, sprint_step
 
 def test_every_claim_passes_or_says_why_it_differs():
     found = reproduce()
-    assert [r.claim.what for r in found if r.result == "fail"] == []
-    assert [r.claim.what for r in found if r.result == "differs"] == ["times that coarse tracking undercounts GF(2)"]
+    assert [r.claim.quantity for r in found if r.result == "fail"] == []
+    assert [r.claim.quantity for r in found if r.result == "differs"] == [
+        "times that coarse tracking undercounts GF(2)"
+    ]
 
 
 def test_a_stated_difference_that_is_gone_fails():
     claim = next(iter(claims()))
-    assert Reproduction(dataclasses.replace(claim, apart="for a reason"), claim.ours()).result == "fail"
-    assert Reproduction(dataclasses.replace(claim, apart="for a reason"), claim.ours() + 9).result == "differs"
+    assert Reproduction(dataclasses.replace(claim, known_difference="for a reason"), claim.compute()).result == "fail"
+    assert (
+        Reproduction(dataclasses.replace(claim, known_difference="for a reason"), claim.compute() + 9).result
+        == "differs"
+    )
 
 
 def test_a_claim_that_differs_fails():
     claim = next(iter(claims()))
     off = dataclasses.replace(claim, published=claim.published + 1)
-    assert not Reproduction(off, off.ours()).passed
+    assert not Reproduction(off, off.compute()).passed
 
 
-@pytest.mark.parametrize("claim", list(claims()), ids=lambda claim: claim.what)
+@pytest.mark.parametrize("claim", list(claims()), ids=lambda claim: claim.quantity)
 def test_every_claim_would_fail_were_the_published_figure_another(claim):
-    for published in (claim.ours() - claim.tolerance - 1, claim.ours() + claim.tolerance + 1):
-        assert not Reproduction(dataclasses.replace(claim, published=published), claim.ours()).passed
+    for published in (claim.compute() - claim.tolerance - 1, claim.compute() + claim.tolerance + 1):
+        assert not Reproduction(dataclasses.replace(claim, published=published), claim.compute()).passed
 
 
 def test_no_two_claims_say_the_same_and_each_names_its_source():
-    said = [claim.what for claim in claims()]
+    said = [claim.quantity for claim in claims()]
     assert len(said) == len(set(said)) == 61
     assert all(claim.source for claim in claims(slow=True))
     assert len(list(claims(slow=True))) == 64

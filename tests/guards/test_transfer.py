@@ -5,7 +5,7 @@ import torch
 from builders import measurement
 
 from sutrolib.guards.hardware_map import HARDWARE_POINTS, HardwarePoint, Workload
-from sutrolib.guards.transfer import Setting, TransferResult, evaluate_transfer, landmark_hardware, run_transfer
+from sutrolib.guards.transfer import Setting, TransferResult, evaluate_transfer
 from sutrolib.meters import OperationCount
 from sutrolib.meters.access.cache_energy import CacheEnergy
 from sutrolib.meters.access.trace import TorchTrace
@@ -34,6 +34,11 @@ METER = OperationCount()
 HERE, THERE = Setting("clean labels", CLEAN, SPACE, METER), Setting("10 % noise", NOISY, SPACE, METER)
 
 
+def run_transfer(process, source, target, budget, fresh, trace_updates=None):
+    studies = (process.improve(s.problem, s.space, s.meter, budget, 0) for s in (source, target))
+    return evaluate_transfer(source, target, *studies, fresh, trace_updates)
+
+
 pytestmark = pytest.mark.xdist_group("onto_noise")  # the tests of one worker share what is made once
 
 
@@ -43,35 +48,35 @@ def onto_noise():
 
 
 def test_an_exact_solver_does_not_survive_noise_and_the_process_finds_one_that_does(onto_noise):
-    assert onto_noise.found_here.best.proposal.family == "GF(2) elimination"
-    assert onto_noise.carried.state is TrialState.FAILED
+    assert onto_noise.source_study.best.proposal.family == "GF(2) elimination"
+    assert onto_noise.transferred.state is TrialState.FAILED
     assert not onto_noise.still_wins
-    assert onto_noise.of_start is onto_noise.of_carried is None
-    assert onto_noise.rerun_pays
+    assert onto_noise.transferred_ratio is onto_noise.rerun_ratio is None
+    assert onto_noise.rerun_wins
     assert onto_noise.new_winner
-    assert onto_noise.rerun.cost < onto_noise.start.cost
+    assert onto_noise.rerun.cost < onto_noise.baseline.cost
     assert "GF(2) elimination, found on clean labels, does not solve 10 % noise (" in onto_noise.why
-    winner = onto_noise.found_there.best.proposal.family
+    winner = onto_noise.target_study.best.proposal.family
     assert winner in ("Walsh-Fourier search", "noise-robust GF(2)")
     assert (
-        f"the process, run again there, finds {winner}, at {onto_noise.rerun.cost / onto_noise.start.cost:.3g} ["
+        f"rerunning the search there finds {winner}, at {onto_noise.rerun.cost / onto_noise.baseline.cost:.3g} ["
         in (onto_noise.why)
     )
 
 
 def test_what_is_weighed_there_is_weighed_on_the_fresh_seeds_of_the_problem_there(onto_noise):
-    for judged in (onto_noise.rerun, onto_noise.start):
+    for judged in (onto_noise.rerun, onto_noise.baseline):
         assert [run.seed for run in judged.runs] == list(FRESH)
         assert {run.problem["noise"] for run in judged.runs} == {0.1}
-    assert onto_noise.start.runs[0].model["name"] == "Walsh-Fourier search"
+    assert onto_noise.baseline.runs[0].model["name"] == "Walsh-Fourier search"
 
 
 def test_on_the_same_spot_nothing_is_lost_and_nothing_is_gained():
     found = run_transfer(SLATE, HERE, HERE, BUDGET, FRESH)
     assert found.still_wins
-    assert found.of_start.high < 0.1
-    assert (found.of_carried.low, found.of_carried.high) == (1, 1)
-    assert not found.rerun_pays
+    assert found.transferred_ratio.high < 0.1
+    assert (found.rerun_ratio.low, found.rerun_ratio.high) == (1, 1)
+    assert not found.rerun_wins
     assert not found.new_winner
 
 
@@ -80,26 +85,26 @@ def test_counted_and_modelled_readings_of_a_long_training_are_compared():
     place = Setting("two bits", SparseParity(n=6, k=2, n_train=400, n_test=200), space, METER)
     search = Evolution(pairs=1, population_size=2, trace_updates=5)
     found = run_transfer(search, place, place, SearchBudget(trials=3), FRESH, trace_updates=5)
-    assert {run.reading("operations").kind for run in found.start.runs} == {Kind.MODELLED}
-    assert {run.reading("operations").kind for run in found.carried.runs} == {Kind.COUNTED}
-    assert found.of_start.high < 0.01
+    assert {run.reading("operations").kind for run in found.baseline.runs} == {Kind.MODELLED}
+    assert {run.reading("operations").kind for run in found.transferred.runs} == {Kind.COUNTED}
+    assert found.transferred_ratio.high < 0.01
 
 
-def test_where_nothing_is_found_here_there_is_nothing_to_carry_and_nothing_found_there_is_a_result():
+def test_where_nothing_is_source_study_there_is_nothing_to_carry_and_nothing_target_study_is_a_result():
     exact = SearchSpace((family_of(GF2Elimination()), family_of(ConstraintSearch())))
     lost = dataclasses.replace(THERE, space=exact)
     with pytest.raises(ValueError, match="evolution: none of 9 trials solved the problem"):
         run_transfer(SLATE, lost, HERE, BUDGET, FRESH)
     found = run_transfer(SLATE, HERE, lost, BUDGET, FRESH)
     assert found.rerun is None
-    assert not found.rerun_pays
-    assert found.why.endswith("the process, run again there, finds nothing that solves it")
+    assert not found.rerun_wins
+    assert found.why.endswith("rerunning the search there finds nothing that solves it")
 
 
 @pytest.mark.parametrize("fresh", [(1000, 1001), (1000, 1001, 1001), (1, 1000, 1001)])
 def test_too_few_seeds_repeated_ones_and_those_that_were_chosen_by_are_refused(onto_noise, fresh):
-    with pytest.raises(ValueError, match=r"fresh seeds .* the searches ran on \(0, 1\)"):
-        evaluate_transfer(HERE, THERE, onto_noise.found_here, onto_noise.found_there, fresh)
+    with pytest.raises(ValueError, match=r"fresh must hold .* the searches did not use \(0, 1\)"):
+        evaluate_transfer(HERE, THERE, onto_noise.source_study, onto_noise.target_study, fresh)
 
 
 def judged(*costs):
@@ -129,20 +134,32 @@ WITHIN = judged(9, 12, 11, 13.5, 14.5)  # its ratio to the start is not shown to
 @pytest.mark.parametrize(
     ("found", "wins", "pays", "new", "words"),
     [
-        (imagined(HALF, HALF, START), True, False, False, "still wins on 10 % noise, at 0.5 [0.5, 0.5] of the start"),
+        (
+            imagined(HALF, HALF, START),
+            True,
+            False,
+            False,
+            "still wins on 10 % noise, at 0.5 [0.5, 0.5] of the baseline",
+        ),
         (imagined(HALF, HALF, START), True, False, False, "finds nothing cheaper (old, at 1 [1, 1] of its cost)"),
         (imagined(START, HALF, START), False, True, False, "finds other settings of it, at 0.5 [0.5, 0.5] of its cost"),
-        (imagined(START, HALF, START, "new"), False, True, True, "finds new instead, at 0.5 [0.5, 0.5] of its cost"),
+        (imagined(START, HALF, START, "new"), False, True, True, "finds new, at 0.5 [0.5, 0.5] of its cost"),
         (imagined(WITHIN, START, START), False, False, False, "does not win on 10 % noise, at "),
-        (imagined(HALF, HALF, LOST), True, False, False, "which the start does not solve (accuracy 0.5, asked 0.99)"),
-        (imagined(LOST, HALF, START, "new"), False, True, True, "finds new, at 0.5 [0.5, 0.5] of the start's cost"),
-        (imagined(LOST, HALF, LOST, "new"), False, True, True, "finds new, which the start does not match"),
+        (
+            imagined(HALF, HALF, LOST),
+            True,
+            False,
+            False,
+            "which the baseline does not solve (accuracy 0.5, asked 0.99)",
+        ),
+        (imagined(LOST, HALF, START, "new"), False, True, True, "finds new, at 0.5 [0.5, 0.5] of the baseline's cost"),
+        (imagined(LOST, HALF, LOST, "new"), False, True, True, "finds new, while the baseline fails as well"),
         (imagined(LOST, LOST, LOST), False, False, False, "does not solve 10 % noise (accuracy 0.5, asked 0.99)"),
         (imagined(HALF, LOST, START, "new"), True, False, False, "finds new, which fails on fresh seeds (accuracy 0.5"),
     ],
 )
 def test_the_sentence_says_what_the_numbers_say(found, wins, pays, new, words):
-    assert (found.still_wins, found.rerun_pays, found.new_winner) == (wins, pays, new)
+    assert (found.still_wins, found.rerun_wins, found.new_winner) == (wins, pays, new)
     assert words in found.why
 
 
@@ -151,7 +168,7 @@ def test_a_search_on_the_machine_of_a_landmark_is_judged_by_the_energy_of_the_ma
     task = CLEAN.sample(0).for_training()
     with torch.inference_mode(), TorchTrace() as trace:
         GF2Elimination().fit(task, 0)
-    hardware = landmark_hardware(landmark)
+    hardware = landmark.hardware()
     assert HardwarePoint.of(hardware) == landmark
     expected = Workload.of_trace("GF(2)", trace).energy(landmark.ratio, landmark.capacity)
     assert CacheEnergy(hardware).read(trace).value == pytest.approx(1e-12 * expected)
