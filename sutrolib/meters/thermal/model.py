@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sutrolib.core.types import check_fields
-from sutrolib.meters.thermal.protocol import Arm, Observation, Plan, ReadingScale, check_choice, check_rounds
+from sutrolib.meters.thermal.protocol import Arm, HeatObservation, Plan, ReadingScale, check_choice, check_rounds
 
 _Z_SCORES = 3.24  # 1.96 + 1.28: a two-sided test at 5 % that finds the difference in 9 of 10 experiments
 
@@ -85,7 +85,7 @@ class ThermalModel:
 
 def simulate_readings(
     plan: Plan, model: ThermalModel, watts: Mapping[Arm, float], seed: int, room: float = 25.0
-) -> list[Observation]:
+) -> list[HeatObservation]:
     """Modelled readings in deg C, with A and B at ``watts`` above idle, and Gaussian noise.
 
     The device starts rested in a ``room`` (deg C), and every rest takes all of rest_s. The rise that is left after a
@@ -99,7 +99,7 @@ def simulate_readings(
         before = room + above + model.noise * float(rng.standard_normal())
         above = model.remaining_rise(above, plan.run_s) + model.rise(watts[arm], plan.run_s)
         after = room + above + model.noise * float(rng.standard_normal())
-        observations.append(Observation(number, slot, before, after))
+        observations.append(HeatObservation(number, slot, before, after))
     return observations
 
 

@@ -96,7 +96,7 @@ def check_choice(name: str, value: str, choices: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Observation:
+class HeatObservation:
     """What was read before and after one run: deg C, or whole touch scores from 1 (cold) to 5 (hot).
 
     ValueError for a round below 1, an unknown slot or scale, a temperature outside -20 to 150, or another touch score.
@@ -123,13 +123,13 @@ class Observation:
         return self.after - self.before
 
 
-def next_run(plan: Plan, observations: Iterable[Observation]) -> tuple[int, Slot] | None:
+def next_run(plan: Plan, observations: Iterable[HeatObservation]) -> tuple[int, Slot] | None:
     """The first (round, slot) of the plan that is not observed yet; None if all are."""
     done = {(o.round, o.slot) for o in observations}
     return next((key for key in plan.reveal() if key not in done), None)
 
 
-def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> list[Observation]:
+def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> list[HeatObservation]:
     """Observations from text such as "30.1 35.2; 30.3 33.0": before and after each run, in the order of time.
 
     A run that was not read is a ``-``; runs at the end may be left out. Raises ValueError that names the run.
@@ -146,7 +146,7 @@ def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> li
             continue
         try:
             before, after = map(float, part.split())
-            observations.append(Observation(rnd, slot, before, after, scale))
+            observations.append(HeatObservation(rnd, slot, before, after, scale))
         except ValueError as error:
             raise ValueError(
                 f"run {number} of readings must be two numbers, before and after, or {_SKIPPED} (got {part!r}): {error}"
@@ -154,7 +154,7 @@ def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> li
     return observations
 
 
-def format_readings(plan: Plan, observations: Iterable[Observation]) -> str:
+def format_readings(plan: Plan, observations: Iterable[HeatObservation]) -> str:
     """The text that :func:`parse_readings` reads these observations from, with three decimals."""
     found = {(o.round, o.slot): f"{round(o.before, 3):g} {round(o.after, 3):g}" for o in observations}
     return "; ".join(found.get(key, _SKIPPED) for key in plan.reveal()).rstrip(f"; {_SKIPPED}")
@@ -216,7 +216,7 @@ class HeatVerdict:
         return "; ".join(filter(None, clauses))
 
 
-def heat_verdict(plan: Plan, observations: Iterable[Observation], scale: ReadingScale = "celsius") -> HeatVerdict:
+def heat_verdict(plan: Plan, observations: Iterable[HeatObservation], scale: ReadingScale = "celsius") -> HeatVerdict:
     """Compare A with B over the rounds of ``plan`` in which both runs were observed.
 
     Raises ValueError for an observation of a round that is not in the plan, of a run observed before, or on another
@@ -245,7 +245,7 @@ def heat_verdict(plan: Plan, observations: Iterable[Observation], scale: Reading
     return HeatVerdict(scale, rises, plan.rounds - len(rises), sign_test(a - b), difference, ratio, missing)
 
 
-def _rises(plan: Plan, observations: Iterable[Observation], scale: ReadingScale) -> tuple[RoundRises, ...]:
+def _rises(plan: Plan, observations: Iterable[HeatObservation], scale: ReadingScale) -> tuple[RoundRises, ...]:
     arms = plan.reveal()
     found: dict[tuple[int, Arm], float] = {}
     for o in observations:

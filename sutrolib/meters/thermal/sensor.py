@@ -16,7 +16,7 @@ from typing import NamedTuple, get_args
 from sutrolib.core.types import check_fields
 from sutrolib.meters.base import Availability, NoReading
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.protocol import MAX_CELSIUS, MIN_CELSIUS, Arm, Observation, Plan
+from sutrolib.meters.thermal.protocol import MAX_CELSIUS, MIN_CELSIUS, Arm, HeatObservation, Plan
 
 _MAX_OVERRUN = 0.05  # the share of a run by which its last call may end too late; rises compare over equal times only
 
@@ -150,7 +150,7 @@ class SettlingCriterion:
 class ProtocolRun:
     """One run of the protocol: what was read, how the load went, how long the rest before it was and how it ended."""
 
-    observation: Observation
+    observation: HeatObservation
     load: LoadResult
     rest_s: float
     settled: bool  # False if the rest ended by its time, with the temperature still moving
@@ -181,10 +181,10 @@ def run_protocol(
                 continue
             before, rest_s, settled = _rest(read, plan.rest_s, settling, clock)
             load = run_load(works[arm], plan.run_s, period_s, clock)
-            runs.append(ProtocolRun(Observation(number, slot, before, read()), load, rest_s, settled))
+            runs.append(ProtocolRun(HeatObservation(number, slot, before, read()), load, rest_s, settled))
 
 
-def valid_observations(runs: Iterable[ProtocolRun]) -> list[Observation]:
+def valid_observations(runs: Iterable[ProtocolRun]) -> list[HeatObservation]:
     """The observations of the runs without a fault."""
     return [run.observation for run in runs if not run.load.fault]
 

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from sutrolib.meters.base import NoReading
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.model import ThermalModel, simulate_readings
-from sutrolib.meters.thermal.protocol import Observation, Plan, format_readings, heat_verdict, next_run, parse_readings
+from sutrolib.meters.thermal.protocol import (
+    HeatObservation,
+    Plan,
+    format_readings,
+    heat_verdict,
+    next_run,
+    parse_readings,
+)
 from sutrolib.meters.thermal.sensor import (
     Clock,
     Sensor,
@@ -36,7 +43,7 @@ def observe(plan, a, b, scale="celsius", before=3.0):
     """Observations of every run of the plan, the rise of A in round i being a[i - 1], that of B b[i - 1]."""
     rises = {"A": a, "B": b}
     return [
-        Observation(number, slot, before, before + rises[arm][number - 1], scale)
+        HeatObservation(number, slot, before, before + rises[arm][number - 1], scale)
         for (number, slot), arm in plan.reveal().items()
     ]
 
@@ -223,22 +230,25 @@ def test_without_a_complete_round_nothing_was_measured():
     ("make", "named"),
     [
         (
-            lambda: heat_verdict(PLAN, 2 * [Observation(1, "first", 20, 21)]),
+            lambda: heat_verdict(PLAN, 2 * [HeatObservation(1, "first", 20, 21)]),
             "round 1, first run: observed more than once",
         ),
         (
-            lambda: heat_verdict(PLAN, [Observation(4, "first", 20, 21)]),
+            lambda: heat_verdict(PLAN, [HeatObservation(4, "first", 20, 21)]),
             "round 4, first run: the plan has only 3 rounds",
         ),
-        (lambda: heat_verdict(PLAN, [Observation(1, "first", 2, 3)], "touch"), "scale must be 'touch' .got 'celsius'"),
+        (
+            lambda: heat_verdict(PLAN, [HeatObservation(1, "first", 2, 3)], "touch"),
+            "scale must be 'touch' .got 'celsius'",
+        ),
         (lambda: heat_verdict(PLAN, [], "kelvin"), "scale must be one of celsius, touch .got 'kelvin'"),
-        (lambda: Observation(1, "first", 1, 6, "touch"), "touch score after must be .*got 6"),
-        (lambda: Observation(1, "first", 2.5, 3, "touch"), r"touch score before must be .*got 2\.5"),
-        (lambda: Observation(1, "first", 0, 3, "touch"), "touch score before must be .*got 0"),
-        (lambda: Observation(1, "first", 30, 151), "after.*151"),
-        (lambda: Observation(1, "first", math.nan, 30), "before.*nan"),
-        (lambda: Observation(0, "first", 30, 31), "round must be .*got 0"),
-        (lambda: Observation(1, "third", 30, 31), "slot must be .*got 'third'"),
+        (lambda: HeatObservation(1, "first", 1, 6, "touch"), "touch score after must be .*got 6"),
+        (lambda: HeatObservation(1, "first", 2.5, 3, "touch"), r"touch score before must be .*got 2\.5"),
+        (lambda: HeatObservation(1, "first", 0, 3, "touch"), "touch score before must be .*got 0"),
+        (lambda: HeatObservation(1, "first", 30, 151), "after.*151"),
+        (lambda: HeatObservation(1, "first", math.nan, 30), "before.*nan"),
+        (lambda: HeatObservation(0, "first", 30, 31), "round must be .*got 0"),
+        (lambda: HeatObservation(1, "third", 30, 31), "slot must be .*got 'third'"),
         (lambda: Plan.make(0, 30, 60, 0), "rounds must be .*got 0"),
         (lambda: Plan.make(2, 0, 60, 0), "run_s.*0"),
         (lambda: Plan(30, 60, (("A", "A"),)), r"orders must be .*got \(\('A', 'A'\),\)"),
@@ -265,17 +275,17 @@ def test_what_is_not_accepted_is_named(make, named):
 @given(st.lists(st.one_of(st.none(), st.tuples(st.integers(-2000, 15000), st.integers(-2000, 15000))), max_size=6))
 def test_readings_written_as_text_are_read_back(pairs):
     runs = zip(PLAN.reveal(), pairs, strict=False)
-    observations = [Observation(*key, pair[0] / 100, pair[1] / 100) for key, pair in runs if pair is not None]
+    observations = [HeatObservation(*key, pair[0] / 100, pair[1] / 100) for key, pair in runs if pair is not None]
     assert parse_readings(PLAN, format_readings(PLAN, observations)) == observations
 
 
 def test_readings_are_before_and_after_in_the_order_of_time_and_a_dash_is_a_run_not_read():
     found = parse_readings(PLAN, " 30.1 35.2; -;30.3 33;")
-    assert found == [Observation(1, "first", 30.1, 35.2), Observation(2, "first", 30.3, 33)]
+    assert found == [HeatObservation(1, "first", 30.1, 35.2), HeatObservation(2, "first", 30.3, 33)]
     assert next_run(PLAN, found) == (1, "second")
     assert next_run(PLAN, observe(PLAN, [1, 1, 1], [1, 1, 1])) is None
     assert parse_readings(PLAN, "  ") == []
-    assert parse_readings(PLAN, "2 4", "touch") == [Observation(1, "first", 2, 4, "touch")]
+    assert parse_readings(PLAN, "2 4", "touch") == [HeatObservation(1, "first", 2, 4, "touch")]
 
 
 @pytest.mark.parametrize(
