@@ -239,7 +239,7 @@ def test_without_a_complete_round_nothing_was_measured():
         ),
         (
             lambda: heat_verdict(PLAN, [HeatObservation(1, "first", 2, 3)], "touch"),
-            "scale must be 'touch' .got 'celsius'",
+            "scale must be 'touch'",
         ),
         (lambda: heat_verdict(PLAN, [], "kelvin"), "scale must be one of celsius, touch .got 'kelvin'"),
         (lambda: HeatObservation(1, "first", 1, 6, "touch"), "touch score after must be .*got 6"),
