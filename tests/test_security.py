@@ -227,7 +227,7 @@ def test_a_parameter_that_looks_like_code_stays_a_text_or_is_refused():
     "name", ["../escaped", "..", "a/b", "a\\b", "/etc/passwd", "", ".hidden", "a\x00b", "a\nb", "~", "C:x", "x" * 101]
 )
 def test_a_study_cannot_leave_its_folder(name):
-    with pytest.raises(ValueError, match="accepted are names of letters"):
+    with pytest.raises(ValueError, match="must consist of letters"):
         paths.study_file(name)
 
 

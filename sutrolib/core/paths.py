@@ -60,5 +60,5 @@ def exam() -> Path:
 def study_file(name: str) -> Path:
     """The journal of a search of this name, under data/studies/. Raises ValueError for a name that leads elsewhere."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}", name):
-        raise ValueError(f"study {name!r}, accepted are names of letters, digits, blanks, '_', '-' and '.'")
+        raise ValueError(f"a study's name must consist of letters, digits, blanks, '_', '-' and '.' (got {name!r})")
     return STUDIES / f"{name}.log"

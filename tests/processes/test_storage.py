@@ -17,11 +17,11 @@ from sutrolib.meters import CacheEnergy
 from sutrolib.meters.access.cache_energy import HOROWITZ_2014, JOUPPI_2021
 from sutrolib.processes import parallel
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.evaluator import State
-from sutrolib.processes.parallel import improve_together
-from sutrolib.processes.samplers import ModelBased, MultiFidelity, RandomSearch
+from sutrolib.processes.evaluator import TrialState
+from sutrolib.processes.parallel import improve_parallel
+from sutrolib.processes.samplers import PrunedTPE, RandomSearch, TPESearch, _suggest
 from sutrolib.processes.space import Proposal
-from sutrolib.processes.storage import KILLED_TWICE, Store
+from sutrolib.processes.storage import KILLED_TWICE, StudyStorage
 from sutrolib.processes.study import Trial
 
 WORKER = """
@@ -31,23 +31,23 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from searches import METER, PROBLEM, SPACE
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.samplers import RandomSearch
-search = RandomSearch(pairs=2, store=Path({store!r}))
+search = RandomSearch(pairs=2, journal=Path({journal!r}))
 print("ready", flush=True)
 search.improve(PROBLEM, SPACE, METER, SearchBudget(trials={trials}))
 """
 
 
-def worker(store, trials):
-    script = WORKER.format(root=str(ROOT), tests=str(ROOT / "tests"), store=str(store), trials=trials)
+def worker(journal, trials):
+    script = WORKER.format(root=str(ROOT), tests=str(ROOT / "tests"), journal=str(journal), trials=trials)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     return process
 
 
-def finished(store):
+def finished(journal):
     """The results that are on disk, as they are."""
     found = {}
-    for line in store.read_bytes().splitlines() if store.exists() else []:
+    for line in journal.read_bytes().splitlines() if journal.exists() else []:
         try:
             entry = json.loads(line)
         except ValueError:
@@ -58,26 +58,26 @@ def finished(store):
 
 
 def test_a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_repeats_none(tmp_path):
-    store, rng = tmp_path / "study.log", random.Random(0)
+    journal, rng = tmp_path / "study.log", random.Random(0)
     before = {}
     for _ in range(5):
-        process = worker(store, trials=60)
+        process = worker(journal, trials=60)
         time.sleep(rng.uniform(0.0, 0.4))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        after = finished(store)
+        after = finished(journal)
         assert {number: after[number] for number in before} == before
         before = after
     killed = len(before)
-    study = RandomSearch(pairs=2, store=store).improve(PROBLEM, SPACE, METER, SearchBudget(trials=60))
+    study = RandomSearch(pairs=2, journal=journal).improve(PROBLEM, SPACE, METER, SearchBudget(trials=60))
     assert 0 < killed < 60, "the kills came too early or too late to tell"
     assert len(study.trials) == 60
     assert len({trial.proposal.key for trial in study.trials}) == 60
-    assert all(len(results) == 1 for results in finished(store).values())
+    assert all(len(results) == 1 for results in finished(journal).values())
 
 
 def test_a_study_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
-    search = RandomSearch(store=tmp_path / "study.log")
+    search = RandomSearch(journal=tmp_path / "study.log")
     search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
     seen = []
     study = dataclasses.replace(search, on_trial=seen.append).improve(PROBLEM, SPACE, METER, SearchBudget(trials=9))
@@ -89,7 +89,7 @@ def test_a_study_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
 
 def test_a_line_that_was_cut_short_is_cut_off(tmp_path):
     path = tmp_path / "study.log"
-    search = RandomSearch(store=path)
+    search = RandomSearch(journal=path)
     search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=3))
     with path.open("ab") as file:
         file.write(b'{"op_code": 8, "worker_id": "x", "trial_')
@@ -97,7 +97,7 @@ def test_a_line_that_was_cut_short_is_cut_off(tmp_path):
 
 
 def test_another_study_does_not_go_into_the_same_store(tmp_path):
-    search = RandomSearch(store=tmp_path / "study.log")
+    search = RandomSearch(journal=tmp_path / "study.log")
     search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
     with pytest.raises(ValueError, match="holds another study: space is"):
         search.improve(PROBLEM, CHOICES, METER, SearchBudget(trials=1))
@@ -106,31 +106,57 @@ def test_another_study_does_not_go_into_the_same_store(tmp_path):
     with pytest.raises(ValueError, match=r"holds another study: settings is .*'trace_updates': None"):
         dataclasses.replace(search, trace_updates=5).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
     with pytest.raises(ValueError, match="holds another study: process is 'random search' and not 'TPE with halving'"):
-        MultiFidelity(store=search.store).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
+        PrunedTPE(journal=search.journal).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
 
 
-def dead_trial(store, proposal):
+def dead_trial(storage, proposal):
     """A trial that was begun by a process which is no longer there."""
-    ticket, _ = store.begin(RandomSearch().sampler)
+    trial, _ = storage.begin(RandomSearch().sampler)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    ticket.handle.set_user_attr("worker", {**store._me, "pid": gone.pid})
-    store._write_down(ticket, proposal)
+    trial.optuna_trial.set_user_attr("worker", {**storage._me, "pid": gone.pid})
+    if proposal:
+        assert storage.claim(trial, proposal)
+    return trial
 
 
 def test_a_trial_that_lost_its_worker_is_tried_once_more_and_then_given_up(tmp_path):
     proposal = SPACE.start
-    dead_trial(Store(tmp_path / "study.log", {}), proposal)
-    second = Store(tmp_path / "study.log", {})
-    _, again = second.begin(RandomSearch().sampler)
-    assert again == proposal
-    second.study._storage.set_trial_user_attr(
-        second.study.trials[-1]._trial_id, "worker", second.study.trials[0].user_attrs["worker"]
-    )
-    third = Store(tmp_path / "study.log", {})
+    dead_trial(StudyStorage(tmp_path / "study.log", {}), proposal)
+    second = StudyStorage(tmp_path / "study.log", {})
+    trial, again = second.begin(RandomSearch().sampler)
+    assert (again, trial.index) == (proposal, 0)
+    trial.optuna_trial.set_user_attr("worker", second.study.trials[0].user_attrs["worker"])
+    third = StudyStorage(tmp_path / "study.log", {})
     _, once_more = third.begin(RandomSearch().sampler)
     assert once_more is None
-    assert [(t.state, t.why, t.proposal) for t in third.finished()] == [(State.FAILED, KILLED_TWICE, proposal)]
+    assert [(t.state, t.why, t.proposal) for t in third.finished()] == [(TrialState.FAILED, KILLED_TWICE, proposal)]
+
+
+def test_a_trial_that_was_lost_keeps_what_its_sampler_had_suggested(tmp_path):
+    search = TPESearch(journal=tmp_path / "study.log", n_startup_trials=1)
+    search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=3))
+    storage = search.open_storage(PROBLEM, SPACE, METER, 0)
+    trial = dead_trial(storage, None)
+    suggested = _suggest(trial.optuna_trial, SPACE)
+    assert storage.claim(trial, suggested)
+    other = search.open_storage(PROBLEM, SPACE, METER, 0)
+    again, proposal = other.begin(search.sampler)
+    assert proposal == suggested
+    lost, retried = (other.study.trials[number] for number in (trial.number, again.number))
+    assert (retried.params, retried.distributions) == (lost.params, lost.distributions) != ({}, {})
+
+
+def test_a_trial_that_was_interrupted_is_tried_again_however_often(tmp_path):
+    proposal = SPACE.start
+    for _ in range(3):
+        storage = StudyStorage(tmp_path / "study.log", {})
+        trial, known = storage.begin(RandomSearch().sampler)
+        assert known == proposal or storage.claim(trial, proposal)
+        storage.interrupt(trial)
+    dead = StudyStorage(tmp_path / "study.log", {})
+    trial, known = dead.begin(RandomSearch().sampler)
+    assert (known, trial.index) == (proposal, 0)
 
 
 def test_who_waits_for_a_worker_on_another_host_is_asked_whether_to_go_on(tmp_path):
@@ -140,10 +166,10 @@ def test_who_waits_for_a_worker_on_another_host_is_asked_whether_to_go_on(tmp_pa
     def enough():
         raise Enough
 
-    search = RandomSearch(store=tmp_path / "study.log", on_wait=enough)
-    store = search.open_store(PROBLEM, SPACE, METER, 0)
-    ticket, _ = store.begin(search.sampler)
-    ticket.handle.set_user_attr("worker", {**store._me, "host": "elsewhere"})
+    search = RandomSearch(journal=tmp_path / "study.log", on_wait=enough)
+    journal = search.open_storage(PROBLEM, SPACE, METER, 0)
+    ticket, _ = journal.begin(search.sampler)
+    ticket.optuna_trial.set_user_attr("worker", {**journal._me, "host": "elsewhere"})
     with pytest.raises(Enough):
         search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
 
@@ -151,35 +177,34 @@ def test_who_waits_for_a_worker_on_another_host_is_asked_whether_to_go_on(tmp_pa
 def test_a_worker_ends_when_the_file_of_its_search_is_gone_or_not_touched_any_more(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(parallel.time, "monotonic", lambda: now[0])
-    going = parallel.Going(tmp_path / "study.log.going")
+    going = parallel.Heartbeat(tmp_path / "study.log.going")
     going.file.touch()
-    for passed in (0, parallel.SILENCE, parallel.SILENCE):
+    for passed in (0, parallel.HEARTBEAT_TIMEOUT_S, parallel.HEARTBEAT_TIMEOUT_S):
         now[0] += passed
         os.utime(going.file, (now[0], now[0]))
         going()
-    now[0] += parallel.SILENCE
+    now[0] += parallel.HEARTBEAT_TIMEOUT_S
     going()
     now[0] += 1
-    with pytest.raises(parallel.Stopped):
+    with pytest.raises(parallel.SearchStopped):
         going()
-    with pytest.raises(parallel.Stopped):
-        parallel.Going(tmp_path / "none")()
+    with pytest.raises(parallel.SearchStopped):
+        parallel.Heartbeat(tmp_path / "none")()
 
 
 def test_a_result_that_was_written_before_its_worker_died_counts(tmp_path):
-    store = Store(tmp_path / "study.log", {})
-    dead_trial(store, SPACE.start)
-    trial = Trial(0, SPACE.start, State.SOLVED, "solved", cost=3.0, score=1.0)
-    store.study._storage.set_trial_user_attr(store.study.trials[0]._trial_id, "result", trial.plain())
-    other = Store(tmp_path / "study.log", {})
+    trial = Trial(0, SPACE.start, TrialState.SOLVED, "solved", cost=3.0, score=1.0)
+    dead = dead_trial(StudyStorage(tmp_path / "study.log", {}), SPACE.start)
+    dead.optuna_trial.set_user_attr("result", trial.to_dict())
+    other = StudyStorage(tmp_path / "study.log", {})
     _, lost = other.begin(RandomSearch().sampler)
     assert lost is None
     assert other.finished() == [trial]
-    assert other.study.best_value == pytest.approx(trial.rank)
+    assert other.study.best_value == pytest.approx(trial.objective)
 
 
 def test_what_a_live_worker_is_at_is_left_to_it(tmp_path):
-    one, other = (Store(tmp_path / "study.log", {}) for _ in range(2))
+    one, other = (StudyStorage(tmp_path / "study.log", {}) for _ in range(2))
     ticket, _ = one.begin(RandomSearch().sampler)
     assert one.claim(ticket, SPACE.start)
     second, lost = other.begin(RandomSearch().sampler)
@@ -190,18 +215,20 @@ def test_what_a_live_worker_is_at_is_left_to_it(tmp_path):
 
 def test_several_workers_share_a_study_and_keep_to_its_budget(tmp_path):
     told = []
-    search = RandomSearch(store=tmp_path / "study.log", on_trial=told.append)
-    study = improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=20), workers=2)
+    search = RandomSearch(journal=tmp_path / "study.log", on_trial=told.append)
+    study = improve_parallel(search, PROBLEM, SPACE, METER, SearchBudget(trials=20), workers=2)
     assert len(study.trials) == 20
     assert len({trial.proposal.key for trial in study.trials}) == 20
     assert sorted(trial.number for trial in told) == [trial.number for trial in study.trials]
-    workers = {frozen.user_attrs["worker"]["pid"] for frozen in Store(search.store, header(search)).study.trials}
+    workers = {
+        frozen.user_attrs["worker"]["pid"] for frozen in StudyStorage(search.journal, header(search)).study.trials
+    }
     assert len(workers) == 2
     assert os.getpid() not in workers
 
 
 def header(search):
-    return search.open_store(PROBLEM, SPACE, METER, 0).study.user_attrs["header"]
+    return search.open_storage(PROBLEM, SPACE, METER, 0).study.user_attrs["header"]
 
 
 def test_a_worker_that_is_killed_costs_no_finished_trial(tmp_path):
@@ -209,12 +236,12 @@ def test_a_worker_that_is_killed_costs_no_finished_trial(tmp_path):
 
     def kill(trial):
         if not killed:
-            store = Store(search.store, header(search))
-            killed.append(store.study.trials[trial.number].user_attrs["worker"]["pid"])
+            journal = StudyStorage(search.journal, header(search))
+            killed.append(journal.study.trials[trial.number].user_attrs["worker"]["pid"])
             os.kill(killed[0], signal.SIGKILL)
 
-    search = RandomSearch(store=tmp_path / "study.log", on_trial=kill, pairs=3)
-    study = improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=40), workers=2)
+    search = RandomSearch(journal=tmp_path / "study.log", on_trial=kill, pairs=3)
+    study = improve_parallel(search, PROBLEM, SPACE, METER, SearchBudget(trials=40), workers=2)
     assert killed
     assert len(study.trials) == 40
     assert len({trial.proposal.key for trial in study.trials}) == 40
@@ -223,18 +250,18 @@ def test_a_worker_that_is_killed_costs_no_finished_trial(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "options", "told"),
     [
-        ({"store": None}, {}, "store=None, accepted is a journal file"),
-        ({}, {"workers": 0}, "workers=0"),
-        ({"joules": True}, {}, "joules with several workers"),
+        ({"journal": None}, {}, "need a journal file"),
+        ({}, {"workers": 0}, "workers must be at least 1 .got 0"),
+        ({"estimate_joules": True}, {}, "estimated joules need workers=1"),
     ],
 )
 def test_workers_that_cannot_share_are_refused(tmp_path, changes, options, told):
-    search = dataclasses.replace(RandomSearch(store=tmp_path / "study.log"), **changes)
+    search = dataclasses.replace(RandomSearch(journal=tmp_path / "study.log"), **changes)
     with pytest.raises(ValueError, match=told):
-        improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=1), **options)
+        improve_parallel(search, PROBLEM, SPACE, METER, SearchBudget(trials=1), **options)
 
 
-@pytest.mark.parametrize("search", [RandomSearch(), ModelBased(random=2)], ids=lambda search: search.name)
+@pytest.mark.parametrize("search", [RandomSearch(), TPESearch(n_startup_trials=2)], ids=lambda search: search.name)
 @pytest.mark.parametrize("at", [2, 4])
 def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_as_if_it_had_not_been(tmp_path, search, at):
     calls = []
@@ -244,7 +271,7 @@ def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_as_if_it_had_not_b
         if len(calls) == at:
             raise KeyboardInterrupt
 
-    cut = dataclasses.replace(search, store=tmp_path / "study.log", on_measurement=interrupt_once)
+    cut = dataclasses.replace(search, journal=tmp_path / "study.log", on_measurement=interrupt_once)
     with pytest.raises(KeyboardInterrupt):
         cut.improve(PROBLEM, SPACE, METER, SearchBudget(trials=10))
     study = cut.improve(PROBLEM, SPACE, METER, SearchBudget(trials=10))
@@ -255,12 +282,12 @@ def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_as_if_it_had_not_b
 @pytest.mark.parametrize("name", ["../ledger/x", "a/b", "", ".hidden", "x" * 200])
 def test_the_name_of_a_study_cannot_leave_its_folder(name):
     assert study_file("my search").parent == STUDIES
-    with pytest.raises(ValueError, match="accepted are names of letters"):
+    with pytest.raises(ValueError, match="must consist of letters"):
         study_file(name)
 
 
 def test_a_study_that_was_judged_on_one_machine_does_not_go_on_on_another(tmp_path):
-    search, one_trial = RandomSearch(store=tmp_path / "study.log"), SearchBudget(trials=1)
+    search, one_trial = RandomSearch(journal=tmp_path / "study.log"), SearchBudget(trials=1)
     search.improve(PROBLEM, SPACE, CacheEnergy(JOUPPI_2021), one_trial)
     with pytest.raises(ValueError, match=r"holds another study: meter is .*7 nm, 2021.* and not .*45 nm, 2014"):
         search.improve(PROBLEM, SPACE, CacheEnergy(HOROWITZ_2014), one_trial)

@@ -52,5 +52,5 @@ class NearestNeighbours(CheckedModel):
         x, y = task.train.x, task.train.y[:, 0]
         if len(x) < self.k:
             raise ValueError(f"{self.name}: needs at least k={self.k} samples (got {len(x)})")
-        one_hot = torch.eye(class_count(task, self.name))[y]
-        return FittedNeighbours(x.clone(), x.square().sum(1), one_hot, self.k)
+        copy, squares = x.clone(), x.square().sum(1)
+        return FittedNeighbours(copy, squares, torch.eye(class_count(task, self.name))[y], self.k)
