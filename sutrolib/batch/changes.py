@@ -1,6 +1,6 @@
 """Whether a number moved beyond its noise between two sets of runs, as far as the runs can tell.
 
-Runs are paired by seed. From three pairs on, the change is the mean of the paired log ratios (of differences, where a
+Runs are paired by seed. From five pairs on, the change is the mean of the paired log ratios (of differences, where a
 value is not above 0) with Student's interval at 95 % (Student, The Probable Error of a Mean, 1908). With fewer the
 noise is unknown, and that is what is said; only a counted number has none, so that any change of it is real.
 """

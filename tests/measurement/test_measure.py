@@ -181,7 +181,9 @@ def test_a_failed_run_is_recorded_and_kept(tmp_path):
 
 
 def test_what_comes_before_the_first_update_is_counted_once_however_long_the_training_is():
-    model = FeatureSelectThenTrain(selector="walsh-fourier", network=TwoLayerNetwork(max_epochs=12, stop_accuracy=1.0, patience=12))
+    model = FeatureSelectThenTrain(
+        selector="walsh-fourier", network=TwoLayerNetwork(max_epochs=12, stop_accuracy=1.0, patience=12)
+    )
     whole = measure(SparseParity(), model, [OperationCount()], 0, timed=False).reading("operations")
     part = measure(SparseParity(), model, [OperationCount()], 0, timed=False, trace_updates=100).reading("operations")
     assert part.kind is Kind.MODELLED
