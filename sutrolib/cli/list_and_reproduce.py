@@ -40,9 +40,9 @@ def doctor(options: argparse.Namespace) -> int:
 def reproduce(options: argparse.Namespace) -> int:
     """Compute every published figure that is claimed; 1 if any fails."""
     console = Console()
-    from sutrolib.guards.reproduce import reproduce
+    from sutrolib.guards.reproduce import reproduce_claims
 
-    found = reproduce(options.slow)
+    found = reproduce_claims(options.slow)
     if options.json:
         rows = [
             {

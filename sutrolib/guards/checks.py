@@ -23,7 +23,7 @@ _P = ParamSpec("_P")
 Observation = tuple[bool | None, str]  # passed, and the evidence
 
 SEED_OFFSET = 7_654_321  # from the seed of a task to an unrelated one: no two seeds in use are so far apart
-CONFIDENCE = 0.999  # of the intervals in which an accuracy must lie
+CHECK_CONFIDENCE = 0.999  # of the intervals in which an accuracy must lie
 _NOT_APPLICABLE = "not applicable"
 _MAX_CUT = 97  # characters that a text loses at its beginning, at most
 

@@ -18,10 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sutrolib.meters.access.cache_energy import (
-    A100,
-    CORE_I7_950,
-    HOROWITZ_2014,
-    JOUPPI_2021,
+    HARDWARE_PROFILES,
     KB,
     MB,
     Hardware,
@@ -85,10 +82,7 @@ class HardwarePoint:
 
 HARDWARE_POINTS = (
     HardwarePoint("1985-like", 0.1, KB, "assumed, compute-bound: an operation costs ten bytes from memory"),
-    HardwarePoint.of(HOROWITZ_2014),
-    HardwarePoint.of(JOUPPI_2021),
-    HardwarePoint.of(CORE_I7_950),
-    HardwarePoint.of(A100),
+    *map(HardwarePoint.of, HARDWARE_PROFILES),
     HardwarePoint(
         "memory-free", 1e-3, 128 * MB, "assumed: memory costs next to nothing, as in an optical or neural medium"
     ),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sutrolib.core.types import FailedRun, Model, Problem, Task
 from sutrolib.guards.checks import (
-    CONFIDENCE,
+    CHECK_CONFIDENCE,
     SEED_OFFSET,
     CheckResult,
     Observation,
@@ -180,10 +180,10 @@ def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Obs
         return True, f"{refused}: {failures[0]}"
     # A model that ignores its inputs is right at most as often as the commonest label, and (of two labels) at least as
     # often as the rarer one. With more labels, or numbers, a constant may never be right.
-    low = binom.ppf((1 - CONFIDENCE) / 2, total, shares.min() if len(shares) == 2 else 0.0) / total
-    high = binom.ppf((1 + CONFIDENCE) / 2, total, shares.max()) / total
+    low = binom.ppf((1 - CHECK_CONFIDENCE) / 2, total, shares.min() if len(shares) == 2 else 0.0) / total
+    high = binom.ppf((1 + CHECK_CONFIDENCE) / 2, total, shares.max()) / total
     evidence = (
-        f"accuracy {right / total:.3f} on {total:,} samples, chance is {low:.3f} to {high:.3f} ({CONFIDENCE:.1%})"
+        f"accuracy {right / total:.3f} on {total:,} samples, chance is {low:.3f} to {high:.3f} ({CHECK_CONFIDENCE:.1%})"
     )
     return bool(low <= right / total <= high), "; ".join(filter(None, (evidence, refused)))
 

@@ -62,7 +62,7 @@ def claims(slow: bool = False) -> Iterator[Claim]:
     yield from (claim for claim in problem_claims() if slow or not claim.slow)
 
 
-def reproduce(slow: bool = False) -> list[Reproduction]:
+def reproduce_claims(slow: bool = False) -> list[Reproduction]:
     """Compute every claim."""
     return [claim.reproduce() for claim in claims(slow)]
 

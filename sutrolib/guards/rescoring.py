@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Model, Problem
-from sutrolib.guards.checks import CONFIDENCE, Observation, check
+from sutrolib.guards.checks import CHECK_CONFIDENCE, Observation, check
 from sutrolib.measurement.measure import measure
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
 
@@ -88,7 +88,7 @@ def _plausible(score: float, samples: int) -> tuple[float, float]:
     """The range of the accuracy on fresh inputs, given the accuracy ``score`` on ``samples``."""
     from scipy.stats import binom, binomtest
 
-    true = binomtest(round(score * samples), samples).proportion_ci(CONFIDENCE, method="exact")
-    side = (1 - CONFIDENCE) / 2
+    true = binomtest(round(score * samples), samples).proportion_ci(CHECK_CONFIDENCE, method="exact")
+    side = (1 - CHECK_CONFIDENCE) / 2
     low, high = binom.ppf(side, _FRESH_INPUTS, true.low), binom.ppf(1 - side, _FRESH_INPUTS, true.high)
     return float(low / _FRESH_INPUTS), float(high / _FRESH_INPUTS)

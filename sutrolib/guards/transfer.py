@@ -50,8 +50,8 @@ class TransferResult:
         if one is None or one.cost is None or other.cost is None:
             return None
         name = self.target.meter.name  # the evaluator keeps runs in the order of the seeds
-        costs = ([run.reading(name).value for run in evaluation.runs] for evaluation in (one, other))
-        return paired_ratio(*costs)
+        costs, baseline = ([run.reading(name).value for run in evaluation.runs] for evaluation in (one, other))
+        return paired_ratio(costs, baseline)
 
     @property
     def transferred_ratio(self) -> Interval | None:

@@ -68,20 +68,12 @@ SELECTORS: Mapping[str, Callable[[int, int], Selector]] = {  # from k and the nu
 
 @dataclass(frozen=True)
 class FittedOnSelection:
-    """The selected bits, and the network trained on them."""
+    """The selected bits, and the network trained on them with its learning curve and its number of updates."""
 
     subset: tuple[int, ...]
     network: FittedNetwork
-
-    @property
-    def steps(self) -> int:
-        """The updates of the network."""
-        return self.network.steps
-
-    @property
-    def history(self) -> tuple[tuple[int, float], ...]:
-        """The learning curve of the network."""
-        return self.network.history
+    history: tuple[tuple[int, float], ...]
+    steps: int
 
     @property
     def nbytes(self) -> int:
@@ -130,4 +122,5 @@ class FeatureSelectThenTrain(CheckedModel):
         if budget is not None and budget.seconds is not None:  # the network takes its first update in any case
             left = max(budget.seconds - (time.perf_counter() - began), 1e-9)
             budget = dataclasses.replace(budget, seconds=left)
-        return FittedOnSelection(subset, self.network.fit(dataclasses.replace(task, train=selected), seed, budget))
+        network = self.network.fit(dataclasses.replace(task, train=selected), seed, budget)
+        return FittedOnSelection(subset, network, network.history, network.steps)
