@@ -140,9 +140,9 @@ def savings(recipes: Mapping[str, AblatedRecipe], reading: str) -> dict[str, Int
     full = {run.seed: run.reading(reading).value for run in recipes[FULL_RECIPE].runs if not run.failure}
     found = {}
     for name, recipe in recipes.items():
-        pairs = [(r.reading(reading).value, full[r.seed]) for r in recipe.runs if r.seed in full and not r.failure]
-        if name != FULL_RECIPE and pairs:
-            found[name] = paired_ratio(*zip(*pairs, strict=True))
+        costs = {run.seed: run.reading(reading).value for run in recipe.runs if run.seed in full and not run.failure}
+        if name != FULL_RECIPE and costs:
+            found[name] = paired_ratio(list(costs.values()), [full[seed] for seed in costs])
     return found
 
 

@@ -126,18 +126,16 @@ def drop_compiled_code() -> None:
 @contextmanager
 def restored_torch_settings() -> Iterator[None]:
     """Undo the process-wide torch settings of a training, so that they do not affect the next model."""
-    setters = {
-        torch.set_num_threads: torch.get_num_threads(),
-        torch.set_float32_matmul_precision: torch.get_float32_matmul_precision(),
-        torch.set_default_dtype: torch.get_default_dtype(),
-        torch.use_deterministic_algorithms: torch.are_deterministic_algorithms_enabled(),
-    }
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    precision, deterministic = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
     try:
         yield
     finally:
-        for restore, value in setters.items():
-            restore(value)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+        torch.set_float32_matmul_precision(precision)
+        torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = benchmark
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -126,7 +125,7 @@ def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, hig
         ax.plot(*means[highlight], "o", color=BLACK, ms=20, mfc="none", mew=1.5)
     if means:
         ax.legend(fontsize=8)
-    cost_name = "energy" if cost in JOULES else re.sub(r", (\w+)$", r" (\1)", OTHER_COSTS.get(cost, cost or "cost"))
+    cost_name = "energy" if cost in JOULES else OTHER_COSTS.get(cost, cost or "cost")
     ax.set_title(_front_title(means, cost_name, score, highlight), loc="left")
     return figure
 
@@ -157,9 +156,12 @@ def ratio_in_words(ratio: float) -> str:
 def draw_intervals(
     ax: Axes, rows: Sequence[float], intervals: Sequence[Interval], marker: str, colour: str, label: str
 ) -> None:
-    """A marker with its interval in each row."""
+    """A marker in each row with its interval, or with its single points if there are too few for an interval."""
     values = [interval.value for interval in intervals]
     ax.errorbar(values, rows, xerr=error_bars(intervals), fmt=marker, color=colour, capsize=3, label=label)
+    for row, interval in zip(rows, intervals, strict=True):
+        if not interval.bounded:
+            ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=4, alpha=0.4)
 
 
 def draw_front(ax: Axes, points: Sequence[tuple[float, float]], label: str = "") -> None:

@@ -23,17 +23,17 @@ from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE
 
 JOULES = ("joules", "codecarbon")  # the first that all runs have decides
-TRAINING_ENERGY, TO_TARGET, LOSS, ACCURACY = "training energy", "wall-clock to target", "loss", "accuracy"
+TRAINING_ENERGY, TO_TARGET, LOSS, ACCURACY = "training energy", "wall-clock time to target", "loss", "accuracy"
 MISSED = "training time (target missed)"
 OTHER_COSTS = {
-    "cache-energy": "training energy, caches",
+    "cache-energy": "cache energy of training",
     "operations": "training operations",
-    "peak_memory": "peak memory, training",
+    "peak_memory": "peak memory of training",
     INFERENCE + "joules": "energy of 1,000 predictions",
     INFERENCE + "codecarbon": "energy of 1,000 predictions",
-    INFERENCE + "cache-energy": "energy of 1,000 predictions, caches",
+    INFERENCE + "cache-energy": "cache energy of 1,000 predictions",
     INFERENCE + "time": "time of 1,000 predictions",
-    INFERENCE + "peak_memory": "peak memory, predictions",
+    INFERENCE + "peak_memory": "peak memory of inference",
     SIZE: "model size",
 }
 

@@ -50,7 +50,7 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
     [
         ({"energy": 101.5}, "training energy"),
         ({"energy": 100.0}, "training energy"),  # as much energy is not less
-        ({"seconds": 10.5}, "wall-clock to target"),
+        ({"seconds": 10.5}, "wall-clock time to target"),
         ({"accuracy": 0.498}, "accuracy"),
     ],
 )
@@ -78,7 +78,7 @@ def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named(
 def test_without_the_targets_loss_there_is_no_time_to_it():
     found = verdict(loss=2.1)
     assert [line.quantity for line in found.lines if line.met is False] == ["training time (target missed)", "loss"]
-    assert found.line("wall-clock to target") is None
+    assert found.line("wall-clock time to target") is None
 
 
 def test_the_bad_end_of_every_interval_is_what_counts():

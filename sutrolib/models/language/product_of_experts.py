@@ -25,27 +25,15 @@ from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 
 @dataclass(frozen=True)
 class FittedProduct:
-    """Both fitted models, with their exponents. Alphabet, history and updates are those of the GPT."""
+    """Both fitted models, with their exponents; ``history`` and ``steps`` are those of the GPT."""
 
     ngram: FittedNGram
     gpt: FittedGPT
     exponents: tuple[float, float]
-
-    @property
-    def alphabet(self) -> str:
-        return self.gpt.alphabet
-
-    @property
-    def history(self) -> tuple[tuple[int, float], ...]:
-        return self.gpt.history
-
-    @property
-    def steps(self) -> int:
-        return self.gpt.steps
-
-    @property
-    def nbytes(self) -> int:
-        return self.ngram.nbytes + self.gpt.nbytes
+    alphabet: str
+    history: tuple[tuple[int, float], ...]
+    steps: int
+    nbytes: int
 
     def decoder(self, streams: int) -> ProductDecoder:
         """A decoder of ``streams`` streams, with an empty context."""
@@ -90,5 +78,6 @@ class ProductOfExperts(CheckedModel):
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedProduct:
         """Count, then train the GPT within ``budget``. Raises as both models do."""
-        ngram = self.ngram.fit(task, seed)
-        return FittedProduct(ngram, self.gpt.fit(task, seed, budget), (self.ngram_exponent, self.gpt_exponent))
+        ngram, gpt = self.ngram.fit(task, seed), self.gpt.fit(task, seed, budget)
+        exponents, nbytes = (self.ngram_exponent, self.gpt_exponent), ngram.nbytes + gpt.nbytes
+        return FittedProduct(ngram, gpt, exponents, task.alphabet, gpt.history, gpt.steps, nbytes)

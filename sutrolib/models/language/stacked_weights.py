@@ -7,6 +7,7 @@ matrix products and a softmax, which on a CPU and a short context is faster than
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -48,13 +49,15 @@ class StackedWeights:
 
     def trainable_copies(self, dtype: torch.dtype) -> StackedWeights:
         """Copies in ``dtype`` that collect gradients."""
-        matrices = {name: _trainable_copy(stack, dtype) for name, stack in self.matrices.items()}
-        return StackedWeights(matrices, *(_trainable_copy(weight, dtype) for weight in self.others))
+        return self._map(lambda weight: weight.to(dtype, copy=True).requires_grad_())
 
     def gradients(self) -> StackedWeights:
         """The collected gradients, in float32."""
-        matrices = {name: _gradient(stack) for name, stack in self.matrices.items()}
-        return StackedWeights(matrices, *(_gradient(weight) for weight in self.others))
+        return self._map(_gradient)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> StackedWeights:
+        matrices = {name: function(stack) for name, stack in self.matrices.items()}
+        return StackedWeights(matrices, *(function(weight) for weight in self.others))
 
     def write_to(self, network: Transformer) -> None:
         """Copy these weights into ``network``."""
@@ -89,10 +92,6 @@ def _others(network: Transformer) -> list[Tensor]:
     """Embedding, positions, and the gains of all norms in the order of the forward pass."""
     norms = [norm for block in network.block_list() for norm in (block.norm_1, block.norm_2)]
     return [network.characters.weight, network.positions.weight, *(norm.weight for norm in (*norms, network.norm))]
-
-
-def _trainable_copy(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    return weight.to(dtype, copy=True).requires_grad_()
 
 
 def _gradient(weight: Tensor) -> Tensor:
