@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from exams import TINY, record_of, fake_run
+from exams import TINY, fake_run, record_of
 
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN
 from sutrolib.exam.plots import cost_labels, draw_pareto_front
@@ -75,7 +75,7 @@ def test_figure_and_table_follow_the_axes_and_the_entry():
     assert "trigram: not passed." in explorer.text.value
     line = verdict_of(opened(), "trigram").line("training energy")
     row = f"<td>training energy</td><td>estimated</td><td>{line.baseline:.4g} J</td><td>{line.candidate:.4g} J</td>"
-    assert f"{row}<td>x {line}</td><td>does not hold</td>" in explorer.text.value
+    assert f"{row}<td>x {line}</td><td>not met</td>" in explorer.text.value
 
 
 def test_what_was_chosen_stays_chosen_in_the_other_exam_where_it_is_there():
@@ -92,22 +92,22 @@ def test_what_was_chosen_stays_chosen_in_the_other_exam_where_it_is_there():
 def test_no_record_an_empty_one_and_a_broken_one_each_say_so():
     assert "There is no record of an exam yet" in pareto_panel().children[0].value
     new_record(TINY, CLOSED, 5).save()
-    assert Explorer().text.value == status("Nobody has sat this exam yet.")
+    assert Explorer().text.value == status("This exam has no runs yet.")
     new_record(TINY, CLOSED, 5).path.write_text("<b>no record</b>")
     explorer = Explorer()
-    assert "not the record of an exam" in explorer.text.value
+    assert "is not an exam record" in explorer.text.value
     assert explorer.picture.value == ""
 
 
-def test_the_front_holds_whom_nobody_beats_in_both_and_the_entry_is_circled():
+def test_the_pareto_front_holds_the_undominated_entries_and_the_entry_is_circled():
     ax = draw_pareto_front(opened(), score="accuracy", highlight="bigram").axes[0]
-    front = next(line for line in ax.lines if line.get_label().startswith("front"))
+    front = next(line for line in ax.lines if line.get_label().startswith("Pareto front"))
     assert [round(x, -1) for x in front.get_xdata()] == [10, 300]
     assert list(front.get_ydata()) == pytest.approx([0.51, 0.6], abs=0.001)
     (ring,) = (line for line in ax.lines if line.get_markersize() == 20)
     assert ring.get_xdata() == front.get_xdata()[0]
     on_loss = draw_pareto_front(opened()).axes[0]
-    front = next(line for line in on_loss.lines if line.get_label().startswith("front"))
+    front = next(line for line in on_loss.lines if line.get_label().startswith("Pareto front"))
     assert round(front.get_xdata()[0]) == 10
     assert round(min(front.get_ydata()), 2) == 1.9  # the baseline's is 2
     assert not [line for line in on_loss.lines if line.get_markersize() == 20]
