@@ -8,7 +8,7 @@ import time
 from sutrolib.core.format import duration
 from sutrolib.exam.entries import scale_of
 from sutrolib.exam.record import ExamRecord
-from sutrolib.exam.run import RunFinished, run_exam
+from sutrolib.exam.run import ExamProgress, run_exam
 from sutrolib.exam.table import plain_text, table
 from sutrolib.exam.verdict import JOULES, target, verdicts
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_run(finished: RunFinished) -> None:
+def _print_run(finished: ExamProgress) -> None:
     run = finished.run
     if run.failure:
         result = f"failed: {run.failure}"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORES = {LOSS: "loss on the validation text, nats (counted)", ACCURACY: "accuracy on the validation text (counted)"}
+_CHANGES = {LOSS: "change of loss, nats (lower is better)", ACCURACY: "change of accuracy (higher is better)"}
 
 
 def draw_verdict(record: ExamRecord) -> Figure:
@@ -49,10 +50,10 @@ def draw_verdict(record: ExamRecord) -> Figure:
         _draw_lines(ratio, lines, style, BLACK if style == "o" else RED, f"{name} ({kind})", offset)
     _format_ratio_axis(ratio)
     ratio.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
-    for name, label in ((LOSS, "change of loss, nats (lower is better)"), (ACCURACY, "change of accuracy")):
+    for name, label in _CHANGES.items():
         _draw_lines(axes[name], [verdict.line(name) for verdict in found], "o", BLACK, name)
         axes[name].axvline(0, color=GREY, ls="--", lw=1)
-        axes[name].set_xlabel(f"{label} (higher is better)" if name == ACCURACY else label, fontsize=8)
+        axes[name].set_xlabel(label, fontsize=8)
         axes[name].xaxis.set_major_locator(MaxNLocator(3))
     for name, ax in axes.items():
         label_rows(ax, [v.entry if name == "ratio" else "" for v in found])
@@ -64,7 +65,7 @@ def draw_verdict(record: ExamRecord) -> Figure:
 def draw_seeds(record: ExamRecord) -> Figure:
     """Loss and accuracy of every run by seed; the dashed line is the target, the baseline's mean."""
     figure, axes = plt.subplots(1, 2)
-    for ax, score, label in zip(axes, (LOSS, ACCURACY), ("loss on the validation text, nats", "accuracy"), strict=True):
+    for ax, (score, label) in zip(axes, SCORES.items(), strict=True):
         for name, (marker, colour) in _styles(record).items():
             runs = record.trained(name)
             ax.plot(list(runs), [run.scores[score] for run in runs.values()], marker, color=colour, label=name)
@@ -72,7 +73,8 @@ def draw_seeds(record: ExamRecord) -> Figure:
                 mean = statistics.fmean(run.scores[score] for run in runs.values())
                 ax.axhline(mean, color=GREY, ls="--", lw=1, zorder=0)
         ax.set_xticks(range(record.seeds))
-        ax.set(xlabel="seed", ylabel=label)
+        ax.set_xlabel("seed")
+        ax.set_ylabel(label, fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     axes[0].set_title(_seeds_title(record))
     return figure

@@ -24,7 +24,7 @@ from sutrolib.meters.energy.combined import CombinedMeter
 
 
 @dataclasses.dataclass(frozen=True)
-class RunFinished:
+class ExamProgress:
     """A run that has just ended: its number out of ``total``, and the estimated seconds that the others take."""
 
     number: int
@@ -41,7 +41,7 @@ def run_exam(
     *,
     again: bool = False,
     meters: Sequence[JouleMeter] | None = None,
-    on_run: Callable[[RunFinished], None] = lambda finished: None,
+    on_run: Callable[[ExamProgress], None] = lambda finished: None,
 ) -> ExamRecord:
     """Run what the record lacks, and return the record.
 
@@ -69,7 +69,7 @@ def run_exam(
         Ledger().add(run)  # for the cube
         seconds[name] = time.perf_counter() - began
         left = sum(seconds.get(name, max(seconds.values())) for _, name in remaining[number:])
-        on_run(RunFinished(total - len(remaining) + number, total, name, run, left))
+        on_run(ExamProgress(total - len(remaining) + number, total, name, run, left))
     return record
 
 

@@ -1,4 +1,4 @@
-"""The final exam: what is charged, what is refused, and how an interrupted one goes on."""
+"""The final exam: what is measured, what is refused, and how an interrupted one resumes."""
 
 import contextlib
 import dataclasses
@@ -146,7 +146,7 @@ def test_a_record_of_another_exam_is_refused_and_what_differs_is_named(held, cha
         ("versions", {"torch": "0.4"}, "versions: {'torch': '0.4'}"),
     ],
 )
-def test_a_record_of_another_machine_or_torch_can_be_read_and_is_not_gone_on_with(held, field, there, named):
+def test_a_record_of_another_machine_or_torch_can_be_read_and_not_resumed(held, field, there, named):
     path = run_exam(TINY, CLOSED, 5, meters=[]).path
     fields = json.loads(path.read_bytes())
     fields[field] |= there
@@ -194,7 +194,7 @@ class Late:
         return self.fitted.decoder(streams)
 
 
-def test_tokenisation_fit_and_work_put_off_are_charged_and_the_evaluation_is_not(faked_counter, untraced):
+def test_tokenisation_fit_and_postponed_work_are_measured_and_the_evaluation_is_not(faked_counter, untraced):
     problem = SpendingText(characters=3000, context=8, min_context=4)
     run = evaluate(problem, Spending(2), 0, CombinedMeter(faked_counter))
     assert run.reading("joules").value == 3 + 5 + 7 + 11
@@ -210,7 +210,7 @@ def test_compiled_code_is_dropped_before_each_training(monkeypatch, untraced):
     assert len(forgotten) >= run.reading("time").detail["runs"]
 
 
-def test_what_a_training_sets_for_the_process_is_gone_for_the_next_one(untraced):
+def test_torch_settings_of_a_training_are_restored_for_the_next_one(untraced):
     @dataclasses.dataclass(frozen=True)
     class Setting(KneserNey):
         def fit(self, task, seed, budget=None):
@@ -275,7 +275,7 @@ def test_closed_refuses_other_weights_other_decoders_and_other_computations():
         check_closed_division(hooked, BASE, plain.alphabet)
 
 
-def test_closed_judges_the_weights_in_a_network_of_the_baseline():
+def test_closed_scores_the_weights_in_a_network_of_the_baseline():
     fitted = fitted_of(dataclasses.replace(BASE, dropout=0.5), seed=3)
     judged = check_closed_division(fitted, BASE, fitted.alphabet)
     assert judged.network is not fitted.network
@@ -329,7 +329,7 @@ def test_a_training_that_fails_is_recorded_and_not_run_again(untraced):
     assert finished == []
 
 
-def test_a_model_that_carries_text_from_one_window_into_another_is_refused(untraced):
+def test_a_model_that_leaks_text_from_one_window_into_another_is_refused(untraced):
     class Leaking:
         """Every window sees what the other windows have shown, which is what it has to predict."""
 
@@ -411,7 +411,7 @@ def test_the_gpu_scale_comes_to_a_verdict_by_measured_joules(faked_counter, untr
     assert (line.kind, line.change.value) == ("measured", pytest.approx(0.5))
     assert "training energy ratio 0.5 (measured), required below 1: met" in found.text
     assert "The joules do not cover: processor (no counter here)." in found.text
-    # Nothing drew from the counter while predictions were made: that is said, and no number stands in its place.
+    # Nothing drew from the counter during inference: there is a reason instead of a number.
     assert all("did not move" in run.missing["inference-joules"] for run in record.runs(BASELINE))
     assert found.line("energy of 1,000 predictions") is None
 

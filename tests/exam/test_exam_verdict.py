@@ -54,7 +54,7 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
         ({"accuracy": 0.498}, "accuracy"),
     ],
 )
-def test_worse_in_one_thing_alone_does_not_pass_and_that_thing_is_named(worse, missed):
+def test_one_unmet_criterion_fails_the_entry_and_is_named(worse, missed):
     found = verdict(**worse)
     assert not found.passed
     assert [line.quantity for line in found.lines if line.met is False] == [missed]
@@ -75,7 +75,7 @@ def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named(
     assert not found.passed
 
 
-def test_without_the_targets_loss_there_is_no_time_to_it():
+def test_above_the_target_loss_there_is_no_time_to_target():
     found = verdict(loss=2.1)
     assert [line.quantity for line in found.lines if line.met is False] == ["training time (target missed)", "loss"]
     assert found.line("wall-clock time to target") is None
@@ -128,7 +128,7 @@ def test_measured_joules_decide_where_every_run_has_them_and_say_what_they_do_no
     assert "The joules do not cover: processor (no counter)." in verdict_of(covered, "other rate").text
 
 
-def test_no_meter_of_joules_is_said_with_its_reason():
+def test_missing_joules_are_reported_with_the_reason():
     record = record_of(**BETTER)
     for runs in record.measurements.values():
         for seed, run in runs.items():
@@ -140,7 +140,7 @@ def test_no_meter_of_joules_is_said_with_its_reason():
     assert "no joules (joules: no power counter; codecarbon: not installed)" in found.text
 
 
-def test_an_exam_that_is_not_finished_says_what_is_missing_and_does_not_pass():
+def test_an_unfinished_exam_says_what_is_missing_and_does_not_pass():
     record = record_of(**BETTER)
     del record.measurements["other rate"][3]
     found = verdict_of(record, "other rate")
@@ -244,7 +244,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert "seeds must be 5 to 1000 (got 3)" in told
 
 
-def test_pack_writes_the_text_and_says_what_to_carry(monkeypatch, capsys, tmp_path):
+def test_pack_writes_the_text_and_says_what_to_copy(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sutrolib.problems.shakespeare.keep_copy", lambda: tmp_path / "kept.txt")
     assert main(["exam", "--pack"]) == 0
     told = capsys.readouterr().out

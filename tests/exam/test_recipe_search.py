@@ -45,7 +45,7 @@ def test_a_search_never_has_the_validation_text(name):
         assert torch.equal(seen, torch.cat([whole.train.x, whole.train.y[-1]])[: len(seen)])
 
 
-def test_what_is_asked_is_the_baselines_loss_less_a_margin():
+def test_the_target_is_the_baselines_loss_less_a_margin():
     loss = baseline_loss(TINY, 0)
     assert 2 < loss < 5
     found = recipe_searches(TINY, loss)
@@ -67,7 +67,7 @@ def test_the_closed_space_changes_nothing_of_the_architecture():
     assert space.start.settings["max_steps"] < baseline.max_steps / 5
 
 
-def test_a_search_is_kept_and_found_again_and_a_later_one_takes_its_place(tmp_path, monkeypatch):
+def test_a_search_is_saved_and_a_later_one_replaces_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
     assert load_searches(TINY) == {}
     search = recipe_searches(TINY, 5.0)["n-gram"]
@@ -165,7 +165,7 @@ def test_a_run_that_came_to_no_model_is_left_out(trained):
     assert name not in savings(parts | {name: dataclasses.replace(parts[name], runs=tuple(failed))}, "time")
 
 
-def test_what_the_checks_saw_survives_being_kept(tmp_path, monkeypatch):
+def test_verifications_are_saved_and_loaded(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
     checks = (
         CheckResult("leak", False, "seen", "why"),

@@ -156,7 +156,7 @@ def test_fields_out_of_range_are_refused(fields, message):
 
 
 def test_a_text_shorter_than_the_block_is_refused():
-    with pytest.raises(ValueError, match="holdout=0.5 leaves 60 characters"):
+    with pytest.raises(ValueError, match=r"holdout=0\.5 leaves 60 characters"):
         GPT(holdout=0.5).fit(text_task("hello world " * 10), 0)
     with pytest.raises(ValueError, match="at least 65 characters"):
         GPT().fit(text_task("hello world"), 0)
