@@ -11,7 +11,7 @@ from sutrolib.processes.space import family_of, space_of
 
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
 START = TwoLayerNetwork(hidden=100, max_epochs=20)
-SPACE = space_of(START, hidden=Range(20, 200, log=True, whole=True), lr=Range(0.03, 1, log=True))
+SPACE = space_of(START, hidden=Range(20, 200, log=True, integer=True), lr=Range(0.03, 1, log=True))
 METER = OperationCount()
 
 

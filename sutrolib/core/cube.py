@@ -43,7 +43,7 @@ RUNGS: dict[Axis, tuple[Rung, ...]] = {
         Rung("model-based", "model-based search"),
         Rung("multi-fidelity", "multi-fidelity search"),
         Rung("evolution", "evolution of algorithms"),
-        Rung("agent", "an outside agent"),
+        Rung("agent", "an external agent"),
     ),
     Axis.METRIC: (
         Rung("ard", "average reuse distance (memory proxy)"),

@@ -1,8 +1,8 @@
 """What a search may spend, and mistake 3, risk mismanagement: going far without a sign of life.
 
-A *budget* is in trials, seconds or estimated joules. A *milestone* is a number by a deadline, stated before the search
-begins, and may name a *control* that the best candidate has to beat by then; where it is missed the search stops and
-says so. A person may override that, and the override stays in the record.
+A *budget* limits trials, seconds or estimated joules. A *milestone* is a cost to reach by a deadline, stated before the
+search begins; it may name a *control* that the best candidate must beat by then. A search that misses a milestone
+stops. A person may override that, and the override stays in the record.
 """
 
 from __future__ import annotations
@@ -10,38 +10,53 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sutrolib.core.types import Model, Problem
 from sutrolib.problems.shuffled_labels import ShuffledLabels
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from sutrolib.meters.energy.codecarbon import CumulativeJoules
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What was spent: trials, seconds, and estimated joules (0 where nobody asked for an estimate)."""
+class ResourceUse:
+    """What was spent: trials, seconds, and estimated joules (0 where they were not estimated)."""
 
     trials: int = 0
     seconds: float = 0.0
     joules: float = 0.0
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(self.trials + other.trials, self.seconds + other.seconds, self.joules + other.joules)
+    def __add__(self, other: ResourceUse) -> ResourceUse:
+        return total_use((self, other))
 
     def __str__(self) -> str:
         joules = f", {self.joules:.3g} J (estimated)" if self.joules else ""
         return f"{self.trials} trials, {self.seconds:.3g} s{joules}"
 
 
-NOTHING = Spent()
+NO_USE = ResourceUse()
 
 
-def total(parts: Sequence[Spent]) -> Spent:
-    """The sum of many, as that of a whole history, in a third of the time that adding in pairs takes."""
-    return Spent(sum(s.trials for s in parts), sum(s.seconds for s in parts), sum(s.joules for s in parts))
+def total_use(parts: Iterable[ResourceUse]) -> ResourceUse:
+    """The sum of many: trials, seconds and joules each."""
+    parts = list(parts)
+    return ResourceUse(sum(p.trials for p in parts), sum(p.seconds for p in parts), sum(p.joules for p in parts))
+
+
+def start_clock(estimator: CumulativeJoules | None) -> Callable[[int], ResourceUse]:
+    """Start counting seconds and joules. The returned function says what so many trials have used since then."""
+
+    def joules() -> float:
+        return estimator.joules if estimator else 0.0
+
+    began, before = time.perf_counter(), joules()
+    return lambda trials: ResourceUse(trials, time.perf_counter() - began, joules() - before)
 
 
 @dataclass(frozen=True)
@@ -55,80 +70,83 @@ class SearchBudget:
     def __post_init__(self) -> None:
         limits = dataclasses.asdict(self)
         if all(limit is None for limit in limits.values()):
-            raise ValueError("a search without a limit, accepted are trials, seconds or joules")
+            raise ValueError("a search needs a limit: give trials, seconds or joules")
         for name, limit in limits.items():
-            whole = name == "trials"
-            known = isinstance(limit, int if whole else int | float) and not isinstance(limit, bool)
+            integer = name == "trials"
+            known = isinstance(limit, int if integer else int | float) and not isinstance(limit, bool)
             if limit is not None and not (known and math.isfinite(limit) and limit > 0):
-                raise ValueError(f"{name}={limit!r}, accepted are {'whole ' if whole else ''}numbers above 0, or None")
+                raise ValueError(f"{name} must be {'an integer' if integer else 'a number'} above 0 (got {limit!r})")
 
-    def used_up(self, spent: Spent) -> str:
-        """Which limit ``spent`` has reached, in words; empty while there is something left of each."""
+    def exhausted(self, used: ResourceUse) -> str:
+        """Which limit is reached, in words; empty while something is left of each."""
         for name, unit in (("trials", "trials"), ("seconds", "s"), ("joules", "J (estimated)")):
-            limit, used = getattr(self, name), getattr(spent, name)
-            if limit is not None and used >= limit:
-                return f"{used:.4g} of {limit:g} {unit}"
+            limit, value = getattr(self, name), getattr(used, name)
+            if limit is not None and value >= limit:
+                return f"{value:.4g} of {limit:g} {unit}"
         return ""
 
 
-def as_it_is(thing: T) -> T:
-    """``thing``."""
+def _identity(thing: _T) -> _T:
     return thing
-
-
-def _instead(baseline: Model, _: Model) -> Model:
-    return baseline
 
 
 @dataclass(frozen=True)
 class Control:
-    """What a candidate has to beat to be believed: a rival made of the problem and of the candidate itself.
+    """What a candidate must beat to be believed: a rival made from the problem and the candidate itself.
 
-    It is beaten by a candidate that solves the problem where the rival does not, or that costs less.
+    A candidate beats it by solving the problem where the rival does not, or by costing less.
     """
 
     title: str
-    problem: Callable[[Problem], Problem] = as_it_is
-    model: Callable[[Model], Model] = as_it_is
+    problem: Callable[[Problem], Problem] = _identity
+    model: Callable[[Model], Model] = _identity
 
 
-def untouched(baseline: Model) -> Control:
-    """The baseline as it is: a candidate has to be cheaper."""
-    return Control("the untouched baseline", model=functools.partial(_instead, baseline))
+def baseline_control(baseline: Model) -> Control:
+    """The untouched baseline: a candidate must be cheaper."""
+    return Control("the untouched baseline", model=functools.partial(_replace_by, baseline))
 
 
-def shuffled_labels() -> Control:
-    """The candidate on labels that tell nothing: it must not solve that, or it solves something else."""
-    return Control("shuffled labels", problem=ShuffledLabels)
-
-
-def random_features() -> Control:
-    """The candidate with its first layer left at random: learning features has to be worth its cost.
-
-    Raises ValueError, when it is tried, for a model without a field ``features``.
-    """
-    return Control("random features", model=_with_random_features)
+def _replace_by(baseline: Model, _: Model) -> Model:
+    return baseline
 
 
 def _with_random_features(model: Any) -> Model:
     if not hasattr(model, "features"):
-        raise ValueError(f"{type(model).__name__} has no field 'features', accepted are models that have one")
+        raise ValueError(f"{type(model).__name__} has no field 'features': this control needs a model that has one")
     changed: Model = dataclasses.replace(model, features="random")
     return changed
 
 
+# The candidate on labels that carry no information: if it solves that, it solves something else.
+SHUFFLED_LABELS_CONTROL = Control("shuffled labels", problem=ShuffledLabels)
+# The candidate with a random first layer: learning features must be worth its cost.
+RANDOM_FEATURES_CONTROL = Control("random features", model=_with_random_features)
+
+
 @dataclass(frozen=True)
 class Milestone:
-    """A sign of life, stated in advance: the best cost is at most ``at_most`` when ``by`` is spent, because ...
+    """A sign of life, stated in advance: the best cost is at most ``max_cost`` when ``deadline`` is spent, ``because``.
 
     With a ``control``, the best candidate must also beat it before it gets more budget.
     """
 
     title: str
-    by: SearchBudget
-    at_most: float = math.inf
+    deadline: SearchBudget
+    max_cost: float = math.inf
     control: Control | None = None
     because: str = ""
+
+    def result(self, best: float | None, beaten: bool | None, overrides: Sequence[Override]) -> MilestoneResult:
+        """The result at the deadline, from the ``best`` cost and whether the control was beaten (None: no control)."""
+        met = best is not None and best <= self.max_cost and beaten is not False
+        why = "nothing solved" if best is None else f"best cost {best:.4g}"
+        if math.isfinite(self.max_cost):
+            why += f", at most {self.max_cost:.4g} was expected"
+        if self.control is not None and beaten is not None:
+            why += f"; {self.control.title} {'beaten' if beaten else 'not beaten'}"
+        override = next((o for o in overrides if o.milestone == self.title), None)
+        return MilestoneResult(self.title, met, why, None if met else override)
 
 
 @dataclass(frozen=True)
@@ -141,12 +159,12 @@ class Override:
 
     def __post_init__(self) -> None:
         if not (self.milestone and self.who and self.why.strip()):
-            raise ValueError(f"{self}: accepted is an override with a milestone, a person and a reason")
+            raise ValueError(f"an override needs a milestone, a person and a reason (got {self})")
 
 
 @dataclass(frozen=True)
-class Passed:
-    """A milestone that is behind the search: whether it was met, in words, and who overrode it if it was not."""
+class MilestoneResult:
+    """A milestone after its deadline: whether it was met, in words, and who overrode it if it was not."""
 
     title: str
     met: bool
@@ -159,25 +177,13 @@ class Passed:
         return not self.met and self.override is None
 
 
-def judged(milestone: Milestone, best: float | None, beaten: bool | None, overrides: Sequence[Override]) -> Passed:
-    """What becomes of a milestone whose deadline is over: ``beaten`` tells of its control, None where it has none."""
-    known = "nothing solved" if best is None else f"best cost {best:.4g}"
-    wanted = f", at most {milestone.at_most:.4g} was expected" if math.isfinite(milestone.at_most) else ""
-    met = best is not None and best <= milestone.at_most and beaten is not False
-    why = f"{known}{wanted}"
-    if milestone.control is not None and beaten is not None:
-        why += f"; {milestone.control.title} {'beaten' if beaten else 'not beaten'}"
-    override = next((o for o in overrides if o.milestone == milestone.title), None)
-    return Passed(milestone.title, met, why, None if met else override)
-
-
 @dataclass(frozen=True)
-class Dropped:
-    """A direction that is given up, and the mechanism by which it must fail, where one is known.
+class AbandonedFamily:
+    """A family that was given up, and the mechanism that makes it fail.
 
-    ``tried`` says how much of its space was tried: one bad subset of settings does not close a method.
+    ``tried`` says how much of its space was tried: one bad subset of settings does not rule out a method.
     """
 
-    direction: str
+    family: str
     tried: str
-    mechanism: str = "not known"
+    mechanism: str

@@ -1,8 +1,8 @@
-"""A race of processes: the process as the thing that is measured and compared, like a model.
+"""Comparing search processes: the process is measured like a model.
 
-Every entrant searches for the same problem, by the same meter and within the same budget, once for each seed. What
-comes out is the best cost against what was spent, the chance of having beaten the baseline by then, and the cost of the
-search itself: after how many trainings has it paid for itself?
+Every search works on the same problem, with the same meter and the same budget, once for each seed. The result is the
+best cost against what was spent, the chance of having beaten the baseline by then, and the cost of the search itself:
+after how many trainings has it paid for itself?
 
     break-even = cost of the search / (cost of the baseline - cost of what was found)
 """
@@ -20,94 +20,81 @@ import numpy as np
 from sutrolib.core.types import Model, Problem
 from sutrolib.meters.base import Meter
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.evaluator import Judge, ignore
-from sutrolib.processes.space import Space
-from sutrolib.processes.study import Study
-
-UNITS = ("trials", "effort", "seconds", "joules")  # effort is in the unit of the meter
+from sutrolib.processes.evaluator import Evaluator, ignore
+from sutrolib.processes.space import SearchSpace
+from sutrolib.processes.study import CURVE_UNITS, Study, spent_in
 
 
 class Process(Protocol):
-    """How an algorithm is found; ``pairs`` is the number of seeds that it weighs a candidate on."""
+    """A way to find an algorithm; it measures each candidate on ``pairs`` seeds."""
 
     @property
     def pairs(self) -> int: ...
 
-    def improve(self, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
+    def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
         """Search ``space`` for a cheaper model, within ``budget``."""
         ...
 
 
 @dataclass(frozen=True)
-class Entrant:
+class SearchConfig:
     """A process and the space that it searches."""
 
     process: Process
-    space: Space
+    space: SearchSpace
 
 
 @dataclass(frozen=True)
-class Course:
-    """One search, trial by trial: the cost where it was solved (and kept, by hand), and what was spent on it."""
+class Trajectory:
+    """One search, trial by trial: the cost (None unless solved and kept), and what was spent on it in each unit."""
 
     costs: tuple[float | None, ...]
-    efforts: tuple[float, ...]
-    seconds: tuple[float, ...]
-    joules: tuple[float, ...]
+    spent: Mapping[str, tuple[float, ...]]  # by unit (:data:`CURVE_UNITS`)
     found: str
 
+    @classmethod
+    def of(cls, study: Study) -> Trajectory:
+        """The trajectory of a study."""
+        return cls(
+            costs=tuple(trial.cost if trial.kept else None for trial in study.trials),
+            spent={unit: tuple(spent_in(trial, unit) for trial in study.trials) for unit in CURVE_UNITS},
+            found=str(study.best.proposal) if study.best else "nothing",
+        )
+
     def best_by(self, spent: float, unit: str) -> float:
-        """The best cost by the time that so much was spent, in a unit of :data:`UNITS`; inf while there is none."""
-        each = {
-            "trials": (1,) * len(self.costs),
-            "effort": self.efforts,
-            "seconds": self.seconds,
-            "joules": self.joules,
-        }
-        used = np.cumsum(each[unit])
+        """The best cost by the time that so much was spent, in one of :data:`CURVE_UNITS`; inf while there is none."""
+        used = np.cumsum(self.spent[unit])
         return min((c for c, u in zip(self.costs, used, strict=True) if c is not None and u <= spent), default=math.inf)
 
 
-def course_of(study: Study) -> Course:
-    """The course of a study."""
-    costs = [trial.cost if trial.kept else None for trial in study.trials]
-    return Course(
-        costs=tuple(costs),
-        efforts=tuple(trial.effort for trial in study.trials),
-        seconds=tuple(trial.spent.seconds for trial in study.trials),
-        joules=tuple(trial.spent.joules for trial in study.trials),
-        found=str(study.best.proposal) if study.best else "nothing",
-    )
-
-
 @dataclass(frozen=True)
-class Result:
-    """What one entrant did: a course for each seed, and the cost of the baseline (inf: unsolved).
+class ComparisonResult:
+    """The result of one search: a trajectory and the cost of the baseline (inf: unsolved) for each seed.
 
-    The baseline is weighed on the seeds that the entrant weighs its own trials on.
+    The baseline is measured on the same seeds as the trials.
     """
 
-    courses: tuple[Course, ...]
+    trajectories: tuple[Trajectory, ...]
     baseline: tuple[float, ...]
 
     @property
     def solved(self) -> int:
-        """How many of its searches found a model that solves the problem."""
+        """How many of the searches found a model that solves the problem."""
         return sum(math.isfinite(best) for best in self.best)
 
     @property
     def best(self) -> tuple[float, ...]:
         """The best cost of each search in the end, inf where it found nothing."""
-        return tuple(course.best_by(math.inf, "effort") for course in self.courses)
+        return tuple(trajectory.best_by(math.inf, "trials") for trajectory in self.trajectories)
 
     def best_at(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
         """The best cost by the time that so much was spent, of shape (seeds, points); inf while nothing is solved.
 
-        Raises ValueError for a unit that is not one of :data:`UNITS`.
+        Raises ValueError for a unit that is not one of :data:`CURVE_UNITS`.
         """
-        if unit not in UNITS:
-            raise ValueError(f"unit={unit!r}, accepted are {', '.join(UNITS)}")
-        return np.array([[course.best_by(x, unit) for x in spent] for course in self.courses])
+        if unit not in CURVE_UNITS:
+            raise ValueError(f"unit must be one of {', '.join(CURVE_UNITS)} (got {unit!r})")
+        return np.array([[trajectory.best_by(x, unit) for x in spent] for trajectory in self.trajectories])
 
     def quartiles(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
         """Lower quartile, median and upper quartile over the seeds of best / baseline, of shape (3, points)."""
@@ -127,34 +114,32 @@ class Result:
     def break_even(self) -> tuple[float, ...]:
         """Trainings after which each search has paid for itself; inf where it found nothing cheaper.
 
-        It is a number of trainings of the one model found: the baseline would have cost that much more for each.
+        Each training of the model found saves its difference to the baseline.
         """
         found = []
-        for course, before, after in zip(self.courses, self.baseline, self.best, strict=True):
-            # Nothing solved before: counted in trainings of what was found.
+        for trajectory, before, after in zip(self.trajectories, self.baseline, self.best, strict=True):
+            # Without a solved baseline: counted in trainings of what was found.
             saved = before - after if math.isfinite(before) else after
-            found.append(sum(course.efforts) / saved if after < before else math.inf)
+            found.append(sum(trajectory.spent["total_cost"]) / saved if after < before else math.inf)
         return tuple(found)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON, without infinities."""
-        courses = [dataclasses.asdict(course) for course in self.courses]
-        return {"courses": courses, "baseline": [b if math.isfinite(b) else None for b in self.baseline]}
+        trajectories = [dataclasses.asdict(trajectory) for trajectory in self.trajectories]
+        return {"trajectories": trajectories, "baseline": [b if math.isfinite(b) else None for b in self.baseline]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ComparisonResult:
+        """The result of :meth:`to_dict`."""
+        trajectories = tuple(
+            Trajectory(tuple(t["costs"]), {unit: tuple(values) for unit, values in t["spent"].items()}, t["found"])
+            for t in content["trajectories"]
+        )
+        return cls(trajectories, tuple(math.inf if b is None else b for b in content["baseline"]))
 
 
-def result_from(plain: Mapping[str, Any]) -> Result:
-    """The result of :meth:`Result.plain`."""
-    courses: list[dict[str, Any]] = [
-        {name: value if name == "found" else tuple(value) for name, value in course.items()}
-        for course in plain["courses"]
-    ]
-    return Result(
-        tuple(Course(**course) for course in courses), tuple(math.inf if b is None else b for b in plain["baseline"])
-    )
-
-
-def race(
-    entrants: Mapping[str, Entrant],
+def compare_searches(
+    configs: Mapping[str, SearchConfig],
     problem: Problem,
     baseline: Model,
     meter: Meter,
@@ -162,25 +147,24 @@ def race(
     seeds: Sequence[int],
     trace_updates: int | None = None,
     on_study: Callable[[Study], object] = ignore,
-) -> dict[str, Result]:
-    """Let every entrant search on every seed; ``on_study`` is told of each search as it ends.
+) -> dict[str, ComparisonResult]:
+    """Run every search on every seed; ``on_study`` is called with each finished study.
 
-    The entrants take turns, seed by seed, so that a machine that slows down slows them alike. The ``baseline`` is
-    weighed beside each of them, with ``trace_updates`` as in :class:`sutrolib.processes.evaluator.Judge`.
+    The searches take turns, seed by seed, so that a machine that slows down affects them alike. The ``baseline`` is
+    measured for each of them, with ``trace_updates`` as in :class:`sutrolib.processes.evaluator.Evaluator`.
     """
-    courses: dict[str, list[Course]] = {name: [] for name in entrants}
-    costs: dict[str, list[float]] = {name: [] for name in entrants}
+    trajectories: dict[str, list[Trajectory]] = {name: [] for name in configs}
+    costs: dict[str, list[float]] = {name: [] for name in configs}
     for seed in seeds:
-        before: dict[int, float] = {}  # by the number of seeds that it is weighed on
-        for name, entrant in entrants.items():
-            pairs = entrant.process.pairs
-            if pairs not in before:
-                cost = (
-                    Judge(problem, meter, range(seed, seed + pairs), trace_updates=trace_updates).weigh(baseline).cost
-                )
-                before[pairs] = math.inf if cost is None else cost
-            costs[name].append(before[pairs])
-            study = entrant.process.improve(problem, entrant.space, meter, budget, seed)
-            courses[name].append(course_of(study))
+        known: dict[int, float] = {}  # by the number of seeds that the baseline is measured on
+        for name, config in configs.items():
+            pairs = config.process.pairs
+            if pairs not in known:
+                evaluator = Evaluator(problem, meter, range(seed, seed + pairs), trace_updates=trace_updates)
+                cost = evaluator.evaluate(baseline).cost
+                known[pairs] = math.inf if cost is None else cost
+            costs[name].append(known[pairs])
+            study = config.process.improve(problem, config.space, meter, budget, seed)
+            trajectories[name].append(Trajectory.of(study))
             on_study(study)
-    return {name: Result(tuple(courses[name]), tuple(costs[name])) for name in entrants}
+    return {name: ComparisonResult(tuple(trajectories[name]), tuple(costs[name])) for name in configs}

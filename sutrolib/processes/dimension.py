@@ -1,4 +1,4 @@
-"""What a setting of a space may be: one of several values, or a number of a range."""
+"""The dimensions of a search space: one of several values, or a number from a range."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Plain: TypeAlias = bool | int | float | str  # what a setting may be
-NUDGE = 0.2  # standard deviation of a small change, as a share of a range
+SettingValue: TypeAlias = bool | int | float | str
+_PERTURB_STD = 0.2  # standard deviation of a small change, as a share of a range
 
 
 @dataclass(frozen=True)
 class Choice:
     """One of ``values``, in no order."""
 
-    values: tuple[Plain, ...]
+    values: tuple[SettingValue, ...]
 
     def __post_init__(self) -> None:
         if not self.values:
-            raise ValueError("values=(), accepted are one and above")
+            raise ValueError("values must not be empty")
 
-    def check(self, value: object) -> Plain:
-        """``value`` as it is. Raises ValueError, with what is accepted, for another one."""
+    def validate(self, value: object) -> SettingValue:
+        """``value`` as it is. Raises ValueError that lists the choices for any other value."""
         for known in self.values:  # by type as well: 1, 1.0 and True are equal, and not the same setting
             if type(value) is type(known) and value == known:
                 return known
-        raise ValueError(f"accepted are {', '.join(map(repr, self.values))}")
+        raise ValueError(f"must be one of {', '.join(map(repr, self.values))}")
 
-    def draw(self, rng: np.random.Generator) -> Plain:
-        """One of the values, each as likely."""
+    def sample(self, rng: np.random.Generator) -> SettingValue:
+        """One of the values, each equally likely."""
         return self.values[int(rng.integers(len(self.values)))]
 
-    def near(self, value: Plain, rng: np.random.Generator) -> Plain:
+    def perturb(self, value: SettingValue, rng: np.random.Generator) -> SettingValue:
         """Another of the values."""
-        others = [other for other in self.values if other != value] or list(self.values)
-        return others[int(rng.integers(len(others)))]
+        return Choice(tuple(other for other in self.values if other != value) or self.values).sample(rng)
 
-    def points(self, count: int) -> list[Plain]:
+    def grid_points(self, count: int) -> list[SettingValue]:
         """All values."""
         return list(self.values)
 
@@ -54,63 +53,64 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, whole ones where ``whole``, evenly spread by their logarithm where ``log``."""
+    """Numbers from ``low`` to ``high``, integers where ``integer``, evenly spread by their logarithm where ``log``."""
 
     low: float
     high: float
     log: bool = False
-    whole: bool = False
+    integer: bool = False
 
     def __post_init__(self) -> None:
+        got = f"(got low={self.low!r}, high={self.high!r})"
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise ValueError(f"low={self.low!r}, high={self.high!r}, accepted are finite numbers in this order")
+            raise ValueError(f"low and high must be finite, and low at most high {got}")
         if self.log and self.low <= 0:
-            raise ValueError(f"low={self.low!r} has no logarithm, accepted are numbers above 0")
-        if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
-            raise ValueError(f"low={self.low!r}, high={self.high!r}, accepted are whole numbers")
+            raise ValueError(f"low must be above 0 for a logarithmic range {got}")
+        if self.integer and not (float(self.low).is_integer() and float(self.high).is_integer()):
+            raise ValueError(f"low and high must be integers {got}")
 
-    def check(self, value: object) -> Plain:
-        """``value`` as an int or a float. Raises ValueError, with what is accepted, for anything else."""
-        kind = "whole numbers" if self.whole else "numbers"
+    def validate(self, value: object) -> SettingValue:
+        """``value`` as an int or a float. Raises ValueError that states the range for anything else."""
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-        if number is None or not self.low <= number <= self.high or (self.whole and number != int(number)):
-            raise ValueError(f"accepted are {kind} from {self.low:g} to {self.high:g}")
-        return int(number) if self.whole else float(number)
+        if number is None or not self.low <= number <= self.high or (self.integer and number != int(number)):
+            kind = "an integer" if self.integer else "a number"
+            raise ValueError(f"must be {kind} from {self.low:g} to {self.high:g}")
+        return int(number) if self.integer else float(number)
 
-    def draw(self, rng: np.random.Generator) -> Plain:
-        """A number of the range."""
+    def sample(self, rng: np.random.Generator) -> SettingValue:
+        """A number from the range."""
         return self._at(float(rng.random()))
 
-    def near(self, value: Plain, rng: np.random.Generator) -> Plain:
-        """A number near ``value``, and never the same where there are others."""
+    def perturb(self, value: SettingValue, rng: np.random.Generator) -> SettingValue:
+        """A number near ``value``, and another one unless the range holds no other."""
         for _ in range(100):
-            found = self._at(min(1.0, max(0.0, self._place(float(value)) + NUDGE * float(rng.normal()))))
+            found = self._at(min(1.0, max(0.0, self._fraction(float(value)) + _PERTURB_STD * float(rng.normal()))))
             if found != value:
                 return found
-        return self.draw(rng)
+        return self.sample(rng)
 
-    def points(self, count: int) -> list[Plain]:
-        """``count`` numbers from end to end, fewer where there are no more whole ones."""
-        return list(dict.fromkeys(self._at(place) for place in np.linspace(0, 1, count).tolist()))
+    def grid_points(self, count: int) -> list[SettingValue]:
+        """``count`` numbers from end to end, fewer where there are not as many integers."""
+        return list(dict.fromkeys(self._at(fraction) for fraction in np.linspace(0, 1, count).tolist()))
 
     @property
     def size(self) -> float:
-        """How many numbers there are; infinite unless they are whole."""
-        return self.high - self.low + 1 if self.whole or self.low == self.high else math.inf
+        """How many numbers there are; infinite unless they are integers."""
+        return self.high - self.low + 1 if self.integer or self.low == self.high else math.inf
 
     def describe(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"low": self.low, "high": self.high, "log": self.log, "whole": self.whole}
+        return {"low": self.low, "high": self.high, "log": self.log, "integer": self.integer}
 
-    def _at(self, place: float) -> Plain:
+    def _at(self, fraction: float) -> SettingValue:
         if self.log:
-            found = math.exp(math.log(self.low) + place * math.log(self.high / self.low))
+            found = math.exp(math.log(self.low) + fraction * math.log(self.high / self.low))
         else:
-            found = self.low + place * (self.high - self.low)
+            found = self.low + fraction * (self.high - self.low)
         found = min(max(found, self.low), self.high)
-        return round(found) if self.whole else found
+        return round(found) if self.integer else found
 
-    def _place(self, value: float) -> float:
+    def _fraction(self, value: float) -> float:
         if self.low == self.high:
             return 0.0
         if self.log:

@@ -1,22 +1,21 @@
-"""Evolution of algorithms: a space of several families, and no idea of which of them is any good.
+"""Evolution of algorithms: a space of several families, without knowing in advance which of them is good.
 
-The first trial is where the space begins. Then every family gets its turn, and after that a new candidate is one that
-won a tournament, changed in a setting; or crossed with another winner; or a leap of its settings into another family;
-or, for a share of all trials, one of the family that was tried least. So no family is ever closed: one bad set of
+The first trial is the start of the space. Then every family gets its turn. After that a new candidate is the winner of
+a tournament with a changed setting, or a crossover of two winners, or a winner's settings in another family; and for a
+share of all trials, a candidate of the family that was tried least. So no family is ever ruled out: one bad set of
 settings says little about an algorithm. Tournaments: Goldberg and Deb, A Comparative Analysis of Selection Schemes,
 FOGA 1991; evolution of whole algorithms: Real et al., AutoML-Zero, ICML 2020.
 
-Whoever tries many candidates on a few seeds finds one that is lucky on them, mostly where labels are noisy. So what is
-about to be reported has to solve the problem on ``confirm`` further seeds, which nothing was chosen by.
+The best of many candidates on few seeds looks better than it is, mostly with noisy labels. So the result must also
+solve the problem on ``n_confirm`` further seeds that nothing was chosen by.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,144 +24,148 @@ import numpy as np
 from sutrolib.core.types import Problem
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import SearchBudget, Spent
-from sutrolib.processes.evaluator import Judge, State
-from sutrolib.processes.proposal_request import NothingLeft, Question
+from sutrolib.processes.budget import SearchBudget, start_clock
+from sutrolib.processes.evaluator import Evaluator, TrialState
+from sutrolib.processes.proposal_request import ProposalRequest, SpaceExhausted
 from sutrolib.processes.search import Search
-from sutrolib.processes.space import Family, Proposal, Space
+from sutrolib.processes.space import Family, Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial, best_of
 
-NEW = 0.5  # share of a family's turns that do not go on from the best that it has
+_RESAMPLE_RATE = 0.5  # share of a family's turns that do not go on from its best trial
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlankSlate(Search):
-    """Evolution with a ``population`` of the best trials, and the best one of each family.
+class Evolution(Search):
+    """Evolution with a population of the best trials and the best one of each family.
 
-    Until so many trials are finished, and for a share ``fresh`` of all later ones, it is the turn of the family that
-    was tried least. A share ``leap`` goes to another family, ``cross`` has two parents, and the rest has one, which is
-    the best of ``tournament`` of the population. ``confirm`` is how many seeds beyond ``pairs`` the result has to
-    solve: the cheapest trial that does is the best one, and a cheaper one that does not counts as not solved. What that
-    costs comes on top of the budget, and is charged to these trials.
+    Args:
+        population_size: Best trials that become parents. Until so many are finished, families take turns.
+        tournament_size: Members of the population of which the best becomes the parent.
+        random_rate: Share of the later trials for the family that was tried least.
+        family_switch_rate: Share of the trials that move a parent's settings to another family.
+        crossover_rate: Share of the trials with two parents; the rest has one.
+        n_confirm: Seeds beyond ``pairs`` that the result must solve: the best trial is the cheapest that does, and a
+            cheaper one that does not counts as not solved. This costs extra, beyond the budget.
     """
 
-    population: int = 16
-    tournament: int = 4
-    fresh: float = 0.25
-    leap: float = 0.1
-    cross: float = 0.25
-    confirm: int = 5
+    population_size: int = 16
+    tournament_size: int = 4
+    random_rate: float = 0.25
+    family_switch_rate: float = 0.1
+    crossover_rate: float = 0.25
+    n_confirm: int = 5
 
-    name: ClassVar[str] = "blank slate"
+    name: ClassVar[str] = "evolution"
     rung: ClassVar[str] = "evolution"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("population", 1), ("tournament", 1), ("confirm", 0)):
+        for name, least in (("population_size", 1), ("tournament_size", 1), ("n_confirm", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)!r}, accepted are {least} and above")
-        shares = (self.fresh, self.leap, self.cross)
-        if min(shares) < 0 or sum(shares) > 1:
-            raise ValueError(f"fresh, leap, cross = {shares}, accepted are shares that sum up to no more than 1")
+                raise ValueError(f"{name} must be at least {least} (got {getattr(self, name)!r})")
+        rates = (self.random_rate, self.family_switch_rate, self.crossover_rate)
+        if min(rates) < 0 or sum(rates) > 1:
+            raise ValueError(
+                "random_rate, family_switch_rate and crossover_rate must be at least 0 and sum to at most 1 "
+                f"(got {rates})"
+            )
 
-    def propose(self, question: Question) -> Proposal:
-        """The start, then turns of the families, then offspring. Raises NothingLeft where every family is used up."""
-        space, rng, history = question.space, question.rng, question.history
-        if question.ticket.place == 0 and question.attempt == 0:
+    def propose(self, request: ProposalRequest) -> Proposal:
+        """The start, then turns of the families, then offspring. Raises SpaceExhausted when nothing is left."""
+        space, rng, history = request.space, request.rng, request.history
+        if request.first:
             return space.start
-        parents = living(history, self.population)
-        fate = rng.random()
-        if len(history) < self.population or not parents or fate < self.fresh:
-            return _turn(space, history, rng, least=question.attempt == 0)
+        parents = survivors(history, self.population_size)
+        draw = rng.random()
+        if len(history) < self.population_size or not parents or draw < self.random_rate:
+            return _family_turn(space, history, rng, least_tried=request.attempt == 0)
         parent = self._winner(parents, rng)
-        if fate < self.fresh + self.leap:
-            return leapt(space, parent, rng)
-        if fate < self.fresh + self.leap + self.cross:
-            mate = renamed(self._winner(parents, rng), space.family(parent.family))
-            child = space.crossed(parent, mate, rng)
-            return child if child.key != parent.key else space.mutated(child, rng)
-        return space.mutated(parent, rng)
+        if draw < self.random_rate + self.family_switch_rate:
+            return switch_family(space, parent, rng)
+        if draw < self.random_rate + self.family_switch_rate + self.crossover_rate:
+            mate = rename_settings(self._winner(parents, rng), space.family(parent.family))
+            child = space.crossover(parent, mate, rng)
+            return child if child.key != parent.key else space.mutate(child, rng)
+        return space.mutate(parent, rng)
 
-    def improve(self, problem: Problem, space: Space, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
+    def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
         """As :meth:`Search.improve`, and its result is confirmed on fresh seeds."""
         study = super().improve(problem, space, meter, budget, seed)
-        seeds = range(seed + self.pairs, seed + self.pairs + self.confirm)
-        judge = Judge(problem, meter, seeds, self.timed, self.trace_updates, self.rung, self.on_measurement)
-        if not self.confirm:
+        first = seed + self.pairs
+        evaluator = self.evaluator(problem, meter, range(first, first + self.n_confirm))
+        if not self.n_confirm:
             return study
-        with ExitStack() as stack:
-            charged = budget.joules is not None or self.joules
-            return confirmed(study, judge, stack.enter_context(CumulativeJoules()) if charged else None)
+        with CumulativeJoules() if self.charges_joules(budget) else nullcontext() as estimator:
+            return confirm_best(study, evaluator, estimator)
 
     def _winner(self, parents: Sequence[Trial], rng: np.random.Generator) -> Proposal:
-        drawn = rng.permutation(len(parents))[: self.tournament].tolist()
-        best: Trial = min((parents[place] for place in drawn), key=lambda trial: trial.rank)
-        assert best.proposal is not None  # what was refused is not among the living
+        drawn = rng.permutation(len(parents))[: self.tournament_size].tolist()
+        best: Trial = min((parents[place] for place in drawn), key=lambda trial: trial.objective)
+        assert best.proposal is not None  # survivors have one
         return best.proposal
 
 
-def living(history: Sequence[Trial], population: int) -> list[Trial]:
-    """The ``population`` best of the trials that ran to a score, and the best of each family, best first."""
-    ranked = sorted((t for t in history if t.proposal is not None and np.isfinite(t.rank)), key=lambda t: t.rank)
+def survivors(history: Sequence[Trial], population_size: int) -> list[Trial]:
+    """The ``population_size`` best of the trials with a score, and the best of each family, best first."""
+    scored = [t for t in history if t.proposal is not None and np.isfinite(t.objective)]
+    ranked = sorted(scored, key=lambda trial: trial.objective)
     champions = {t.proposal.family: t.number for t in reversed(ranked) if t.proposal is not None}
-    return [t for place, t in enumerate(ranked) if place < population or t.number in champions.values()]
+    return [t for place, t in enumerate(ranked) if place < population_size or t.number in champions.values()]
 
 
-def renamed(proposal: Proposal, family: Family) -> Proposal:
+def rename_settings(proposal: Proposal, family: Family) -> Proposal:
     """``proposal`` with its settings under the names that ``family`` has for them.
 
-    The ``network.lr`` of a composition and the ``lr`` of a network are the same thing: the last part of a name counts.
+    The last part of a name counts: ``network.lr`` of a composition and ``lr`` of a network are the same setting.
     """
     names = {name.rpartition(".")[2]: name for name in family.dimensions}
     known = {name.rpartition(".")[2]: value for name, value in proposal.settings.items()}
     return Proposal(proposal.family, {names[last]: value for last, value in known.items() if last in names})
 
 
-def leapt(space: Space, parent: Proposal, rng: np.random.Generator) -> Proposal:
-    """A draw of another family, with about half of the settings that it shares with ``parent`` taken from there."""
+def switch_family(space: SearchSpace, parent: Proposal, rng: np.random.Generator) -> Proposal:
+    """A random draw from another family, with about half of the settings that both share taken from ``parent``."""
     others = [family for family in space.families if family.name != parent.family] or list(space.families)
     family = others[int(rng.integers(len(others)))]
-    return space.crossed(Space((family,)).sample(rng), renamed(parent, family), rng)
+    return space.crossover(family.sample(rng), rename_settings(parent, family), rng)
 
 
-def confirmed(study: Study, judge: Judge, tally: CumulativeJoules | None = None) -> Study:
-    """``study``, in which the best trial is solved on the seeds of ``judge`` as well; those that are not say so."""
+def confirm_best(study: Study, evaluator: Evaluator, estimator: CumulativeJoules | None = None) -> Study:
+    """``study`` with a best trial that is solved on the evaluator's seeds too; trials that fail there say so."""
     trials = list(study.trials)
     while (best := best_of(trials)) is not None:
         assert best.proposal is not None  # it was solved
-        began, joules = time.perf_counter(), tally.joules if tally else 0.0
-        found = judge.weigh(study.space.model(best.proposal))
-        extra = Spent(0, time.perf_counter() - began, tally.joules - joules if tally else 0.0)
-        held = found.state is State.SOLVED
-        place = next(place for place, trial in enumerate(trials) if trial.number == best.number)
-        trials[place] = dataclasses.replace(
+        spent = start_clock(estimator)
+        found = evaluator.evaluate(study.space.model(best.proposal))
+        solved = found.state is TrialState.SOLVED
+        trials[[trial.number for trial in trials].index(best.number)] = dataclasses.replace(
             best,
             state=found.state,
             why=f"{best.why}; on fresh seeds: {found.why}",
-            cost=best.cost if held else None,
-            score=best.score if held else found.score,
-            effort=best.effort + found.effort,
-            spent=best.spent + extra,
+            cost=best.cost if solved else None,
+            score=best.score if solved else found.score,
+            total_cost=best.total_cost + found.total_cost,
+            spent=best.spent + spent(0),
         )
-        if held:
+        if solved:
             break
     return dataclasses.replace(study, trials=tuple(trials))
 
 
-def _turn(space: Space, history: Sequence[Trial], rng: np.random.Generator, least: bool) -> Proposal:
-    """The turn of a family with something left to try: of the one that was tried ``least``, or of any.
+def _family_turn(space: SearchSpace, history: Sequence[Trial], rng: np.random.Generator, least_tried: bool) -> Proposal:
+    """A candidate of a family with something left to try: the one that was tried least, or any.
 
-    It goes on from the best that the family has, or is drawn anew.
+    It is a mutation of the family's best trial, or a new draw.
     """
     tried = {trial.proposal.key: trial.proposal.family for trial in history if trial.proposal is not None}
     count = Counter(tried.values())
-    open_ones = [family for family in space.families if count[family.name] < Space((family,)).size]
-    if not open_ones:
-        raise NothingLeft("every family is used up")
-    fewest = min(count[family.name] for family in open_ones)
-    open_ones = [family for family in open_ones if not least or count[family.name] == fewest]
-    family = open_ones[int(rng.integers(len(open_ones)))]
-    mine = [t for t in living(history, 0) if t.proposal is not None and t.proposal.family == family.name]
-    if mine and mine[0].proposal is not None and rng.random() >= NEW:
-        return space.mutated(mine[0].proposal, rng)
-    return Space((family,)).sample(rng)
+    unfinished = [family for family in space.families if count[family.name] < family.size]
+    if not unfinished:
+        raise SpaceExhausted("every family is used up")
+    fewest = min(count[family.name] for family in unfinished)
+    unfinished = [family for family in unfinished if not least_tried or count[family.name] == fewest]
+    family = unfinished[int(rng.integers(len(unfinished)))]
+    best = next((t.proposal for t in survivors(history, 0) if t.proposal and t.proposal.family == family.name), None)
+    if best and rng.random() >= _RESAMPLE_RATE:
+        return space.mutate(best, rng)
+    return family.sample(rng)

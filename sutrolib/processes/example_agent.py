@@ -1,8 +1,8 @@
-"""An example of an outside agent: hill climbing, in a file to copy and change. It needs nothing but Python.
+"""An example of an external agent: hill climbing, in a file to copy and change. It needs nothing but Python.
 
-The starting point of each family comes first. Then one setting of the best trial so far is changed a little, until it
-is something that was not tried: the cheapest trial that solves the problem, or the one with the best score while none
-does. All randomness comes from the number of the trial, so that the same question has the same answer.
+The starting point of each family comes first. Then one setting of the best trial so far is changed a little, until the
+result is new. The best trial is the cheapest that solves the problem, or the one with the best score while none does.
+All randomness comes from the number of the trial, so that the same request has the same answer.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-STEP = 0.2  # standard deviation of a change, as a share of the range
-TRIES = 200
+STEP_STD = 0.2  # standard deviation of a change, as a share of the range
+MAX_TRIES = 200
 
 
-def proposal(question: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to a question."""
-    space = {about["family"]: about for about in question["space"]}
-    starts: list[dict[str, Any]] = [start(about) for about in question["space"]]
-    number: int = question["number"]
+def proposal(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a request."""
+    space = {about["family"]: about for about in request["space"]}
+    starts: list[dict[str, Any]] = [starting_point(about) for about in request["space"]]
+    number: int = request["number"]
     if number < len(starts):
         return starts[number]
-    history = [trial for trial in question["history"] if trial["family"] in space]
+    history = [trial for trial in request["history"] if trial["family"] in space]
     best = min(history, key=rank) if history else starts[0]
     dimensions = space[best["family"]]["settings"]
     tried = [trial["settings"] for trial in history if trial["family"] == best["family"]]
     rng = random.Random(number)
     settings = dict(best["settings"])
-    for _ in range(TRIES if dimensions else 0):
+    for _ in range(MAX_TRIES if dimensions else 0):
         name = rng.choice(list(dimensions))
         settings = {**best["settings"], name: changed(best["settings"][name], dimensions[name], rng)}
         if settings not in tried:
@@ -39,8 +39,8 @@ def proposal(question: Mapping[str, Any]) -> dict[str, Any]:
     return {"family": best["family"], "settings": settings}
 
 
-def start(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The starting point of a family; what lies outside of the space there is moved into it."""
+def starting_point(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The starting point of a family, moved into the space where it lies outside."""
     settings = {name: within(about["start"][name], dimension) for name, dimension in about["settings"].items()}
     return {"family": about["family"], "settings": settings}
 
@@ -53,23 +53,23 @@ def within(value: Any, dimension: Mapping[str, Any]) -> Any:
 
 
 def rank(trial: Mapping[str, Any]) -> tuple[bool, float]:
-    """Smaller is better: what solves the problem by its cost, before what does not by its score."""
+    """Smaller is better: trials that solve the problem by their cost, before the others by their score."""
     if trial["cost"] is not None:
         return False, trial["cost"]
     return True, -trial["score"] if trial["score"] is not None else math.inf
 
 
 def changed(value: Any, dimension: Mapping[str, Any], rng: random.Random) -> Any:
-    """Another of the choices, or a number of the range that is not far."""
+    """Another of the choices, or a number nearby in the range."""
     if "choices" in dimension:
         return rng.choice([other for other in dimension["choices"] if other != value] or [value])
     low, high = dimension["low"], dimension["high"]
     if dimension["log"]:
-        found = math.exp(math.log(value) + STEP * math.log(high / low) * rng.gauss(0, 1))
+        found = math.exp(math.log(value) + STEP_STD * math.log(high / low) * rng.gauss(0, 1))
     else:
-        found = value + STEP * (high - low) * rng.gauss(0, 1)
+        found = value + STEP_STD * (high - low) * rng.gauss(0, 1)
     found = within(found, dimension)
-    return round(found) if dimension["whole"] else found
+    return round(found) if dimension["integer"] else found
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""An outside agent, by ask and tell: how an AI assistant, or a person with a script, plugs in.
+"""An external agent that proposes candidates: how an AI assistant, or a person with a script, plugs in.
 
-Any command is run once for each proposal. On its standard input it is handed one line of JSON (:func:`asked`): the
+Any command runs once for each proposal. On its standard input it gets one line of JSON (:func:`request_to_dict`): the
 problem's description, the space and the history. On its standard output it answers with one line of JSON,
 ``{"family": ..., "settings": {...}}``, and ends. Nothing that it sends is executed or imported: an answer is data, and
-is held against the space. What is late, too long, malformed, out of range or tried before is a refused trial, which is
-charged; the agent reads the reason in its next history. It is shown neither the meter nor a sample, label or seed.
+is checked against the space. An answer that is late, too long, malformed, out of range or tried before is a refused
+trial, which is charged; the agent reads the reason in its next history. It sees neither the meter nor a sample, label
+or seed.
 
-This is no sandbox: the program runs as the same user, and may read and write what that user may, use the network, and
-start a program that hides its origin. Run only what you would run by hand. When this process is killed outright, nobody
-is left to end a running agent.
+This is not a sandbox: the program runs as the same user, and may read and write what that user may, use the network,
+and start a program that hides its origin. Run only what you would run by hand. When this process is killed outright, a
+running agent goes on.
 """
 
 from __future__ import annotations
@@ -25,29 +26,36 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sutrolib.core.types import check_fields, describe
-from sutrolib.processes.budget import NOTHING
-from sutrolib.processes.proposal_request import Question, Refused
+from sutrolib.processes.budget import total_use
+from sutrolib.processes.proposal_request import ProposalRejected, ProposalRequest
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import Proposal
 from sutrolib.processes.study import Trial
-from sutrolib.processes.subprocess_agent import NoAnswer, answer_of
+from sutrolib.processes.subprocess_agent import AgentFailed, run_agent
 
 EXAMPLE_AGENT = (sys.executable, "-I", str(Path(__file__).with_name("example_agent.py")))
-ASK = (
+_INSTRUCTION = (
     "Propose the family and the settings that solve the problem at the smallest cost by the metric. Answer with one "
     'line of JSON, {"family": name, "settings": {name: value, ...}}, with all settings of that family and no others.'
 )
-REASON = 200  # characters that are kept of why an answer was refused
-DIGITS = 100  # of a whole number
+_MAX_REASON_CHARS = 200
+_MAX_DIGITS = 100  # of an integer: the cost of reading it grows with the square of its length
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutsideAgent(Search):
-    """Proposals of ``command``, an argument list; its paths are to be absolute, as it runs in a new empty folder.
+class ExternalAgent(Search):
+    """Proposals of an external program.
 
-    It has ``timeout`` seconds to answer and end, and ``max_bytes`` of output. Of this process's environment it is given
-    PATH and those ``variables`` that are named, such as an API key. Whatever it has started is killed before its
-    proposal is weighed. Raises ValueError for a command that is not there.
+    Everything that the program has started is killed before its proposal is measured.
+
+    Args:
+        command: Program and arguments, with absolute paths, as it runs in a new empty folder.
+        timeout: Seconds to answer and end.
+        max_bytes: Limit of its output.
+        variables: Names of environment variables, such as an API key, that it gets in addition to PATH.
+
+    Raises:
+        ValueError: For a command that does not exist, and for a limit or variable that is not valid.
     """
 
     command: Sequence[str]
@@ -55,61 +63,61 @@ class OutsideAgent(Search):
     max_bytes: int = 65536
     variables: Sequence[str] = ()
 
-    name: ClassVar[str] = "outside agent"
+    name: ClassVar[str] = "external agent"
     rung: ClassVar[str] = "agent"
-    charges_repeats: ClassVar[bool] = True
-    apart: ClassVar[frozenset[str]] = Search.apart | {"timeout", "max_bytes", "variables"}
+    charge_duplicates: ClassVar[bool] = True
+    may_change: ClassVar[frozenset[str]] = Search.may_change | {"timeout", "max_bytes", "variables"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for field in ("command", "variables"):
-            object.__setattr__(self, field, _texts(field, getattr(self, field)))
+            object.__setattr__(self, field, _strings(field, getattr(self, field)))
         if not self.command:
-            raise ValueError("command=(), accepted is a list of a program and its arguments")
+            raise ValueError("command must name a program (got an empty list)")
         if shutil.which(self.command[0]) is None:
-            raise ValueError(f"command {self.command[0]!r} is no program here, accepted are those on PATH, or a path")
+            raise ValueError(f"command {self.command[0]!r} not found: give a program on PATH, or a path")
         check_fields(self, {"timeout": (0.01, 86_400), "max_bytes": (1, 2**24)})
         if type(self.max_bytes) is not int:
-            raise ValueError(f"max_bytes={self.max_bytes!r}, accepted are whole numbers")
+            raise ValueError(f"max_bytes must be an integer (got {self.max_bytes!r})")
         unset = [name for name in self.variables if name not in os.environ]
         if unset:
-            raise ValueError(f"variables={unset!r}: not set here, accepted are names of the environment")
+            raise ValueError(f"variables must be set in the environment (missing: {', '.join(unset)})")
 
-    def propose(self, question: Question) -> Proposal:
-        """What the command answers. Raises Refused for what is no proposal."""
-        line = json.dumps(asked(question), allow_nan=False).encode() + b"\n"
+    def propose(self, request: ProposalRequest) -> Proposal:
+        """The answer of the command. Raises ProposalRejected for an invalid one."""
+        line = json.dumps(request_to_dict(request), allow_nan=False).encode() + b"\n"
         try:
-            sent = answer_of(self.command, line, self.timeout, self.max_bytes, self.variables)
-        except NoAnswer as error:
-            raise Refused(bounded(str(error))) from None
+            answer = run_agent(self.command, line, self.timeout, self.max_bytes, self.variables)
+        except AgentFailed as error:
+            raise ProposalRejected(shorten(str(error))) from None
         try:
-            return question.space.check(*parsed(sent))
+            return request.space.validate(*parse_answer(answer))
         except RecursionError:
-            raise Refused("nested too deeply, accepted is one object with a family and settings") from None
+            raise ProposalRejected("nested too deeply: send one object with a family and settings") from None
         except ValueError as error:
-            raise Refused(bounded(str(error))) from None
+            raise ProposalRejected(shorten(str(error))) from None
 
 
-def asked(question: Question) -> dict[str, Any]:
-    """What an agent is told, as plain JSON.
+def request_to_dict(request: ProposalRequest) -> dict[str, Any]:
+    """What an agent gets, as plain JSON.
 
-    The seed of the search is not in it: a task and its secret could be sampled again from that.
+    The seed of the search is left out: a task and its secret could be sampled again from it.
     """
-    task = question.problem.sample(0)  # for the name of its score and the target
+    task = request.problem.sample(0)  # for the name of its score and the target
     return {
-        "ask": ASK,
-        "problem": describe(question.problem),
+        "ask": _INSTRUCTION,
+        "problem": describe(request.problem),
         "target": {"score": task.score_name, "at_least": task.target},
-        "metric": {"name": question.metric, "better": "smaller"},
-        "space": question.space.describe(),
-        "budget": dataclasses.asdict(question.budget),
-        "spent": dataclasses.asdict(sum((trial.spent for trial in question.history), NOTHING)),
-        "number": question.ticket.place,
-        "history": [_told(trial) for trial in question.history],
+        "metric": {"name": request.metric, "better": "smaller"},
+        "space": request.space.describe(),
+        "budget": dataclasses.asdict(request.budget),
+        "spent": dataclasses.asdict(total_use(trial.spent for trial in request.history)),
+        "number": request.trial.index,
+        "history": [_trial_to_dict(trial) for trial in request.history],
     }
 
 
-def _told(trial: Trial) -> dict[str, Any]:
+def _trial_to_dict(trial: Trial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "family": trial.proposal.family if trial.proposal else None,
@@ -117,7 +125,7 @@ def _told(trial: Trial) -> dict[str, Any]:
         "state": str(trial.state),
         "cost": _finite(trial.cost),
         "score": _finite(trial.score),
-        "why": bounded(trial.why),
+        "why": shorten(trial.why),
     }
 
 
@@ -125,51 +133,52 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def parsed(sent: bytes) -> tuple[object, object]:
-    """Family and settings of an answer, neither of them checked. Raises ValueError for all but one strict JSON object.
+def parse_answer(answer: bytes) -> tuple[object, object]:
+    """Family and settings of an answer, both unchecked. Raises ValueError unless it is one strict JSON object.
 
-    Strict: no NaN or Infinity, no name twice, no whole number of more than 100 digits. RecursionError for deep nesting.
+    Strict: no NaN or Infinity, no duplicate name, no integer of more than 100 digits. RecursionError for deep nesting.
     """
-    text = sent.strip(b" \t\r\n").decode()
+    text = answer.strip(b" \t\r\n").decode()
     if not text:
-        raise ValueError("nothing on standard output, accepted is one line of JSON")
+        raise ValueError("nothing on standard output: send one line of JSON")
     if "\n" in text or "\r" in text:
-        raise ValueError(f"more than one line: {text[:REASON]!r}")
+        raise ValueError(f"more than one line: {text[:_MAX_REASON_CHARS]!r}")
     try:
-        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number, parse_int=_whole)
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=_reject_constant, parse_int=_integer)
     except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error.msg} at character {error.pos} of {text[:REASON]!r}") from None
+        where = f"{error.msg} at character {error.pos} of {text[:_MAX_REASON_CHARS]!r}"
+        raise ValueError(f"not valid JSON: {where}") from None
     if not isinstance(found, dict) or set(found) != {"family", "settings"}:
-        what = f"an object of {sorted(found)!r}" if isinstance(found, dict) else repr(found)
-        raise ValueError(f"{what}, accepted is one object with a family and settings")
+        got = f"an object with {sorted(found)!r}" if isinstance(found, dict) else repr(found)
+        raise ValueError(f"got {got}: send one object with a family and settings")
     return found["family"], found["settings"]
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"a name twice in one object: {[name for name, _ in pairs]!r}")
+        raise ValueError(f"duplicate name in one object: {[name for name, _ in pairs]!r}")
     return found
 
 
-def _no_number(text: str) -> object:
-    raise ValueError(f"{text} is no number, accepted are finite ones")
+def _reject_constant(text: str) -> object:
+    raise ValueError(f"{text} is not a finite number")
 
 
-def _whole(text: str) -> int:
-    if len(text) > DIGITS:  # the cost of reading it grows with the square of its length
-        raise ValueError(f"a whole number of {len(text)} digits, accepted are {DIGITS}")
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits: at most {_MAX_DIGITS} are allowed")
     return int(text)
 
 
-def bounded(reason: str) -> str:
-    """``reason`` cut to 200 characters: its beginning says what is wrong, and its end what is accepted."""
-    return reason if len(reason) <= REASON else f"{reason[: REASON // 2]} ... {reason[5 - REASON // 2 :]}"
+def shorten(reason: str) -> str:
+    """``reason`` cut to 200 characters, with its beginning (what is wrong) and its end (what to do)."""
+    half = _MAX_REASON_CHARS // 2
+    return reason if len(reason) <= _MAX_REASON_CHARS else f"{reason[:half]} ... {reason[5 - half :]}"
 
 
-def _texts(field: str, given: object) -> tuple[str, ...]:
-    """``given`` as a tuple. Raises ValueError for all but a list of texts; a single one would be for a shell."""
-    known = isinstance(given, list | tuple) and all(isinstance(part, str) and "\0" not in part for part in given)
-    if not known:
-        raise ValueError(f"{field}={given!r}, accepted is a list of texts, such as ['python', '/home/me/agent.py']")
-    return tuple(given)  # type: ignore[arg-type]
+def _strings(field: str, given: object) -> tuple[str, ...]:
+    """``given`` as a tuple. Raises ValueError unless it is a list of strings; a single string would need a shell."""
+    if isinstance(given, list | tuple) and all(isinstance(part, str) and "\0" not in part for part in given):
+        return tuple(given)
+    raise ValueError(f"{field} must be a list of strings, such as ['python', '/home/me/agent.py'] (got {given!r})")

@@ -1,8 +1,7 @@
-"""A hostile outside agent: one bad answer after the other, to see what becomes of each. It needs nothing but Python.
+"""A hostile external agent: one bad answer after the other, to test how each is handled. It needs nothing but Python.
 
-Its answers stand in ``ANSWERS`` by what is wrong with them, in the order in which they are given: the number of the
-trial chooses. The first one is good, so that it can be repeated; ``START`` in an answer stands for the settings at
-which the first family of the space begins.
+``ANSWERS`` holds its answers by what is wrong with them; the number of the trial chooses one. The first is good, so that
+it can be repeated; ``START`` in an answer stands for the start of the first family of the space.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-LINGER = 600  # seconds, for what is to be late or is left behind
+LINGER_S = 600  # for answers that are late and programs that are left behind
 LATE, LONG, CRASH, CHILD = "answers too late", "never stops writing", "crashes", "leaves a program running"
 START = "START"
 HOSTILE_AGENT = (sys.executable, "-I", __file__)
@@ -39,9 +38,9 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def answer(question: Mapping[str, Any], wanted: Any) -> str:
+def answer(request: Mapping[str, Any], wanted: Any) -> str:
     """The line to send: ``wanted`` as it stands, or the start with these settings changed, by name or by place."""
-    about = question["space"][0]
+    about = request["space"][0]
     begun = {"family": about["family"], "settings": about["start"]}
     if isinstance(wanted, str):
         return wanted.replace(START, json.dumps(begun))
@@ -53,19 +52,19 @@ def answer(question: Mapping[str, Any], wanted: Any) -> str:
 def main(arguments: list[str]) -> None:
     """Read a question, misbehave and answer. With ``linger`` among the arguments, only be there for a while."""
     if "linger" in arguments:
-        time.sleep(LINGER)
+        time.sleep(LINGER_S)
         return
-    question = json.loads(sys.stdin.readline())
-    title = list(ANSWERS)[question["number"] % len(ANSWERS)]
+    request = json.loads(sys.stdin.readline())
+    title = list(ANSWERS)[request["number"] % len(ANSWERS)]
     if title == CRASH:
         raise RuntimeError("no idea")
     if title == CHILD:
         subprocess.Popen([sys.executable, "-I", __file__, "linger", *arguments])
     while title == LONG:
         print("[" * 65536)
-    print(answer(question, ANSWERS[title]), flush=True)
+    print(answer(request, ANSWERS[title]), flush=True)
     if title == LATE:
-        time.sleep(LINGER)
+        time.sleep(LINGER_S)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,35 @@
-"""The process by hand: one change at a time, each kept only if it passes.
+"""Tuning by hand: one change at a time, each kept only if it passes.
 
-The group's order of judging is: correct first, then wall-clock time, then cost. A change must solve the problem on at
-least 9 of 10 seeds; it must then be shown to be better in time or in cost, and worse in neither. Candidate and
-best-so-far are timed in alternation, seed by seed, so that a machine that slows down slows both.
+The group judges correctness first, then wall-clock time, then cost. A change must solve the problem on at least 9 of 10
+seeds; it must then be shown to be better in time or cost, and not be shown to be worse in either. Candidate and best so
+far are timed in alternation, seed by seed, so that a machine that slows down affects both.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sutrolib.core.stats import MIN_PAIRS, Interval
-from sutrolib.core.types import Model, Problem, describe
+from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.comparison import Verdict, compare, reading_ratio
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import SearchBudget, ResourceUse
-from sutrolib.processes.evaluator import TrialState, geometric_mean, ignore
+from sutrolib.processes.budget import ResourceUse, SearchBudget, start_clock, total_use
+from sutrolib.processes.evaluator import TrialState, geometric_mean, ignore, readings
 from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial
 
-SOLVED_SHARE = 0.9
+_SOLVED_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class ProposedChange:
-    """One step: a title, the fields that it sets, and what is expected of it, written before it is tried."""
+    """One change: a title, the fields that it sets, and the expectation, written before it is tried."""
 
     title: str
     fields: Mapping[str, Any]
@@ -42,7 +41,7 @@ class TuningStep(Trial):
     """One candidate against the best before it.
 
     ``runs`` and ``baseline_runs`` are the paired measurements of the candidate and of the best before it, seed by seed;
-    ``verdict`` is None where the candidate was turned down before its cost was compared.
+    ``verdict`` is None where the candidate was rejected before its cost was compared.
     """
 
     title: str
@@ -51,27 +50,28 @@ class TuningStep(Trial):
     verdict: Verdict | None = None
 
     def ratio(self, name: str) -> Interval | None:
-        """The reading ``name`` of the candidate over that of the best before it; None where it was not weighed."""
+        """The reading ``name`` of the candidate over that of the best before it; None where it was not compared."""
         return reading_ratio(self.runs, self.baseline_runs, name) if self.verdict else None
 
-    def plain(self) -> dict[str, Any]:
-        """As that of a trial, with title, expectation and decision."""
-        found = super().plain()
-        return {k: v for k, v in found.items() if k not in ("rivals", "verdict")}
+    def to_dict(self) -> dict[str, Any]:
+        """As for a trial, with title and expectation."""
+        return {k: v for k, v in super().to_dict().items() if k not in ("baseline_runs", "verdict")}
 
 
 @dataclass(frozen=True)
 class ManualTuning:
     """A scripted list of changes, tried in order on ``pairs`` seeds each.
 
-    ``also`` are further meters to read. ``on_trial`` is told of every step as it ends, ``on_measurement`` of every
-    measurement: what was computed is reported before the next step can fail. Time must be better by ``time_margin`` to
-    count (clocks are noisy), and the score may be worse by ``score_margin``.
+    Args:
+        extra_meters: Further meters to read.
+        time_margin: Time must be better by this share to count, as clocks are noisy.
+        score_margin: The score may be worse by this much.
+        on_trial, on_measurement: Called with every finished step and measurement, before the next one can fail.
     """
 
     changes: Sequence[ProposedChange] = ()
     pairs: int = 5
-    also: Sequence[Meter] = ()
+    extra_meters: Sequence[Meter] = ()
     time_margin: float = 0.1
     score_margin: float = 0.01
     trace_updates: int | None = None  # as in measure()
@@ -83,28 +83,27 @@ class ManualTuning:
 
     def __post_init__(self) -> None:
         if self.pairs < MIN_PAIRS:
-            raise ValueError(f"pairs={self.pairs}, accepted are {MIN_PAIRS} and above")
+            raise ValueError(f"pairs must be at least {MIN_PAIRS} (got {self.pairs})")
 
     def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
-        """Start where the space starts and walk through the changes, as far as the budget goes.
+        """Begin at the start of the space and try the changes, as far as the budget goes.
 
         Raises ValueError, before anything runs, for a change of a field that is not in the space.
         """
-        with ExitStack() as stack:
-            tally = stack.enter_context(CumulativeJoules()) if budget.joules is not None else None
-            walk = TuningSession(self, problem, space, meter, budget, seed, tally)
+        with CumulativeJoules() if budget.joules is not None else nullcontext() as estimator:
+            session = TuningSession(self, problem, space, meter, budget, seed, estimator)
             for change in self.changes:
-                walk.check(change)
-            walk.begin()
+                session.check(change)
+            session.begin()
             for change in self.changes:
-                if walk.used_up:
+                if session.exhausted:
                     break
-                walk.step(change)
-            return walk.study()
+                session.step(change)
+            return session.study()
 
 
 class TuningSession:
-    """A walk that is under way: whoever takes the steps, a script or a person, takes them one by one."""
+    """Tuning that is under way: a script or a person tries one change after the other."""
 
     def __init__(
         self,
@@ -114,10 +113,10 @@ class TuningSession:
         meter: Meter,
         budget: SearchBudget,
         seed: int = 0,
-        tally: CumulativeJoules | None = None,
+        estimator: CumulativeJoules | None = None,
     ) -> None:
         self.process, self.problem, self.space, self.meter = process, problem, space, meter
-        self.budget, self.seed, self.tally = budget, seed, tally
+        self.budget, self.seed, self.estimator = budget, seed, estimator
         self.steps: list[TuningStep] = []
 
     @property
@@ -126,12 +125,12 @@ class TuningSession:
         return [step for step in self.steps if step.kept][-1]
 
     @property
-    def used_up(self) -> str:
-        """Which limit of the budget is reached, in words; empty while there is something left of each."""
-        return self.budget.used_up(sum((step.spent for step in self.steps[1:]), ResourceUse()))
+    def exhausted(self) -> str:
+        """Which limit of the budget is reached, in words; empty while something is left of each."""
+        return self.budget.exhausted(total_use(step.spent for step in self.steps[1:]))
 
     def check(self, change: ProposedChange) -> None:
-        """Raise ValueError for a change of what is not in the space, or to a value that is not."""
+        """Raise ValueError for a change to a field that is not in the space, or to a value outside it."""
         try:
             self._changed(self.space.start, change)
         except ValueError as error:
@@ -139,33 +138,29 @@ class TuningSession:
 
     def begin(self) -> TuningStep:
         """Measure the start."""
-        began, joules = time.perf_counter(), self._joules()
-        start = self.space.start
-        runs = [self._measured(self.space.model(start), s) for s in range(self.seed, self.seed + self.process.pairs)]
-        return self._keep("start", "", start, began, joules, kept=True, why=_share(runs), runs=runs)
+        spent, start = start_clock(self.estimator), self.space.start
+        runs = [self._measure(self.space.model(start), s) for s in range(self.seed, self.seed + self.process.pairs)]
+        return self._add("start", "", start, spent, kept=True, why=_solved_share(runs), runs=runs)
 
     def step(self, change: ProposedChange) -> TuningStep:
         """Try one change on the best before it."""
-        began, joules = time.perf_counter(), self._joules()
-        assert self.best.proposal is not None  # every step was one
+        spent = start_clock(self.estimator)
+        assert self.best.proposal is not None  # every step has one
         proposal = self._changed(self.best.proposal, change)
-        found = self._try(self.space.model(proposal), self.space.model(self.best.proposal), self.best.runs)
-        return self._keep(change.title, change.expectation, proposal, began, joules, **found)
+        outcome = self._try(self.space.model(proposal), self.space.model(self.best.proposal), self.best.runs)
+        return self._add(change.title, change.expectation, proposal, spent, **outcome)
 
     def study(self) -> Study:
         """The steps so far."""
-        stopped = f"budget spent: {self.used_up}" if self.used_up else "no more changes"
-        return Study(
-            process=self.process.name,
-            problem=describe(self.problem),
-            space=self.space,
-            metric=self.meter.name,
-            unit=self.meter.unit,
-            kind=str(self.meter.kind),
+        return Study.of(
+            self.process.name,
+            self.problem,
+            self.space,
+            self.meter,
             budget=self.budget,
             seed=self.seed,
             trials=tuple(self.steps),
-            stopped=stopped,
+            stopped=f"budget spent: {self.exhausted}" if self.exhausted else "no more changes",
             chosen=self.best.number,
         )
 
@@ -173,43 +168,41 @@ class TuningSession:
         runs: list[Measurement] = []
         baseline_runs: list[Measurement] = []
         for earlier in known:
-            last_chance = not _can_pass(sum(not run.solved for run in runs) + 1, len(known))
-            run = self._measured(candidate, earlier.seed, only_solved=last_chance)
+            last_chance = not _passes(sum(not run.solved for run in runs) + 1, len(known))
+            run = self._measure(candidate, earlier.seed, only_solved=last_chance)
             runs.append(run)
-            if run.failure:  # diverged or contradictory: a result, not a fault
+            if run.failure:  # diverged or contradictory: a result, not an error
                 return {"kept": False, "why": run.failure, "runs": runs}
             if last_chance and not run.solved:
-                return {"kept": False, "why": _share(runs), "runs": runs}
-            baseline_runs.append(_with_counts(self._measured(best, earlier.seed, counts=False), earlier))
-        found: dict[str, Any] = {"runs": runs, "rivals": tuple(baseline_runs)}
-        if not _can_pass(sum(not rival.solved for rival in baseline_runs), len(baseline_runs)):
-            return found | {"kept": True, "why": "the first that is correct"}
+                return {"kept": False, "why": _solved_share(runs), "runs": runs}
+            baseline_runs.append(_with_counts(self._measure(best, earlier.seed, counts=False), earlier))
+        outcome: dict[str, Any] = {"runs": runs, "baseline_runs": tuple(baseline_runs)}
+        if not _passes(sum(not run.solved for run in baseline_runs), len(baseline_runs)):
+            return outcome | {"kept": True, "why": "the first that is correct"}
         margins = {"time_margin": self.process.time_margin, "score_margin": self.process.score_margin}
         verdict = compare(runs, baseline_runs, self.meter.name, **margins)
         kept, why = _decide(verdict)
-        return found | {"kept": kept, "why": why, "verdict": verdict}
+        return outcome | {"kept": kept, "why": why, "verdict": verdict}
 
-    def _measured(self, model: Model, seed: int, only_solved: bool = False, counts: bool = True) -> Measurement:
-        meters = [self.meter, *self.process.also] if counts else []
+    def _measure(self, model: Model, seed: int, only_solved: bool = False, counts: bool = True) -> Measurement:
+        meters = [self.meter, *self.process.extra_meters] if counts else []
         traced = self.process.trace_updates
         found = measure(self.problem, model, meters, seed, only_solved=only_solved, trace_updates=traced)
         self.process.on_measurement(found)
         return found
 
-    def _keep(
+    def _add(
         self,
         title: str,
         expectation: str,
         proposal: Proposal,
-        began: float,
-        joules: float,
+        spent: Callable[[int], ResourceUse],
         *,
         runs: Sequence[Measurement],
-        **found: Any,
+        **outcome: Any,
     ) -> TuningStep:
-        name = self.meter.name
-        costs = [reading.value for run in runs for reading in run.readings if reading.name == name]
-        solved = len(runs) == self.process.pairs and _can_pass(sum(not run.solved for run in runs), len(runs))
+        costs = readings(runs, self.meter.name)
+        solved = len(runs) == self.process.pairs and _passes(sum(not run.solved for run in runs), len(runs))
         failed = any(run.failure for run in runs)
         step = TuningStep(
             number=len(self.steps),
@@ -220,29 +213,23 @@ class TuningSession:
             expectation=expectation,
             cost=geometric_mean(costs) if solved and len(costs) == len(runs) else None,
             total_cost=sum(costs),
-            spent=ResourceUse(1, time.perf_counter() - began, self._joules() - joules),
+            spent=spent(1),
             runs=tuple(runs),
-            **found,
+            **outcome,
         )
         self.steps.append(step)
         self.process.on_trial(step)
         return step
 
     def _changed(self, proposal: Proposal, change: ProposedChange) -> Proposal:
-        return self.space.check(proposal.family, {**proposal.settings, **change.fields})
-
-    def _joules(self) -> float:
-        return self.tally.joules if self.tally else 0.0
+        return self.space.validate(proposal.family, {**proposal.settings, **change.fields})
 
 
 def _decide(verdict: Verdict) -> tuple[bool, str]:
-    """Keep what is shown to be better in time or cost, and shown to be worse in neither, at an accuracy that holds."""
+    """Keep what is shown to be better in time or cost, not shown to be worse in either, and holds its score."""
     better = [name for name, shown in (("time", verdict.faster), ("cost", verdict.cheaper)) if shown]
-    worse = [
-        name
-        for name, shown in (("time", verdict.slower), ("cost", verdict.costlier), ("score", not verdict.score_held))
-        if shown
-    ]
+    checks = (("time", verdict.slower), ("cost", verdict.costlier), ("score", not verdict.score_held))
+    worse = [name for name, shown in checks if shown]
     if worse:
         return False, f"worse in {' and '.join(worse)}"
     return bool(better), f"better in {' and '.join(better)}" if better else "better in neither time nor cost"
@@ -251,17 +238,17 @@ def _decide(verdict: Verdict) -> tuple[bool, str]:
 def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:
     """``fresh`` with the readings of an earlier run of the same model and seed that it lacks.
 
-    Counts come out the same every time, and only the clock has to be read again beside the candidate's.
+    Counts are the same every time; only the clock must be read again next to the candidate's.
     """
     read = {reading.name for reading in fresh.readings}
-    carried = tuple(reading for reading in earlier.readings if reading.name not in read)
-    return dataclasses.replace(fresh, readings=fresh.readings + carried)
+    added = tuple(reading for reading in earlier.readings if reading.name not in read)
+    return dataclasses.replace(fresh, readings=fresh.readings + added)
 
 
-def _share(runs: Sequence[Measurement]) -> str:
+def _solved_share(runs: Sequence[Measurement]) -> str:
     return f"solved on {sum(run.solved for run in runs)} of {len(runs)} seeds"
 
 
-def _can_pass(failures: int, runs: int) -> bool:
+def _passes(failures: int, runs: int) -> bool:
     """Whether so many failures still leave the share of seeds that must be solved."""
-    return runs - failures >= SOLVED_SHARE * runs
+    return runs - failures >= _SOLVED_SHARE * runs

@@ -1,4 +1,4 @@
-"""What a process is asked, trial by trial, and how it may answer with something other than a proposal."""
+"""What a search is asked for in each trial, and the two ways to answer with no proposal."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ import numpy as np
 
 from sutrolib.core.types import Problem
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.space import Space
-from sutrolib.processes.storage import Ticket
+from sutrolib.processes.space import SearchSpace
+from sutrolib.processes.storage import RunningTrial
 from sutrolib.processes.study import Trial
 
 
-class Refused(ValueError):
-    """There was no proposal: what came in its place was refused, for this reason. Charged against the budget."""
+class ProposalRejected(ValueError):
+    """The answer was not a valid proposal, for this reason. It counts against the budget."""
 
 
-class NothingLeft(Exception):
-    """The process has nothing more to propose."""
+class SpaceExhausted(Exception):
+    """The search has nothing more to propose."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a process is asked: a proposal for this trial, given the finished ones."""
+class ProposalRequest:
+    """A request for a proposal for ``trial``, given the finished trials."""
 
     problem: Problem
-    space: Space
+    space: SearchSpace
     metric: str
     history: Sequence[Trial]
     budget: SearchBudget
-    ticket: Ticket
+    trial: RunningTrial
     rng: np.random.Generator
-    seed: int  # of the search; a process is not to hand it on, as problems can be drawn from it
-    attempt: int  # how many proposals for this trial were known already
+    seed: int  # of the search; keep it from external programs, as the problem's samples can be drawn from it
+    attempt: int  # how many proposals for this trial were tried before
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first request of the search."""
+        return self.trial.index == 0 and self.attempt == 0

@@ -1,9 +1,9 @@
-"""Where a process looks: families of models, and in each the fields that it may set.
+"""Search spaces: families of models, and in each family the fields to set.
 
 A space is read off the fields of a model's dataclass: their type, and in their metadata ``choices``, or ``low``,
-``high`` and ``log``, or ``search``, the narrower range in which a search is worth while. A field of a field (the
-``lr`` of a curriculum's ``network``) goes by its dotted name. A space of several families is a space of algorithms, in
-which a setting only means something within its family.
+``high`` and ``log``, or ``search``, a narrower range that is worth searching. A field of a field (the ``lr`` of a
+curriculum's ``network``) has a dotted name. A space of several families is a space of algorithms; a setting only has a
+meaning within its family.
 """
 
 from __future__ import annotations
@@ -12,33 +12,37 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from sutrolib.core.types import Model
-from sutrolib.processes.dimension import Choice, Dimension, Plain, Range
+from sutrolib.processes.dimension import Choice, Dimension, Range, SettingValue
 
-LEAPS = 0.2  # share of changes that draw anew instead
+_RESAMPLE_RATE = 0.2  # share of the changes of a mutation that draw a new value
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A family and the settings of its dimensions: plain values, which can be written as JSON."""
+    """A family and the settings of its dimensions, as plain JSON values."""
 
     family: str
-    settings: Mapping[str, Plain] = field(default_factory=dict)
+    settings: Mapping[str, SettingValue] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """The same text for equal proposals."""
         return json.dumps([self.family, self.settings], sort_keys=True)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON; ``Proposal(**...)`` reads it back."""
+        return {"family": self.family, "settings": dict(self.settings)}
+
     def __str__(self) -> str:
-        told = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.settings.items())
-        return f"{self.family} ({told})" if told else self.family
+        shown = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.settings.items())
+        return f"{self.family} ({shown})" if shown else self.family
 
 
 @dataclass(frozen=True)
@@ -55,88 +59,98 @@ class Family:
 
     @property
     def prior_knowledge(self) -> str:
-        """What it is told beyond the samples."""
+        """What the model knows beyond the samples."""
         return self.model.prior_knowledge
+
+    @property
+    def size(self) -> float:
+        """The number of different proposals."""
+        return math.prod(dimension.size for dimension in self.dimensions.values())
 
     @property
     def start(self) -> Proposal:
         """The settings of the model to start from."""
-        return Proposal(self.name, {name: _value(self.model, name) for name in self.dimensions})
+        return Proposal(self.name, {name: _get(self.model, name) for name in self.dimensions})
+
+    def sample(self, rng: np.random.Generator) -> Proposal:
+        """Settings drawn one by one."""
+        return Proposal(self.name, {name: d.sample(rng) for name, d in self.dimensions.items()})
 
 
 def family_of(model: Model, *names: str, **dimensions: Dimension) -> Family:
-    """The family of ``model`` over the fields named, with what their metadata says or the dimension given.
+    """The family of ``model`` over the named fields, with the range of their metadata or the dimension given.
 
-    Every field with a ``search`` range or ``choices`` in its metadata where none is named. Dotted names are given with
-    two underscores for the dot (``network__lr=Range(0.01, 1.0)``). Raises ValueError for a field that the model does
-    not have, one that no dimension is known of, a dimension beyond what the field accepts, and one that does not hold
-    the model's own value.
+    Without names: every field with a ``search`` range or ``choices`` in its metadata. Write dotted names with two
+    underscores for the dot (``network__lr=Range(0.01, 1.0)``). Raises ValueError for a field that the model does not
+    have, one without a known dimension, a dimension beyond what the field accepts, and one that does not hold the
+    model's own value.
     """
     given = {name.replace("__", "."): dimension for name, dimension in dimensions.items()}
     wanted = [*names, *(name for name in given if name not in names)] or _searchable(model)
     found = {}
     for name in wanted:
-        known = _dimension(model, name)
-        asked = given.get(name, known)
-        if asked is None:
-            raise ValueError(f"{type(model).__name__}: {name} has neither choices nor a range, give it a dimension")
+        known = _metadata_dimension(model, name)
+        dimension = given.get(name, known)
+        if dimension is None:
+            raise ValueError(f"{type(model).__name__}: {name} has neither choices nor a range: give it a dimension")
         if known is not None and name in given:
-            _check_within(model, name, asked)
-        found[name] = asked
-    begun = Family(model, found)
-    Space((begun,)).check(begun.name, begun.start.settings)  # a space begins inside of itself
-    return begun
+            _check_within(model, name, dimension)
+        found[name] = dimension
+    family = Family(model, found)
+    SearchSpace((family,)).validate(family.name, family.start.settings)
+    return family
 
 
 @dataclass(frozen=True)
-class Space:
-    """Families to choose from. ValueError for two of one name."""
+class SearchSpace:
+    """Families to choose from. Raises ValueError for two with the same name."""
 
     families: tuple[Family, ...]
 
     def __post_init__(self) -> None:
         names = [family.name for family in self.families]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"families {', '.join(names) or 'none'}, accepted are one and above, of different names")
+            raise ValueError(f"families must be one or more with different names (got {', '.join(names) or 'none'})")
 
     @property
     def start(self) -> Proposal:
-        """Where a process begins: the first family as it comes."""
+        """Where a process begins: the first family with its model's own settings."""
         return self.families[0].start
 
     @property
     def size(self) -> float:
-        """The number of proposals there are."""
-        return sum(math.prod(d.size for d in family.dimensions.values()) for family in self.families)
+        """The number of different proposals."""
+        return sum(family.size for family in self.families)
 
     def family(self, name: object) -> Family:
-        """The family of this name. Raises ValueError that lists those there are."""
+        """The family with this name. Raises ValueError that lists the families."""
         for family in self.families:
             if family.name == name:
                 return family
-        raise ValueError(f"family {name!r}, accepted are {', '.join(repr(family.name) for family in self.families)}")
+        known = ", ".join(repr(family.name) for family in self.families)
+        raise ValueError(f"unknown family {name!r}: choose one of {known}")
 
-    def check(self, family: object, settings: object) -> Proposal:
-        """A proposal of values that may come from anywhere. Raises ValueError that names what is wrong with it."""
+    def validate(self, family: object, settings: object) -> Proposal:
+        """A proposal from values of any origin. Raises ValueError that names what is wrong with it."""
         known = self.family(family)
         if not isinstance(settings, Mapping):
-            raise ValueError(f"settings={settings!r}, accepted is a mapping of names to values")
+            raise ValueError(f"settings must map names to values (got {settings!r})")
         if set(settings) != set(known.dimensions):
-            strange = sorted(map(repr, set(settings) - set(known.dimensions)))
+            unknown = sorted(map(repr, set(settings) - set(known.dimensions)))
             missing = sorted(set(known.dimensions) - set(settings))
-            what = f"unknown {', '.join(strange)}" if strange else f"missing {', '.join(missing)}"
-            raise ValueError(f"{known.name}: {what}; accepted are {', '.join(known.dimensions) or 'no settings'}")
+            what = f"unknown {', '.join(unknown)}" if unknown else f"missing {', '.join(missing)}"
+            raise ValueError(f"{known.name}: {what}; the settings are {', '.join(known.dimensions) or 'none'}")
         found = {}
         for name, dimension in known.dimensions.items():
             try:
-                found[name] = dimension.check(settings[name])
+                found[name] = dimension.validate(settings[name])
             except ValueError as error:
-                raise ValueError(f"{known.name}: {name}={settings[name]!r}, {error}") from None
+                raise ValueError(f"{known.name}: {name} {error} (got {settings[name]!r})") from None
         return Proposal(known.name, found)
 
     def model(self, proposal: Proposal) -> Model:
         """The model of a proposal. Raises ValueError for settings that the model does not accept together."""
-        checked = self.check(proposal.family, proposal.settings)
+        checked = self.validate(proposal.family, proposal.settings)
         found: Any = self.family(checked.family).model
         for name, value in checked.settings.items():
             found = _replaced(found, name.split("."), value)
@@ -144,12 +158,11 @@ class Space:
         return model
 
     def sample(self, rng: np.random.Generator) -> Proposal:
-        """A family, each as likely, with settings drawn one by one."""
-        family = self.families[int(rng.integers(len(self.families)))]
-        return Proposal(family.name, {name: d.draw(rng) for name, d in family.dimensions.items()})
+        """A family, each equally likely, with settings drawn one by one."""
+        return self.families[int(rng.integers(len(self.families)))].sample(rng)
 
-    def mutated(self, proposal: Proposal, rng: np.random.Generator) -> Proposal:
-        """``proposal`` with one setting changed, now and then with another one as well."""
+    def mutate(self, proposal: Proposal, rng: np.random.Generator) -> Proposal:
+        """``proposal`` with one setting changed, sometimes more."""
         dimensions = self.family(proposal.family).dimensions
         if not dimensions:
             return proposal
@@ -157,23 +170,23 @@ class Space:
         names = list(dimensions)
         count = min(len(names), int(rng.geometric(0.6)))
         for name in rng.permutation(names)[:count].tolist():
-            dimension = dimensions[name]
-            settings[name] = dimension.draw(rng) if rng.random() < LEAPS else dimension.near(settings[name], rng)
+            dimension, resample = dimensions[name], rng.random() < _RESAMPLE_RATE
+            settings[name] = dimension.sample(rng) if resample else dimension.perturb(settings[name], rng)
         return Proposal(proposal.family, settings)
 
-    def crossed(self, one: Proposal, other: Proposal, rng: np.random.Generator) -> Proposal:
-        """``one`` with about half of the settings that ``other`` has as well taken from there."""
+    def crossover(self, one: Proposal, other: Proposal, rng: np.random.Generator) -> Proposal:
+        """``one``, with about half of the settings that both have taken from ``other``."""
         settings = dict(one.settings)
         for name, dimension in self.family(one.family).dimensions.items():
             if name in other.settings and rng.random() < 0.5:
                 try:
-                    settings[name] = dimension.check(other.settings[name])
+                    settings[name] = dimension.validate(other.settings[name])
                 except ValueError:
                     continue  # a field of the same name in another family, with another range
         return Proposal(one.family, settings)
 
     def describe(self) -> list[dict[str, Any]]:
-        """The families as plain JSON, each with its dimensions and with what it is told."""
+        """The families as plain JSON, each with its dimensions and its prior knowledge."""
         return [
             {
                 "family": family.name,
@@ -185,72 +198,56 @@ class Space:
         ]
 
 
-def space_of(model: Model, *names: str, **dimensions: Dimension) -> Space:
-    """The space of one family; as :func:`family_of`."""
-    return Space((family_of(model, *names, **dimensions),))
+def space_of(model: Model, *names: str, **dimensions: Dimension) -> SearchSpace:
+    """The space of one family; arguments as in :func:`family_of`."""
+    return SearchSpace((family_of(model, *names, **dimensions),))
 
 
-def _searchable(model: Any, prefix: str = "") -> list[str]:
-    found = []
-    for spec in dataclasses.fields(model):
-        if dataclasses.is_dataclass(getattr(model, spec.name)):
-            found += _searchable(getattr(model, spec.name), f"{prefix}{spec.name}.")
-        elif "search" in spec.metadata:
-            found.append(prefix + spec.name)
-    return found
-
-
-def _field(model: Any, name: str) -> tuple[Any, dataclasses.Field[Any]]:
-    """The dataclass that holds the field of this dotted name, and the field; ValueError lists those there are."""
-    *path, last = name.split(".")
-    try:
-        owner = functools.reduce(getattr, path, model)
-        return owner, {spec.name: spec for spec in dataclasses.fields(owner)}[last]
-    except (AttributeError, TypeError, KeyError):
-        known = ", ".join(_names(model))
-        raise ValueError(f"{type(model).__name__} has no field {name!r}; the fields are {known}") from None
-
-
-def _names(model: Any, prefix: str = "") -> list[str]:
-    found = []
+def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Dotted name and field of all fields of a model, those of inner dataclasses in place of these."""
     for spec in dataclasses.fields(model):
         value = getattr(model, spec.name)
         if dataclasses.is_dataclass(value):
-            found += _names(value, f"{prefix}{spec.name}.")
+            yield from _fields(value, f"{prefix}{spec.name}.")
         else:
-            found.append(prefix + spec.name)
-    return found
+            yield prefix + spec.name, spec
 
 
-def _value(model: Any, name: str) -> Plain:
-    owner, spec = _field(model, name)
-    value: Plain = getattr(owner, spec.name)
+def _searchable(model: Any) -> list[str]:
+    return [name for name, spec in _fields(model) if "search" in spec.metadata]
+
+
+def _get(model: Any, name: str) -> SettingValue:
+    value: SettingValue = functools.reduce(getattr, name.split("."), model)
     return value
 
 
-def _replaced(model: Any, path: Sequence[str], value: Plain) -> Any:
+def _replaced(model: Any, path: Sequence[str], value: SettingValue) -> Any:
     first, *rest = path
     inner = _replaced(getattr(model, first), rest, value) if rest else value
     return dataclasses.replace(model, **{first: inner})
 
 
-def _dimension(model: Any, name: str) -> Dimension | None:
-    """What the metadata of a field says of it."""
-    _, spec = _field(model, name)
+def _metadata_dimension(model: Any, name: str) -> Dimension | None:
+    """The dimension of a field by its metadata. Raises ValueError that lists the fields for an unknown name."""
+    known = dict(_fields(model))
+    if name not in known:
+        raise ValueError(f"{type(model).__name__} has no field {name!r}; the fields are {', '.join(known)}")
+    spec = known[name]
     about = spec.metadata
     if "choices" in about:
         return Choice(tuple(about["choices"]))
     if "low" not in about:
         return None
     low, high = about.get("search", (about["low"], about["high"]))
-    whole = spec.type == "int"
-    return Range(low, high, log=bool(about.get("log", False)), whole=whole)
+    return Range(low, high, log=bool(about.get("log", False)), integer=spec.type == "int")
 
 
-def _check_within(model: Any, name: str, asked: Dimension) -> None:
-    """Raise ValueError where the model would refuse an end or a value of the dimension."""
-    for value in asked.values if isinstance(asked, Choice) else (asked.low, asked.high):
+def _check_within(model: Any, name: str, dimension: Dimension) -> None:
+    """Raise ValueError where the model would reject an end or a value of the dimension."""
+    for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
+        integer = isinstance(dimension, Range) and dimension.integer
         try:
-            _replaced(model, name.split("."), int(value) if isinstance(asked, Range) and asked.whole else value)
+            _replaced(model, name.split("."), int(value) if integer else value)
         except ValueError as error:
-            raise ValueError(f"{name}: {asked} goes beyond the field: {error}") from None
+            raise ValueError(f"{name}: {dimension} goes beyond the field: {error}") from None

@@ -1,8 +1,8 @@
-"""One run of a command that nobody vouches for: a line on its standard input, and its standard output as the answer.
+"""One run of an untrusted command: a line on its standard input, and its standard output as the answer.
 
-No shell. The run has a limit of time and of output, a new empty folder to work in, and an environment that holds only
-what it needs. Whatever it started is killed when it ends, when it is late or floods its output, and when this process
-is interrupted. Where this process itself is killed outright, nobody is left to do that.
+No shell. The run has limits of time and output, a new empty folder to work in, and a minimal environment. Everything
+that it started is killed when it ends, when it is late or writes too much, and when this process is interrupted. When
+this process itself is killed outright, the command goes on.
 """
 
 from __future__ import annotations
@@ -15,75 +15,90 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-ERRORS = 2000  # bytes that are kept of the end of standard error
-POLL = 0.01  # seconds
-MARK = "SUTRO_AGENT_FOLDER"  # an environment variable of all that a run starts, with a value of that run's own
+_MAX_STDERR_BYTES = 2000  # kept of the end of standard error
+_POLL_S = 0.01
+_FOLDER_VARIABLE = "SUTRO_AGENT_FOLDER"  # in the environment of everything that a run starts, unique for each run
 
 
-class NoAnswer(Exception):
-    """The command was late, wrote too much, or ended badly; the message says which."""
+class AgentFailed(Exception):
+    """The command was late, wrote too much, or ended with an error; the message says which."""
 
 
-def answer_of(command: Sequence[str], line: bytes, timeout: float, max_bytes: int, variables: Sequence[str]) -> bytes:
-    """What ``command`` writes to its standard output when it is handed ``line``.
+def run_agent(command: Sequence[str], line: bytes, timeout: float, max_bytes: int, variables: Sequence[str]) -> bytes:
+    """What ``command`` writes to its standard output for ``line`` on its standard input.
 
-    It is given PATH, HOME (its folder), LANG, and the environment variables that are named in ``variables``. Raises
-    NoAnswer unless it ends well and in time, ValueError for a command that cannot be started.
+    It gets PATH, HOME (its folder), LANG, and the environment variables named in ``variables``. Raises AgentFailed
+    unless it ends without an error and in time, ValueError for a command that cannot be started.
     """
-    answer, errors, full = bytearray(), bytearray(), threading.Event()
     deadline = time.monotonic() + timeout
-    # A file as standard input: a command that never reads it blocks nobody, however long the line is.
+    # A file as standard input: a command that never reads it blocks nothing, however long the line is.
     with (
         tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder,
-        tempfile.TemporaryFile() as handed,
+        tempfile.TemporaryFile() as stdin,
     ):
-        handed.write(line)
-        handed.seek(0)
-        process = _started(command, handed, folder, variables)
+        stdin.write(line)
+        stdin.seek(0)
+        process = _start(command, stdin, folder, variables)
         try:
             assert process.stdout is not None
             assert process.stderr is not None
-            readers = [
-                _reader(_first, process.stdout, max_bytes, answer, full),
-                _reader(_last, process.stderr, ERRORS, errors),
-            ]
-            late = not _ended(process.pid, deadline, full)
+            answer, errors = _PipeReader(process.stdout, max_bytes), _PipeReader(process.stderr, None)
+            in_time = _ended(process.pid, deadline, answer.overflow)
         finally:
-            code = _end_all(process, folder)
-        for reader in readers:
-            reader.join(1.0)
-    if full.is_set():
-        raise NoAnswer(f"more than {max_bytes} bytes of output")
-    if late:
-        raise NoAnswer(f"late: it had not ended after {timeout:g} s")
+            code = _kill_all(process, folder)
+        answer.join(1.0)
+        errors.join(1.0)
+    if answer.overflow.is_set():
+        raise AgentFailed(f"more than {max_bytes} bytes of output")
+    if not in_time:
+        raise AgentFailed(f"late: it had not ended after {timeout:g} s")
     if code:
-        raise NoAnswer(f"it ended with exit code {code}; its last words: {_last_line(errors)!r}")
-    if readers[0].is_alive():
-        raise NoAnswer("a program that it has started, and that cannot be ended, holds its output")
-    return bytes(answer)
+        last_line = (bytes(errors.content).decode(errors="replace").strip().splitlines() or [""])[-1]
+        raise AgentFailed(f"exit code {code}; last line of its errors: {last_line!r}")
+    if answer.is_alive():
+        raise AgentFailed("a program that it started, and that cannot be killed, holds its output")
+    return bytes(answer.content)
 
 
-def _started(
-    command: Sequence[str], handed: IO[bytes], folder: str, variables: Sequence[str]
-) -> subprocess.Popen[bytes]:
-    program = Path(shutil.which(command[0]) or command[0]).absolute()  # a relative path is one from here
+class _PipeReader(threading.Thread):
+    """Reads a pipe to its end: up to ``max_bytes``, beyond which it sets ``overflow``; or keeps only the end (None)."""
+
+    def __init__(self, pipe: IO[bytes], max_bytes: int | None) -> None:
+        super().__init__(daemon=True)
+        self.pipe, self.max_bytes = pipe, max_bytes
+        self.content, self.overflow = bytearray(), threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        with self.pipe:
+            while chunk := self.pipe.read(65536):
+                self.content += chunk
+                if self.max_bytes is None:
+                    del self.content[:-_MAX_STDERR_BYTES]
+                elif len(self.content) > self.max_bytes:
+                    self.overflow.set()
+                    return
+
+
+def _start(command: Sequence[str], stdin: IO[bytes], folder: str, variables: Sequence[str]) -> subprocess.Popen[bytes]:
+    program = Path(shutil.which(command[0]) or command[0]).absolute()  # relative to this process's folder
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": folder,
         "LANG": "C.UTF-8",
         **{name: os.environ[name] for name in ("SYSTEMROOT", *variables) if name in os.environ},
-        MARK: folder,
+        _FOLDER_VARIABLE: folder,
     }
     try:
         return subprocess.Popen(
             [str(program), *command[1:]],
-            stdin=handed,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -96,41 +111,12 @@ def _started(
         raise ValueError(f"command {command[0]!r} cannot be started: {error}") from None
 
 
-def _last_line(errors: bytearray) -> str:
-    lines = bytes(errors).decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+def _ended(pid: int, deadline: float, overflow: threading.Event) -> bool:
+    """Wait for the process to end; False where the deadline passes or the output overflows before that.
 
-
-def _reader(work: Callable[..., None], *arguments: object) -> threading.Thread:
-    thread = threading.Thread(target=work, args=arguments, daemon=True)
-    thread.start()
-    return thread
-
-
-def _first(pipe: IO[bytes], most: int, into: bytearray, full: threading.Event) -> None:
-    """Read ``pipe`` to its end; where there is more than ``most``, say so and stop."""
-    with pipe:
-        while chunk := pipe.read(65536):
-            into += chunk
-            if len(into) > most:
-                full.set()
-                return
-
-
-def _last(pipe: IO[bytes], most: int, into: bytearray) -> None:
-    """Read ``pipe`` to its end and keep the last ``most`` bytes."""
-    with pipe:
-        while chunk := pipe.read(65536):
-            into += chunk
-            del into[:-most]
-
-
-def _ended(pid: int, deadline: float, full: threading.Event) -> bool:
-    """Wait for the process to end; False where the deadline passes or the output is full before that.
-
-    It is not reaped, so that its number, which is that of its group as well, cannot go to another process yet.
+    It is not reaped, so that its number, which is also that of its group, cannot go to another process yet.
     """
-    while not full.wait(POLL):
+    while not overflow.wait(_POLL_S):
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
                 return True
@@ -141,27 +127,27 @@ def _ended(pid: int, deadline: float, full: threading.Event) -> bool:
     return False
 
 
-def _end_all(process: subprocess.Popen[bytes], mark: str) -> int | None:
-    """Kill the agent, its group, and what has left its group but still has the mark; returns its exit code."""
+def _kill_all(process: subprocess.Popen[bytes], folder: str) -> int | None:
+    """Kill the agent, its group, and what has left its group but has its folder variable; returns its exit code."""
     if os.name == "posix":
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: not permitted on what has ended
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    for _ in range(100):  # what was about to start another process has done so by then
-        left = [other for other in psutil.process_iter() if _has_mark(other, mark)]
+    for _ in range(100):  # by then, what was about to start another process has done so
+        left = [other for other in psutil.process_iter() if _belongs(other, folder)]
         if not left:
             break
         for other in left:
             with contextlib.suppress(psutil.Error):
                 other.kill()
-        time.sleep(POLL)
+        time.sleep(_POLL_S)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(10)
     return process.returncode
 
 
-def _has_mark(process: psutil.Process, mark: str) -> bool:
+def _belongs(process: psutil.Process, folder: str) -> bool:
     try:
-        return bool(process.environ().get(MARK) == mark)
+        return bool(process.environ().get(_FOLDER_VARIABLE) == folder)
     except (psutil.Error, OSError):
         return False

@@ -10,9 +10,9 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Range
-from sutrolib.processes.evaluator import Judge
-from sutrolib.processes.parallel import improve_together
-from sutrolib.processes.samplers import ModelBased, RandomSearch
+from sutrolib.processes.evaluator import Evaluator
+from sutrolib.processes.parallel import improve_parallel
+from sutrolib.processes.samplers import RandomSearch, TPESearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import space_of
 
@@ -21,24 +21,24 @@ SPACE = space_of(TwoLayerNetwork(hidden=50, lr=0.5), "hidden", "lr", "batch", "p
 
 
 @pytest.mark.parametrize(("kept", "limit"), [("in memory", 0.020), ("in a journal", 0.060)])
-@pytest.mark.parametrize("search", [RandomSearch(), ModelBased()], ids=lambda s: s.name)
+@pytest.mark.parametrize("search", [RandomSearch(), TPESearch()], ids=lambda s: s.name)
 def test_overhead_of_a_trial(monkeypatch, tmp_path, search, kept, limit):
     """Seconds of a trial that are not spent in the judge, the median over a study."""
     judging = []
-    weigh = Judge.weigh
+    evaluate = Evaluator.evaluate
 
     def timed(self, *arguments):
         began = time.perf_counter()
         try:
-            return weigh(self, *arguments)
+            return evaluate(self, *arguments)
         finally:
             judging.append(time.perf_counter() - began)
 
-    monkeypatch.setattr(Judge, "weigh", timed)
+    monkeypatch.setattr(Evaluator, "evaluate", timed)
     ends = []
     options = {"trace_updates": 20, "on_trial": lambda _: ends.append(time.perf_counter())}
-    store = tmp_path / "study.log" if kept == "in a journal" else None
-    made: Search = type(search)(store=store, **options)
+    journal = tmp_path / "study.log" if kept == "in a journal" else None
+    made: Search = type(search)(journal=journal, **options)
     began = time.perf_counter()
     made.improve(PROBLEM, SPACE, CacheEnergy(), SearchBudget(trials=40))
     trials = [after - before for before, after in zip([began, *ends], ends, strict=False)]
@@ -48,14 +48,14 @@ def test_overhead_of_a_trial(monkeypatch, tmp_path, search, kept, limit):
 
 def test_a_second_worker(tmp_path):
     """Two workers over one, on trials that are counted; the start of the processes is left out of both."""
-    space = space_of(TwoLayerNetwork(hidden=50, max_epochs=5, patience=5), hidden=Range(40, 80, whole=True))
+    space = space_of(TwoLayerNetwork(hidden=50, max_epochs=5, patience=5), hidden=Range(40, 80, integer=True))
     seconds = {1: [], 2: []}
     for turn in range(3):
         for workers in (1, 2):
             ends = []
-            store = tmp_path / f"{turn}-{workers}.log"
-            search = RandomSearch(store=store, on_trial=lambda _, ends=ends: ends.append(time.perf_counter()))
-            improve_together(search, PROBLEM, space, CacheEnergy(), SearchBudget(trials=40), workers=workers)
+            journal = tmp_path / f"{turn}-{workers}.log"
+            search = RandomSearch(journal=journal, on_trial=lambda _, ends=ends: ends.append(time.perf_counter()))
+            improve_parallel(search, PROBLEM, space, CacheEnergy(), SearchBudget(trials=40), workers=workers)
             seconds[workers].append((ends[-1] - ends[3]) / (len(ends) - 4))
     ratios = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
     print(f"\ntwo workers over one: {statistics.median(ratios):.2f} times the trials a second, {sorted(ratios)}")

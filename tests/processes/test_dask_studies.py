@@ -13,7 +13,7 @@ from slow_work import until
 from sutrolib.core.dask_cluster import open_cluster
 from sutrolib.meters import WallTime
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.parallel import improve_together
+from sutrolib.processes.parallel import improve_parallel
 from sutrolib.processes.samplers import RandomSearch
 
 pytestmark = pytest.mark.xdist_group("scheduler")  # the tests of one worker share what is made once
@@ -40,8 +40,8 @@ def test_workers_of_a_scheduler_share_a_study_and_one_that_is_killed_takes_no_fi
                 psutil.Process(cluster.client.run(os.getpid, workers=[address])[address]).kill()
             killed.append(address)
 
-    search = RandomSearch(pairs=2, store=tmp_path / "study.log", on_trial=watch)
-    study = improve_together(search, PROBLEM, SPACE, METER, SearchBudget(trials=30), scheduler=scheduler)
+    search = RandomSearch(pairs=2, journal=tmp_path / "study.log", on_trial=watch)
+    study = improve_parallel(search, PROBLEM, SPACE, METER, SearchBudget(trials=30), scheduler=scheduler)
     assert killed
     assert len(study.trials) == len({trial.proposal.key for trial in study.trials}) == 30
     assert sorted(seen) == sorted(trial.number for trial in study.trials)
@@ -51,9 +51,9 @@ def test_workers_of_a_scheduler_share_a_study_and_one_that_is_killed_takes_no_fi
 
 
 def test_a_timed_study_needs_a_worker_that_meters(tmp_path, scheduler):
-    search = RandomSearch(store=tmp_path / "study.log")
+    search = RandomSearch(journal=tmp_path / "study.log")
     with pytest.raises(OSError, match="no worker with the resource meter, which timed trials need"):
-        improve_together(search, PROBLEM, SPACE, WallTime(), SearchBudget(trials=2), scheduler=scheduler)
+        improve_parallel(search, PROBLEM, SPACE, WallTime(), SearchBudget(trials=2), scheduler=scheduler)
 
 
 def trials_in(journal):
@@ -66,11 +66,11 @@ def test_an_interruption_ends_the_workers_too(tmp_path, scheduler, on_dask):
         raise KeyboardInterrupt
 
     journal = tmp_path / "study.log"
-    search = RandomSearch(pairs=2, store=journal, on_trial=interrupt)
+    search = RandomSearch(pairs=2, journal=journal, on_trial=interrupt)
     budget, others = SearchBudget(trials=100_000), workers()
     with pytest.raises(KeyboardInterrupt):
-        improve_together(search, PROBLEM, SPACE, METER, budget, scheduler=scheduler if on_dask else None)
-    assert not list(tmp_path.glob("*.going"))
+        improve_parallel(search, PROBLEM, SPACE, METER, budget, scheduler=scheduler if on_dask else None)
+    assert not list(tmp_path.glob("*.heartbeat"))
     if on_dask:
         with open_cluster(None, scheduler) as cluster:
             until(lambda: not any(cluster.client.run(lambda dask_worker: dask_worker.state.executing_count).values()))

@@ -16,19 +16,19 @@ from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.models.parity.walsh_fourier import WalshFourier
 from sutrolib.problems.parity import SparseParity
-from sutrolib.processes.budget import SearchBudget, Spent
-from sutrolib.processes.evaluator import State
-from sutrolib.processes.evolution import BlankSlate, leapt, living, renamed
+from sutrolib.processes.budget import ResourceUse, SearchBudget
+from sutrolib.processes.evaluator import TrialState
+from sutrolib.processes.evolution import Evolution, rename_settings, survivors, switch_family
 from sutrolib.processes.model_families import parity_families
-from sutrolib.processes.proposal_request import Question
-from sutrolib.processes.space import Proposal, Space, family_of, space_of
-from sutrolib.processes.storage import Ticket
+from sutrolib.processes.proposal_request import ProposalRequest
+from sutrolib.processes.space import Proposal, SearchSpace, family_of, space_of
+from sutrolib.processes.storage import RunningTrial
 from sutrolib.processes.study import Trial
 
 SMALL = SparseParity(n=10, n_train=400)
 SPACE = parity_families(network=TwoLayerNetwork())
 BUDGET = SearchBudget(trials=25)
-SLATE = BlankSlate(pairs=2, trace_updates=50)
+SLATE = Evolution(pairs=2, trace_updates=50)
 
 
 def imagined(outcome, trials, search=SLATE, space=SPACE, seed=0):
@@ -37,14 +37,14 @@ def imagined(outcome, trials, search=SLATE, space=SPACE, seed=0):
     for number in range(trials):
         for attempt in range(50):
             rng = np.random.default_rng((seed, number, attempt))
-            question = Question(
-                None, space, "cost", list(history), BUDGET, Ticket(number, number, None), rng, 0, attempt
+            question = ProposalRequest(
+                None, space, "cost", list(history), BUDGET, RunningTrial(number, number, None), rng, 0, attempt
             )
             proposal = search.propose(question)
             if proposal.key not in {trial.proposal.key for trial in history}:
                 break
         cost = outcome(proposal)
-        state = State.FAILED if cost is None else State.SOLVED
+        state = TrialState.FAILED if cost is None else TrialState.SOLVED
         history.append(Trial(number, proposal, state, "", cost=cost, score=None if cost is None else 1.0))
     return history
 
@@ -56,7 +56,7 @@ def test_on_a_parity_something_else_than_the_network_turns_out_to_be_far_cheaper
     assert len(study.trials) == 25
     start = study.trials[0]
     assert start.proposal == SPACE.start
-    assert start.state is State.SOLVED
+    assert start.state is TrialState.SOLVED
     assert study.best.proposal.family != "two-layer network"
     assert study.best.cost <= start.cost / 10
     assert study.best.prior_knowledge == study.model.prior_knowledge != "samples only"
@@ -75,16 +75,16 @@ def test_with_noise_what_is_found_solves_seeds_that_it_was_not_chosen_by(seed):
 
 
 def test_equal_seeds_give_equal_searches_and_others_do_not():
-    quick, budget = dataclasses.replace(SLATE, pairs=1, population=8), SearchBudget(trials=14)
+    quick, budget = dataclasses.replace(SLATE, pairs=1, population_size=8), SearchBudget(trials=14)
     one, again, other = (quick.improve(SMALL, SPACE, OperationCount(), budget, seed) for seed in (0, 0, 100))
     keys = [[(trial.proposal.key, trial.cost) for trial in study.trials] for study in (one, again, other)]
     assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path):
-    quick = dataclasses.replace(SLATE, pairs=1, population=8)
+    quick = dataclasses.replace(SLATE, pairs=1, population_size=8)
     whole = quick.improve(SMALL, SPACE, OperationCount(), SearchBudget(trials=14))
-    stored = dataclasses.replace(quick, store=tmp_path / "study")
+    stored = dataclasses.replace(quick, journal=tmp_path / "study")
     stored.improve(SMALL, SPACE, OperationCount(), SearchBudget(trials=9))
     resumed = stored.improve(SMALL, SPACE, OperationCount(), SearchBudget(trials=14))
     assert [t.proposal.key for t in resumed.trials] == [t.proposal.key for t in whole.trials]
@@ -126,16 +126,16 @@ def test_without_any_success_the_families_take_turns():
 
 def test_a_space_that_is_used_up_ends_the_search():
     space = space_of(ConstraintSearch())
-    study = BlankSlate(population=2).improve(SMALL, space, OperationCount(), SearchBudget(trials=30))
+    study = Evolution(population_size=2).improve(SMALL, space, OperationCount(), SearchBudget(trials=30))
     assert sorted(trial.proposal.settings["k"] for trial in study.trials) == [2, 3, 4, 5]
     assert "used up" in study.stopped
     assert study.best.proposal.settings == {"k": 3}
 
 
 def test_candidates_that_crash_do_not_end_the_search():
-    space = Space((family_of(GF2Elimination()), CRASHING))
-    study = BlankSlate(population=4).improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
-    crashed = [trial for trial in study.trials if trial.state is State.FAILED]
+    space = SearchSpace((family_of(GF2Elimination()), CRASHING))
+    study = Evolution(population_size=4).improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
+    crashed = [trial for trial in study.trials if trial.state is TrialState.FAILED]
     assert {trial.proposal.family for trial in crashed} == {"crashing"}
     assert study.best.proposal.family == "GF(2) elimination"
 
@@ -156,53 +156,53 @@ class Lucky:
 
 
 def test_what_was_lucky_on_the_seeds_it_was_chosen_by_is_not_the_result():
-    space = Space((family_of(WalshFourier(k=3), "samples"), family_of(Lucky())))
-    search = BlankSlate(pairs=2, population=4)
-    naive = dataclasses.replace(search, confirm=0).improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
+    space = SearchSpace((family_of(WalshFourier(k=3), "samples"), family_of(Lucky())))
+    search = Evolution(pairs=2, population_size=4)
+    naive = dataclasses.replace(search, n_confirm=0).improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
     study = search.improve(SMALL, space, OperationCount(), SearchBudget(trials=12))
     assert naive.best.proposal.family == "lucky"
     assert study.best.proposal.family == "Walsh-Fourier search"
     lucky = [trial for trial in study.trials if trial.proposal.family == "lucky"]
-    assert all(t.state is State.MISSED and t.cost is None and "on fresh seeds: accuracy" in t.why for t in lucky)
+    assert all(t.state is TrialState.MISSED and t.cost is None and "on fresh seeds: accuracy" in t.why for t in lucky)
     assert "solved on 5 of 5" in study.best.why
     assert study.best.cost == next(t.cost for t in naive.trials if t.number == study.best.number)
-    assert study.effort > naive.effort  # looking twice is charged
+    assert study.total_cost > naive.total_cost  # looking twice is charged
     assert study.spent.trials == naive.spent.trials == 12
 
 
 def test_where_only_luck_was_found_nothing_was_found():
-    study = BlankSlate(pairs=2).improve(SMALL, space_of(Lucky()), OperationCount(), SearchBudget(trials=3))
+    study = Evolution(pairs=2).improve(SMALL, space_of(Lucky()), OperationCount(), SearchBudget(trials=3))
     assert study.best is None
-    assert all(trial.state is State.MISSED for trial in study.trials)
+    assert all(trial.state is TrialState.MISSED for trial in study.trials)
 
 
 def test_the_living_are_the_best_and_the_best_of_each_family():
-    def trial(number, family, cost=None, score=None, state=State.SOLVED):
-        return Trial(number, Proposal(family), state, "", cost=cost, score=score, spent=Spent(1))
+    def trial(number, family, cost=None, score=None, state=TrialState.SOLVED):
+        return Trial(number, Proposal(family), state, "", cost=cost, score=score, spent=ResourceUse(1))
 
     history = [
         trial(0, "a", 3.0),
         trial(1, "a", 1.0),
         trial(2, "a", 2.0),
-        trial(3, "b", None, 0.6, State.MISSED),
-        trial(4, "b", None, 0.9, State.MISSED),
-        trial(5, "c", state=State.FAILED),
-        Trial(6, None, State.REFUSED, "no proposal"),
+        trial(3, "b", None, 0.6, TrialState.MISSED),
+        trial(4, "b", None, 0.9, TrialState.MISSED),
+        trial(5, "c", state=TrialState.FAILED),
+        Trial(6, None, TrialState.REFUSED, "no proposal"),
     ]
-    assert [t.number for t in living(history, 2)] == [1, 2, 4]
-    assert [t.number for t in living(history, 9)] == [1, 2, 0, 4, 3]
-    assert math.isinf(history[5].rank)
+    assert [t.number for t in survivors(history, 2)] == [1, 2, 4]
+    assert [t.number for t in survivors(history, 9)] == [1, 2, 0, 4, 3]
+    assert math.isinf(history[5].objective)
 
 
 def test_a_leap_takes_settings_along_under_the_names_that_they_have_there():
     parent = SPACE.start
-    there = renamed(parent, SPACE.family("finder and network"))
+    there = rename_settings(parent, SPACE.family("feature selection, then network"))
     assert there.settings["network.lr"] == parent.settings["lr"]
-    assert "network.lr" not in renamed(there, SPACE.family("two-layer network")).settings
-    assert renamed(there, SPACE.family("two-layer network")).settings == parent.settings
-    space = Space((SPACE.families[0], SPACE.family("finder and network")))
-    leaps = [leapt(space, parent, np.random.default_rng(seed)) for seed in range(40)]
-    assert {leap.family for leap in leaps} == {"finder and network"}
+    assert "network.lr" not in rename_settings(there, SPACE.family("two-layer network")).settings
+    assert rename_settings(there, SPACE.family("two-layer network")).settings == parent.settings
+    space = SearchSpace((SPACE.families[0], SPACE.family("feature selection, then network")))
+    leaps = [switch_family(space, parent, np.random.default_rng(seed)) for seed in range(40)]
+    assert {leap.family for leap in leaps} == {"feature selection, then network"}
     taken = sum(leap.settings["network.lr"] == parent.settings["lr"] for leap in leaps)
     assert 8 <= taken <= 32
 
@@ -210,14 +210,14 @@ def test_a_leap_takes_settings_along_under_the_names_that_they_have_there():
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"population": 0}, "population=0"),
-        ({"tournament": 0}, "tournament=0"),
-        ({"confirm": -1}, "confirm=-1"),
-        ({"pairs": 0}, "pairs=0"),
-        ({"fresh": 0.8, "leap": 0.3}, "accepted are shares"),
-        ({"cross": -0.1}, "accepted are shares"),
+        ({"population_size": 0}, "population_size must be at least 1"),
+        ({"tournament_size": 0}, "tournament_size must be at least 1"),
+        ({"n_confirm": -1}, "n_confirm must be at least 0"),
+        ({"pairs": 0}, "pairs must be at least 1"),
+        ({"random_rate": 0.8, "family_switch_rate": 0.3}, "sum to at most 1"),
+        ({"crossover_rate": -0.1}, "must be at least 0"),
     ],
 )
 def test_wrong_fields_are_named(fields, named):
     with pytest.raises(ValueError, match=named):
-        BlankSlate(**fields)
+        Evolution(**fields)

@@ -18,13 +18,13 @@ from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Choice, Range
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.example_agent import proposal
-from sutrolib.processes.external_agent import EXAMPLE_AGENT, ExternalAgent, bounded
+from sutrolib.processes.external_agent import EXAMPLE_AGENT, ExternalAgent, shorten
 from sutrolib.processes.space import Family, SearchSpace, family_of, space_of
-from sutrolib.processes.subprocess_agent import NoAnswer, answer_of
+from sutrolib.processes.subprocess_agent import AgentFailed, run_agent
 
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
 SPACE = space_of(
-    TwoLayerNetwork(max_epochs=20), hidden=Range(20, 200, log=True, whole=True), lr=Range(0.03, 1.0, log=True)
+    TwoLayerNetwork(max_epochs=20), hidden=Range(20, 200, log=True, integer=True), lr=Range(0.03, 1.0, log=True)
 )
 START = {"family": "two-layer network", "settings": {"hidden": 200, "lr": 0.1}}
 AMPLE = 60  # seconds, for an agent that ends by itself
@@ -208,7 +208,7 @@ def test_the_example_agent_improves_on_the_start():
     assert {trial.state for trial in study.trials} <= {TrialState.SOLVED, TrialState.MISSED}
     assert study.best.cost < study.trials[0].cost / 3
     assert len({trial.proposal.key for trial in study.trials}) == 12
-    assert (study.process, study.spent.trials) == ("outside agent", 12)
+    assert (study.process, study.spent.trials) == ("external agent", 12)
 
 
 def test_a_study_that_is_stopped_and_continued_makes_the_same_proposals(tmp_path):
@@ -223,15 +223,15 @@ def test_the_example_agent_moves_in_every_sort_of_dimension_and_stays_within_the
     space = space_of(
         TwoLayerNetwork(patience=2),
         "optimizer",
-        hidden=Range(20, 200, log=True, whole=True),
+        hidden=Range(20, 200, log=True, integer=True),
         weight_decay=Range(0.0, 0.05),
-        patience=Range(2, 2, whole=True),  # where there is nothing to move
+        patience=Range(2, 2, integer=True),  # where there is nothing to move
     )
     history, moved = [], set()
     for number in range(60):
         question = json.loads(json.dumps({"space": space.describe(), "history": history, "number": number}))
         answer = proposal(question)
-        checked = space.check(answer["family"], answer["settings"])
+        checked = space.validate(answer["family"], answer["settings"])
         start = history[0]["settings"] if history else answer["settings"]
         moved |= {name for name, value in checked.settings.items() if value != start[name]}
         history.append({**answer, "number": number, "cost": 100.0 - number, "score": 1.0})
@@ -271,42 +271,45 @@ def answer(settings, family='"two-layer network"'):
 BAD = {
     "nothing": (b"", "nothing on standard output"),
     "blank": (b" \n\r\n\t", "nothing on standard output"),
-    "prose": (b"I would try a smaller network.", "no JSON: Expecting value at character 0"),
+    "prose": (b"I would try a smaller network.", "not valid JSON: Expecting value at character 0"),
     "not utf-8": (b'{"family": "\xff"}', "can't decode byte 0xff"),
     "two lines": (json.dumps(START).encode() + b"\n" + json.dumps(START).encode(), "more than one line"),
-    "two objects": (json.dumps(START).encode() * 2, "no JSON: Extra data"),
-    "an array": (json.dumps([START]).encode(), "accepted is one object"),
-    "a number": (b"7", "7, accepted is one object"),
-    "null": (b"null", "None, accepted is one object"),
-    "half": (json.dumps(START).encode()[:-3], "no JSON"),
-    "too little": (b'{"family": "two-layer network"}', r"an object of \['family'\]"),
+    "two objects": (json.dumps(START).encode() * 2, "not valid JSON: Extra data"),
+    "an array": (json.dumps([START]).encode(), "send one object"),
+    "a number": (b"7", "got 7: send one object"),
+    "null": (b"null", "got None: send one object"),
+    "half": (json.dumps(START).encode()[:-3], "not valid JSON"),
+    "too little": (b'{"family": "two-layer network"}', r"an object with \['family'\]"),
     "too much": (json.dumps({**START, "why": "it learns"}).encode(), r"\['family', 'settings', 'why'\]"),
-    "a family twice": (b'{"family": "x", "family": "two-layer network", "settings": {}}', "a name twice"),
-    "a setting twice": (answer('{"hidden": 20, "hidden": 200, "lr": 0.1}'), "a name twice"),
-    "another family": (answer("{}", '"gpt \\u001b[31m \\u202e \\ud800"'), r"accepted are 'two-layer network'"),
-    "a family of no kind": (answer("{}", '["two-layer network"]'), "accepted are 'two-layer network'"),
-    "settings in a row": (answer("[200, 0.1]"), "accepted is a mapping"),
-    "NaN": (answer('{"hidden": 200, "lr": NaN}'), "NaN is no number"),
-    "Infinity": (answer('{"hidden": 200, "lr": Infinity}'), "Infinity is no number"),
-    "minus Infinity": (answer('{"hidden": 200, "lr": -Infinity}'), "-Infinity is no number"),
-    "1e999": (answer('{"hidden": 200, "lr": 1e999}'), "lr=inf, accepted are numbers from 0.03 to 1$"),
-    "huge": (answer('{"hidden": 1' + "0" * 90 + ', "lr": 0.1}'), "accepted are whole numbers from 20 to 200$"),
-    "5,000 digits": (answer('{"hidden": 1' + "0" * 4999 + ', "lr": 0.1}'), "a whole number of 5000 digits"),
-    "too small": (answer('{"hidden": 19, "lr": 0.1}'), "hidden=19, accepted are whole numbers from 20 to 200"),
-    "a half": (answer('{"hidden": 20.5, "lr": 0.1}'), "hidden=20.5, accepted are whole numbers"),
-    "a boolean": (answer('{"hidden": 200, "lr": true}'), "lr=True, accepted are numbers"),
-    "a text": (answer('{"hidden": "200", "lr": 0.1}'), "hidden='200', accepted are whole numbers"),
-    "nothing set": (answer('{"hidden": null, "lr": 0.1}'), "hidden=None, accepted are whole numbers"),
-    "an object": (answer('{"hidden": {"low": 20}, "lr": 0.1}'), "accepted are whole numbers"),
-    "a path": (answer('{"hidden": "../../etc/passwd", "lr": 0.1}'), "hidden='../../etc/passwd', accepted are"),
+    "a family twice": (b'{"family": "x", "family": "two-layer network", "settings": {}}', "duplicate name"),
+    "a setting twice": (answer('{"hidden": 20, "hidden": 200, "lr": 0.1}'), "duplicate name"),
+    "another family": (answer("{}", '"gpt \\u001b[31m \\u202e \\ud800"'), "choose one of 'two-layer network'"),
+    "a family of no kind": (answer("{}", '["two-layer network"]'), "choose one of 'two-layer network'"),
+    "settings in a row": (answer("[200, 0.1]"), "settings must map names"),
+    "NaN": (answer('{"hidden": 200, "lr": NaN}'), "NaN is not a finite number"),
+    "Infinity": (answer('{"hidden": 200, "lr": Infinity}'), "Infinity is not a finite number"),
+    "minus Infinity": (answer('{"hidden": 200, "lr": -Infinity}'), "-Infinity is not a finite number"),
+    "1e999": (answer('{"hidden": 200, "lr": 1e999}'), r"lr must be a number from 0.03 to 1 \(got inf\)$"),
+    "huge": (answer('{"hidden": 1' + "0" * 90 + ', "lr": 0.1}'), "hidden must be an integer from 20 to 200 "),
+    "5,000 digits": (answer('{"hidden": 1' + "0" * 4999 + ', "lr": 0.1}'), "an integer of 5000 digits"),
+    "too small": (answer('{"hidden": 19, "lr": 0.1}'), r"hidden must be an integer from 20 to 200 \(got 19\)"),
+    "a half": (answer('{"hidden": 20.5, "lr": 0.1}'), "hidden must be an integer .*got 20.5"),
+    "a boolean": (answer('{"hidden": 200, "lr": true}'), "lr must be a number .*got True"),
+    "a text": (answer('{"hidden": "200", "lr": 0.1}'), "hidden must be an integer .*got '200'"),
+    "nothing set": (answer('{"hidden": null, "lr": 0.1}'), "hidden must be an integer .*got None"),
+    "an object": (answer('{"hidden": {"low": 20}, "lr": 0.1}'), "hidden must be an integer"),
+    "a path": (
+        answer('{"hidden": "../../etc/passwd", "lr": 0.1}'),
+        "got '../../etc/passwd'",
+    ),
     "unknown setting": (answer('{"hidden": 200, "lr": 0.1, "max_epochs": 1}'), "unknown 'max_epochs'"),
     "dunder": (answer('{"hidden": 200, "lr": 0.1, "__class__": "x"}'), "unknown '__class__'"),
-    "missing setting": (answer('{"hidden": 200}'), "missing lr; accepted are hidden, lr"),
+    "missing setting": (answer('{"hidden": 200}'), "missing lr; the settings are hidden, lr"),
     "deep": (b"[" * 30_000, "nested too deeply"),
     "deep settings": (answer('{"hidden": ' + '{"a":' * 10_000 + "1" + "}" * 10_000 + ', "lr": 0.1}'), "too deeply"),
     "less deep": (
         answer('{"hidden": 200, "lr": ' + "[" * 400 + "]" * 400 + "}"),
-        "accepted are numbers from 0.03 to 1$",
+        "lr must be a number from 0.03 to 1 ",
     ),
     "many names": (answer(json.dumps({f"name {i}": i for i in range(3000)})), "unknown 'name 0'"),
 }
@@ -326,15 +329,15 @@ def test_code_arrives_as_the_text_that_it_is(agent, tmp_path):
 
 
 def test_what_a_choice_holds_is_compared_with_its_type(agent):
-    space = space_of(TwoLayerNetwork(max_epochs=20, lr=1.0), hidden=Range(20, 200, whole=True), lr=Choice((1.0, 0.1)))
+    space = space_of(TwoLayerNetwork(max_epochs=20, lr=1.0), hidden=Range(20, 200, integer=True), lr=Choice((1.0, 0.1)))
     why = refused(improve(agent("raw", answer('{"hidden": 200, "lr": true}')), space=space))
-    assert "lr=True, accepted are 1.0, 0.1" in why
+    assert "lr must be one of 1.0, 0.1 (got True)" in why
 
 
 MISBEHAVED = {
     "flood": "more than 65536 bytes",
-    "crash": "exit code 1; its last words: .*RuntimeError: no idea",
-    "answer and crash": "exit code 3; its last words: ''",
+    "crash": "exit code 1; last line of its errors: .*RuntimeError: no idea",
+    "answer and crash": "exit code 3; last line of its errors: ''",
     "kill itself": "exit code -9",
 }
 
@@ -377,16 +380,16 @@ def test_an_interrupt_ends_the_agent_and_all_that_it_started(agent, tmp_path):
 
 def test_a_long_question_reaches_an_agent_that_reads_and_blocks_nobody_where_it_does_not(agent):
     line = b"x" * 3_000_000
-    assert answer_of(agent("count"), line, AMPLE, 100, ()) == b"3000000\n"
-    assert json.loads(answer_of(agent("deaf"), line, AMPLE, 1000, ())) == START
+    assert run_agent(agent("count"), line, AMPLE, 100, ()) == b"3000000\n"
+    assert json.loads(run_agent(agent("deaf"), line, AMPLE, 1000, ())) == START
 
 
 def test_neither_an_endless_answer_nor_many_errors_fill_the_memory(agent):
     tracemalloc.start()
     try:
-        with pytest.raises(NoAnswer, match="more than 100000 bytes"):
-            answer_of(agent("for ever"), b"", AMPLE, 100_000, ())
-        assert json.loads(answer_of(agent("many errors"), b"", AMPLE, 100_000, ())) == START
+        with pytest.raises(AgentFailed, match="more than 100000 bytes"):
+            run_agent(agent("for ever"), b"", AMPLE, 100_000, ())
+        assert json.loads(run_agent(agent("many errors"), b"", AMPLE, 100_000, ())) == START
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
@@ -401,8 +404,8 @@ def test_an_answer_as_long_as_the_limit_is_accepted_and_one_byte_more_is_not(age
 def test_a_folder_that_is_swapped_for_a_link_takes_nothing_with_it(agent, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("kept")
-    with contextlib.suppress(NoAnswer):
-        answer_of(agent("swap"), b'{"number": 0}', AMPLE, 1000, ())
+    with contextlib.suppress(AgentFailed):
+        run_agent(agent("swap"), b'{"number": 0}', AMPLE, 1000, ())
     assert (tmp_path / "precious" / "file").read_text() == "kept"
 
 
@@ -432,8 +435,8 @@ def test_an_agent_is_handed_the_question_and_nothing_else(agent, tmp_path, monke
                 "family": "two-layer network",
                 "prior_knowledge": "samples only",
                 "settings": {
-                    "hidden": {"low": 20, "high": 200, "log": True, "whole": True},
-                    "lr": {"low": 0.03, "high": 1.0, "log": True, "whole": False},
+                    "hidden": {"low": 20, "high": 200, "log": True, "integer": True},
+                    "lr": {"low": 0.03, "high": 1.0, "log": True, "integer": False},
                 },
                 "start": {"hidden": 200, "lr": 0.1},
             }
@@ -482,20 +485,23 @@ def test_an_agent_is_handed_the_question_and_nothing_else(agent, tmp_path, monke
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"command": "python agent.py"}, "command='python agent.py', accepted is a list of texts"),
-        ({"command": []}, "accepted is a list of a program and its arguments"),
-        ({"command": [sys.executable, 3]}, "accepted is a list of texts"),
-        ({"command": [sys.executable, "a\0b"]}, "accepted is a list of texts"),
-        ({"command": ["no-such-program-here"]}, "command 'no-such-program-here' is no program here"),
-        ({"command": ["/"]}, "command '/' is no program here"),
+        ({"command": "python agent.py"}, "command must be a list of strings.*got 'python agent.py'"),
+        ({"command": []}, "command must name a program"),
+        ({"command": [sys.executable, 3]}, "command must be a list of strings"),
+        ({"command": [sys.executable, "a\0b"]}, "command must be a list of strings"),
+        ({"command": ["no-such-program-here"]}, "command 'no-such-program-here' not found"),
+        ({"command": ["/"]}, "command '/' not found"),
         ({"command": [sys.executable], "timeout": 0}, r"timeout must be 0\.01 to 86400 \(got 0\)"),
         ({"command": [sys.executable], "timeout": True}, r"timeout must be .* \(got True\)"),
         ({"command": [sys.executable], "timeout": float("nan")}, r"timeout must be .* \(got nan\)"),
         ({"command": [sys.executable], "max_bytes": 0}, r"max_bytes must be .* \(got 0\)"),
-        ({"command": [sys.executable], "max_bytes": 10.5}, "max_bytes=10.5, accepted are whole numbers"),
-        ({"command": [sys.executable], "variables": "HOME"}, "variables='HOME', accepted is a list"),
-        ({"command": [sys.executable], "variables": ["NOT_SET_HERE"]}, r"variables=\['NOT_SET_HERE'\]: not set"),
-        ({"command": [sys.executable], "pairs": 0}, "pairs=0"),
+        ({"command": [sys.executable], "max_bytes": 10.5}, "max_bytes must be an integer .got 10.5"),
+        ({"command": [sys.executable], "variables": "HOME"}, "variables must be a list of strings"),
+        (
+            {"command": [sys.executable], "variables": ["NOT_SET_HERE"]},
+            "missing: NOT_SET_HERE",
+        ),
+        ({"command": [sys.executable], "pairs": 0}, "pairs must be at least 1"),
     ],
 )
 def test_an_agent_that_cannot_work_is_refused_before_anything_runs(options, reason):
@@ -522,6 +528,6 @@ def test_a_relative_path_to_the_program_is_one_from_here(tmp_path, monkeypatch):
 
 
 def test_a_long_reason_keeps_its_beginning_and_its_end():
-    assert bounded("short") == "short"
-    assert bounded("a" * 200) == "a" * 200
-    assert bounded("a" * 300 + "b" * 300) == "a" * 100 + " ... " + "b" * 95
+    assert shorten("short") == "short"
+    assert shorten("a" * 200) == "a" * 200
+    assert shorten("a" * 300 + "b" * 300) == "a" * 100 + " ... " + "b" * 95

@@ -5,25 +5,26 @@ import pytest
 from searches import CHOICES, CRASHING, METER, PROBLEM, SPACE
 
 from sutrolib.meters.programs.grid_cost import GridCost
-from sutrolib.models.kernels.grid_matmul import GridProduct
+from sutrolib.models.kernels.grid_matmul import GridMatmul
 from sutrolib.problems.matmul import MatrixProduct
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.evaluator import State
-from sutrolib.processes.hill_climbing import Climb, parent_of
-from sutrolib.processes.proposal_request import Question
-from sutrolib.processes.samplers import Grid
-from sutrolib.processes.space import Proposal, Space, space_of
-from sutrolib.processes.storage import Ticket
+from sutrolib.processes.evaluator import TrialState
+from sutrolib.processes.hill_climbing import HillClimbing, current_parent
+from sutrolib.processes.proposal_request import ProposalRequest
+from sutrolib.processes.samplers import GridSearch
+from sutrolib.processes.space import Proposal, SearchSpace, space_of
+from sutrolib.processes.storage import RunningTrial
 from sutrolib.processes.study import Trial
 
-PRODUCT = space_of(GridProduct(), "inner", "snake_inner", "tile_k", "far_a", "cells")
+PRODUCT = space_of(GridMatmul(), "inner_loops", "snake_inner", "tile_k", "far_window_a", "allocation")
 
 
 def trials(*costs):
     """Finished trials of these costs; None for one that failed."""
+    states = [TrialState.FAILED if cost is None else TrialState.SOLVED for cost in costs]
     return [
-        Trial(number, Proposal("a", {"at": number}), State.FAILED if cost is None else State.SOLVED, "", cost=cost)
-        for number, cost in enumerate(costs)
+        Trial(number, Proposal("a", {"at": number}), state, "", cost=cost)
+        for number, (state, cost) in enumerate(zip(states, costs, strict=True))
     ]
 
 
@@ -31,16 +32,16 @@ def asked(history, seed=0, attempt=0):
     """What a search is asked after ``history``."""
     number = len(history)
     rng = np.random.default_rng((seed, number, attempt))
-    ticket = Ticket(number, number, None)
-    return Question(None, PRODUCT, "cost", history, SearchBudget(trials=1000), ticket, rng, 0, attempt)
+    ticket = RunningTrial(number, number, None)
+    return ProposalRequest(None, PRODUCT, "cost", history, SearchBudget(trials=1000), ticket, rng, 0, attempt)
 
 
 def climbed(cost, count, patience):
     """The trials of a climb on which a proposal costs what ``cost`` says; nothing is run."""
     history = []
     for number in range(count):
-        proposal = Climb(patience=patience).propose(asked(history))
-        history.append(Trial(number, proposal, State.SOLVED, "", cost=cost(proposal)))
+        proposal = HillClimbing(patience=patience).propose(asked(history))
+        history.append(Trial(number, proposal, TrialState.SOLVED, "", cost=cost(proposal)))
     return history
 
 
@@ -49,8 +50,8 @@ def changed(one, other):
 
 
 def test_it_finds_the_cheapest_of_a_small_space():
-    every = Grid().improve(PROBLEM, CHOICES, METER, SearchBudget(trials=100))
-    study = Climb(patience=3).improve(PROBLEM, CHOICES, METER, SearchBudget(trials=100))
+    every = GridSearch().improve(PROBLEM, CHOICES, METER, SearchBudget(trials=100))
+    study = HillClimbing(patience=3).improve(PROBLEM, CHOICES, METER, SearchBudget(trials=100))
     assert study.best.cost == every.best.cost
     assert "used up" in study.stopped
     assert len(study.trials) == 6
@@ -59,29 +60,29 @@ def test_it_finds_the_cheapest_of_a_small_space():
 @pytest.mark.parametrize("seed", range(3))
 def test_it_beats_the_public_record_of_the_small_grid_from_the_naive_program(seed):
     budget = SearchBudget(trials=150)
-    study = Climb(patience=60).improve(MatrixProduct(4), space_of(GridProduct()), GridCost(), budget, seed)
+    study = HillClimbing(patience=60).improve(MatrixProduct(4), space_of(GridMatmul()), GridCost(), budget, seed)
     assert study.trials[0].cost == pytest.approx(1316)
     assert study.best.cost < 800
 
 
 def test_equal_seeds_give_equal_climbs_and_others_do_not():
     one, again, other = (
-        Climb(patience=3).improve(PROBLEM, SPACE, METER, SearchBudget(trials=8), seed) for seed in (0, 0, 1)
+        HillClimbing(patience=3).improve(PROBLEM, SPACE, METER, SearchBudget(trials=8), seed) for seed in (0, 0, 1)
     )
     keys = [[trial.proposal.key for trial in study.trials] for study in (one, again, other)]
     assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_climb_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path):
-    whole = Climb(patience=2).improve(PROBLEM, SPACE, METER, SearchBudget(trials=8))
-    stored = dataclasses.replace(Climb(patience=2), store=tmp_path / "study")
+    whole = HillClimbing(patience=2).improve(PROBLEM, SPACE, METER, SearchBudget(trials=8))
+    stored = dataclasses.replace(HillClimbing(patience=2), journal=tmp_path / "study")
     stored.improve(PROBLEM, SPACE, METER, SearchBudget(trials=5))
     resumed = stored.improve(PROBLEM, SPACE, METER, SearchBudget(trials=8))
     assert [t.proposal.key for t in resumed.trials] == [t.proposal.key for t in whole.trials]
 
 
 def test_it_begins_where_the_space_begins_and_goes_on_from_the_best():
-    history = climbed(lambda proposal: 1.0 if proposal.settings["far_a"] == 0 else 2.0, 40, patience=100)
+    history = climbed(lambda proposal: 1.0 if proposal.settings["far_window_a"] == 0 else 2.0, 40, patience=100)
     assert history[0].proposal == PRODUCT.start
     best = PRODUCT.start
     few = 0
@@ -101,28 +102,28 @@ def test_a_climb_that_is_stuck_is_left_for_a_draw():
     far = [trial.number for trial in history if changed(trial.proposal, start) == len(start.settings)]
     before = [changed(trial.proposal, start) for trial in history[1:11]]
     assert np.mean(before) < 2.5
-    assert parent_of(history[:11], 10) is None
-    assert parent_of(history[:12], 10).number == 11  # a climb of its own, though the first one ended higher
+    assert current_parent(history[:11], 10) is None
+    assert current_parent(history[:12], 10).number == 11  # a climb of its own, though the first one ended higher
     assert far
 
 
 def test_the_parent_is_the_latest_of_the_best_since_the_climb_began():
-    assert parent_of([], 3) is None
-    assert parent_of(trials(5.0, 4.0, 6.0), 3).number == 1
-    assert parent_of(trials(5.0, 4.0, 4.0, 6.0), 3).number == 2  # as good is good enough to move to
-    assert parent_of(trials(5.0, 4.0, 4.0, 4.0), 3).number == 3
-    assert parent_of(trials(5.0, 4.0, 4.0, 4.0, 4.0), 3) is None  # and no reason to go on for ever
-    assert parent_of(trials(5.0, 6.0, 7.0, 8.0, 9.0), 3).number == 4
+    assert current_parent([], 3) is None
+    assert current_parent(trials(5.0, 4.0, 6.0), 3).number == 1
+    assert current_parent(trials(5.0, 4.0, 4.0, 6.0), 3).number == 2  # as good is good enough to move to
+    assert current_parent(trials(5.0, 4.0, 4.0, 4.0), 3).number == 3
+    assert current_parent(trials(5.0, 4.0, 4.0, 4.0, 4.0), 3) is None  # and no reason to go on for ever
+    assert current_parent(trials(5.0, 6.0, 7.0, 8.0, 9.0), 3).number == 4
 
 
 def test_what_fails_is_no_place_to_stand_on():
-    assert parent_of(trials(None, None), 3) is None
-    assert parent_of(trials(None, 5.0, None), 3).number == 1
-    crashing = Climb(patience=5).improve(PROBLEM, Space((CRASHING,)), METER, SearchBudget(trials=10))
-    assert {trial.state for trial in crashing.trials} == {State.FAILED, State.SOLVED}
+    assert current_parent(trials(None, None), 3) is None
+    assert current_parent(trials(None, 5.0, None), 3).number == 1
+    crashing = HillClimbing(patience=5).improve(PROBLEM, SearchSpace((CRASHING,)), METER, SearchBudget(trials=10))
+    assert {trial.state for trial in crashing.trials} == {TrialState.FAILED, TrialState.SOLVED}
 
 
-@pytest.mark.parametrize(("fields", "named"), [({"patience": 0}, "patience=0"), ({"pairs": 0}, "pairs=0")])
+@pytest.mark.parametrize(("fields", "named"), [({"patience": 0}, "patience must be"), ({"pairs": 0}, "pairs must be")])
 def test_wrong_fields_are_named(fields, named):
     with pytest.raises(ValueError, match=named):
-        Climb(**fields)
+        HillClimbing(**fields)

@@ -9,29 +9,29 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Range
-from sutrolib.processes.evaluator import State
-from sutrolib.processes.external_agent import OutsideAgent
+from sutrolib.processes.evaluator import TrialState
+from sutrolib.processes.external_agent import ExternalAgent
 from sutrolib.processes.hostile_agent import ANSWERS, CHILD, CRASH, HOSTILE_AGENT, LATE, LONG
 from sutrolib.processes.space import space_of
 
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
-SPACE = space_of(TwoLayerNetwork(max_epochs=20), hidden=Range(20, 200, log=True, whole=True), lr=Range(0.03, 1.0))
+SPACE = space_of(TwoLayerNetwork(max_epochs=20), hidden=Range(20, 200, log=True, integer=True), lr=Range(0.03, 1.0))
 TIMEOUT = 5  # seconds
 
 REASONS = {
     "repeats itself": "tried before: two-layer network (hidden=200, lr=0.1)",
     "nothing": "nothing on standard output",
-    "prose": "no JSON",
+    "prose": "not valid JSON",
     "two answers": "more than one line",
-    "NaN": "NaN is no number",
-    "beyond the range": "hidden=1000000000.0, accepted are whole numbers from 20 to 200",
-    "text for a number": "hidden='200', accepted are",
-    "a path": "hidden='../../etc/passwd', accepted are",
-    "code": "hidden=\"__import__('os').system('echo owned')\", accepted are",
+    "NaN": "NaN is not a finite number",
+    "beyond the range": "hidden must be an integer from 20 to 200 (got 1000000000.0)",
+    "text for a number": "hidden must be an integer from 20 to 200 (got '200')",
+    "a path": "hidden must be an integer from 20 to 200 (got '../../etc/passwd')",
+    "code": "hidden must be an integer from 20 to 200 (got \"__import__('os').system('echo owned')\")",
     "an unknown setting": "unknown 'max_epochs'",
-    "an unknown family": "family 'gpt', accepted are 'two-layer network'",
+    "an unknown family": "unknown family 'gpt': choose one of 'two-layer network'",
     LONG: "more than 65536 bytes of output",
-    CRASH: "exit code 1; its last words: 'RuntimeError: no idea'",
+    CRASH: "exit code 1; last line of its errors: 'RuntimeError: no idea'",
     LATE: f"late: it had not ended after {TIMEOUT} s",
     CHILD: "nothing on standard output",
 }
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.xdist_group("trials")  # the tests of one worker share 
 @pytest.fixture(scope="module")
 def trials():
     token = f"test-{os.getpid()}"
-    search = OutsideAgent(command=[*HOSTILE_AGENT, token], timeout=TIMEOUT)
+    search = ExternalAgent(command=[*HOSTILE_AGENT, token], timeout=TIMEOUT)
     study = search.improve(PROBLEM, SPACE, OperationCount(), SearchBudget(trials=len(ANSWERS)))
     assert named(token) == []
     return dict(zip(ANSWERS, study.trials, strict=True))
@@ -56,8 +56,8 @@ def trials():
 
 def test_its_first_answer_is_good(trials):
     first, *others = trials.values()
-    assert first.state is State.SOLVED
-    assert {trial.state for trial in others} == {State.REFUSED}
+    assert first.state is TrialState.SOLVED
+    assert {trial.state for trial in others} == {TrialState.REFUSED}
     assert set(REASONS) == {*list(ANSWERS)[1:]}
 
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("steady_clock")
 PROBLEM = SparseParity(n=6, k=2, n_train=400, n_test=200)
 START = TwoLayerNetwork(hidden=200)
 FIELDS = ("hidden", "lr", "batch", "weight_decay", "max_epochs")
-WIDE = {"lr": Range(1e-6, 100.0, log=True), "hidden": Range(1, 1000, log=True, whole=True)}
-SPACE = space_of(START, *FIELDS, **WIDE, batch=Range(1, 256, log=True, whole=True))
+WIDE = {"lr": Range(1e-6, 100.0, log=True), "hidden": Range(1, 1000, log=True, integer=True)}
+SPACE = space_of(START, *FIELDS, **WIDE, batch=Range(1, 256, log=True, integer=True))
 BUDGET = SearchBudget(trials=10)
 
 
@@ -29,7 +29,8 @@ def improve(*changes, **options):
 
 
 def test_a_cheaper_setting_is_kept_and_a_dearer_one_is_not():
-    study = improve(ProposedChange("less", {"hidden": 50}, "cheaper"), ProposedChange("more", {"hidden": 400}, "dearer"))
+    less, more = ProposedChange("less", {"hidden": 50}, "cheaper"), ProposedChange("more", {"hidden": 400}, "dearer")
+    study = improve(less, more)
     assert [trial.kept for trial in study.trials] == [True, True, False]
     assert study.model == dataclasses.replace(START, hidden=50)
     assert study.best is study.trials[1]
@@ -64,7 +65,7 @@ def test_the_first_setting_that_is_correct_is_kept_whatever_it_costs():
 
 def test_a_misspelt_field_is_refused_before_anything_runs():
     measured = []
-    with pytest.raises(ValueError, match=r"'typo': two-layer network: unknown 'hiden'; accepted are hidden, lr"):
+    with pytest.raises(ValueError, match=r"'typo': two-layer network: unknown 'hiden'; the settings are hidden, lr"):
         improve(ProposedChange("typo", {"hiden": 50}, ""), on_measurement=measured.append)
     assert measured == []
 
@@ -78,9 +79,9 @@ def test_the_walk_ends_within_the_budget_and_says_so():
 
 def test_a_step_is_kept_as_plain_json_and_its_checkpoint_can_be_run_again():
     study = improve(ProposedChange("less", {"hidden": 50}, "cheaper"))
-    kept = json.loads(json.dumps(study.trials[1].plain()))
+    kept = json.loads(json.dumps(study.trials[1].to_dict()))
     assert (kept["title"], kept["kept"], kept["proposal"]["settings"]["hidden"]) == ("less", True, 50)
-    again = SPACE.model(SPACE.check(kept["proposal"]["family"], kept["proposal"]["settings"]))
+    again = SPACE.model(SPACE.validate(kept["proposal"]["family"], kept["proposal"]["settings"]))
     run = measure(PROBLEM, again, [OperationCount()], 0)
     assert run.reading("operations") == study.trials[1].runs[0].reading("operations")
 
@@ -123,5 +124,5 @@ def test_the_rule_of_keeping(cost, time, score, kept, why):
 
 
 def test_too_few_pairs_are_refused():
-    with pytest.raises(ValueError, match="pairs=4"):
+    with pytest.raises(ValueError, match=r"pairs must be at least 5 \(got 4\)"):
         ManualTuning([], pairs=4)

@@ -12,20 +12,19 @@ from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextLetter
-from sutrolib.processes.evolution import leapt
+from sutrolib.processes.evolution import switch_family
 from sutrolib.processes.model_families import (
-    TUNED,
-    TUNED_NOISY,
+    TUNED_MLP,
+    TUNED_MLP_NOISY,
     digits_families,
     letters_families,
     parity_families,
 )
-from sutrolib.processes.space import Space
 
 SPACES = {
     "parity": parity_families(),
     "parity, k told": parity_families(k=3),
-    "parity, with a teacher": parity_families(teacher=True),
+    "parity, with a teacher": parity_families(oracles=True),
     "digits": digits_families(),
     "letters": letters_families(),
 }
@@ -44,16 +43,16 @@ def test_every_family_builds_where_it_starts_and_says_what_it_is_told(space):
 @given(seed=st.integers(0, 2**32), one=st.integers(0, 20), other=st.integers(0, 20))
 def test_whatever_is_drawn_crossed_mutated_or_leapt_is_a_proposal_that_builds(space, seed, one, other):
     rng = np.random.default_rng(seed)
-    one, other = (Space((space.families[number % len(space.families)],)).sample(rng) for number in (one, other))
-    for found in (one, space.crossed(one, other, rng), space.mutated(one, rng), leapt(space, one, rng)):
-        assert space.check(found.family, found.settings) == found
+    one, other = (space.families[number % len(space.families)].sample(rng) for number in (one, other))
+    for found in (one, space.crossover(one, other, rng), space.mutate(one, rng), switch_family(space, one, rng)):
+        assert space.validate(found.family, found.settings) == found
         assert type(space.model(found)).name == found.family
 
 
-@pytest.mark.parametrize("teacher", [False, True])
-def test_every_family_of_a_parity_takes_its_samples(teacher):
+@pytest.mark.parametrize("oracles", [False, True])
+def test_every_family_of_a_parity_takes_its_samples(oracles):
     task = PARITY.sample(0)
-    for family in parity_families(teacher=teacher).families:
+    for family in parity_families(oracles=oracles).families:
         with contextlib.suppress(FailedRun):  # a result of the algorithm, and not a misunderstanding of the samples
             score_of(task, family.model.fit(task.for_training(family.model.required_oracles), 0))
 
@@ -62,7 +61,7 @@ def test_only_who_has_a_teacher_gets_the_families_that_ask_one():
     assert not any(family.model.required_oracles for family in parity_families().families)
     asking = {
         family.name: family.prior_knowledge
-        for family in parity_families(teacher=True).families
+        for family in parity_families(oracles=True).families
         if family.model.required_oracles
     }
     assert asking == {
@@ -73,7 +72,7 @@ def test_only_who_has_a_teacher_gets_the_families_that_ask_one():
 
 def test_k_is_searched_for_unless_it_is_told():
     searched = {family.name for family in parity_families().families if "k" in family.dimensions}
-    assert searched == {"Walsh-Fourier search", "constraint search", "finder and network"}
+    assert searched == {"Walsh-Fourier search", "constraint search", "feature selection, then network"}
     for family in parity_families(k=4).families:
         assert "k" not in family.dimensions
         assert family.name not in searched or family.model.k == 4
@@ -83,13 +82,13 @@ def test_a_parity_begins_at_the_network_that_is_given_and_everything_of_it_may_c
     network = TwoLayerNetwork(hidden=77)
     space = parity_families(network=network)
     assert space.model(space.start) == network
-    assert {"update", "rule", "dtype", "batch", "lr", "enough"} <= set(space.families[0].dimensions)
-    assert {"finder", "network.update", "network.rule", "network.dtype"} <= set(
-        space.family("finder and network").dimensions
+    assert {"update", "optimizer", "dtype", "batch", "lr", "stop_accuracy"} <= set(space.families[0].dimensions)
+    assert {"selector", "network.update", "network.optimizer", "network.dtype"} <= set(
+        space.family("feature selection, then network").dimensions
     )
 
 
-@pytest.mark.parametrize(("network", "noise"), [(TUNED, 0.0), (TUNED_NOISY, 0.1)])
+@pytest.mark.parametrize(("network", "noise"), [(TUNED_MLP, 0.0), (TUNED_MLP_NOISY, 0.1)])
 def test_the_networks_tuned_by_hand_solve_what_they_are_tuned_for(network, noise):
     problem = SparseParity(noise=noise)
     tasks = [problem.sample(seed) for seed in range(20, 25)]
@@ -107,7 +106,7 @@ def test_every_family_of_the_digits_reads_digits():
 
 def test_nearest_neighbours_can_be_left_out_as_they_do_nothing_before_they_are_asked():
     assert "k nearest neighbours" in SPACES["digits"].describe()[-1]["family"]
-    assert "k nearest neighbours" not in [family.name for family in digits_families(lazy=False).families]
+    assert "k nearest neighbours" not in [family.name for family in digits_families(nearest_neighbours=False).families]
 
 
 def test_the_letters_begin_at_a_small_gpt_that_solves_them_and_counting_pairs_does_too():

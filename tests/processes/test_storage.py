@@ -11,6 +11,7 @@ import time
 
 import pytest
 from searches import CHOICES, METER, PROBLEM, SPACE
+from slow_work import until
 
 from sutrolib.core.paths import ROOT, STUDIES, study_file
 from sutrolib.meters import CacheEnergy
@@ -62,7 +63,8 @@ def test_a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_repe
     before = {}
     for _ in range(5):
         process = worker(journal, trials=60)
-        time.sleep(rng.uniform(0.0, 0.4))
+        until(lambda known=len(before): len(finished(journal)) > known or process.poll() is not None)  # noqa: B023
+        time.sleep(rng.uniform(0.0, 0.05))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         after = finished(journal)
