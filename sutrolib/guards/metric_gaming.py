@@ -1,7 +1,7 @@
 """Metric gaming: a reading that falls while the work does not. Four checks on a model, one for each way to do it.
 
 * *Untraced work*: the fit runs under a trace guard, which knows the ways around the trace.
-* *External tensors*: a tensor that is read, but written by nobody in this fit, was made before the fit or outside the
+* *External tensors*: a tensor that is read but never written in this fit was made before the fit or outside the
   trace: a stored answer, a cache, work done elsewhere.
 * *Repeated cost*: a cache makes the second fit, or the second prediction, cheaper than the first. ``measure`` trains
   once for the clock and once for the trace, so the trace would see a cached fit.
