@@ -1,4 +1,4 @@
-"""Pieces of work for a worker's process, and ways to wait for it; a person in front of a panel."""
+"""Work for a worker process, ways to wait for it, and the controls of a panel by name."""
 
 import os
 import signal
@@ -7,31 +7,31 @@ import time
 import ipywidgets
 
 
-def count(line, numbers, then="end"):
-    """Tell the numbers one by one, noisily, and then end or go wrong in some way."""
+def count(channel, numbers, then="end"):
+    """Send the numbers one by one, noisily, and then end or fail in some way."""
     print("to standard output", flush=True)
     os.write(2, b"to standard error")
-    line.tell(os.getpid())
+    channel.send(os.getpid())
     for number in range(numbers):
-        line.tell(number)
+        channel.send(number)
     if then == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        line.tell("deaf")
+        channel.send("deaf")
     if then in ("wait", "deaf"):
         time.sleep(600)
     if then == "until asked":
-        while not line.stop_requested:
+        while not channel.stop_requested:
             time.sleep(0.01)
-        line.tell("asked")
+        channel.send("asked")
     if then == "exit":
         os._exit(3)
 
 
-def try_send(line, number):
-    """Mention more than a pipe holds, and end."""
-    line.tell("first")
+def flood(channel, number):
+    """Try to send more than a pipe holds, and end."""
+    channel.send("first")
     for word in range(number):
-        line.try_send(word)
+        channel.try_send(word)
 
 
 def until(condition, limit=60):
@@ -41,7 +41,7 @@ def until(condition, limit=60):
         if found := condition():
             return found
         time.sleep(0.02)
-    raise AssertionError("it did not come to that")
+    raise AssertionError("it did not happen in time")
 
 
 def controls_of(panel):
@@ -61,16 +61,16 @@ def controls_of(panel):
     return found
 
 
-class Heard:
-    """The line of work that runs in this process: keeps what is told, and asks to stop after so many events."""
+class LocalChannel:
+    """The channel of work that runs in this process: keeps the events, and requests a stop after so many."""
 
     def __init__(self, most=None):
         self.events, self.most = [], most
 
-    def tell(self, event):
+    def send(self, event):
         self.events.append(event)
 
-    try_send = tell
+    try_send = send
 
     @property
     def stop_requested(self):

@@ -1,12 +1,13 @@
-"""How a search gets on, in a notebook: a bar and the best cost so far, redrawn as trials end.
+"""The progress of a search in a notebook: a bar and the best cost so far, updated as trials end.
 
-One display is updated in place, so that a headless run ends up with its last state and needs no widget.
+One display is updated in place and needs no widget, so that a run without a browser keeps its last state.
 """
 
 from __future__ import annotations
 
 import math
 from html import escape
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.core.cube import COLOURS, Axis
@@ -14,66 +15,60 @@ from sutrolib.core.cube import COLOURS, Axis
 if TYPE_CHECKING:
     from sutrolib.processes.study import Trial
 
-WIDTH, HEIGHT, MARGIN = 480, 120, 6
-
 
 class Progress:
-    """Told of every trial (``on_trial=Progress("random search", 40)``); ``total`` is how many there may be.
+    """A callback for every finished trial: ``on_trial=Progress("random search", 40)``.
 
-    Where nobody knows, as the budget is in seconds or joules, it is None, and there is no bar.
+    ``total`` is the largest number of trials; None, and no bar, if the budget is in seconds or joules.
     """
 
     def __init__(self, title: str, total: int | None = None) -> None:
         if total is not None and total < 1:
-            raise ValueError(f"total={total!r}, accepted are 1 and above, and None where it is not known")
+            raise ValueError(f"total must be at least 1, or None if it is unknown (got {total!r})")
         self.title, self.total = title, total
-        self.costs: list[float | None] = []
+        self._costs: list[float | None] = []
         self._handle: Any = None
         self._show()
 
     def __call__(self, trial: Trial) -> None:
-        """Count a trial that has ended, and draw anew."""
-        self.costs.append(trial.cost)
+        """Count a finished trial, and redraw."""
+        self._costs.append(trial.cost)
         self._show()
 
     @property
     def text(self) -> str:
         """The state in words."""
-        solved = [cost for cost in self.costs if cost is not None]
+        solved = [cost for cost in self._costs if cost is not None]
         best = f"best cost {min(solved):.4g}" if solved else "nothing solved yet"
         limit = "" if self.total is None else f" of at most {self.total}"
-        return f"{self.title}: {len(self.costs)}{limit} trials, {len(solved)} solved, {best}"
+        return f"{self.title}: {len(self._costs)}{limit} trials, {len(solved)} solved, {best}"
 
     @property
     def html(self) -> str:
-        """The state as a bar with its text, and the curve of the best cost, by its logarithm."""
-        label = escape(self.title)
-        bar = f'<progress value="{len(self.costs)}" max="{self.total}" aria-label="{label}"></progress> '
-        return f"<div>{bar if self.total else ''}{escape(self.text)}</div>{self._curve()}"
+        """The state as a bar, its text, and the curve of the best cost on a logarithmic scale."""
+        label = f'aria-label="{escape(self.title)}"'
+        bar = f'<progress value="{len(self._costs)}" max="{self.total}" {label}></progress> ' if self.total else ""
+        return f"<div>{bar}{escape(self.text)}</div>{self._curve()}"
 
     def _curve(self) -> str:
-        best, steps = math.inf, []
-        for number, cost in enumerate(self.costs, start=1):
-            best = min(best, math.inf if cost is None else cost)
-            if math.isfinite(best):
-                steps.append((number, math.log10(best)))
+        best = accumulate((math.inf if cost is None else cost for cost in self._costs), min)
+        steps = [(number, -math.log10(cost)) for number, cost in enumerate(best, start=1) if math.isfinite(cost)]
         if not steps:
             return ""
-        low, high = min(y for _, y in steps), max(y for _, y in steps)
-        points = []
-        for number, y in steps:
-            across = MARGIN + (WIDTH - 2 * MARGIN) * number / max(self.total or 1, len(self.costs))
-            down = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (y - low) / ((high - low) or 1.0)
-            points.append(f"{across:.1f},{down:.1f}")
-        line = f'<polyline points="{" ".join(points)}" fill="none" stroke="{COLOURS[Axis.PROCESS]}" stroke-width="3"/>'
-        alt = escape(f"Best cost so far, from {10**high:.3g} down to {10**low:.3g}, over {len(self.costs)} trials")
-        return f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{alt}">{line}</svg>'
+        top, bottom = -steps[-1][1], -steps[0][1]
+        height = bottom - top or 1.0
+        points = " ".join(f"{number},{(y + bottom) / height:.4f}" for number, y in steps)
+        alt = escape(f"Best cost so far, from {10**bottom:.3g} down to {10**top:.3g}, over {len(self._costs)} trials")
+        return (
+            f'<svg width="480" height="120" viewBox="0 -0.05 {max(self.total or 1, len(self._costs))} 1.1" '
+            f'preserveAspectRatio="none" role="img" aria-label="{alt}"><polyline points="{points}" fill="none" '
+            f'stroke="{COLOURS[Axis.PROCESS]}" stroke-width="3" vector-effect="non-scaling-stroke"/></svg>'
+        )
 
     def _show(self) -> None:
         from IPython.display import HTML, display
 
-        shown = {"text/html": self.html, "text/plain": self.text}
         if self._handle is None:
             self._handle = display(HTML(self.html), display_id=True)
-        if self._handle is not None:  # None outside of IPython: nobody looks
-            self._handle.update(shown, raw=True)
+        if self._handle is not None:  # there is no display outside IPython
+            self._handle.update({"text/html": self.html, "text/plain": self.text}, raw=True)

@@ -38,7 +38,7 @@ def test_more_trials_than_announced_stay_inside_the_picture():
 
 
 def test_a_search_without_trials_is_refused():
-    with pytest.raises(ValueError, match="total=0"):
+    with pytest.raises(ValueError, match=r"total must be at least 1.*got 0"):
         Progress("a search", 0)
 
 

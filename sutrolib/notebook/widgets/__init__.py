@@ -1,4 +1,4 @@
-"""Interactive panels for JupyterLab. Each notebook shows a static figure beside its panel, for runs without a reader."""
+"""Interactive panels for JupyterLab. Each notebook shows a static figure beside its panel, for runs without a user."""
 
 from sutrolib.notebook.widgets.cube import cube_explorer as cube_explorer
 from sutrolib.notebook.widgets.layout import PANEL as PANEL

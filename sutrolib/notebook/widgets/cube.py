@@ -1,4 +1,4 @@
-"""The cube: three selectors that choose a position, what was measured there, and the steps that lead on."""
+"""The cube: three selectors for a position, what was measured there, and the next steps."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 
 def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VBox:
-    """Three selectors that choose a position; below them the cube, what was measured there, and the next steps."""
+    """Three selectors for a position; below them the cube, what was measured there, and the next steps."""
     import ipywidgets as widgets
-    from matplotlib import pyplot as plt
 
     from sutrolib.plots.style import draw_cube
 
@@ -26,18 +25,16 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
     selectors = {axis: dropdown(axis.value, [(rung.title, rung.key) for rung in RUNGS[axis]]) for axis in Axis}
     for axis, selector in selectors.items():
         selector.value = getattr(here, axis)
-    # Not an Output widget: while nbclient runs a notebook it answers one on the channel that it awaits the cell's reply
-    # on, and now and then misses that reply, and hangs.
+    # Not an Output widget: nbclient answers one on the channel on which it waits for the cell's reply, and sometimes
+    # misses that reply and hangs.
     picture, text = widgets.HTML(), widgets.HTML()
     text.add_class("jp-RenderedHTMLCommon")  # JupyterLab's style of tables
 
     def redraw(_change: object = None) -> None:
         keys = [selectors[axis].value for axis in Axis]
         position = Position(*keys)
-        figure = draw_cube(counts, position)
-        picture.value = image(figure, f"The cube, with {' / '.join(keys)} circled")
-        plt.close(figure)
-        # Names come from the ledger: markup in them is shown, and never acted on.
+        picture.value = image(draw_cube(counts, position), f"The cube, with {' / '.join(keys)} circled")
+        # Names come from the ledger: markup in them must stay text.
         heading, header, rows = measured_at(position, measurements)
         steps = "".join(f"<li>{escape(step)}</li>" for step in steps_from(position))
         table = html_table(header, rows) if rows else ""

@@ -1,21 +1,20 @@
-"""Inputs for the fields of a problem or a model, read off its dataclass: one for each, by its type, with its value.
+"""Input controls for the fields of a problem or a model, one for each, by its type and with its value.
 
-A field of a field (the ``lr`` of a curriculum's ``network``) goes by its dotted name. Nothing is held back or clipped
-here: what a field accepts is for the problem or the model itself to say.
+A field of a field (the ``lr`` of a curriculum's ``network``) has a dotted name. Limits are not enforced here: the
+problem or the model itself rejects a value, with its own message.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from ipywidgets import ValueWidget
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-WORDS = {  # for the fields of problems, which carry no units
+_LABELS = {  # of the fields of problems, which carry no units
     "n": "bits n",
     "k": "secret bits k",
     "noise": "wrong labels, share",
@@ -27,7 +26,7 @@ WORDS = {  # for the fields of problems, which carry no units
 
 
 def input_fields(thing: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:
-    """Each field of ``thing`` that is a number, a text or a truth value, with its value, by its (dotted) name."""
+    """Every field of ``thing`` that is a number, a text or a truth value, and its value, by (dotted) name."""
     found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
     for spec in dataclasses.fields(thing):
         value, name = getattr(thing, spec.name), prefix + spec.name
@@ -38,24 +37,22 @@ def input_fields(thing: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Fi
     return found
 
 
-def make_inputs(thing: Any, words: Mapping[str, str] | None = None) -> dict[str, ValueWidget]:
-    """An input for each of :func:`input_fields`.
+def make_inputs(thing: Any, labelled: bool = False) -> dict[str, ValueWidget]:
+    """A control for each of :func:`input_fields`; its tooltip is the range.
 
-    Its label is the field's name with its unit, or what ``words`` says; what the field accepts shows when one points at
-    it.
+    Its label is the field's name and unit, or for problems (``labelled``) a description.
     """
-    found = {}
+    inputs = {}
     for name, (spec, value) in input_fields(thing).items():
-        unit = spec.metadata.get("unit")
-        label = (words or {}).get(name) or (f"{name}, {unit}" if unit else name)
-        found[name] = _input(spec, value, label)
-    return found
+        unit = f", {spec.metadata['unit']}" if spec.metadata.get("unit") else ""
+        inputs[name] = _make_input(spec, value, _LABELS.get(name, name) if labelled else name + unit)
+    return inputs
 
 
-def with_values(thing: T, values: Mapping[str, Any]) -> T:
-    """``thing`` with these values of its fields, by (dotted) name. Raises its own ValueError for what it refuses."""
-    own: dict[str, Any] = {}
+def with_values(thing: _T, values: dict[str, Any]) -> _T:
+    """A copy of ``thing`` with these values, by (dotted) name. Raises the ValueError of ``thing`` for a wrong value."""
     inner: dict[str, dict[str, Any]] = {}
+    own: dict[str, Any] = {}
     for name, value in values.items():
         first, _, rest = name.partition(".")
         if rest:
@@ -63,26 +60,23 @@ def with_values(thing: T, values: Mapping[str, Any]) -> T:
         else:
             own[first] = value
     own |= {name: with_values(getattr(thing, name), fields) for name, fields in inner.items()}
-    found: T = dataclasses.replace(thing, **own)  # type: ignore[type-var]  # all at once: some go only together
-    return found
+    # All at once: some values are only valid together.
+    return dataclasses.replace(thing, **own)  # type: ignore[type-var, no-any-return]
 
 
-def _input(spec: dataclasses.Field[Any], value: Any, label: str) -> ValueWidget:
+def _make_input(spec: dataclasses.Field[Any], value: Any, label: str) -> ValueWidget:
     import ipywidgets as widgets
 
     about = spec.metadata
-    options: dict[str, Any] = {
-        "description": label,
-        "style": {"description_width": "12em"},
-        "layout": widgets.Layout(width="23em"),
-    }
+    layout = widgets.Layout(width="23em")
+    options: dict[str, Any] = {"description": label, "style": {"description_width": "12em"}, "layout": layout}
+    if "low" in about:
+        options["tooltip"] = f"{about['low']:,g} to {about['high']:,g}"
     if "choices" in about:
         return widgets.Dropdown(options=list(about["choices"]), value=value, **options)
-    if "low" in about:
-        options["tooltip"] = f"accepted are {about['low']:,g} to {about['high']:,g}"
     if isinstance(value, bool):
         return widgets.Checkbox(value=value, **options)
-    if spec.type == "float" or isinstance(value, float):
+    if isinstance(value, float) or spec.type == "float":
         return widgets.FloatText(value=value, **options)
     if isinstance(value, int):
         return widgets.IntText(value=value, **options)

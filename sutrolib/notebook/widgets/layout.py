@@ -1,9 +1,8 @@
-"""What all panels have in common: a column of controls that the keyboard works, tables, and figures with alt text."""
+"""What all panels share: a column of controls that work by keyboard, tables, and figures with alt text."""
 
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -12,15 +11,14 @@ if TYPE_CHECKING:
     from ipywidgets import Box, DOMWidget, Dropdown, VBox
     from matplotlib.figure import Figure
 
-
 PANEL = "sutro-panel"
 
-_ends: dict[str, Callable[[], object]] = {}  # by the kind of panel, what ends the work of the last one
+_cancel_work: dict[str, Callable[[], object]] = {}  # for each kind of panel, ends the work of the latest one
 
-# JupyterLab takes arrow keys for itself while a list or a slider has the focus. It leaves those alone that carry this
-# attribute, which no property of ipywidgets can set. And ipywidgets gives the handle of a slider no name and no words
-# for its value, which a screen reader reads out when the focus comes to it.
-_LEAVE_KEYS = f"""
+# JupyterLab takes the arrow keys for itself while a list or a slider has the focus, except from elements with this
+# attribute, which ipywidgets cannot set. ipywidgets also gives a slider's handle no name and no text of its value for
+# screen readers.
+_KEYBOARD_FIX = f"""
 if (!window.sutroKeys) {{
   window.sutroKeys = true;
   document.addEventListener("focusin", (event) => {{
@@ -42,37 +40,41 @@ if (!window.sutroKeys) {{
 """
 
 
+class Cancelled(Exception):
+    """The user cancelled the work."""
+
+
 def panel(children: Sequence[DOMWidget]) -> VBox:
-    """The children in a column whose controls can be worked from the keyboard in JupyterLab."""
+    """The children in a column whose controls work by keyboard in JupyterLab."""
     import ipywidgets as widgets
     from IPython.display import display
 
-    display({"application/javascript": _LEAVE_KEYS}, raw=True)
+    display({"application/javascript": _KEYBOARD_FIX}, raw=True)
     panel = widgets.VBox(children)
     panel.add_class(PANEL)
     return panel
 
 
-def replace_previous_panel(kind: str, end: Callable[[], object]) -> None:
-    """End the work of the last panel of this kind: whoever runs its cell again has no button for that one any more.
+def replace_previous_panel(kind: str, cancel: Callable[[], object]) -> None:
+    """End the work of the previous panel of this kind: when its cell runs again, its buttons are gone.
 
-    ``end`` ends the work of the new one, and does nothing where there is none.
+    ``cancel`` ends the work of the new panel, and does nothing if there is none.
     """
-    last = _ends.get(kind)
-    _ends[kind] = end
-    if last:
-        last()
+    previous = _cancel_work.get(kind)
+    _cancel_work[kind] = cancel
+    if previous:
+        previous()
 
 
 def hbox(*children: DOMWidget) -> Box:
-    """The children in a row, and below each other where the page is too narrow for it."""
+    """The children in a row, or below each other on a narrow page."""
     import ipywidgets as widgets
 
     return widgets.Box(children, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))
 
 
 def dropdown(name: str, options: Iterable[str] | Iterable[tuple[str, object]], width: str = "44em") -> Dropdown:
-    """A list to choose from, with its name before it."""
+    """A list to choose from, with its name."""
     import ipywidgets as widgets
 
     layout = widgets.Layout(width=width, max_width="100%")
@@ -80,24 +82,22 @@ def dropdown(name: str, options: Iterable[str] | Iterable[tuple[str, object]], w
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """HTML of a table, whose cells say what they hold and no more."""
+    """A table as HTML; its cells are escaped."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     table = f'<table style="margin-left:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="jp-RenderedHTMLCommon">{table}</div>'  # JupyterLab's style of tables comes with this class
+    return f'<div class="jp-RenderedHTMLCommon">{table}</div>'  # this class has JupyterLab's style of tables
 
 
 def status(text: str) -> str:
-    """HTML of a message to whoever works a panel, which screen readers read out."""
+    """A message as HTML, which screen readers read out."""
     return f'<div role="status">{escape(text)}</div>' if text else ""
 
 
 def image(figure: Figure, alt: str) -> str:
-    """HTML that holds a figure itself, no wider than the page."""
-    from sutrolib.plots.style import wrap_figure_titles
+    """A figure as HTML, no wider than the page. The figure is closed."""
+    from sutrolib.plots.style import png_bytes, wrap_figure_titles
 
     wrap_figure_titles(figure)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100)
-    data = base64.b64encode(png.getvalue()).decode()
+    data = base64.b64encode(png_bytes(figure, dpi=100)).decode()
     return f'<img alt="{escape(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'

@@ -1,4 +1,4 @@
-"""A walk by hand: the next change chosen by a person, with what is expected of it."""
+"""Tuning by hand: the user chooses the next change, and says what it should do."""
 
 from __future__ import annotations
 
@@ -8,118 +8,113 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from sutrolib.measurement.measure import Measurement
-from sutrolib.notebook.widgets.layout import hbox, html_table, replace_previous_panel, panel, status
+from sutrolib.notebook.widgets.layout import Cancelled, hbox, html_table, panel, replace_previous_panel, status
 from sutrolib.processes.manual import ProposedChange, TuningSession
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
-
-_under_way: WeakSet[TuningSession] = WeakSet()  # whose step is in hand, in a panel on show or in one before it
-
-
-class Cancelled(Exception):
-    """Somebody cancelled the step in hand."""
+_running: WeakSet[TuningSession] = WeakSet()  # sessions with a step under way, in this panel or an earlier one
 
 
-def manual_search_panel(walk: TuningSession) -> VBox:
-    """The next step of a walk by hand, chosen by a person: a field, its new value, and what is expected of it.
+def manual_search_panel(session: TuningSession) -> VBox:
+    """The next step of a tuning session, chosen by the user: a field, its new value, and the expected effect.
 
-    "Try" measures the start first where nobody has, and then the change, in a thread of its own: the page stays alive.
-    "Cancel" drops the step in hand as soon as the measurement under way has ended; those that have ended are kept where
-    the walk keeps them. A step without an expectation is not tried.
+    "Try" measures the start, if that is not done yet, and then the change, in a thread. "Cancel" drops the step as soon
+    as the current measurement has ended; finished measurements stay where the session keeps them. A step needs an
+    expectation.
     """
     import ipywidgets as widgets
 
-    family = walk.space.families[0]
-    start = dict(walk.space.start.settings)
+    family, start = session.space.families[0], dict(session.space.start.settings)
     name = widgets.Dropdown(options=list(family.dimensions), description="field")
     value = widgets.Text(description="value", continuous_update=False)
-    why = "what this should change, and why"
-    # Letter by letter, the last ones could still be on their way when a click has already arrived.
-    expectation = widgets.Text(description="expected", placeholder=why, continuous_update=False)
+    # Sent as a whole: letter by letter, the last ones could arrive after a click.
+    expectation = widgets.Text(
+        description="expected", placeholder="what this should change, and why", continuous_update=False
+    )
     attempt = widgets.Button(description="Try")
-    cancel = widgets.Button(description="Cancel", disabled=True, tooltip="drop the step in hand")
+    cancel = widgets.Button(description="Cancel", disabled=True, tooltip="drop the current step")
     cancelled = threading.Event()
     message, steps = widgets.HTML(), widgets.HTML()
-    steps.add_class("jp-RenderedHTMLCommon")
 
     def say(text: str) -> None:
         message.value = status(text)
 
     def refresh(_change: object = None) -> None:
-        here = walk.best.proposal.settings if walk.steps and walk.best.proposal else start
+        here = session.best.proposal.settings if session.steps and session.best.proposal else start
         value.placeholder = f"now {here[name.value]}"
-        rows = [(s.title, s.expectation, "kept" if s.kept else "rejected", s.why) for s in walk.steps]
+        rows = [(s.title, s.expectation, "kept" if s.kept else "rejected", s.why) for s in session.steps]
         steps.value = html_table(("step", "expected", "decision", "why"), rows) if rows else ""
 
     def work(change: ProposedChange) -> None:
-        process = walk.process
+        process = session.process
 
-        def keep_or_end(measurement: Measurement) -> None:
+        def keep_or_cancel(measurement: Measurement) -> None:
             process.on_measurement(measurement)
             if cancelled.is_set():
                 raise Cancelled
 
-        walk.process = dataclasses.replace(process, on_measurement=keep_or_end)
+        session.process = dataclasses.replace(process, on_measurement=keep_or_cancel)
         try:
-            if not walk.steps:
-                walk.begin()
-            step = walk.step(change)
+            if not session.steps:
+                session.begin()
+            step = session.step(change)
             say(f"{'Kept' if step.kept else 'Rejected'}: {step.why}.")
         except Cancelled:
-            say("Cancelled: the step in hand is dropped, and the walk stays where it was.")
-        except Exception as error:  # raised in a thread, nobody would see it
-            say(f"Ended in an error: {error}")
+            say("Cancelled: the step is dropped, and the best so far stays.")
+        except Exception as error:  # in a thread, a raised error would be lost
+            say(f"Error: {error}")
         finally:
-            walk.process = process
-            _under_way.discard(walk)
+            session.process = process
+            _running.discard(session)
             cancel.disabled, attempt.disabled = True, False
             refresh()
 
-    def on_try(button: widgets.Button) -> None:
-        if button.disabled:  # the second of two quick clicks
+    def on_try(_button: object) -> None:
+        if attempt.disabled:  # the second of two quick clicks
             return
         try:
             if not expectation.value.strip():
-                raise ValueError("say first what you expect of it")
-            change = ProposedChange(f"{name.value} = {value.value}", {name.value: _plain(value.value)}, expectation.value)
-            walk.check(change)
-            if walk in _under_way:
-                raise ValueError("the last step of this walk has not ended yet: try again in a moment")
-            if walk.exhausted:
-                raise ValueError(f"the budget of this walk is used up: {walk.exhausted}; begin one with a larger budget")
+                raise ValueError("first write what you expect")
+            fields = {name.value: _parse(value.value)}
+            change = ProposedChange(f"{name.value} = {value.value}", fields, expectation.value)
+            session.check(change)
+            if session in _running:
+                raise ValueError("the previous step has not ended yet: try again in a moment")
+            if session.exhausted:
+                raise ValueError(f"the budget is used up: {session.exhausted}; start a session with a larger budget")
         except ValueError as error:
             say(str(error))
             return
-        _under_way.add(walk)
-        button.disabled, cancel.disabled = True, False
+        _running.add(session)
+        attempt.disabled, cancel.disabled = True, False
         cancelled.clear()
-        say(f"Measuring on {walk.process.pairs} seeds, the best so far beside it.")
+        say(f"Measuring the change and the best so far on {session.process.pairs} seeds.")
         threading.Thread(target=work, args=(change,), daemon=True).start()
 
     def on_cancel(_button: object = None) -> None:
-        if cancel.disabled:  # there is nothing to cancel, or a cancel is under way
-            return
-        cancel.disabled = True
-        cancelled.set()
-        say("Cancelling: the measurement under way is brought to its end.")
+        if not cancel.disabled:
+            cancel.disabled = True
+            cancelled.set()
+            say("Cancelling after the current measurement.")
 
     name.observe(refresh, names="value")
     attempt.on_click(on_try)
     cancel.on_click(on_cancel)
-    replace_previous_panel("hand", on_cancel)
+    replace_previous_panel("manual search", on_cancel)
     refresh()
     return panel([name, value, expectation, hbox(attempt, cancel), message, steps])
 
 
-def _plain(text: str) -> bool | int | float | str:
-    """A number or a truth value where the text reads as one, and the text itself where not."""
-    if text.strip() in ("True", "False"):
-        return text.strip() == "True"
+def _parse(text: str) -> bool | int | float | str:
+    """A truth value or a number if the text reads as one, else the text."""
+    text = text.strip()
+    if text in ("True", "False"):
+        return text == "True"
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             continue
-    return text.strip()
+    return text

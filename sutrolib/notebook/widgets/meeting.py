@@ -1,9 +1,9 @@
-"""The weekly meeting: which slides are shown, in what order; a preview of the deck, and its export to a file."""
+"""The weekly meeting: choose and order the slides, preview the deck, and export it to a file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sutrolib.core import paths
 from sutrolib.core.io import write_atomically
 from sutrolib.meeting.html import render_deck
-from sutrolib.meeting.layout import Slide, select_slides
-from sutrolib.notebook.widgets.layout import dropdown, panel
+from sutrolib.meeting.layout import Slide, select_slides, shorten
+from sutrolib.notebook.widgets.layout import dropdown, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -21,70 +21,68 @@ DECKS = paths.DATA / "decks"
 
 
 def deck_file(name: str, folder: Path = DECKS) -> Path:
-    """The file of an exported deck of this name. Raises ValueError for a name that leads out of the folder."""
+    """The file of an exported deck. Raises ValueError for a name that could lead out of the folder."""
     stem = name.strip().removesuffix(".html")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}", stem):
-        raise ValueError(f"name {name!r}, accepted are names of letters, digits, blanks, '_', '-' and '.'")
+        raise ValueError(f"the file name must be of letters, digits, blanks, '_', '-' and '.' (got {name!r})")
     return folder / f"{stem}.html"
 
 
 def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path = DECKS) -> VBox:
-    """A box to tick for each slide, in the order of the deck; one slide moves up or down by two buttons.
+    """A checkbox for each slide, in the order of the deck, and two buttons that move a slide up or down.
 
-    "Preview" shows the deck here, in a frame that may not run scripts; "Export" writes it to ``folder``.
+    "Preview" shows the deck in a frame that may not run scripts; "Export" writes it to ``folder``.
     """
     import ipywidgets as widgets
 
     order = [slide.key for slide in slides]
+    labels = {s.key: shorten(f"{s.topic}: {s.heading}" if s.topic else s.heading, 100) for s in slides}
     wide = widgets.Layout(width="98%")
-    ticks = {
-        slide.key: widgets.Checkbox(value=True, description=_label(slide), indent=False, layout=wide)
-        for slide in slides
+    boxes = {
+        key: widgets.Checkbox(value=True, description=label, indent=False, layout=wide) for key, label in labels.items()
     }
     listing = widgets.VBox(layout=widgets.Layout(max_height="20em", overflow="hidden auto", border="1px solid #888888"))
-    moved = dropdown("to move", [(_label(slide), slide.key) for slide in slides], width="40em")
-    up, down, preview, export = (
-        widgets.Button(description=text) for text in ("Move up", "Move down", "Preview", "Export")
-    )
+    moved = dropdown("to move", [(label, key) for key, label in labels.items()], width="40em")
+    buttons = ("Move up", "Move down", "Preview", "Export")
+    up, down, preview, export = (widgets.Button(description=text) for text in buttons)
     file = widgets.Text(value=name, description="file name", continuous_update=False)
     message, frame = widgets.HTML(), widgets.HTML()
 
-    def tell(text: str) -> None:
-        message.value = f'<span role="status">{escape(text)}</span>'  # which screen readers read out
+    def say(text: str) -> None:
+        message.value = status(text)
+
+    def clear_preview(_change: object = None) -> None:
+        frame.value = ""  # it would show another deck than the chosen one
 
     def arrange() -> None:
-        listing.children = [ticks[key] for key in order]
-        frame.value = ""  # it would show another deck than the one chosen
+        listing.children = [boxes[key] for key in order]
+        clear_preview()
 
     def page() -> str:
-        return render_deck(select_slides(slides, [key for key in order if ticks[key].value]), title)
+        return render_deck(select_slides(slides, [key for key in order if boxes[key].value]), title)
 
-    def move(by: int) -> Callable[[object], None]:
-        def on_click(_button: object) -> None:
-            here = order.index(moved.value)
-            there = here + by
-            if not 0 <= there < len(order):
-                end = "first" if by < 0 else "last"
-                tell(f"Already the {end} slide: {ticks[moved.value].description}")
-                return
-            order[here], order[there] = order[there], order[here]
-            arrange()
-            tell(f"Slide {there + 1} of {len(order)}: {ticks[moved.value].description}")
-
-        return on_click
+    def move(by: int) -> None:
+        here = order.index(moved.value)
+        there = here + by
+        if not 0 <= there < len(order):
+            say(f"Already the {'first' if by < 0 else 'last'} slide: {labels[moved.value]}")
+            return
+        order[here], order[there] = order[there], order[here]
+        arrange()
+        say(f"Slide {there + 1} of {len(order)}: {labels[moved.value]}")
 
     def on_preview(_button: object) -> None:
         try:
             content = page()
         except ValueError as error:
-            tell(str(error))
+            say(str(error))
             return
-        # An empty sandbox: no scripts, no forms, no way out of the frame, whatever the slides hold.
+        # An empty sandbox: no scripts, no forms, no navigation, whatever the slides hold.
         frame.value = (
             f'<iframe title="Preview of the deck" sandbox="" srcdoc="{escape(content)}" '
             'style="width:100%;height:32em;border:1px solid #888888"></iframe>'
         )
-        tell(f"{sum(tick.value for tick in ticks.values())} slides, below; scroll through them.")
+        say(f"{sum(box.value for box in boxes.values())} slides, below; scroll through them.")
 
     def on_export(_button: object) -> None:
         try:
@@ -92,21 +90,16 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(target, content.encode())
         except (ValueError, OSError) as error:
-            tell(f"Not written: {error}")
+            say(f"Not written: {error}")
             return
         where = target.relative_to(paths.ROOT) if target.is_relative_to(paths.ROOT) else target
-        tell(f"Written to {where}, {len(content) / 1e6:.1f} MB. Open it in any browser, offline.")
+        say(f"Written to {where}, {len(content) / 1e6:.1f} MB. Open it in any browser, offline.")
 
-    up.on_click(move(-1))
-    down.on_click(move(1))
+    up.on_click(lambda _: move(-1))
+    down.on_click(lambda _: move(1))
     preview.on_click(on_preview)
     export.on_click(on_export)
-    for tick in ticks.values():
-        tick.observe(lambda _change: setattr(frame, "value", ""), names="value")
+    for box in boxes.values():
+        box.observe(clear_preview, names="value")
     arrange()
     return panel([listing, widgets.HBox([moved, up, down]), widgets.HBox([file, preview, export]), message, frame])
-
-
-def _label(slide: Slide) -> str:
-    text = f"{slide.topic}: {slide.heading}" if slide.topic else slide.heading
-    return text if len(text) <= 100 else text[:97] + "..."

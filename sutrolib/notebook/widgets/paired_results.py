@@ -1,4 +1,4 @@
-"""A candidate against a baseline, seed by seed: the table and the figure of what has been measured so far."""
+"""A candidate against a baseline, seed by seed: the table and the figure of the runs so far."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from sutrolib.plots.style import BLACK, GREY, SIZE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROW = 0.62  # inches of the figure that a reading takes
+_ROW_INCHES = 0.62
 
 
 @dataclass(frozen=True)
 class ReadingComparison:
-    """One sort of reading: the ratio of every seed that both have it of, and their mean with its interval."""
+    """One reading: its candidate / baseline ratio on every seed that has it for both, and their geometric mean."""
 
-    reading: Reading  # one of them, for its name, unit and kind
+    reading: Reading  # one of them, for name, unit and kind
     title: str
     ratios: tuple[float, ...]
     mean: Interval | None
-    why: str  # there is no interval
+    why: str  # the reason if there is no mean
 
     @property
     def label(self) -> str:
@@ -41,47 +41,51 @@ class ReadingComparison:
 def compare_readings(
     candidate: Sequence[Measurement], baseline: Sequence[Measurement], titles: Mapping[str, str]
 ) -> list[ReadingComparison]:
-    """Every sort of reading that there is, in the order of ``titles``, which name them."""
+    """A comparison of each reading, in the order of ``titles``, which maps a reading's name to its title."""
     read = {reading.name: reading for run in [*baseline, *candidate] for reading in run.readings}
-    pairs = paired(candidate, baseline)
+    pairs = seed_pairs(candidate, baseline)
     found = []
     for name in (name for name in titles if name in read):
-        both = [pair for pair in pairs if all(_has(run, name) for run in pair)]
-        mean, why = None, "no seed has it of both"
-        ratios = tuple(c.reading(name).value / b.reading(name).value for c, b in both)
+        both = [pair for pair in pairs if all(_has_positive(run, name) for run in pair)]
+        mean, why = None, "no seed has it for both"
         try:
             if both:
                 mean, why = reading_ratio([c for c, _ in both], [b for _, b in both], name), ""
         except ValueError as error:
             why = str(error)
+        ratios = tuple(c.reading(name).value / b.reading(name).value for c, b in both)
         found.append(ReadingComparison(read[name], titles[name], ratios, mean, why))
     return found
 
 
-def _has(run: Measurement, name: str) -> bool:
-    """Whether a run came to its end and has this reading, of which a ratio can be taken."""
+def _has_positive(run: Measurement, name: str) -> bool:
+    """Whether a run succeeded and has this reading, above 0."""
     return not run.failure and any(reading.name == name and reading.value > 0 for reading in run.readings)
 
 
-def paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
-    """The runs of the seeds that both have, in order."""
-    others = {run.seed: run for run in baseline}
-    return [(run, others[run.seed]) for run in candidate if run.seed in others]
+def seed_pairs(
+    candidate: Sequence[Measurement], baseline: Sequence[Measurement]
+) -> list[tuple[Measurement, Measurement]]:
+    """The runs on the seeds that both have, in order."""
+    by_seed = {run.seed: run for run in baseline}
+    return [(run, by_seed[run.seed]) for run in candidate if run.seed in by_seed]
 
 
-def result_table(candidate: Sequence[Measurement], baseline: Sequence[Measurement], found: Sequence[ReadingComparison]) -> str:
-    """HTML: a row for each reading with median and range of both, and the ratio over the seeds that have it of both."""
-    both, pairs = (candidate, baseline), len(paired(candidate, baseline))
+def result_table(
+    candidate: Sequence[Measurement], baseline: Sequence[Measurement], found: Sequence[ReadingComparison]
+) -> str:
+    """HTML: for each reading the median and range of both models, and the ratio over their common seeds."""
+    both, counted = (candidate, baseline), str(Kind.COUNTED)
     rows = [
-        ["seeds solved", str(Kind.COUNTED), *(f"{sum(r.solved for r in runs)} of {len(runs)}" for runs in both), ""],
-        ["score", str(Kind.COUNTED), *(_spread([r.score for r in runs if r.score is not None]) for runs in both), ""],
+        ["seeds solved", counted, *(f"{sum(run.solved for run in runs)} of {len(runs)}" for runs in both), ""],
+        ["score", counted, *(_spread([run.score for run in runs if run.score is not None]) for runs in both), ""],
     ]
-    for quantity in found:
-        name, unit = quantity.reading.name, quantity.reading.unit
+    for one in found:
+        name, unit = one.reading.name, one.reading.unit
         values = ([r.value for run in runs for r in run.readings if r.name == name] for runs in both)
-        title = quantity.title if unit == name else f"{quantity.title}, {unit}"
-        ratio = f"{quantity.mean or quantity.why}; {len(quantity.ratios)} of {pairs} seeds"
-        rows.append([title, str(quantity.reading.kind), *map(_spread, values), ratio])
+        title = one.title if unit == name else f"{one.title}, {unit}"
+        ratio = f"{one.mean or one.why}; {len(one.ratios)} of {len(seed_pairs(candidate, baseline))} seeds"
+        rows.append([title, str(one.reading.kind), *map(_spread, values), ratio])
     header = ("", "kind", "candidate: median (range)", "baseline: median (range)", "candidate / baseline [95 %]")
     failed = [f"Seed {run.seed}, {run.model['name']}: {run.failure}." for runs in both for run in runs if run.failure]
     missing = {f"{name}: {why}." for runs in both for run in runs for name, why in run.missing.items()}
@@ -89,55 +93,55 @@ def result_table(candidate: Sequence[Measurement], baseline: Sequence[Measuremen
 
 
 def verdict_text(candidate: Sequence[Measurement], baseline: Sequence[Measurement], cost: str) -> str:
-    """The verdict on the reading ``cost`` in words; what is missing for one where there is none."""
-    pairs = paired(candidate, baseline)
+    """The verdict on the reading ``cost`` in words, or why there is none."""
+    pairs = seed_pairs(candidate, baseline)
     try:
         return f"Verdict: {compare([c for c, _ in pairs], [b for _, b in pairs], cost).why}."
     except (ValueError, KeyError) as error:
         return f"No verdict: {error.args[0]}."
 
 
-def draw_comparison(found: Sequence[ReadingComparison], names: tuple[str, str]) -> tuple[Figure, str]:
-    """The ratios, a row for each reading: a small dot for each seed, a diamond with its interval for the mean.
+def draw_comparison(found: Sequence[ReadingComparison], model: str, baseline: str) -> tuple[Figure, str]:
+    """The ratios, one row for each reading: a dot for each seed, a diamond with its interval for the mean.
 
-    Also its description in words. Drawn without pyplot, whose state belongs to the cells of a notebook.
+    Returns the figure, which pyplot does not know, as pyplot's state belongs to the notebook's cells; and its alt text.
     """
     from matplotlib.figure import Figure
 
-    shown = [quantity for quantity in found if quantity.ratios]
-    figure = Figure(figsize=(SIZE[0], max(2.2, 1.4 + ROW * len(shown))), layout="constrained")
+    shown = [one for one in found if one.ratios]
+    figure = Figure(figsize=(SIZE[0], max(2.2, 1.4 + _ROW_INCHES * len(shown))), layout="constrained")
     ax = figure.add_subplot()
-    for row, quantity in enumerate(shown):
+    for row, one in enumerate(shown):
         label = "one seed" if row == 0 else None
-        ax.plot(quantity.ratios, [row] * len(quantity.ratios), "o", color=GREY, ms=5, alpha=0.7, label=label)
-    means = [(row, quantity.mean) for row, quantity in enumerate(shown) if quantity.mean and quantity.mean.bounded]
-    if means:
-        rows, values = [row - 0.22 for row, _ in means], [m.value for _, m in means]
-        bars, label = error_bars([mean for _, mean in means]), "mean, 95 % interval"
-        ax.errorbar(values, rows, xerr=bars, fmt="D", ms=7, color=BLACK, capsize=4, label=label)
-    ax.axvline(1, color=GREY, ls="--", lw=1, label="as the baseline")
-    ax.set_xscale("log")
-    low, high = min((1, *(r for q in shown for r in q.ratios))), max((1, *(r for q in shown for r in q.ratios)))
-    ax.set_xlim(low / 1.5, high * 1.5)
+        ax.plot(one.ratios, [row] * len(one.ratios), "o", color=GREY, ms=5, alpha=0.7, label=label)
+    if means := [(row - 0.22, one.mean) for row, one in enumerate(shown) if one.mean and one.mean.bounded]:
+        rows, intervals = zip(*means, strict=True)
+        values, bars = [mean.value for mean in intervals], error_bars(intervals)
+        ax.errorbar(values, rows, xerr=bars, fmt="D", ms=7, color=BLACK, capsize=4, label="mean, 95 % interval")
+    ax.axvline(1, color=GREY, ls="--", lw=1, label="equal to the baseline")
+    ratios = [1.0, *(ratio for one in shown for ratio in one.ratios)]
+    low, high = min(ratios), max(ratios)
+    ax.set(xscale="log", xlim=(low / 1.5, high * 1.5), ylim=(len(shown) - 0.5, -0.6))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter("{x:.2g}" if high < 12 * low else "")
-    ax.set_yticks(range(len(shown)), [quantity.label.replace(" (", "\n(", 1) for quantity in shown])
-    ax.set_ylim(len(shown) - 0.5, -0.6)
-    ax.set_xlabel("candidate / baseline; left of 1 is less")
+    ax.set_yticks(range(len(shown)), [one.label.replace(" (", "\n(", 1) for one in shown])
+    ax.set_xlabel("candidate / baseline (below 1: the candidate needs less)")
     figure.legend(fontsize=9, loc="outside lower center", ncols=3)
-    first = next((q for q in shown if q.reading.kind is not Kind.MEASURED), shown[0])
-    value = first.mean.value if first.mean else statistics.median(first.ratios)
-    over = f"over {len(first.ratios)} seed{'s' if len(first.ratios) > 1 else ''}"
-    title = f"{names[0]}: {value:.3g} times the baseline's {first.label}, {over}"
+    first = next((one for one in shown if one.reading.kind is not Kind.MEASURED), shown[0])
+    seeds = f"{len(first.ratios)} seed{'s' if len(first.ratios) > 1 else ''}"
+    title = f"{model} needs {_center(first):.3g} times the {first.label} of the baseline, over {seeds}"
     ax.set_title(title, loc="left", fontsize=11)
-    told = "; ".join(f"{q.label} {q.mean or f'{statistics.median(q.ratios):.3g}'}" for q in shown)
-    return figure, f"Dots and intervals of {names[0]} over {names[1]}, by reading: {told}."
+    ratios_text = "; ".join(f"{one.label} {one.mean or f'{_center(one):.3g}'}" for one in shown)
+    return figure, f"Ratio of {model} to {baseline}, the baseline, for each reading: {ratios_text}."
+
+
+def _center(comparison: ReadingComparison) -> float:
+    return comparison.mean.value if comparison.mean else statistics.median(comparison.ratios)
 
 
 def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return "none"
-    return f"{_short(statistics.median(values))} ({_short(min(values))} to {_short(max(values))})"
+    median = _short(statistics.median(values)) if values else "none"
+    return f"{median} ({_short(min(values))} to {_short(max(values))})" if values else median
 
 
 def _short(value: float) -> str:

@@ -1,10 +1,10 @@
-"""The exam's frontier: which cost against which score, for an exam whose record is there; nothing is trained."""
+"""The Pareto front of a final exam: a cost against a score, read from its record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sutrolib.exam.entries import CLOSED, OPEN, SCALES
 from sutrolib.exam.plots import SCORES, cost_labels, draw_pareto_front
@@ -12,79 +12,74 @@ from sutrolib.exam.record import ExamRecord, read_record
 from sutrolib.exam.store import exam_path
 from sutrolib.exam.table import comparison_cells
 from sutrolib.exam.verdict import verdict_of
-from sutrolib.notebook.widgets.layout import hbox, dropdown, html_table, image, panel, status
+from sutrolib.notebook.widgets.layout import dropdown, hbox, html_table, image, panel, status
 
 if TYPE_CHECKING:
     from ipywidgets import Dropdown, VBox
 
-NONE = "There is no record of an exam yet. To hold one: python -m sutrolib exam --division closed --scale smoke"
+_NO_RECORD = "There is no record of an exam yet. To run one: python -m sutrolib exam --division closed --scale smoke"
 
 
 def pareto_panel() -> VBox:
-    """An exam, a cost, a score and an entry; the figure with the front, and the table of entry against baseline."""
-    import ipywidgets as widgets
-    from matplotlib import pyplot as plt
+    """Choose an exam, a cost, a score and an entry; shows the Pareto front, and the entry against the baseline.
 
-    there = [(scale, d) for scale in reversed(SCALES) for d in (OPEN, CLOSED) if exam_path(scale, d).exists()]
-    if not there:
-        return panel([widgets.HTML(status(NONE))])
-    exam = dropdown("exam", [(f"{division} division, scale {scale}", (scale, division)) for scale, division in there])
-    cost, score = dropdown("across", []), dropdown("up", [(label, name) for name, label in SCORES.items()])
+    It reads the stored records; nothing is trained.
+    """
+    import ipywidgets as widgets
+
+    exams = [(scale, d) for scale in reversed(SCALES) for d in (OPEN, CLOSED) if exam_path(scale, d).exists()]
+    if not exams:
+        return panel([widgets.HTML(status(_NO_RECORD))])
+    exam = dropdown("exam", [(f"{division} division, scale {scale}", (scale, division)) for scale, division in exams])
+    cost, score = dropdown("cost", []), dropdown("score", [(label, name) for name, label in SCORES.items()])
     entry = dropdown("entry", [])
     picture, text = widgets.HTML(), widgets.HTML()
-    read: list[ExamRecord] = []  # the record on show; empty while the choices are not all of one exam
+    shown: ExamRecord | None = None  # None while the controls are not all of one exam
 
     def redraw(_change: object = None) -> None:
-        if not read:
-            return
-        figure = draw_pareto_front(read[0], cost.value, score.value, entry.value)
-        what = f"{score.label} against {cost.label}, {exam.label}, {entry.value} circled"
-        picture.value = image(figure, f"{what}. {figure.axes[0].get_title('left')}")
-        plt.close(figure)
-        text.value = against_baseline(read[0], entry.value)
+        if shown is not None:
+            figure = draw_pareto_front(shown, cost.value, score.value, entry.value)
+            what = f"{score.label} against {cost.label}, {exam.label}, {entry.value} circled"
+            picture.value = image(figure, f"{what}. {figure.axes[0].get_title('left')}")
+            text.value = _against_baseline(shown, entry.value)
 
-    def take(_change: object = None) -> None:
-        read.clear()
+    def on_exam(_change: object = None) -> None:
+        nonlocal shown
+        shown = None
         picture.value = text.value = ""
         try:
             record = read_record(exam_path(*exam.value))
         except (OSError, ValueError) as error:
             text.value = status(str(error))
             return
-        costs = cost_labels(record)
-        if not costs:
-            text.value = status("Nobody has sat this exam yet.")
+        if not (costs := cost_labels(record)):
+            text.value = status("This exam has no runs yet.")
             return
-        _offer(cost, [(label, name) for name, label in costs.items()])
-        _offer(entry, [(name, name) for name in record.entries])
-        read.append(record)
+        _set_options(cost, [(label, name) for name, label in costs.items()])
+        _set_options(entry, [(name, name) for name in record.entries])
+        shown = record
         redraw()
 
-    exam.observe(take, names="value")
+    exam.observe(on_exam, names="value")
     for control in (cost, score, entry):
         control.observe(redraw, names="value")
-    take()
+    on_exam()
     return panel([exam, cost, score, entry, hbox(picture, text)])
 
 
-def against_baseline(record: ExamRecord, entry: str) -> str:
-    """HTML: whether an entry passes, and every quantity of it against the baseline's, with interval and kind."""
+def _against_baseline(record: ExamRecord, entry: str) -> str:
+    """HTML: whether an entry passed, and its quantities against those of the baseline."""
     found = verdict_of(record, entry)
-    rows = [
-        (
-            *comparison_cells(line),
-            {True: "met", False: "not met", None: "higher" if line.costlier else ""}[line.met],
-        )
-        for line in found.lines
-    ]
+    met = {True: "met", False: "not met", None: ""}
+    rows = [(*comparison_cells(line), met[line.met] or ("higher" if line.costlier else "")) for line in found.lines]
     errors = escape("".join(f"; {error}" for error in found.errors))
     state = f"<p><b>{escape(entry)}: {'passed' if found.passed else 'not passed'}{errors}.</b></p>"
     return state + html_table(("quantity", "kind", "baseline", "entry", "change (95 %)", "verdict"), rows)
 
 
-def _offer(control: Dropdown, options: Iterable[tuple[str, Any]]) -> None:
-    """Give a control these options; what was chosen before stays chosen where it is one of them."""
-    before, given = control.value, list(options)
-    control.options = given
-    values = [value for _, value in given]
+def _set_options(control: Dropdown, options: Sequence[tuple[str, str]]) -> None:
+    """Give a control these options, and keep its value if it is one of them."""
+    before = control.value
+    control.options = options
+    values = [value for _, value in options]
     control.value = before if before in values else values[0]

@@ -1,7 +1,7 @@
-"""A search that a person starts, pauses and continues; the figure follows trial by trial.
+"""A search that the user starts, pauses and continues; the figure follows trial by trial.
 
-It runs in a process of its own (``worker``) and keeps its trials in a journal, one for each process
-and seed: a study goes on where it stopped, in another session as well.
+It runs in a worker process and keeps its trials in a journal, one for each search and seed. A study goes on where it
+stopped, also after the kernel was restarted.
 """
 
 from __future__ import annotations
@@ -9,38 +9,91 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sutrolib.core import paths
 from sutrolib.core.types import Problem, describe
 from sutrolib.meters.base import Meter, WindowMeter
-from sutrolib.meters.lock import meter_lock
-from sutrolib.notebook.widgets.layout import hbox, dropdown, image, replace_previous_panel, panel, status
-from sutrolib.notebook.widgets.search_worker import StudyOpened, StudyFinished, note_kept, resume_search
-from sutrolib.notebook.widgets.worker import WorkerExit, ExitStatus, Worker
+from sutrolib.notebook.widgets.layout import Cancelled, dropdown, hbox, image, panel
+from sutrolib.notebook.widgets.worker import PAUSE_S, Channel, ExitStatus, WorkerExit, WorkerPanel
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState, ignore
-from sutrolib.processes.samplers import GridSearch, TPESearch, PrunedTPE, RandomSearch
+from sutrolib.processes.samplers import GridSearch, PrunedTPE, RandomSearch, TPESearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
+from sutrolib.processes.storage import StudyStorage
 from sutrolib.processes.study import Study, Trial, best_of
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
-MOST_TRIALS = 10_000
-DRAWN = 6  # settings that a process draws before it goes by what it has seen
-
-WORDS = {
-    "random search": "random search: settings drawn one by one",
+_MAX_TRIALS = 10_000
+_STARTUP_TRIALS = 6  # random settings before a model of the trials is used
+_KEPT = "kept"  # the note in a journal of how many trials its study had when it was kept
+_DESCRIPTIONS = {
+    "random search": "random search: independent random settings",
     "grid": "grid: every combination of a few values, in random order",
-    "TPE": "TPE: a model of what was good so far",
+    "TPE": "TPE: settings from a model of the good trials so far",
     "TPE with halving": "TPE with halving: ends hopeless trainings early",
 }
+_HEADING = (
+    "<b>A live search.</b> Choose a process and press Start. Pause lets the current trial end; Continue goes on from "
+    "there, also after a restart of the kernel. Another seed is another study."
+)
+
+
+@dataclass(frozen=True)
+class StudyOpened:
+    """The trials of a study when it was opened."""
+
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """A study that has used its budget or its space, and how many trials it had when it was last kept (0: never)."""
+
+    study: Study
+    kept: int = 0
+
+
+def resume_search(
+    channel: Channel,
+    search: Search,
+    problem: Problem,
+    space: SearchSpace,
+    meter: Meter,
+    budget: SearchBudget,
+    seed: int,
+) -> None:
+    """Go on with a study; sends :class:`StudyOpened`, every trial as it ends, and :class:`StudyFinished`."""
+
+    def on_trial(trial: Trial) -> None:
+        channel.send(dataclasses.replace(trial, runs=()))
+        if channel.stop_requested:
+            raise Cancelled
+        if isinstance(meter, WindowMeter):  # else one timing would follow directly on the other
+            time.sleep(PAUSE_S)
+
+    storage = search.open_storage(problem, space, meter, seed)
+    channel.send(StudyOpened(tuple(storage.finished())))
+    try:
+        study = dataclasses.replace(search, on_trial=on_trial).improve(problem, space, meter, budget, seed)
+    except Cancelled:
+        return
+    light = tuple(dataclasses.replace(trial, runs=()) for trial in study.trials)
+    kept = int(storage.notes().get(_KEPT, {}).get("trials", 0))
+    channel.send(StudyFinished(dataclasses.replace(study, trials=light), kept))
+
+
+def _note_kept(storage: StudyStorage) -> None:
+    """Note in the journal that the study was kept with its current trials."""
+    storage.note(_KEPT, {"trials": len(storage.finished())})
 
 
 def search_panel(
@@ -52,27 +105,28 @@ def search_panel(
     seed: int = 0,
     pairs: int = 1,
     trace_updates: int | None = None,
-    folder: Path | None = None,
+    journal_folder: Path | None = None,
     keep: Callable[[Study], object] = ignore,
 ) -> VBox:
-    """Choose a process, start it, pause it and continue; each trial is a dot of the figure.
+    """Choose a process, start it, pause it and continue; each trial becomes a dot in the figure.
 
-    ``pairs`` and ``trace_updates`` are those of :class:`sutrolib.processes.search.Search`. Journals are in the folder
-    ``folder``, data/studies/ where it is None. ``keep`` is told of a study whose budget is used up. Nothing runs until
-    somebody clicks.
+    Args:
+        problem, space, meter: what to search, and its cost.
+        trials, seed: the defaults of the controls.
+        pairs, trace_updates: as in :class:`sutrolib.processes.search.Search`.
+        journal_folder: where the studies are kept; None for data/studies/.
+        keep: called with a study whose budget is used up.
+
+    Nothing runs before a click.
     """
-    settings = {"pairs": pairs, "trace_updates": trace_updates}
-    searches: tuple[Search, ...] = (
-        RandomSearch(**settings),  # type: ignore[arg-type]
-        GridSearch(**settings),  # type: ignore[arg-type]
-        TPESearch(n_startup_trials=DRAWN, **settings),  # type: ignore[arg-type]
-        PrunedTPE(n_startup_trials=DRAWN, **settings),  # type: ignore[arg-type]
-    )
-    return _SearchPanel(problem, space, meter, searches, trials, seed, folder, keep).panel
+    settings: dict[str, Any] = {"pairs": pairs, "trace_updates": trace_updates}
+    searches: list[Search] = [RandomSearch(**settings), GridSearch(**settings)]
+    searches += [kind(n_startup_trials=_STARTUP_TRIALS, **settings) for kind in (TPESearch, PrunedTPE)]
+    return _SearchPanel(problem, space, meter, searches, trials, seed, journal_folder or paths.STUDIES, keep).panel
 
 
-class _SearchPanel:
-    """The controls, and what they do."""
+class _SearchPanel(WorkerPanel):
+    """The controls and their actions."""
 
     def __init__(
         self,
@@ -82,50 +136,42 @@ class _SearchPanel:
         searches: Sequence[Search],
         trials: int,
         seed: int,
-        folder: Path | None,
+        folder: Path,
         keep: Callable[[Study], object],
     ) -> None:
         import ipywidgets as widgets
 
+        super().__init__("search")
         self.problem, self.space, self.meter, self.folder, self.keep = problem, space, meter, folder, keep
-        self.searches: Mapping[str, Search] = {search.name: search for search in searches}
+        self.searches = {search.name: search for search in searches}
         self.trials: dict[str, list[Trial]] = {}  # by the name of the study
-        self.behind = False  # what is shown is not all there is
-        self.over = ""  # how a study ended that is used up
-        self.worker = Worker(self.on_events, self.on_end)
-        self.process = dropdown("process", [(WORDS.get(name, name), name) for name in self.searches])
+        self.finished = ""  # how a study ended whose budget is used up
+        self.process = dropdown("process", [(_DESCRIPTIONS.get(name, name), name) for name in self.searches])
         self.process.value = TPESearch.name if TPESearch.name in self.searches else next(iter(self.searches))
-        self.count = widgets.BoundedIntText(value=trials, min=1, max=MOST_TRIALS, description="trials")
+        self.count = widgets.BoundedIntText(value=trials, min=1, max=_MAX_TRIALS, description="trials")
         self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed")
-        self.go = widgets.Button(description="Start")
-        self.pause = widgets.Button(description="Pause", tooltip="end after the trial at hand")
-        tip = "give up the trial at hand; it is tried again"
-        self.stop = widgets.Button(description="Stop now", tooltip=tip)
-        self.bar = widgets.IntProgress(value=0, min=0, max=trials, description="progress")
-        self.doing, self.message, self.picture, self.best = (widgets.HTML() for _ in range(4))
+        self.bar.max = trials
+        self.start = widgets.Button(description="Start")
+        self.pause = widgets.Button(description="Pause", tooltip="stop after the current trial")
+        self.stop = widgets.Button(description="Stop now", tooltip="abandon the current trial; it is repeated later")
         for control in (self.process, self.seed):
             control.observe(self.on_choice, names="value")
-        self.count.observe(self.on_count, names="value")
-        self.go.on_click(lambda _: self.on_go())
+        self.count.observe(lambda change: setattr(self.bar, "max", change["new"]), names="value")
+        self.start.on_click(lambda _: self.on_start())
         self.pause.on_click(lambda _: self.on_pause())
         self.stop.on_click(lambda _: self.on_stop())
         self.on_choice()
-        replace_previous_panel("search", self.worker.cancel)
-        heading = (
-            "<b>A search, under way.</b> Choose a process and press Start. Pause brings the trial at hand to its end; "
-            "Continue goes on from there, also after the kernel was restarted. Another seed is another study."
-        )
         self.panel = panel(
             [
-                *(widgets.HTML(heading), self.process, hbox(self.count, self.seed)),
-                hbox(self.go, self.pause, self.stop),
-                *(hbox(self.bar, self.doing), self.message, self.picture, self.best),
+                *(widgets.HTML(_HEADING), self.process, hbox(self.count, self.seed)),
+                hbox(self.start, self.pause, self.stop),
+                *(hbox(self.bar, self.doing), self.message, self.picture, self.text),
             ]
         )
 
     @property
     def study(self) -> str:
-        """The name of the study that is chosen: by all that makes it another one, as a journal holds one study."""
+        """The name of the chosen study, with a hash of everything that makes it another study."""
         search = self.searches[self.process.value]
         meter = {name: value for name, value in vars(self.meter).items() if not name.startswith("_")}
         about = [describe(self.problem), self.space.describe(), self.meter.name, meter]
@@ -135,59 +181,51 @@ class _SearchPanel:
 
     @property
     def search(self) -> Search:
-        """The process that is chosen, with its journal."""
-        return dataclasses.replace(self.searches[self.process.value], journal=self.journal)
+        """The chosen process, with the journal of the chosen study."""
+        journal = self.folder / paths.study_file(self.study).name
+        return dataclasses.replace(self.searches[self.process.value], journal=journal)
 
     @property
-    def journal(self) -> Path:
-        """The file of the study that is chosen."""
-        file = paths.study_file(self.study)
-        return self.folder / file.name if self.folder else file
+    def is_known(self) -> bool:
+        """Whether the chosen study has a journal."""
+        journal = self.search.journal
+        return journal is not None and journal.exists()
 
     @property
     def found(self) -> list[Trial]:
-        """The trials of the study that is chosen, as far as they have been seen here."""
+        """The trials of the chosen study that this panel has seen."""
         return self.trials.get(self.study, [])
 
     def on_choice(self, _change: object = None) -> None:
-        """Show what is known of the study that is chosen."""
+        """Show what is known of the chosen study."""
         self.enable(running=False)
-        known = self.journal.exists() and not self.found
-        self.say("Trials of this study are kept: Continue goes on with them." if known else "")
+        kept = self.is_known and not self.found
+        self.say("Trials of this study are kept: Continue goes on with them." if kept else "")
         self.show()
 
-    def on_count(self, _change: object = None) -> None:
-        """The bar ends where the trials do."""
-        self.bar.max = self.count.value
-
-    def on_go(self) -> None:
-        """Start or continue the study, in a process of its own."""
+    def on_start(self) -> None:
+        """Start or continue the study."""
         if self.worker.running:  # the second of two quick clicks
             return
-        self.enable(running=True)
-        self.say("")
-        self.doing.value = "A process of its own is starting."
+        self.finished = ""
         budget = SearchBudget(trials=self.count.value)
-        self.over = ""
-        self.worker.start(resume_search, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
+        self.launch(resume_search, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
 
     def on_pause(self) -> None:
-        """Ask for an end after the trial at hand."""
-        if self.pause.disabled or not self.worker.running:  # the second of two quick clicks
-            return
-        self.pause.disabled = True
-        self.doing.value = "The trial at hand is brought to its end."
-        self.worker.ask_to_stop()
+        """Ask the search to stop after the current trial."""
+        if not self.pause.disabled and self.worker.running:
+            self.pause.disabled = True
+            self.doing.value = "The current trial is still running; the search stops after it."
+            self.worker.request_stop()
 
     def on_stop(self) -> None:
         """End the process now, in the middle of a trial."""
-        if self.stop.disabled or not self.worker.running:
-            return
-        self.pause.disabled = self.stop.disabled = True
-        self.worker.cancel()
+        if not self.stop.disabled and self.worker.running:
+            self.pause.disabled = self.stop.disabled = True
+            self.worker.cancel()
 
-    def on_events(self, events: Sequence[StudyOpened | Trial | StudyFinished]) -> None:
-        """Take in what has come, and draw once."""
+    def take(self, events: Sequence[StudyOpened | Trial | StudyFinished]) -> None:
+        """Keep the trials, and a study that is finished."""
         for event in events:
             if isinstance(event, StudyOpened):
                 self.trials[self.study] = list(event.trials)
@@ -195,65 +233,46 @@ class _SearchPanel:
                 self.trials[self.study] = sorted([*self.found, event], key=lambda trial: trial.number)
             else:
                 self.trials[self.study] = list(event.study.trials)
-                self.over = f"Ended: {event.study.stopped}. With more trials, Continue goes on beyond that."
+                self.finished = f"Ended: {event.study.stopped}. To go on, increase the trials and press Continue."
                 if len(event.study.trials) > event.kept:
                     self.keep(event.study)
-                    note_kept(self.search.open_storage(self.problem, self.space, self.meter, self.seed.value))
+                    _note_kept(self.search.open_storage(self.problem, self.space, self.meter, self.seed.value))
         if not self.pause.disabled:
-            over = isinstance(events[-1], StudyFinished) or len(self.found) >= self.count.value
-            self.doing.value = "" if over else f"Trial {len(self.found) + 1} is being tried."
-        self.behind = True
-        # Drawing would slow a timing in another process: then it is left to the next events. Waiting for its end here,
-        # nobody would see the end of a search that is cancelled.
-        with suppress(TimeoutError), meter_lock().acquire(0) if isinstance(self.meter, WindowMeter) else nullcontext():
-            self.show()
+            over = self.finished or len(self.found) >= self.count.value
+            self.doing.value = "" if over else f"Trial {len(self.found) + 1} is running."
+        self.stale = True
 
-    def on_end(self, ended: WorkerExit) -> None:
-        """Free the controls, and say how it ended."""
-        text = self.over
-        if ended.how is ExitStatus.FAILED:
-            text = f"Ended in an error: {ended.why}. The {len(self.found)} trials that were finished are kept."
-        elif not text:
-            again = "; the one that was cut off is tried again" if ended.how is ExitStatus.CANCELLED else ""
-            text = f"Paused after {len(self.found)} trials, which are kept{again}."
-        self.doing.value = ""
-        if self.behind:
-            self.show()
-        self.enable(running=False)
-        self.say(text)
+    def exit_text(self, end: WorkerExit) -> str:
+        """How the search ended."""
+        if end.status is ExitStatus.FAILED:
+            return f"Error: {end.error}. The {len(self.found)} finished trials are kept."
+        again = "; the interrupted one will be repeated" if end.status is ExitStatus.CANCELLED else ""
+        return self.finished or f"Paused after {len(self.found)} trials, which are kept{again}."
 
     def show(self) -> None:
         """The bar, the figure and the best settings."""
-        self.behind = False
-        self.bar.value = min(len(self.found), self.bar.max)
-        if not self.found:
-            self.picture.value = self.best.value = ""
-            return
-        self.picture.value = draw(self.process.value, self.found, self.meter, self.space)
-        best = best_of(self.found)
+        found, best = self.found, best_of(self.found)
+        self.picture.value = draw_search(self.process.value, found, self.meter, self.space) if found else ""
         if best is not None and best.cost is not None:
             cost = f"{best.cost:.4g} {self.meter.unit} ({self.meter.kind})"
-            place = 1 + self.found.index(best)
-            self.best.value = escape(f"Best: trial {place}, {best.proposal}: {cost}; {best.why}.")
-
-    def say(self, text: str) -> None:
-        """A message to whoever works the panel; read out by a screen reader."""
-        self.message.value = status(text)
+            self.text.value = escape(f"Best: trial {1 + found.index(best)}, {best.proposal}: {cost}; {best.why}.")
+        else:
+            self.text.value = ""
+        self.bar.value = min(len(found), self.bar.max)
 
     def enable(self, running: bool) -> None:
-        """The controls that make sense now, and what they do."""
-        kept = self.journal.exists()
-        self.go.description = "Continue" if kept else "Start"
-        self.go.tooltip = "go on with the trials that are kept" if kept else "begin a new study"
-        for control in (self.process, self.count, self.seed, self.go):
+        """Enable the controls that make sense now."""
+        self.start.description = "Continue" if self.is_known else "Start"
+        self.start.tooltip = "go on with the kept trials" if self.is_known else "begin a new study"
+        for control in (self.process, self.count, self.seed, self.start):
             control.disabled = running
         self.pause.disabled = self.stop.disabled = not running
 
 
-def draw(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -> str:
-    """HTML of the figure of a study: the cost of every trial by its number, and the best so far.
+def draw_search(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -> str:
+    """The figure of a study as HTML: the cost of each trial by its number, and the best so far.
 
-    Drawn without pyplot, whose state belongs to the cells of a notebook.
+    pyplot does not know the figure, as pyplot's state belongs to the notebook's cells.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -261,13 +280,13 @@ def draw(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -
     from sutrolib.plots.search import draw_trials
 
     families: dict[str, list[tuple[int, float | None]]] = {}
-    for place, trial in enumerate(trials, start=1):  # its number counts those as well that were cut off
+    for position, trial in enumerate(trials, start=1):  # trial.number also counts interrupted trials
         if trial.proposal is not None:
-            families.setdefault(trial.proposal.family, []).append((place, trial.cost))
+            families.setdefault(trial.proposal.family, []).append((position, trial.cost))
     start = next((t.cost for t in trials if t.proposal is not None and t.proposal.key == space.start.key), None)
     best, solved = best_of(trials), sum(trial.state is TrialState.SOLVED for trial in trials)
-    found = f"the best costs {best.cost:.3g} {meter.unit} ({meter.kind})" if best else "nothing solved yet"
-    title = f"{name}: {found}; {solved} of {len(trials)} trials solved the problem"
+    found = f"; the best costs {best.cost:.3g} {meter.unit} ({meter.kind})" if best else ""
+    title = f"{name}: {solved} of {len(trials)} trials solved the problem{found}"
     ylabel = f"{meter.title}, {meter.unit} ({meter.kind})"
     figure = draw_trials(families, start, title, ylabel, Figure(layout="constrained"))
     figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -27,8 +27,8 @@ class Host:
         self.file, self.preview, self.export = exporting.children
 
     @property
-    def prior_knowledge(self):
-        return self.message.value.removeprefix('<span role="status">').removesuffix("</span>")
+    def said(self):
+        return self.message.value.removeprefix('<div role="status">').removesuffix("</div>")
 
     @property
     def order(self):
@@ -41,7 +41,7 @@ def test_slides_are_ticked_moved_and_exported_in_that_order(tmp_path):
     host.moved.value = "b"
     host.up.click()
     assert host.order == ["The deck", "<b>Beta</b>", "Finding: Alpha"]
-    assert host.message.value == '<span role="status">Slide 2 of 3: &lt;b&gt;Beta&lt;/b&gt;</span>', "read out aloud"
+    assert host.message.value == '<div role="status">Slide 2 of 3: &lt;b&gt;Beta&lt;/b&gt;</div>', "read out aloud"
     host.listing.children[0].value = False
     host.export.click()
     assert "Written to" in host.message.value
@@ -55,10 +55,10 @@ def test_a_slide_stops_at_either_end(tmp_path):
     host = Host(tmp_path)
     host.moved.value = "title"
     host.up.click()
-    assert host.prior_knowledge == "Already the first slide: The deck"
+    assert host.said == "Already the first slide: The deck"
     host.moved.value = "b"
     host.down.click()
-    assert host.prior_knowledge == "Already the last slide: &lt;b&gt;Beta&lt;/b&gt;"
+    assert host.said == "Already the last slide: &lt;b&gt;Beta&lt;/b&gt;"
     assert host.order[0] == "The deck"
 
 
@@ -80,18 +80,18 @@ def test_no_slide_chosen_is_told_and_nothing_is_written(tmp_path):
     host.preview.click()
     assert "choose a slide" in host.message.value
     host.export.click()
-    assert host.prior_knowledge.startswith("Not written: a deck of no slides")
+    assert host.said.startswith("Not written: a deck needs at least one slide")
     assert not (tmp_path / "decks").exists()
 
 
 @pytest.mark.parametrize("name", ["../deck", "/tmp/deck", "a/b", "..", ".hidden", "", "a\\b", "x" * 101, "a\nb"])
 def test_a_deck_cannot_leave_its_folder(tmp_path, name):
-    with pytest.raises(ValueError, match="accepted are names of letters"):
+    with pytest.raises(ValueError, match="must be of letters"):
         deck_file(name)
     host = Host(tmp_path / "decks")
     host.file.value = name
     host.export.click()
-    assert host.prior_knowledge.startswith("Not written: name ")
+    assert host.said.startswith("Not written: the file name ")
     assert not (tmp_path / "decks").exists()
 
 
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "decks").write_text("a file is in the way")
     host = Host(tmp_path / "decks")
     host.export.click()
-    assert host.prior_knowledge.startswith("Not written: ")
+    assert host.said.startswith("Not written: ")
 
 
 def test_every_control_has_a_name_and_none_is_an_output_widget(tmp_path):

@@ -87,7 +87,7 @@ def test_levels_that_the_largest_cache_would_not_enclose_are_left_out():
     ]
     assert [level.name for level in with_cache(HOROWITZ_2014, 64).levels] == ["largest cache, 64 B", "DRAM"]
     bare = Hardware("bare", "made up", {"float32": 1.0}, (MemoryLevel("RAM", np.inf, 9),))
-    with pytest.raises(ValueError, match="accepted are two or more: a cache and a memory"):
+    with pytest.raises(ValueError, match="must have a cache and a memory"):
         with_cache(bare, 1024)
 
 

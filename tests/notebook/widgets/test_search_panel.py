@@ -4,15 +4,14 @@ from dataclasses import replace
 
 from matplotlib import pyplot as plt
 from searches import METER, PROBLEM, SPACE
-from slow_work import Heard, controls_of, until
+from slow_work import LocalChannel, controls_of, until
 
 from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, CacheEnergy
 from sutrolib.notebook.widgets import PANEL, search_panel
-from sutrolib.notebook.widgets.search import _SearchPanel, draw
-from sutrolib.notebook.widgets.search_worker import StudyOpened, StudyFinished, resume_search
+from sutrolib.notebook.widgets.search import StudyFinished, StudyOpened, _SearchPanel, draw_search, resume_search
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState
-from sutrolib.processes.samplers import TPESearch, RandomSearch
+from sutrolib.processes.samplers import RandomSearch, TPESearch
 from sutrolib.processes.study import Trial
 
 
@@ -21,7 +20,7 @@ class Person:
 
     def __init__(self, journal, trials=8):
         self.kept = []
-        self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, journal=journal, keep=self.kept.append)
+        self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, journal_folder=journal, keep=self.kept.append)
         found = controls_of(self.panel)
         _, self.doing, self.message, self.picture, self.best = found[""]
         buttons = [found[name] for name in found if name in ("Start", "Continue", "Pause", "Stop now")]
@@ -83,16 +82,16 @@ def test_a_store_that_cannot_be_written_ends_in_a_sentence_and_frees_the_control
     person = Person(tmp_path / "file" / "studies")
     person.click(person.go)
     until(lambda: person.message.value)
-    assert "Ended in an error: " in person.message.value
+    assert "Error: " in person.message.value
     assert "file" in person.message.value
     assert (person.go.disabled, person.pause.disabled) == (False, True)
 
 
 def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_was_there_before(tmp_path):
     search, budget = RandomSearch(journal=tmp_path / "study.log"), SearchBudget(trials=4)
-    resume_search(first := Heard(most=3), search, PROBLEM, SPACE, METER, budget, 0)
+    resume_search(first := LocalChannel(most=3), search, PROBLEM, SPACE, METER, budget, 0)
     assert [type(event) for event in first.events] == [StudyOpened, Trial, Trial]
-    resume_search(second := Heard(), search, PROBLEM, SPACE, METER, budget, 0)
+    resume_search(second := LocalChannel(), search, PROBLEM, SPACE, METER, budget, 0)
     begun, *trials, exhausted = second.events
     assert begun.trials == tuple(first.events[1:])
     assert [trial.number for trial in trials] == [2, 3]
@@ -112,11 +111,11 @@ def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_
 
     kept = []
     panel = panel_of(tmp_path, keep)
-    resume_search(last := Heard(most=3), panel.search, PROBLEM, SPACE, METER, SearchBudget(trials=2), 0)
+    resume_search(last := LocalChannel(most=3), panel.search, PROBLEM, SPACE, METER, SearchBudget(trials=2), 0)
     assert [type(event) for event in last.events] == [StudyOpened, Trial, Trial], "paused, after all trials"
     ends = []
     for _ in range(3):
-        panel.on_go()
+        panel.on_start()
         until(lambda: panel.message.value)
         ends.append("no space left" in panel.message.value)
     assert ends == [True, False, False]
@@ -131,14 +130,16 @@ def test_another_machine_of_the_same_meter_is_another_study(tmp_path):
 def test_a_figure_drawn_while_a_cell_draws_its_own_leaves_that_one_alone():
     plt.close("all")
     before = plt.figure()
-    draw("TPE", [Trial(0, SPACE.start, TrialState.MISSED, "accuracy 0.6")], METER, SPACE)
+    draw_search("TPE", [Trial(0, SPACE.start, TrialState.MISSED, "accuracy 0.6")], METER, SPACE)
     assert plt.get_fignums() == [before.number]
     plt.close(before)
 
 
 def test_the_figure_marks_unsolved_trials_and_says_when_nothing_is_solved_yet():
     missed = Trial(0, SPACE.start, TrialState.MISSED, "accuracy 0.6")
-    html = draw("TPE", [missed], METER, SPACE)
-    assert "TPE: nothing solved yet; 0 of 1 trials solved the problem" in html
+    html = draw_search("TPE", [missed], METER, SPACE)
+    assert "TPE: 0 of 1 trials solved the problem" in html
     solved = replace(missed, number=3, state=TrialState.SOLVED, cost=100.0)
-    assert "the best costs 100 operations (counted); 1 of 2 trials" in draw("TPE", [missed, solved], METER, SPACE)
+    assert "1 of 2 trials solved the problem; the best costs 100 operations (counted)" in draw_search(
+        "TPE", [missed, solved], METER, SPACE
+    )

@@ -6,7 +6,7 @@ import ipywidgets
 import pytest
 from builders import measurement
 from searches import PROBLEM, START
-from slow_work import Heard, controls_of, until
+from slow_work import LocalChannel, controls_of, until
 
 from sutrolib.measurement.measure import measure
 from sutrolib.meters import OperationCount, WallTime
@@ -14,10 +14,10 @@ from sutrolib.meters.lock import meter_lock
 from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.notebook.widgets import PANEL, run_panel
-from sutrolib.notebook.widgets.alternating_runs import Finished, Now, run_alternating
+from sutrolib.notebook.widgets.alternating_runs import RunFinished, RunProgress, run_alternating
 from sutrolib.notebook.widgets.inputs import input_fields, make_inputs, with_values
-from sutrolib.notebook.widgets.paired_results import draw_comparison, compare_readings, result_table, verdict_text
-from sutrolib.notebook.widgets.single_run import _Results, _RunPanel
+from sutrolib.notebook.widgets.paired_results import compare_readings, draw_comparison, result_table, verdict_text
+from sutrolib.notebook.widgets.single_run import _RunPanel
 
 TITLES = {"time": "wall-clock time", "cost": "made up"}
 
@@ -63,7 +63,9 @@ def test_a_panel_starts_nothing_and_offers_the_models_that_go_with_its_problem()
     models = [name for _, name in person["candidate"].options]
     assert models[0] == "two-layer network"
     assert "GF(2) elimination" in models
-    assert any("told that it is a parity without noise, and k" in label for label, _ in person["candidate"].options)
+    assert any(
+        "prior knowledge: that it is a parity without noise, and k" in label for label, _ in person["candidate"].options
+    )
     person["problem"].value = "handwritten digits"
     names = [name for _, name in person["candidate"].options]
     assert names == ["multi-layer perceptron", "softmax regression", "mixture of experts", "k nearest neighbours"]
@@ -112,7 +114,7 @@ def test_a_run_is_weighed_beside_the_baseline_on_the_same_seeds_and_every_run_is
     assert "operations</td><td>counted" in person.table.value
     assert "average reuse distance" not in person.table.value
     alt = re.search('alt="(.*?)"', person.picture.value)[1]
-    assert "GF(2) elimination over the baseline" in alt
+    assert "Ratio of GF(2) elimination to two-layer network, the baseline" in alt
     assert "operations (counted)" in alt
     assert person["progress"].value == person["progress"].max == 6
     assert "Cancel" not in person.enabled
@@ -178,21 +180,21 @@ def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
 
     person = Person(keep=full)
     person.run()
-    assert "Ended in an error: no space left on device. 0 of 3 seeds are finished and kept." in person.ended()
+    assert "Error: no space left on device. 0 of 3 seeds are finished and kept." in person.ended()
     assert "Run both" in person.enabled
     assert multiprocessing.active_children() == []
 
 
 def test_the_process_says_which_pass_of_which_run_is_under_way():
-    line = Heard()
+    line = LocalChannel()
     run_alternating(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
-    finished = [event for event in line.events if isinstance(event, Finished)]
-    assert [(event.whose, event.run.seed) for event in finished] == [
-        (whose, seed) for seed in (3, 4) for whose in ("baseline", "candidate")
+    finished = [event for event in line.events if isinstance(event, RunFinished)]
+    assert [(event.role, event.run.seed) for event in finished] == [
+        (role, seed) for seed in (3, 4) for role in ("baseline", "candidate")
     ]
     assert [reading.name for reading in finished[0].run.readings] == ["time", "operations"]
-    passes = [event for event in line.events if isinstance(event, Now) and "updates" not in event.doing]
-    assert [(now.done, now.seed, now.whose) for now in passes[::3]] == [
+    passes = [event for event in line.events if isinstance(event, RunProgress) and "updates" not in event.doing]
+    assert [(now.done, now.seed, now.role) for now in passes[::3]] == [
         (0, 3, "baseline"),
         (1, 3, "candidate"),
         (2, 4, "baseline"),
@@ -231,8 +233,10 @@ def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     table = result_table(candidate, baseline, found)
     assert "<td>made up, units</td><td>counted</td><td>6 (5 to 7)</td><td>12.5 (10 to 15)</td><td>0.5 [" in table
     assert "; 5 of 5 seeds</td>" in table
-    figure, alt = draw_comparison(found, ("made up", "baseline"))
-    assert "0.5 times the baseline's made up (units, counted), over 5 seeds" in figure.axes[0].get_title("left")
+    figure, alt = draw_comparison(found, "made up", "baseline")
+    assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 5 seeds" in figure.axes[
+        0
+    ].get_title("left")
     assert "made up (units, counted) 0.5" in alt
     assert verdict_text(candidate, baseline, "cost").startswith("Verdict: passed at 95%")
 
@@ -245,7 +249,7 @@ def test_without_enough_seeds_or_with_failed_runs_there_is_no_ratio_and_the_reas
     failed = [*three[:2], measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
     found = compare_readings(failed, three, TITLES)
     assert [str(quantity.mean) for quantity in found] == ["1 (of 1, 1; an interval needs 5 pairs)"] * 2
-    assert compare_readings(failed[2:], three, TITLES)[0].why == "no seed has it of both"
+    assert compare_readings(failed[2:], three, TITLES)[0].why == "no seed has it for both"
     table = result_table(failed, three, found)
     assert "Seed 2, made up: left the &lt;finite&gt; numbers." in table
     assert solved(table)[:2] == [("2", "3"), ("3", "3")]
@@ -257,16 +261,20 @@ def test_one_diverged_seed_takes_only_its_own_ratio_away():
     candidate[1] = measurement(seed=1, score=None, failure="left the finite numbers", readings=())
     found = compare_readings(candidate, baseline, TITLES)
     assert found[1].ratios == (0.5,) * 4
-    assert "<td>0.5 (of 0.5, 0.5, 0.5, 0.5; an interval needs 5 pairs); 4 of 5 seeds</td>" in result_table(candidate, baseline, found)
-    figure, _ = draw_comparison(found, ("made up", "baseline"))
-    assert "0.5 times the baseline's made up (units, counted), over 4 seeds" in figure.axes[0].get_title("left")
+    assert "<td>0.5 (of 0.5, 0.5, 0.5, 0.5; an interval needs 5 pairs); 4 of 5 seeds</td>" in result_table(
+        candidate, baseline, found
+    )
+    figure, _ = draw_comparison(found, "made up", "baseline")
+    assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 4 seeds" in figure.axes[
+        0
+    ].get_title("left")
 
 
 def test_a_figure_does_not_outlive_the_ratios_that_it_shows():
     panel = _RunPanel(PROBLEM, START, 3, 0, print)
-    results = _Results("title", 3, "cost", {"baseline": [measurement()], "candidate": [measurement()]})
-    panel.show(results)
+    panel.runs = {"baseline": [measurement()], "candidate": [measurement()]}
+    panel.show()
     assert "<img" in panel.picture.value
-    results.runs["candidate"][0] = measurement(failure="left the finite numbers", readings=())
-    panel.show(results)
+    panel.runs["candidate"][0] = measurement(failure="left the finite numbers", readings=())
+    panel.show()
     assert panel.picture.value == ""

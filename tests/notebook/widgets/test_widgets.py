@@ -19,11 +19,11 @@ from sutrolib.notebook.widgets import (
     PANEL,
     cube_explorer,
     manual_search_panel,
-    touch_test_panel,
     run_cancellable,
+    touch_test_panel,
 )
-from sutrolib.notebook.widgets.layout import html_table, status
-from sutrolib.notebook.widgets.touch_test import Cancelled, RunControl
+from sutrolib.notebook.widgets.layout import Cancelled, html_table, status
+from sutrolib.notebook.widgets.touch_test import RunControl
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -113,9 +113,9 @@ class Person:
         self.before, buttons, self.bar, self.after, self.record, self.message = column.children
         self.start, self.cancel = buttons.children
 
-    def run(self, arm, switch):
+    def run(self, arm, control):
         self.ran.append(arm)
-        switch.begun.set()
+        control.started.set()
         return LoadResult(1, 10.0, 10.0)
 
     def begin(self, before):
@@ -169,7 +169,7 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
     person = Person(observed := [])
     assert person.enabled == {"before", "start"}
     person.start.click()
-    assert "before=&#x27;&#x27;, accepted is a number" in person.message.value
+    assert "before must be a number" in person.message.value
     assert person.ran == []
     person.before.value = "30"
     person.start.click()
@@ -192,8 +192,8 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
 @pytest.mark.parametrize(
     ("run", "told"),
     [
-        (lambda arm, switch: 1 / 0, "To be repeated: the run ended in an error: division by zero"),
-        (lambda arm, switch: LoadResult(1, 20.0, 10.0), "To be repeated: the run ended 10 s too late"),
+        (lambda arm, control: 1 / 0, "Please repeat: the run ended in an error: division by zero"),
+        (lambda arm, control: LoadResult(1, 20.0, 10.0), "Please repeat: the run ended 10 s too late"),
     ],
 )
 def test_a_run_that_failed_or_overran_is_repeated(run, told):
@@ -220,9 +220,9 @@ def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_on
 
 
 def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated():
-    def run(arm, switch):
+    def run(arm, control):
         person.ran.append(arm)
-        return run_cancellable(lambda: switch.off.wait(60), 10.0, None, switch)
+        return run_cancellable(lambda: control.cancel.wait(60), 10.0, None, control)
 
     Person(observed := []).read("30", "33")
     person = Person(observed, run=run)
@@ -232,7 +232,7 @@ def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated()
     assert person.enabled == {"cancel"}
     person.cancel.click()
     person.until_ended()
-    assert "To be repeated: the run was cancelled." in person.message.value
+    assert "Please repeat: the run was cancelled." in person.message.value
     assert person.enabled == {"before", "start"}
     assert person.bar.value == 0
     assert person.before.value == "31"
@@ -240,36 +240,36 @@ def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated()
     assert person.ran == ["B"]
 
 
-def test_a_panel_that_takes_the_place_of_another_switches_the_run_of_that_one_off():
-    first = Person([], run=lambda arm, switch: run_cancellable(lambda: switch.off.wait(60), 10.0, None, switch))
+def test_a_panel_that_takes_the_place_of_another_controles_the_run_of_that_one_off():
+    first = Person([], run=lambda arm, control: run_cancellable(lambda: control.cancel.wait(60), 10.0, None, control))
     first.before.value = "31"
     first.start.click()
     Person([])
     first.until_ended()
-    assert "To be repeated: the run was cancelled." in first.message.value
+    assert "Please repeat: the run was cancelled." in first.message.value
 
 
 def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
-    switch, ended = RunControl(), []
+    control, ended = RunControl(), []
 
     def run():
         with pytest.raises(Cancelled):
-            run_cancellable(lambda: ended.append("ran"), 10.0, None, switch)
+            run_cancellable(lambda: ended.append("ran"), 10.0, None, control)
         ended.append("cancelled")
 
     with meter_lock():
         thread = threading.Thread(target=run)
         thread.start()
-        assert not switch.begun.wait(0.05)
-        switch.off.set()
+        assert not control.started.wait(0.05)
+        control.cancel.set()
         thread.join(30)
     assert ended == ["cancelled"]
 
 
 def test_the_rest_of_a_period_ends_when_it_is_cancelled():
-    switch = RunControl()
+    control = RunControl()
     with pytest.raises(Cancelled):
-        run_cancellable(switch.off.set, 1000.0, 1000.0, switch)
+        run_cancellable(control.cancel.set, 1000.0, 1000.0, control)
 
 
 class Hand:
@@ -277,8 +277,8 @@ class Hand:
 
     def __init__(self, trials=5, **options):
         process = ManualTuning(pairs=5, **options)
-        self.walk = TuningSession(process, PROBLEM, SPACE, METER, SearchBudget(trials=trials))
-        self.panel = manual_search_panel(self.walk)
+        self.session = TuningSession(process, PROBLEM, SPACE, METER, SearchBudget(trials=trials))
+        self.panel = manual_search_panel(self.session)
         self.name, self.value, self.expectation, buttons, self.message, self.steps = self.panel.children
         self.button, self.cancel = buttons.children
 
@@ -298,12 +298,12 @@ def test_a_step_that_a_person_chooses_is_measured_and_kept_or_not():
     assert hand.value.placeholder == "now 100"
     hand.attempt("hidden", "30", "a third of the units, a third of the cost")
     assert hand.message.value == status("Kept: better in cost.")
-    assert [step.title for step in hand.walk.steps] == ["start", "hidden = 30"]
-    assert hand.walk.best.proposal.settings["hidden"] == 30
+    assert [step.title for step in hand.session.steps] == ["start", "hidden = 30"]
+    assert hand.session.best.proposal.settings["hidden"] == 30
     assert hand.value.placeholder == "now 30"
     hand.attempt("hidden", "200", "dearer")
     assert hand.message.value == status("Rejected: worse in cost.")
-    assert hand.walk.best.proposal.settings["hidden"] == 30
+    assert hand.session.best.proposal.settings["hidden"] == 30
     assert "a third of the units" in hand.steps.value
     assert PANEL in hand.panel._dom_classes
 
@@ -313,14 +313,14 @@ def test_a_walk_ends_with_its_budget():
     hand = Hand(trials=1)
     for _ in range(2):
         hand.attempt("hidden", "30", "cheaper")
-    assert "the budget of this walk is used up: 1 of 1 trials" in hand.message.value
-    assert len(hand.walk.steps) == 2
+    assert "the budget is used up: 1 of 1 trials" in hand.message.value
+    assert len(hand.session.steps) == 2
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expectation", "told"),
     [
-        ("hidden", "30", " ", "say first what you expect of it"),
+        ("hidden", "30", " ", "first write what you expect"),
         ("hidden", "3000", "x", "hidden must be an integer from 20 to 200 (got 3000)"),
         ("lr", "fast", "x", "lr must be a number from 0.03 to 1"),
         ("lr", "<b>", "x", "&lt;b&gt;"),
@@ -330,7 +330,7 @@ def test_a_step_that_cannot_be_tried_is_refused_before_anything_runs(name, value
     hand = Hand()
     hand.attempt(name, value, expectation)
     assert told in hand.message.value
-    assert hand.walk.steps == []
+    assert hand.session.steps == []
 
 
 @pytest.mark.usefixtures("steady_clock")
@@ -344,6 +344,6 @@ def test_an_error_during_a_step_is_shown_and_the_panel_stays_usable():
 
     hand = Hand(on_measurement=broken)
     hand.attempt("hidden", "30", "cheaper")
-    assert "Ended in an error: no space left on device" in hand.message.value
+    assert "Error: no space left on device" in hand.message.value
     hand.attempt("hidden", "30", "cheaper")
-    assert hand.walk.best.proposal.settings["hidden"] == 30
+    assert hand.session.best.proposal.settings["hidden"] == 30

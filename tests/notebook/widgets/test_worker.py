@@ -1,3 +1,4 @@
+import io
 import multiprocessing
 import os
 import signal
@@ -8,13 +9,13 @@ from dataclasses import replace
 import psutil
 import pytest
 from searches import METER, PROBLEM, SPACE
-from slow_work import count, mention, until
+from slow_work import count, flood, until
 
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import WallTime
 from sutrolib.notebook.widgets import manual_search_panel
 from sutrolib.notebook.widgets.layout import status
-from sutrolib.notebook.widgets.worker import WorkerExit, ExitStatus, Worker, notebook_definition, sentence
+from sutrolib.notebook.widgets.worker import ExitStatus, Worker, WorkerExit, _ImportCheck, error_text
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -23,8 +24,8 @@ class Watched(Worker):
     """A worker, what it told, and how it ended."""
 
     def __init__(self):
-        self.prior_knowledge, self.ends = [], []
-        super().__init__(self.prior_knowledge.extend, self.ends.append)
+        self.events, self.ends = [], []
+        super().__init__(self.events.extend, self.ends.append)
 
     def ended(self):
         return until(lambda: self.ends)[0]
@@ -36,16 +37,16 @@ def gone(pid):
 
 def test_events_come_in_order_without_a_word_on_the_screen_until_the_work_is_asked_to_stop(capfd):
     worker = Watched()
-    assert worker.start(count, 300, then="until asked")
+    assert worker.start(count, 300, "until asked")
     assert not worker.start(count, 5), "the second of two clicks"
     (process,) = multiprocessing.active_children()
     os.kill(process.pid, signal.SIGINT)  # an interrupt of a cell, which reaches every process of a kernel
-    until(lambda: len(worker.prior_knowledge) == 301)
+    until(lambda: len(worker.events) == 301)
     os.kill(process.pid, signal.SIGINT)
     assert worker.running
-    worker.ask_to_stop()
+    worker.request_stop()
     assert worker.ended() == WorkerExit(ExitStatus.DONE)
-    pid, *rest = worker.prior_knowledge
+    pid, *rest = worker.events
     assert rest == [*range(300), "asked"]
     assert gone(pid)
     assert not worker.running
@@ -54,12 +55,12 @@ def test_events_come_in_order_without_a_word_on_the_screen_until_the_work_is_ask
 
 def test_a_cancel_ends_a_process_that_does_not_listen_and_keeps_what_it_had_told():
     worker = Watched()
-    worker.start(count, 3, then="deaf")
-    until(lambda: len(worker.prior_knowledge) == 5)
+    worker.start(count, 3, "deaf")
+    until(lambda: len(worker.events) == 5)
     worker.cancel()
     worker.cancel()
     assert worker.ended() == WorkerExit(ExitStatus.CANCELLED)
-    pid, *rest = worker.prior_knowledge
+    pid, *rest = worker.events
     assert rest == [0, 1, 2, "deaf"]
     assert gone(pid)
     assert worker.ends == [WorkerExit(ExitStatus.CANCELLED)]
@@ -70,26 +71,26 @@ def test_a_cancel_before_the_process_has_come_to_anything_leaves_nothing_behind(
     worker.start(count, 3)
     worker.cancel()
     assert worker.ended() == WorkerExit(ExitStatus.CANCELLED)
-    assert worker.prior_knowledge == []
+    assert worker.events == []
 
 
 def test_a_process_that_ends_without_a_word_is_an_error_after_what_it_had_told():
     worker = Watched()
-    worker.start(count, 2, then="exit")
-    assert worker.ended() == WorkerExit(ExitStatus.FAILED, "its process ended without a word (exit code 3)")
-    assert worker.prior_knowledge[1:] == [0, 1]
+    worker.start(count, 2, "exit")
+    assert worker.ended() == WorkerExit(ExitStatus.FAILED, "the worker process crashed (exit code 3)")
+    assert worker.events[1:] == [0, 1]
 
 
 def test_an_error_says_of_what_sort_it_is_unless_it_was_written_for_the_reader():
-    assert sentence(ZeroDivisionError("division by zero")) == "ZeroDivisionError: division by zero"
-    assert sentence(KeyboardInterrupt()) == "KeyboardInterrupt"
-    assert sentence(OSError("no space left\non device")) == "no space left on device"
+    assert error_text(ZeroDivisionError("division by zero")) == "ZeroDivisionError: division by zero"
+    assert error_text(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert error_text(OSError("no space left\non device")) == "no space left on device"
 
 
 def test_work_that_cannot_be_sent_is_an_error_and_the_worker_stays_usable():
     worker = Watched()
     assert not worker.start(lambda line: None)
-    assert worker.ends[0].how is ExitStatus.FAILED
+    assert worker.ends[0].status is ExitStatus.FAILED
     assert not worker.running
 
 
@@ -101,7 +102,7 @@ def test_words_in_passing_keep_nobody_waiting_while_the_kernel_does_not_listen()
             until(lambda: not multiprocessing.active_children())
         told.extend(events)
 
-    Worker(listen_late, ends.append).start(mention, 20_000)
+    Worker(listen_late, ends.append).start(flood, 20_000)
     assert until(lambda: ends) == [WorkerExit(ExitStatus.DONE)]
     first, *words = told
     assert first == "first"
@@ -122,9 +123,9 @@ def of_a_cell():
 def test_what_a_cell_of_the_notebook_defines_is_refused_before_a_process_starts(argument):
     worker = Watched()
     assert not worker.start(count, argument)
-    assert "MyModel is defined in this notebook; put it in a module (README, 'A model')" in worker.ended().why
+    assert "MyModel is defined in this notebook; put it in a module (README, 'A model')" in worker.ended().error
     assert not worker.running
-    assert notebook_definition(SPACE, METER, PROBLEM, count, WallTime, {1: [2.0]}) == ""
+    _ImportCheck(io.BytesIO()).dump((SPACE, METER, PROBLEM, count, WallTime, {1: [2.0]}))
 
 
 KERNEL = """
