@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
@@ -25,7 +25,7 @@ def list_sources(options: argparse.Namespace) -> int:
             rows.setdefault(source, []).append((kind, record["when"], record.get("commit", ""), dirty))
 
         damaged |= {file.path: file.why for file in ledger.scan(kind, add)[1]}
-    table = Table("source", "measurements", "studies", "days (UTC)", "commits", "dirty")
+    table = Table(Column("source", overflow="fold"), "measurements", "studies", "days (UTC)", "commits", "dirty")
     for source in sorted(rows):
         kinds, days, commits, dirty = zip(*rows[source], strict=True)
         table.add_row(
