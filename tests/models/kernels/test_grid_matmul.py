@@ -7,7 +7,7 @@ import torch
 
 from sutrolib.meters.programs.grid_cost import GridCost, GridProgram, grid_cost, naive_matmul
 from sutrolib.models.kernels.grid_matmul import ALLOCATIONS, GridMatmul
-from sutrolib.models.kernels.grid_schedule import COPY, Schedule, cells_most_read, schedule, loop_order
+from sutrolib.models.kernels.grid_schedule import COPY, Schedule, cells_most_read, loop_order, schedule
 from sutrolib.problems.matmul import MatrixProduct
 
 
@@ -57,7 +57,10 @@ def test_plans_drawn_at_random_come_below_the_public_records_of_4_and_of_tiles()
 
 
 def test_cells_given_by_lifetimes_beat_those_given_as_written():
-    costs = [GridMatmul(allocation=allocation).cost(8) for allocation in ("as written", "first free", "densest first", "most read")]
+    costs = [
+        GridMatmul(allocation=allocation).cost(8)
+        for allocation in ("as written", "first free", "densest first", "most read")
+    ]
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == 4
 
@@ -91,7 +94,9 @@ def copies(model, n):
 
 
 def test_elements_that_are_soon_read_often_enough_are_copied():
-    plan = GridMatmul(inner_loops="ikj", far_window_a=1, far_min_reads_a=4)  # an element of A serves 4 multiply-adds, then no more
+    plan = GridMatmul(
+        inner_loops="ikj", far_window_a=1, far_min_reads_a=4
+    )  # an element of A serves 4 multiply-adds, then no more
     assert [copy.sources for copy in copies(plan, 4)] == [(cell,) for cell in range(1, 17)]
     assert copies(dataclasses.replace(plan, far_min_reads_a=5), 4) == []
     assert copies(dataclasses.replace(plan, inner_loops="ijk"), 4) == []  # now it is read again after 4 of them

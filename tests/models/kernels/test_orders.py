@@ -29,7 +29,7 @@ def test_tiled_attention_has_the_values_of_attention(positions, tile):
 
 
 def test_tiles_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="n a multiple of tile .got n=8, tile=3"):
+    with pytest.raises(ValueError, match=r"n a multiple of tile \(got n=8, tile=3"):
         product_reads(8, 3)
-    with pytest.raises(ValueError, match="tile must be at least 1 .got 0"):
+    with pytest.raises(ValueError, match=r"tile must be at least 1 \(got 0"):
         attend_tiled(*(torch.ones(2, 2) for _ in range(3)), tile=0)

@@ -47,8 +47,12 @@ def test_finders_that_do_not_bear_noise_fail_on_it(selector):
 
 
 def test_correlation_of_single_bits_finds_a_sum_and_no_parity():
-    assert FeatureSelectThenTrain("correlation").fit(SparseSum(n=12).sample(1).for_training(), 1).subset == SparseSum(n=12).secret(1)
-    found = [FeatureSelectThenTrain("correlation", samples=400).fit(PROBLEM.sample(s).for_training(), s) for s in range(3)]
+    assert FeatureSelectThenTrain("correlation").fit(SparseSum(n=12).sample(1).for_training(), 1).subset == SparseSum(
+        n=12
+    ).secret(1)
+    found = [
+        FeatureSelectThenTrain("correlation", samples=400).fit(PROBLEM.sample(s).for_training(), s) for s in range(3)
+    ]
     assert all(fitted.subset != PROBLEM.secret(seed) for seed, fitted in enumerate(found))
     assert all(score_of(PROBLEM.sample(seed), fitted) < 0.7 for seed, fitted in enumerate(found))
 
@@ -56,7 +60,8 @@ def test_correlation_of_single_bits_finds_a_sum_and_no_parity():
 def test_feeding_costs_a_fraction_of_a_network_that_has_to_find_the_bits():
     network = TwoLayerNetwork()
     fed, alone = (
-        measure(PROBLEM, model, [OperationCount()], 0, timed=False) for model in (FeatureSelectThenTrain(network=network), network)
+        measure(PROBLEM, model, [OperationCount()], 0, timed=False)
+        for model in (FeatureSelectThenTrain(network=network), network)
     )
     assert fed.solved
     assert alone.solved
@@ -96,7 +101,9 @@ def test_the_budget_is_that_of_finder_and_network_together(budget, steps):
 
 
 def test_what_is_kept_are_the_network_and_the_indices():
-    fitted = FeatureSelectThenTrain(network=TwoLayerNetwork(hidden=10, max_epochs=1)).fit(PROBLEM.sample(0).for_training(), 0)
+    fitted = FeatureSelectThenTrain(network=TwoLayerNetwork(hidden=10, max_epochs=1)).fit(
+        PROBLEM.sample(0).for_training(), 0
+    )
     assert fitted.nbytes == 4 * (3 * 10 + 10 + 10 + 1) + 8 * 3
 
 

@@ -16,7 +16,9 @@ def task_of(x, y):
 @given(n=st.integers(1, 200), k=st.integers(1, 12), seed=st.integers(0, 10_000))
 def test_the_secret_is_found_from_a_few_more_samples_than_bits(n, k, seed):
     problem = SparseParity(n=n, k=min(k, n), n_train=n + 30, n_test=1)
-    assert GF2Elimination(extra_samples=30).fit(problem.sample(seed).for_training(), seed).subset == problem.secret(seed)
+    assert GF2Elimination(extra_samples=30).fit(problem.sample(seed).for_training(), seed).subset == problem.secret(
+        seed
+    )
 
 
 def test_only_n_plus_extra_samples_are_read_when_they_suffice():

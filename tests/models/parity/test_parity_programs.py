@@ -32,7 +32,9 @@ def priced(plan, problem, seed):
     return fitted, meter.reading
 
 
-@pytest.mark.parametrize("nearest", [{}, NEAREST, {**NEAREST, "bit_order": "descending", "packing": "sample by sample"}])
+@pytest.mark.parametrize(
+    "nearest", [{}, NEAREST, {**NEAREST, "bit_order": "descending", "packing": "sample by sample"}]
+)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: "-".join(map(str, family.values())))
 def test_every_family_finds_the_secret_of_20_seeds(family, nearest):
     plan = ParityProgram(**(nearest | family))
@@ -60,7 +62,10 @@ def test_priced_programs_find_the_same_and_all_samples_are_loaded(family, layout
 
 
 def test_the_nearest_samples_are_the_cheapest():
-    near, far = (ParityProgram(family="eliminate", consistency_test="signs", sample_order=o) for o in ("last loaded", "first loaded"))
+    near, far = (
+        ParityProgram(family="eliminate", consistency_test="signs", sample_order=o)
+        for o in ("last loaded", "first loaded")
+    )
     assert priced(near, SMALL, 0)[1].value < priced(far, SMALL, 0)[1].value
 
 
@@ -76,7 +81,9 @@ def test_the_decision_tree_on_the_public_setting():
 
 def test_a_search_that_keeps_its_numbers_on_the_stack_on_the_public_setting():
     problem = SparseParity(n_train=500, n_test=1)
-    plan = ParityProgram(family="match", samples=10, subset_search="incremental", consistency_test="prefixes", **NEAREST)
+    plan = ParityProgram(
+        family="match", samples=10, subset_search="incremental", consistency_test="prefixes", **NEAREST
+    )
     for seed in range(5):
         with WriteStackMovement(control_bits=100) as meter:
             fitted = plan.fit_by(meter.run, problem.sample(seed), seed)
@@ -97,8 +104,19 @@ def test_the_fields_say_what_a_search_may_choose():
 
 @pytest.mark.parametrize(
     "field",
-    [{"family": "gf3"}, {"k": 0}, {"k": 7}, {"samples": 0}, {"samples": 2.5}, {"sample_order": "random"}, {"copy_samples": 2}]
-    + [{name: "?"} for name in ("bit_order", "in_place", "packing", "subset_search", "consistency_test", "layout", "early_reject")],
+    [
+        {"family": "gf3"},
+        {"k": 0},
+        {"k": 7},
+        {"samples": 0},
+        {"samples": 2.5},
+        {"sample_order": "random"},
+        {"copy_samples": 2},
+    ]
+    + [
+        {name: "?"}
+        for name in ("bit_order", "in_place", "packing", "subset_search", "consistency_test", "layout", "early_reject")
+    ],
     ids=str,
 )
 def test_fields_out_of_range_are_refused(field):
