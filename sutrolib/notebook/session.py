@@ -1,9 +1,9 @@
-"""What a notebook needs from its set-up cell on: checked parameters, expectations, measurements, figures, conclusion.
+"""A notebook's session: checked parameters, expectations, measurements, figures, conclusion.
 
     nb = start("10_baseline")
 
 ``start`` reads the parameters that the notebook declares from the cells that have run, so it works in JupyterLab, under
-papermill and in a copied or renamed notebook. An unknown or ill-typed parameter stops the run there.
+papermill and in a copied or renamed notebook. An unknown parameter or one of a wrong type stops the run there.
 """
 
 from __future__ import annotations
@@ -31,21 +31,26 @@ if TYPE_CHECKING:
 
     from sutrolib.processes.study import Study, Trial
 
-INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
+_INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A prediction written before the run: a quantity, and the range that it is expected in."""
+    """A prediction made before the run: a quantity, its expected range, and the reason."""
 
     quantity: str
     low: float
     high: float
     because: str
 
-    def holds(self, value: float) -> bool:
-        """Whether ``value`` lies in the expected range."""
-        return self.low <= value <= self.high
+    def holds(self, value: float | None) -> bool | None:
+        """Whether ``value`` lies in the expected range; None if it was not measured."""
+        return None if value is None else self.low <= value <= self.high
+
+    @property
+    def range(self) -> str:
+        """The expected range as text."""
+        return f"{self.low:g} to {self.high:g}"
 
 
 @dataclass
@@ -57,49 +62,47 @@ class Session:
     ledger: Ledger
     figures: Path
     expectations: list[Expectation] = field(default_factory=list)
-    stated: dict[str, Kind] = field(default_factory=dict)  # the kind of each quantity, of all others under ""
+    quantity_kinds: dict[str, Kind] = field(default_factory=dict)  # that of all other quantities under ""
     shown: list[str] = field(default_factory=list)  # the labels of the figures
 
     @property
     def quick(self) -> bool:
-        """Whether the quick profile was asked for."""
+        """Whether this run has the quick profile."""
         return bool(getattr(self.parameters, "profile", "quick") == "quick")
 
     def expect(self, quantity: str, low: float, high: float, because: str) -> None:
-        """State a prediction, before the run. Raises ValueError when its range is empty."""
+        """Predict, before the run, that a quantity lies from ``low`` to ``high``."""
         if not low <= high:
-            raise ValueError(f"expectation of {quantity!r}: low={low!r} is above high={high!r}")
+            raise ValueError(f"low must be at most high={high!r} (got {low!r} for {quantity!r})")
         self.expectations.append(Expectation(quantity, low, high, because))
 
     def kinds(self, rest: str, **others: Sequence[str]) -> None:
-        """State of what kind the quantities are: ``rest`` all, but for those that are listed under another kind.
+        """State the kind of every quantity: ``rest``, except for those listed under another kind.
 
-        Raises ValueError for what is no kind: accepted are counted, modelled, estimated and measured.
+        Example: ``nb.kinds("counted", measured=["seconds", "joules"])``.
         """
-        self.stated = {"": _kind(rest)}
-        self.stated |= {quantity: _kind(kind) for kind, quantities in others.items() for quantity in quantities}
+        self.quantity_kinds = {"": _kind(rest)}
+        self.quantity_kinds |= {name: _kind(kind) for kind, quantities in others.items() for name in quantities}
 
     def kind_of(self, quantity: str) -> Kind:
-        """The kind of a quantity. Raises ValueError where none was stated: every number carries its kind."""
-        if not self.stated:
-            raise ValueError(f"no kind of {quantity!r} was stated; call nb.kinds(...), accepted are {', '.join(Kind)}")
-        return self.stated.get(quantity, self.stated[""])
+        """The kind of a quantity. ValueError before :meth:`kinds` was called, as every number must have a kind."""
+        if not self.quantity_kinds:
+            raise ValueError(f"{quantity!r} has no kind: call nb.kinds(...) with {', '.join(Kind)}")
+        return self.quantity_kinds.get(quantity, self.quantity_kinds[""])
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Display a table."""
         show_markdown(markdown_table(header, rows))
 
     def show_expectations(self) -> None:
-        """Display what was predicted so far."""
-        rows = [
-            (e.quantity, self.kind_of(e.quantity), f"{e.low:g} to {e.high:g}", e.because) for e in self.expectations
-        ]
+        """Display the predictions so far."""
+        rows = [(e.quantity, self.kind_of(e.quantity), e.range, e.because) for e in self.expectations]
         self.table(("quantity", "kind", "expected", "because"), rows)
 
     def measure(
         self, problem: Problem, model: Model, meters: Sequence[Meter], seeds: Iterable[int], **options: Any
     ) -> list[Measurement]:
-        """Measure one run for each seed, with the options of ``measure``; each goes to the ledger at once."""
+        """Measure one run on each seed and add it to the ledger; the options are those of ``measure``."""
         runs = []
         for seed in seeds:
             runs.append(measure(problem, model, meters, seed, **options))
@@ -111,21 +114,15 @@ class Session:
         self.ledger.add(measurement)
 
     def keep_study(self, study: Study) -> None:
-        """Add what a search found, and what it cost, to the ledger."""
+        """Add a search, its result and its cost to the ledger."""
         self.ledger.add_study(study.to_dict())
 
     def progress(self, title: str, total: int | None = None) -> Callable[[Trial], None]:
-        """What tells a reader how a search of ``total`` trials gets on: a bar and a curve that change as trials end.
-
-        Without JupyterLab the same display ends up in its last state.
-        """
+        """A callback that shows the progress of a search of ``total`` trials: a bar and the best cost so far."""
         return Progress(title, total)
 
     def show(self, figure: Figure, label: str, alt: str) -> None:
-        """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words.
-
-        Raises ValueError for a label that is no part of a file's name.
-        """
+        """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""
         from IPython.display import display
         from matplotlib import pyplot as plt
 
@@ -133,51 +130,49 @@ class Session:
 
         stem = f"{self.name}_{label}"
         if not re.fullmatch(r"[\w-]+", stem):
-            raise ValueError(f"figure {stem!r}, accepted are names of letters, digits, '_' and '-'")
+            raise ValueError(f"the label of a figure must be of letters, digits, '_' and '-' (got {label!r})")
         wrap_figure_titles(figure)
         try:
             save_figure(figure, self.figures / stem)
         except OSError as error:
-            print(f"The figure is shown and not saved: {error}")
+            print(f"The figure is shown but not saved: {error}")
         display(figure, metadata={"image/png": {"alt": alt, "label": label}})
         self.shown.append(label)
         plt.close(figure)
 
     def conclude(self, finding: str, results: Mapping[str, float | None], then: str, figure: str | None = None) -> None:
-        """Show expectation against result, the sign of life, and the next step; hand the finding to the batch runner.
+        """Show expectations against results, the sign of life and the next step, and record them in the notebook.
 
-        A result of None was not measured. ``figure`` is the label of the figure that shows the finding, where that is
-        not the first. Raises ValueError when a stated expectation has no result, or no figure of that label was shown.
+        Args:
+            finding: what was found, in one or two sentences.
+            results: the value of each quantity, None for one that was not measured; every expectation needs one.
+            then: the next step.
+            figure: the label of the figure that shows the finding (default: the first).
         """
+        from IPython.display import display
+
         if figure is not None and figure not in self.shown:
-            raise ValueError(f"figure={figure!r} was not shown, accepted are {', '.join(self.shown) or 'none'}")
-        unanswered = [e.quantity for e in self.expectations if e.quantity not in results]
-        if unanswered:
-            raise ValueError(f"expected and not reported: {', '.join(unanswered)}; results hold {', '.join(results)}")
-        held = [_holds(e, results[e.quantity]) for e in self.expectations]
-        sign = sign_of_life(held)
+            raise ValueError(f"figure must be one that was shown: {', '.join(self.shown) or 'none'} (got {figure!r})")
+        if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
+            raise ValueError(f"results must hold every expectation ({', '.join(missing)} missing)")
         expected = {e.quantity: e for e in self.expectations}
-        words = {True: "yes", False: "no", None: ""}
+        held = {quantity: e.holds(results[quantity]) for quantity, e in expected.items()}
         rows = [
             (
                 quantity,
                 self.kind_of(quantity),
-                f"{expected[quantity].low:g} to {expected[quantity].high:g}" if quantity in expected else "",
+                expected[quantity].range if quantity in expected else "",
                 "not measured" if value is None else f"{value:.4g}",
-                words[_holds(expected[quantity], value)] if quantity in expected else "",
+                {True: "yes", False: "no", None: ""}[held.get(quantity)],
             )
             for quantity, value in results.items()
         ]
-        unread = f", {held.count(None)} not measured" if None in held else ""
-        text = "\n\n".join(
-            (
-                f"**{finding}**",
-                markdown_table(("quantity", "kind", "expected", "saw", "held"), rows),
-                f"Sign of life: **{sign}** ({held.count(True)} of {len(held)} expectations held{unread}). {then}",
-            )
-        )
-        from IPython.display import display
-
+        answers = list(held.values())
+        sign = sign_of_life(answers)
+        count = f"{answers.count(True)} of {len(answers)} expectations held"
+        unmeasured = f", {answers.count(None)} not measured" if None in answers else ""
+        table = markdown_table(("quantity", "kind", "expected", "saw", "held"), rows)
+        text = f"**{finding}**\n\n{table}\n\nSign of life: **{sign}** ({count}{unmeasured}). {then}"
         payload = {
             "finding": finding,
             "sign": sign,
@@ -193,9 +188,9 @@ class Session:
 
 
 def sign_of_life(held: Sequence[bool | None]) -> str:
-    """What the expectations say: all held, continue; some, turn back a step and look again; none, stop.
+    """The sign of life: continue if all expectations held, turn back a step if only some did, stop if none did.
 
-    None stands for what was not measured: it speaks neither for nor against, and nothing can be said of it alone.
+    What was not measured (None) is ignored; if nothing was measured, the sign is "not measured".
     """
     measured = [answer for answer in held if answer is not None]
     if held and not measured:
@@ -209,17 +204,14 @@ def _kind(text: str) -> Kind:
     try:
         return Kind(text)
     except ValueError:
-        raise ValueError(f"kind {text!r}, accepted are {', '.join(Kind)}") from None
-
-
-def _holds(expectation: Expectation, value: float | None) -> bool | None:
-    return None if value is None else expectation.holds(value)
+        raise ValueError(f"kind must be {', '.join(Kind)} (got {text!r})") from None
 
 
 def start(name: str) -> Session:
-    """Check the parameters of the notebook that calls this, and return its session.
+    """Check the parameters of the calling notebook, and return its session.
 
-    Raises ParameterError for a parameter that the notebook does not declare, or a value outside what it declares.
+    Raises:
+        ParameterError: a parameter is not declared, or its value is not valid.
     """
     from IPython import get_ipython
 
@@ -227,33 +219,28 @@ def start(name: str) -> Session:
 
     shell = get_ipython()
     if shell is None:
-        raise RuntimeError("start() belongs in a notebook's set-up cell; no notebook is running")
-    declared, passed = _cells(shell.user_ns["In"])
+        raise RuntimeError("start() must run in a notebook's set-up cell (no notebook is running)")
+    declared, passed = _declared_and_passed(shell.user_ns["In"])
     check_names(passed, declared, name)
     try:
         values = {p.name: p.check(shell.user_ns[p.name]) for p in declared.values()}
     except ParameterError as error:
         raise ParameterError(f"{name}: {error}.\n{listing(declared)}") from None
     use_style()
-    _draw_inline_once(shell)
+    shell.run_line_magic("matplotlib", "agg")  # figures appear only where Session.show puts them, with alt text
     return Session(name, SimpleNamespace(**values), Ledger(), paths.figures())
 
 
-def _cells(sources: Sequence[str]) -> tuple[dict[str, Parameter], tuple[str, ...]]:
-    """The parameters last declared by a cell, and the names that papermill passed after that."""
+def _declared_and_passed(cells: Sequence[str]) -> tuple[dict[str, Parameter], tuple[str, ...]]:
+    """The parameters that the last parameter cell declared, and the names that papermill passed after it."""
     declared: dict[str, Parameter] = {}
     passed: tuple[str, ...] = ()
-    for source in sources:
-        if source.startswith(INJECTED):
+    for source in cells:
+        if source.startswith(_INJECTED):
             passed = assigned_in(source)
         elif found := declared_in(source):
             declared, passed = found, ()
     return declared, passed
-
-
-def _draw_inline_once(shell: Any) -> None:
-    """Figures appear where :meth:`Session.show` puts them, with their alt text, and not a second time."""
-    shell.run_line_magic("matplotlib", "agg")
 
 
 def show_markdown(text: str) -> None:

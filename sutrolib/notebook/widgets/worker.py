@@ -91,7 +91,7 @@ class Worker:
         return self._process is not None
 
     def start(self, work: Callable[..., object], *arguments: object) -> bool:
-        """Run ``work(channel, *arguments)`` in a process of its own. False if other work runs, or if it cannot start."""
+        """Run ``work(channel, *arguments)`` in a process of its own. False if it cannot start."""
         if self.running:
             return False
         try:
