@@ -21,10 +21,10 @@ PYTHON = (3, 11)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status. What goes wrong is told in one sentence, unless with --debug."""
+    """Run the command line and return the exit status. An error is one sentence, or its traceback with --debug."""
     if sys.version_info < PYTHON:
         here = ".".join(map(str, sys.version_info[:3]))
-        return _refuse(f"this is Python {here}, and 3.11 or newer is needed: make a virtual environment with that")
+        return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
     options = _parser().parse_args(arguments)
     try:
         with _short_warnings():
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         return _pipe_closed()
-    except SystemExit as ended:  # rich ends the program where it finds the pipe closed
+    except SystemExit as ended:  # rich ends the program if it finds the pipe closed
         if isinstance(ended.__context__, BrokenPipeError):
             return _pipe_closed()
         raise
@@ -54,14 +54,14 @@ def _refuse(why: str) -> int:
 
 
 def _pipe_closed() -> int:
-    """Whoever read the output has seen enough (``| head``): end without a word, and without one at the exit either."""
+    """The reader of the output has closed it (``| head``): end without a message, also when Python exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return PIPE_CLOSED
 
 
 @contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Warnings of the library, such as of a damaged file that was skipped, are a line each, without its place."""
+    """Print a warning of the library, such as that a damaged file was skipped, as one line."""
     before = warnings.showwarning
 
     def show(
@@ -85,9 +85,9 @@ def _short_warnings() -> Iterator[None]:
 
 
 def _later(module: str, name: str = "run", notebooks: bool = False) -> Callable[[argparse.Namespace], int]:
-    """A command that lies in a module which needs rich or torch: it is imported when the command is given.
+    """A command of a module in ``cli``, imported only when it is used, as it may need rich or torch.
 
-    ``notebooks`` says whether it is about those of the checkout, which then have to be there.
+    ``notebooks`` says whether it needs the folder of notebooks.
     """
 
     def command(options: argparse.Namespace) -> int:
@@ -100,10 +100,10 @@ def _later(module: str, name: str = "run", notebooks: bool = False) -> Callable[
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The command run: without a kernel every notebook would fail, and say less about why."""
-    from sutrolib.cli.doctor import kernel
+    """The command run. It checks first that there is a kernel: without one every notebook would fail."""
+    from sutrolib.cli.doctor import check_kernel
 
-    if not options.scheduler and not (found := kernel()).ok:  # the workers of a scheduler have an environment of theirs
+    if not options.scheduler and not (found := check_kernel()).ok:  # workers of a scheduler have their own environment
         raise FileNotFoundError(found.what)
     return _later("run", notebooks=True)(options)
 
@@ -121,44 +121,46 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, what: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=what, description=what, parents=[after])
 
-    walk = add("run", "run notebooks through papermill, with the quick profile unless told otherwise")
-    walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all when none is given")
+    walk = add("run", "run notebooks through papermill, by default with the quick profile")
+    walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
     walk.add_argument(
         "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
     )
     walk.add_argument(
         "--grid", type=_grid_axis, action="append", default=[], metavar="NAME=V1,V2,...", help="run once for each value"
     )
-    walk.add_argument("--jobs", type=int, help="runs at a time, each on a worker of Dask's local cluster")
+    walk.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
     walk.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler")
-    walk.add_argument("--resume", action="store_true", help="go on with the last run, or that of -o: skip what is done")
+    walk.add_argument("--resume", action="store_true", help="continue the last run, or that of -o: skip what is done")
     walk.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
-    walk.add_argument("-o", "--output", help="folder for the run, instead of a new one under data/runs/")
+    walk.add_argument("-o", "--output", help="folder for the run; a new one under data/runs/ if none is given")
     walk.set_defaults(command=_run)
     listing = add("list", "show notebooks, axes, steps and parameters")
-    listing.set_defaults(command=_later("list_and_reproduce", "list_notebooks", notebooks=True))
-    new = add("new", "write the skeleton of a new notebook, ready to run")
+    listing.set_defaults(command=_later("list_notebooks", notebooks=True))
+    new = add("new", "write a new notebook from a template, ready to run")
     new.add_argument("what", choices=["notebook"])
     new.add_argument("--axis", required=True, help="process, metric, problem, exam or meeting")
-    new.add_argument("--title", required=True, help="what it is called")
+    new.add_argument("--title", required=True, help="the title")
     new.set_defaults(command=_later("new_notebook", notebooks=True))
-    add("doctor", "show what this machine can measure").set_defaults(command=_later("list_and_reproduce", "doctor"))
-    published = add("reproduce", "compute every published figure that is claimed")
-    published.add_argument("--slow", action="store_true", help="with those that take over ten seconds each")
+    add("doctor", "show what this machine can measure").set_defaults(command=_later("doctor"))
+    published = add("reproduce", "compute every published figure that is claimed, and compare")
+    published.add_argument("--slow", action="store_true", help="include those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
-    published.set_defaults(command=_later("list_and_reproduce", "reproduce"))
-    exam = add("exam", "hold the final exam, or show the one that was held")
-    exam.add_argument("--division", default="closed", help="closed: only trained otherwise; open: anything")
-    exam.add_argument("--scale", default="smoke", help="smoke: a minute; cpu: an hour; gpu: where there is one")
-    exam.add_argument("--seeds", type=int, default=5, help="paired seeds, 5 and above")
-    exam.add_argument("--again", action="store_true", help="start anew; the old record is kept under another name")
+    published.set_defaults(command=_later("reproduce"))
+    exam = add("exam", "run the final exam, or show its record")
+    exam.add_argument("--division", default="closed", help="closed: only the training differs; open: anything")
+    exam.add_argument(
+        "--scale", default="smoke", help="smoke: a minute; cpu: up to an hour; gpu: needs a graphics card"
+    )
+    exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
+    exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")
     exam.set_defaults(command=_later("exam"))
     deck = add("deck", "write the slides of the weekly meeting, as one HTML file or PDF")
     deck.add_argument("--since", default="7d", help="how far back: 7d, 12h, or a date such as 2026-11-18")
-    deck.add_argument("--notebooks", nargs="+", default=[], help="numbers or names; all when none is given")
+    deck.add_argument("--notebooks", nargs="+", default=[], help="numbers or names; all if none is given")
     deck.add_argument("--format", choices=["html", "pdf"], default="html", help="pdf needs Chromium")
-    deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf when none is given")
+    deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf if none is given")
     deck.set_defaults(command=_later("deck", notebooks=True))
     ledger = add("ledger", "list publications and local runs of the ledger, or publish runs")
     ledger.set_defaults(command=_later("ledger", "list_sources"))
@@ -169,8 +171,8 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--dirty", action="store_true", help="also what cannot be traced to a commit, marked so")
     publish.set_defaults(command=_later("ledger", "publish_runs"))
     comparing = add("compare", "what changed between two runs, or two commits of the ledger")
-    comparing.add_argument("first", metavar="A", help="a folder of a run or its name under data/runs/, or a commit")
-    comparing.add_argument("second", metavar="B", help="the same, of the later one")
+    comparing.add_argument("first", metavar="A", help="a run (folder, or name under data/runs/), a commit, or ledger")
+    comparing.add_argument("second", metavar="B", help="the same, for the later one")
     comparing.set_defaults(command=_later("compare"))
     return parser
 
@@ -178,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 def _grid_axis(text: str) -> tuple[str, list[str]]:
     name, separator, values = text.partition("=")
     if not (name and separator and all(values.split(","))):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=V1,V2,...")
+        raise argparse.ArgumentTypeError(f"must have the form NAME=V1,V2,... (got {text!r})")
     return name, values.split(",")
 
 

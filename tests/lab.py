@@ -47,15 +47,16 @@ class Server:
         settings.mkdir(parents=True)
         quiet = {"fetchNews": "false", "checkForUpdates": False}  # or it asks, and that covers a corner of the page
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
-        # Jupyter keeps settings and workspaces of its own: fresh ones here. Nobody's ledger but that of the copy.
+        # Jupyter keeps settings and workspaces of its own: fresh ones here. No ledger but that of the copy.
         homes = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUTRO_")} | homes
-        environment |= {"OMP_NUM_THREADS": "1"}  # more of them wait for each other where others compute too
+        environment |= {"PYTHONPATH": str(folder)}  # the copy's library, and with it the copy's ledger
+        environment |= {"OMP_NUM_THREADS": "1"}  # more of them wait for each other if other tests compute too
         with (folder / "lab.log").open("w") as log:
             self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
         try:
             wait(self._answers, "JupyterLab did not answer", 60)
-        except BaseException:  # nobody has got a server that could be stopped
+        except BaseException:  # the caller has no server yet that it could stop
             self.stop()
             raise
 

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from test_batch import Silent
+from batches import Silent
 
 from sutrolib.batch import batch
 from sutrolib.batch.parameters import declared_in

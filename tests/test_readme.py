@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import test_notebooks_walk as walk
-from test_batch import copy_checkout
+from batches import copy_checkout
 
 from sutrolib.__main__ import _parser
 from sutrolib.batch import batch
@@ -79,6 +79,7 @@ class Newcomer:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "SUTRO", "PYTEST"))}
         path = os.pathsep.join([str(Path(sys.executable).parent), clean["PATH"]])
         own = clean | {"PATH": path, "COLUMNS": "200", "HOME": str(self.folder)}
+        own |= {"PYTHONPATH": str(self.folder)}  # what `pip install -e .` would do here
         done = subprocess.run(
             command, cwd=self.folder, env=own, input=given, capture_output=True, text=True, timeout=300
         )

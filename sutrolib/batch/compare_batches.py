@@ -15,7 +15,7 @@ from typing import Any
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, Sample, judge
 from sutrolib.batch.executed import read_executed
-from sutrolib.batch.records import Outcome
+from sutrolib.batch.records import RunResult
 from sutrolib.core.markdown import finding_in
 
 SEED = "seed"
@@ -33,16 +33,16 @@ class Comparison:
     changes: tuple[Change, ...]
 
 
-def outcomes_of(folder: Path) -> list[Outcome]:
+def outcomes_of(folder: Path) -> list[RunResult]:
     """The newest run of each notebook and parameters in a batch's folder: its records, or else its executed copies."""
     return records.newest_of_each(records.read_all(folder)) or [
         _outcome(path, number) for number, path in enumerate(sorted(folder.glob("*.ipynb")), start=1)
     ]
 
 
-def _outcome(path: Path, number: int) -> Outcome:
+def _outcome(path: Path, number: int) -> RunResult:
     executed, payload = read_executed(path), finding_in(path)
-    return Outcome(
+    return RunResult(
         identity="",
         number=number,
         notebook=executed.name,
@@ -77,13 +77,13 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     )
 
 
-def _case(outcome: Outcome) -> str:
+def _case(outcome: RunResult) -> str:
     others = {name: value for name, value in outcome.parameters.items() if name != SEED}
     return json.dumps([outcome.notebook, others], sort_keys=True)
 
 
-def _by_case(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
-    found: dict[str, list[Outcome]] = defaultdict(list)
+def _by_case(outcomes: Iterable[RunResult]) -> dict[str, list[RunResult]]:
+    found: dict[str, list[RunResult]] = defaultdict(list)
     for outcome in outcomes:
         found[_case(outcome)].append(outcome)
     return dict(found)
@@ -100,19 +100,19 @@ def _labels(cases: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def _changes(label: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> list[Change]:
+def _changes(label: str, first: Sequence[RunResult], second: Sequence[RunResult]) -> list[Change]:
     quantities = dict.fromkeys(name for outcome in (*first, *second) for name in outcome.results)
     samples = {name: (_sample(first, name), _sample(second, name)) for name in quantities}
     return [judge(label, name, a, b) for name, (a, b) in samples.items() if a.by_seed or b.by_seed]
 
 
-def _sample(outcomes: Sequence[Outcome], quantity: str) -> Sample:
+def _sample(outcomes: Sequence[RunResult], quantity: str) -> Sample:
     kinds = [outcome.kinds[quantity] for outcome in outcomes if quantity in outcome.kinds]
     values = {o.parameters.get(SEED, 0): o.results.get(quantity) for o in outcomes}
     return Sample(kinds[0] if kinds else "", {seed: float(v) for seed, v in values.items() if v is not None})
 
 
-def _circumstances(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[str]:
+def _circumstances(first: Sequence[RunResult], second: Sequence[RunResult]) -> list[str]:
     """When each side ran, and with which version of the library."""
     times = [
         f"{min(o.when for o in side)[:16]} to {max(o.when for o in side)[:16]} UTC, {len(side)} runs"
@@ -123,13 +123,13 @@ def _circumstances(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[
     return [f"ran: {times[0]} -> {times[1]}", *filter(None, [version])]
 
 
-def _sources(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[str]:
+def _sources(first: Sequence[RunResult], second: Sequence[RunResult]) -> list[str]:
     """Notebooks whose source changed: the same parameters and version, and yet another identity.
 
     A run that was killed or interrupted has no version, and the identity that was planned with one.
     """
 
-    def known(outcomes: Sequence[Outcome]) -> dict[tuple[str, Any, str], str]:
+    def known(outcomes: Sequence[RunResult]) -> dict[tuple[str, Any, str], str]:
         return {(_case(o), o.parameters.get(SEED), o.library): o.identity for o in outcomes if o.identity and o.library}
 
     before, after = known(first), known(second)
@@ -138,7 +138,7 @@ def _sources(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[str]:
 
 
 def _ends(
-    first: Mapping[str, list[Outcome]], second: Mapping[str, list[Outcome]], labels: Mapping[str, str]
+    first: Mapping[str, list[RunResult]], second: Mapping[str, list[RunResult]], labels: Mapping[str, str]
 ) -> list[str]:
     """Cases that failed on one side and not on the other, and signs of life that changed."""
     lines = []

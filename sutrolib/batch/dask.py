@@ -1,8 +1,8 @@
-"""Runs of a batch on Dask's workers, each at one run at a time.
+"""The runs of a batch on Dask's workers.
 
-The queue stays here: a worker is handed its next run when it has ended the one before, so that a worker that is killed
-takes one run with it. That run is begun once more, elsewhere where there is another, and then given up. Dask's own
-count of such failures belongs to the scheduler, which may be anybody's; this one is kept by the files of the attempts.
+Each run is a task; one whose notebook may read seconds or joules needs the resource ``meter``. Dask assigns tasks to
+workers, and repeats those of a worker that died. A scheduler counts such a death against all tasks of that worker, even
+if they only waited there; so how often a run was begun is counted by the files of its attempts.
 """
 
 from __future__ import annotations
@@ -11,227 +11,184 @@ import dataclasses
 import queue
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.batch import records
-from sutrolib.batch.execute import KILLED_TWICE, BegunBefore, Ticket, attempt
+from sutrolib.batch.execute import MAX_ATTEMPTS, WORKERS_DIED, PlannedRun, attempt, begun
 from sutrolib.batch.plan import Notebook
-from sutrolib.batch.records import INTERRUPTED, Outcome
-from sutrolib.core.dask_cluster import Cluster, OtherLibrary, Worker, result_of
+from sutrolib.batch.records import INTERRUPTED, RunResult
+from sutrolib.batch.reporter import Reporter
+from sutrolib.core.dask_cluster import Cluster, ClusterWorker
 
 if TYPE_CHECKING:
     from distributed import Future
 
-    from sutrolib.batch.batch import Reporter
-
-MOST_ATTEMPTS = 2
-MOST_MISSES = 10  # workers that may be lost with a run before they begin it
-NEVER_BEGUN = f"{MOST_MISSES} workers were lost before they began it"
-POLL = 0.3  # seconds between two looks at who is still there
-GRACE = 60  # seconds to wait for a worker that could take what is left
+MAX_SUBMISSIONS = 10  # of a run that Dask gives up before it was begun twice
+POLL_S = 0.05
+LOOK_S = 1.0  # between two looks at the workers
+NO_WORKER_TIMEOUT_S = 60
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """A run that a worker is at."""
-
-    ticket: Ticket
-    worker: Worker
-    future: Future[Any]
-    since: float
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.since
-
-
-def check(notebooks: Sequence[Notebook], workers: Sequence[Worker], where: str) -> None:
-    """Raise OSError where there is no worker at all, and ValueError where none may take a run that meters."""
+def check_workers(notebooks: Sequence[Notebook], workers: Sequence[ClusterWorker], where: str) -> None:
+    """Raise OSError if there is no worker, and ValueError if a notebook needs a meter and no worker has one."""
     if not workers:
         raise OSError(
-            f"the scheduler at {where} has no workers: start some by"
+            f"the scheduler at {where} has no workers: start some with"
             f" 'dask worker {where} --nthreads 1 --resources meter=1'"
         )
     metering = [notebook.name for notebook in notebooks if notebook.meter]
     if metering and not any(worker.meters for worker in workers):
         raise ValueError(
             f"none of the {len(workers)} workers at {where} has the resource meter, which {metering[0]} needs: start"
-            f" one for each host by 'dask worker {where} --nthreads 1 --resources meter=1'"
+            f" one per host with 'dask worker {where} --nthreads 1 --resources meter=1'"
         )
 
 
-def on_workers(
-    tickets: Sequence[Ticket],
+def run_on_workers(
+    runs: Sequence[PlannedRun],
     cluster: Cluster,
-    execute: Callable[[Ticket], Outcome],
+    execute: Callable[[PlannedRun], RunResult],
     reporter: Reporter,
     limit: int | None = None,
-) -> Generator[Outcome, None, None]:
-    """Run the tickets on no more than ``limit`` workers at once, and yield the outcomes as they come.
+) -> Generator[RunResult, None, None]:
+    """Make the runs, at most ``limit`` at once, and yield their results as they end.
 
-    However this ends, no run goes on after it. An interruption yields what was running as interrupted, and is raised.
-    Raises OSError where nobody is left to run anything, and ValueError where a worker has another library.
+    If this ends early, what was running is recorded as interrupted. Raises OSError if the scheduler is gone or
+    no worker can take what is left for NO_WORKER_TIMEOUT_S, LibraryMismatch for a worker with another library.
     """
-    crew = _Crew(list(tickets), cluster, execute, reporter, limit)
+    pool = _WorkerPool(cluster, execute, reporter)
+    waiting = deque(sorted(runs, key=lambda run: not run.job.notebook.meter))  # these are made one after the other
     try:
-        while crew.pending or crew.running:
-            workers = cluster.workers()
-            yield from crew.miss(workers)
-            crew.hand_out(workers)
-            yield from crew.wait()
-    except KeyboardInterrupt:
-        yield from crew.interrupt()
-        raise
+        while waiting or pool.submitted:
+            while waiting and len(pool.submitted) < (limit or len(runs)):
+                pool.submit(waiting.popleft())
+            if result := pool.next_result():
+                yield result
     finally:
-        crew.call_back()
+        pool.close()
 
 
-class _Crew:
-    """Who is at what, and what is still to be done."""
+class _WorkerPool:
+    """The runs that Dask has."""
 
-    def __init__(
-        self,
-        pending: list[Ticket],
-        cluster: Cluster,
-        execute: Callable[[Ticket], Outcome],
-        reporter: Reporter,
-        limit: int | None,
-    ) -> None:
-        self.pending, self.cluster, self.execute, self.reporter = pending, cluster, execute, reporter
-        self.limit = limit or len(pending)
-        self.running: dict[str, _Begun] = {}
-        self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.shunned: dict[str, str] = {}  # the worker that was lost with a run
-        self.misses: Counter[str] = Counter()  # how often a run's worker was lost before it began it
-        self.progress = time.monotonic()
+    def __init__(self, cluster: Cluster, execute: Callable[[PlannedRun], RunResult], reporter: Reporter) -> None:
+        from distributed import as_completed
 
-    def hand_out(self, workers: dict[str, Worker]) -> None:
-        """Give each free worker a run that it may take. Raises OSError where there has long been none that may."""
-        busy = {begun.worker.address for begun in self.running.values()}
-        # Those that meter choose first, and what only they can do: so they are not kept from it by other runs.
-        for worker in sorted(workers.values(), key=lambda worker: not worker.meters):
-            if worker.address in busy or len(self.running) >= self.limit:
+        self.cluster, self.execute, self.reporter = cluster, execute, reporter
+        self.submitted: dict[Future[Any], PlannedRun] = {}
+        self.running: dict[str, tuple[PlannedRun, float]] = {}  # by identity, with the time when it was begun
+        self.submissions: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()  # attempts, as reported
+        self.done = as_completed(loop=cluster.client.loop)
+        self.topic = f"sutrolib-{secrets.token_hex(8)}"
+        self.started: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        cluster.client.subscribe_topic(self.topic, lambda event: self.started.put(event[1]))
+        self.looked = self.able = time.monotonic()
+
+    def submit(self, run: PlannedRun) -> None:
+        meter = run.job.notebook.meter
+        future = self.cluster.submit(
+            _attempt_on_worker, run, self.execute, self.topic, meter=meter, priority=int(meter)
+        )
+        self.submissions[run.identity] += 1
+        self.submitted[future] = run
+        self.done.add(future)
+
+    def next_result(self) -> RunResult | None:
+        """The next result, after a moment's wait; None if there is none yet."""
+        if not self.done.has_ready():
+            self._look_at_workers()
+            time.sleep(POLL_S)
+            self._note_started()
+            return None
+        future = next(self.done)
+        self._note_started()
+        run = self.submitted.pop(future)
+        if future.status == "cancelled":
+            raise OSError("the Dask scheduler does not answer any more; what was running is lost")
+        try:
+            result: RunResult | None = future.result()
+        except Exception as error:
+            result = self._after_error(run, error)
+        if result is None:
+            return None
+        if result.error == WORKERS_DIED:
+            self._report_lost(run, MAX_ATTEMPTS)
+        self.running.pop(run.identity, None)
+        return result
+
+    def _after_error(self, run: PlannedRun, error: Exception) -> RunResult | None:
+        """The result of a run whose task failed; None if it is submitted again."""
+        if not self.cluster.lost(error):
+            return self._failed(run, f"{type(error).__name__}: {error}")  # such as a full disk
+        if begun(run) >= MAX_ATTEMPTS:
+            return self._failed(run, WORKERS_DIED)
+        if self.submissions[run.identity] >= MAX_SUBMISSIONS:
+            return self._failed(run, f"the workers that it was given to died, {MAX_SUBMISSIONS} times")
+        self.submit(run)
+        return None
+
+    def _note_started(self) -> None:
+        while not self.started.empty():
+            about = self.started.get()
+            run = next((run for run in self.submitted.values() if run.identity == about["identity"]), None)
+            if run is None:
                 continue
-            fitting = [ticket for ticket in self.pending if self._may(worker, ticket, workers)]
-            if fitting:
-                self._begin(min(fitting, key=lambda ticket: not ticket.job.notebook.meter), worker)
-        if self.running or not self.pending:
-            self.progress = time.monotonic()
-        elif time.monotonic() - self.progress > GRACE:
+            self._report_lost(run, about["attempt"] - 1)
+            run = dataclasses.replace(run, attempt=about["attempt"], worker=about["worker"])
+            self.running[run.identity] = (run, time.monotonic())
+            self.reporter.job_started(run)
+
+    def _report_lost(self, run: PlannedRun, attempts: int) -> None:
+        """Report that so many attempts are lost, unless it is reported already."""
+        run, _ = self.running.get(run.identity, (run, 0.0))
+        for number in range(self.lost[run.identity] + 1, attempts + 1):
+            self.reporter.job_lost(run, number < MAX_ATTEMPTS)
+            self.lost[run.identity] = number
+
+    def _look_at_workers(self) -> None:
+        now = time.monotonic()
+        if now - self.looked < LOOK_S:
+            return
+        self.looked, workers = now, self.cluster.workers().values()
+        left = [run.job for run in self.submitted.values()]
+        if any(worker.meters or not job.notebook.meter for worker in workers for job in left):
+            self.able = now
+        elif now - self.able > NO_WORKER_TIMEOUT_S:
             raise OSError(
-                f"{len(self.pending)} runs are left, and no worker came that could take {self.pending[0].job.label}"
-                f" within {GRACE} s; start workers and go on with --resume"
+                f"{len(left)} runs are left, and for {NO_WORKER_TIMEOUT_S} s there was no worker that could take"
+                f" {left[0].label}; start workers and continue with --resume"
             )
 
-    def _may(self, worker: Worker, ticket: Ticket, workers: dict[str, Worker]) -> bool:
-        able = [w for w in workers.values() if w.meters or not ticket.job.notebook.meter]
-        unlucky = self.shunned.get(ticket.identity)
-        return worker in able and (worker.address != unlucky or len(able) == 1)
+    def _failed(self, run: PlannedRun, error: str, seconds: float = 0.0) -> RunResult:
+        run = self.running.get(run.identity, (run, 0.0))[0]
+        run.attempt_file.unlink(missing_ok=True)
+        result = run.result(seconds, error)
+        records.write(run.folder, result)
+        return result
 
-    def _begin(self, ticket: Ticket, worker: Worker) -> None:
-        self.pending.remove(ticket)
-        ticket = dataclasses.replace(ticket, worker=worker.name)
-        ticket.announce()
-        meter = worker.meters and ticket.job.notebook.meter
-        future = self.cluster.submit(attempt, ticket, self.execute, worker=worker.address, meter=meter)
-        self.running[str(future.key)] = _Begun(ticket, worker, future, time.monotonic())
-        self.reporter.job_started(ticket)
-        future.add_done_callback(lambda future: self.ended.put(str(future.key)))
+    def close(self) -> None:
+        """Cancel all tasks and record what is running as interrupted, unless it has just ended.
 
-    def wait(self) -> Iterator[Outcome]:
-        """The outcomes of runs that have ended, after a moment's wait for the first."""
-        timeout: float | None = POLL
-        while True:
-            try:
-                key = self.ended.get(timeout=timeout) if timeout else self.ended.get_nowait()
-            except queue.Empty:
-                return
-            timeout = None
-            if begun := self.running.pop(key, None):
-                yield from self._end(begun)
+        A kernel that runs on a worker ends when the file of its attempt is removed.
+        """
+        self._note_started()
+        if self.cluster.client.status == "running":
+            self.cluster.client.cancel(list(self.submitted), force=True)
+        for run, since in self.running.values():
+            if not records.read(run.folder, run.identity):
+                self._failed(run, INTERRUPTED, time.monotonic() - since)
 
-    def _end(self, begun: _Begun) -> Iterator[Outcome]:
-        ticket, worker = begun.ticket, begun.worker
-        try:
-            # Its record is there before the run counts as ended: so a worker that dies now takes nothing along.
-            outcome: Outcome = records.read(ticket.folder, ticket.identity) or result_of(begun.future)
-        except OtherLibrary as other:
-            raise ValueError(
-                f"worker {worker.name} has sutrolib {str(other)[:12]} and this command {ticket.library[:12]}:"
-                " give both the same checkout, and start the worker anew"
-            ) from None
-        except ModuleNotFoundError as missing:
-            if missing.name and missing.name.split(".")[0] == "sutrolib":
-                raise OSError(
-                    f"worker {worker.name} finds no sutrolib: it needs this checkout under the same path, on a disk"
-                    " that both see"
-                ) from None
-            yield self._failed(begun, f"ModuleNotFoundError: {missing}")
-        except (BegunBefore, TimeoutError):
-            yield from self._lose(begun)
-        except Exception as error:
-            if begun.future.status == "error" and not self.cluster.lost(error):
-                yield self._failed(begun, f"{type(error).__name__}: {error}")  # such as a full disk
-            else:
-                yield from self._lose(begun)
-        else:
-            ticket.call_back()
-            yield outcome
 
-    def miss(self, workers: dict[str, Worker]) -> Iterator[Outcome]:
-        """Take note of runs whose worker is gone."""
-        for key, begun in list(self.running.items()):
-            if begun.worker.address not in workers:
-                del self.running[key]
-                yield from self._lose(begun)
+def _attempt_on_worker(run: PlannedRun, execute: Callable[[PlannedRun], RunResult], topic: str) -> RunResult:
+    from distributed import get_worker
 
-    def _lose(self, begun: _Begun) -> Iterator[Outcome]:
-        """A run's worker is gone: it had recorded how the run ended, or it is tried once more, or given up."""
-        ticket = begun.ticket
-        never_begun = ticket.withdraw()
-        self._cancel([begun])
-        if recorded := records.read(ticket.folder, ticket.identity):
-            yield recorded
-            return
-        if never_begun:  # the same attempt, under another name: so nobody who was asked before can still begin it
-            self.misses[ticket.identity] += 1
-            again = self.misses[ticket.identity] < MOST_MISSES
-            next_ = dataclasses.replace(ticket, order=secrets.token_hex(4))
-        else:
-            again = ticket.attempt < MOST_ATTEMPTS
-            next_ = dataclasses.replace(ticket, attempt=ticket.attempt + 1)
-        self.reporter.job_lost(ticket, again)
-        if again:
-            self.shunned[ticket.identity] = begun.worker.address
-            self.pending.insert(0, next_)
-        else:
-            yield self._failed(begun, NEVER_BEGUN if never_begun else KILLED_TWICE)
+    worker = get_worker()
 
-    def _failed(self, begun: _Begun, error: str) -> Outcome:
-        begun.ticket.call_back()
-        outcome = begun.ticket.ended(begun.seconds, error)
-        records.write(begun.ticket.folder, outcome)
-        return outcome
+    def report(run: PlannedRun) -> None:
+        worker.log_event(topic, {"identity": run.identity, "attempt": run.attempt, "worker": run.worker})
 
-    def interrupt(self) -> Iterator[Outcome]:
-        """What was running, as it ended by then: the rest is interrupted."""
-        for key, begun in list(self.running.items()):
-            del self.running[key]
-            self._cancel([begun])  # before the look: what a worker records from now on would be overwritten
-            recorded = records.read(begun.ticket.folder, begun.ticket.identity)
-            yield recorded or self._failed(begun, INTERRUPTED)
-
-    def call_back(self) -> None:
-        """End whatever runs."""
-        self._cancel(list(self.running.values()))
-        self.running.clear()
-
-    def _cancel(self, begun: Sequence[_Begun]) -> None:
-        for one in begun:
-            one.ticket.call_back()
-        futures = [one.future for one in begun if not one.future.done()]
-        if futures and self.cluster.client.status == "running":
-            self.cluster.client.cancel(futures, force=True)
+    name = str(worker.name).rpartition("//")[2]
+    return attempt(dataclasses.replace(run, worker=name), execute, report)

@@ -1,17 +1,16 @@
-"""One run of a batch: a notebook through papermill, on a kernel of its own, and the record of how it ended.
+"""One run of a batch: a notebook through papermill, in its own kernel, and the record of its result.
 
-It happens in the process of the command or on a worker, which may be on another machine that shares the disk. A run is
-handed out as a :class:`Ticket`. Each attempt at it is a file in the batch's folder, which whoever begins it renames:
-so no attempt is begun twice, and a run whose file is taken away ends.
+It happens in the process of the command or on a worker, which may be another machine with the same disk. Each attempt
+at a run is a file in the batch's folder. The files limit how often a run is begun; removing one ends the attempt.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -22,28 +21,23 @@ from pathlib import Path
 from typing import Any
 
 from sutrolib.batch import records
-from sutrolib.batch.kernel import RUN
+from sutrolib.batch.kernel import ATTEMPT_FILE
 from sutrolib.batch.plan import Job, read_notebook
-from sutrolib.batch.records import INTERRUPTED, Outcome
+from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core import paths, provenance
-from sutrolib.core.dask_cluster import OtherLibrary
 from sutrolib.core.markdown import finding_in
 
 KERNEL = "sutro"
 ATTEMPTS = "attempts"
-KILLED_TWICE = "its worker was killed twice"
-
-
-class BegunBefore(Exception):
-    """This attempt was begun before, by a worker that is no longer there; or it was called back."""
+MAX_ATTEMPTS = 2
+WORKERS_DIED = f"its worker died, {MAX_ATTEMPTS} times"
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """A run to be made: the job, its number and identity, where it goes, and which attempt at it this is.
+class PlannedRun:
+    """A run to make: the job, its number and identity, the batch's folder, and which attempt this is.
 
-    ``environment`` is for the kernel. ``library`` is the version that is asked for; any will do where it is empty.
-    ``order`` is of the command that asks: what an earlier one left running does not take this one's file for its own.
+    ``environment`` is for the kernel. ``command_id`` tells the attempts of this command from those of an earlier one.
     """
 
     number: int
@@ -51,54 +45,28 @@ class Ticket:
     job: Job
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    attempt: int = 1
+    attempt: int = 0
     worker: str = ""
-    library: str = ""
-    order: str = ""
+    command_id: str = ""
 
     @property
     def output(self) -> Path:
-        """Where the executed copy goes."""
+        """The path of the executed copy."""
         return self.folder / records.file_name(self.number, self.job.notebook.name)
 
     @property
-    def waiting(self) -> Path:
-        """The file that stands for this attempt until it is begun."""
-        return self.folder / ATTEMPTS / f"{self.identity}-{self.order}-{self.attempt}.waiting"
+    def attempts(self) -> Path:
+        """The folder of all attempts of this command."""
+        return self.folder / ATTEMPTS / self.command_id
 
     @property
-    def running(self) -> Path:
-        """The same, from then on until it ends."""
-        return self.waiting.with_suffix(".running")
+    def attempt_file(self) -> Path:
+        """The file of this attempt, which ends when the file is removed."""
+        return self.attempts / f"{self.identity}-{self.attempt}"
 
-    def announce(self) -> None:
-        """Have the attempt wait for whoever begins it, and call back all others at this run.
-
-        How the run ended in another batch is no longer its record.
-        """
-        if self.attempt == 1:
-            records.forget(self.folder, self.identity)
-        self.waiting.parent.mkdir(parents=True, exist_ok=True)
-        for other in self.waiting.parent.glob(f"{self.identity}-*"):
-            other.unlink(missing_ok=True)
-        self.waiting.touch()
-
-    def withdraw(self) -> bool:
-        """Keep the attempt from being begun; False where it was, or was called back."""
-        try:
-            self.waiting.unlink()
-        except FileNotFoundError:
-            return False
-        return True
-
-    def call_back(self) -> None:
-        """End the attempt: it is not begun any more, and where it is running, its kernel ends."""
-        self.waiting.unlink(missing_ok=True)
-        self.running.unlink(missing_ok=True)
-
-    def ended(self, seconds: float, error: str = "", **found: Any) -> Outcome:
-        """How the run ended."""
-        ended = Outcome(
+    def result(self, seconds: float, error: str = "", **found: Any) -> RunResult:
+        """How the run ended; ``found`` are further fields of the result."""
+        result = RunResult(
             identity=self.identity,
             number=self.number,
             notebook=self.job.notebook.name,
@@ -107,72 +75,96 @@ class Ticket:
             seconds=seconds,
             when=provenance.now(),
             error=error,
-            attempts=self.attempt,
+            attempts=max(1, self.attempt),
             worker=self.worker,
         )
-        return dataclasses.replace(ended, **found)
+        return dataclasses.replace(result, **found)
 
 
-def attempt(ticket: Ticket, execute: Callable[[Ticket], Outcome]) -> Outcome:
-    """Begin the attempt, run it by ``execute`` and record how it ended.
+def attempt(
+    run: PlannedRun,
+    execute: Callable[[PlannedRun], RunResult],
+    on_start: Callable[[PlannedRun], None] = lambda run: None,
+) -> RunResult:
+    """Begin the run, make it by ``execute`` and record the result.
 
-    Raises BegunBefore where the attempt is no longer waiting, and OtherLibrary where another version is asked for.
+    A run that was begun MAX_ATTEMPTS times already is recorded as failed, as it probably kills its workers. Raises
+    FileNotFoundError if the batch has ended.
     """
-    try:
-        ticket.waiting.rename(ticket.running)
-    except FileNotFoundError:
-        raise BegunBefore(ticket.job.label) from None
-    here = provenance.library() if ticket.library else ""
-    if here != ticket.library:
-        raise OtherLibrary(here)
-    outcome = execute(ticket)
-    if ticket.running.exists():  # else it was called back, and another attempt may have been recorded since
-        records.write(ticket.folder, outcome)
-    return outcome
+    for number in range(1, MAX_ATTEMPTS + 1):
+        this = dataclasses.replace(run, attempt=number)
+        try:
+            this.attempt_file.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            this.attempt_file.write_text("lost")
+    else:
+        return _record(dataclasses.replace(run, attempt=MAX_ATTEMPTS).result(0.0, WORKERS_DIED), run.folder)
+    if number == 1:
+        records.forget(run.folder, run.identity)  # how the run ended in another batch
+    elif recorded := records.read(run.folder, run.identity):
+        return recorded  # its worker died after the run had ended
+    on_start(this)
+    result = execute(this)
+    return _record(result, run.folder) if is_current(this.attempt_file) else result
+
+
+def is_current(attempt_file: Path) -> bool:
+    """Whether an attempt may go on: its file is there, and no other attempt has taken its place."""
+    return attempt_file.exists() and not attempt_file.stat().st_size
+
+
+def begun(run: PlannedRun) -> int:
+    """How often this command has begun a run."""
+    return sum(dataclasses.replace(run, attempt=number).attempt_file.exists() for number in range(1, MAX_ATTEMPTS + 1))
+
+
+def _record(result: RunResult, folder: Path) -> RunResult:
+    records.write(folder, result)
+    return result
 
 
 def sweep(folder: Path) -> None:
-    """Take away what is left when no run of ours is going on: the attempts, and what was cut short in writing.
+    """Remove what is left of earlier commands: attempts, which thereby end, and half-written records.
 
-    The folder's lock is ours: so an attempt that is still there is of a command that was killed, and is called back.
+    Only the command that holds the folder's lock may call it.
     """
-    for left in (*(folder / records.RECORDS).glob(".*.tmp"), *(folder / ATTEMPTS).glob("*")):
+    for left in (folder / records.RECORDS).glob(".*.tmp"):
         left.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        (folder / ATTEMPTS).rmdir()
+    shutil.rmtree(folder / ATTEMPTS, ignore_errors=True)
 
 
-def execute(ticket: Ticket, on_cell: Callable[[int], None] = lambda cell: None) -> Outcome:
-    """Run the notebook as it is now, and say what was run and what it found. Whatever goes wrong is in the outcome."""
+def execute(run: PlannedRun, on_cell: Callable[[int], None] = lambda cell: None) -> RunResult:
+    """Run the notebook as it is on disk now. Any failure is in the result."""
     began = time.perf_counter()
-    error, run = "", {}
+    error, about = "", {}
     try:
-        ticket.output.unlink(missing_ok=True)  # an earlier run's finding is not to be taken for this one's
-        run = _what_is_run(ticket)
-        with _own_kernel({**ticket.environment, RUN: str(ticket.running) if ticket.running.exists() else ""}):
-            _execute(ticket, on_cell)
+        run.output.unlink(missing_ok=True)  # or the finding of an earlier run could pass for this one's
+        about = _read_again(run)
+        with _own_kernel({**run.environment, ATTEMPT_FILE: str(run.attempt_file) if run.attempt else ""}):
+            _execute(run, on_cell)
     except KeyboardInterrupt:
         error = INTERRUPTED
-    except Exception as failure:  # whatever it is, the other notebooks still run
-        error = _words(failure)
-    return ticket.ended(time.perf_counter() - began, error, **run, **_found(ticket.output))
+    except Exception as failure:  # the other notebooks run whatever it is
+        error = _error_text(failure)
+    return run.result(time.perf_counter() - began, error, **about, **_finding(run.output))
 
 
-def _what_is_run(ticket: Ticket) -> dict[str, Any]:
-    """What is on disk now, which may have been edited since the batch was planned: its identity and parameters."""
+def _read_again(run: PlannedRun) -> dict[str, Any]:
+    """What is on disk now: the notebook may have been edited since the batch was planned."""
     library = provenance.library()
-    job = dataclasses.replace(ticket.job, notebook=read_notebook(ticket.job.notebook.path))
+    job = dataclasses.replace(run.job, notebook=read_notebook(run.job.notebook.path))
     return {"library": library, "identity": job.identity(library), "parameters": job.values, "label": job.label}
 
 
-def _execute(ticket: Ticket, on_cell: Callable[[int], None]) -> None:
+def _execute(run: PlannedRun, on_cell: Callable[[int], None]) -> None:
     import papermill
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # that a kernel died is in the outcome
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the result says it if a kernel died
     papermill.execute_notebook(
-        _to_the_letter(ticket.job.notebook.path),
-        _to_the_letter(ticket.output),
-        parameters=dict(ticket.job.parameters),
+        _with_doubled_braces(run.job.notebook.path),
+        _with_doubled_braces(run.output),
+        parameters=dict(run.job.parameters),
         kernel_name=KERNEL,
         language="python",
         progress_bar=False,
@@ -181,12 +173,12 @@ def _execute(ticket: Ticket, on_cell: Callable[[int], None]) -> None:
     )
 
 
-def _to_the_letter(path: Path) -> str:
-    """The path with its braces doubled: papermill would fill them with parameters."""
+def _with_doubled_braces(path: Path) -> str:
+    """The path as papermill needs it: it fills single braces with parameters."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _words(failure: Exception) -> str:
+def _error_text(failure: Exception) -> str:
     from papermill.exceptions import PapermillExecutionError
 
     if isinstance(failure, PapermillExecutionError):
@@ -194,8 +186,8 @@ def _words(failure: Exception) -> str:
     return f"{type(failure).__name__}: {failure}"
 
 
-def _found(output: Path) -> dict[str, Any]:
-    """What the executed copy concludes, as far as it has the shape that ``Session.conclude`` gives it."""
+def _finding(output: Path) -> dict[str, Any]:
+    """The conclusion of the executed copy, in so far as it has the shape that ``Session.conclude`` writes."""
     try:
         found = finding_in(output)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -206,16 +198,24 @@ def _found(output: Path) -> dict[str, Any]:
 
 @contextmanager
 def _own_kernel(environment: Mapping[str, str]) -> Iterator[None]:
-    """A kernelspec for the running interpreter, in a folder of its own that Jupyter searches first.
+    """A kernelspec for this interpreter, in a temporary folder that Jupyter searches first.
 
-    So the notebooks run on what this command runs on, whatever kernels the user has or has not registered.
+    So notebooks run on the Python of this command, whichever kernels the user has registered.
     """
-    folders = [str(paths.ROOT), os.environ.get("PYTHONPATH", "")]
     spec = {
-        "argv": [sys.executable, "-m", "sutrolib.batch.kernel", "-f", "{connection_file}", "--log-level=CRITICAL"],
+        # -P: a file beside the notebooks must not hide a library
+        "argv": [
+            sys.executable,
+            "-P",
+            "-m",
+            "sutrolib.batch.kernel",
+            "-f",
+            "{connection_file}",
+            "--log-level=CRITICAL",
+        ],
         "display_name": "Sutro cube",
         "language": "python",
-        "env": {**environment, "PYTHONPATH": os.pathsep.join(filter(None, folders))},
+        "env": dict(environment),
     }
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory(prefix="sutro-kernel-") as folder:

@@ -1,10 +1,8 @@
-"""The kernel that a batch runs its notebooks in: IPython's, which ends with whoever started it.
+"""The kernel of a batch's notebooks: IPython's, which ends with the process that started it.
 
-IPython's own watch takes a parent for dead when process 1 becomes the new one, and so misses it in a container or under
-a service manager, where another process adopts orphans. This one compares with the parent that it was started by; and
-it ends all that the notebook had started along with itself, so that nothing is left at work beside the next run.
-Where the variable ``SUTRO_RUN`` names a file, the kernel ends with that file too: so a batch calls back a run that is
-on another machine.
+IPython's own watch only notices when process 1 becomes its parent. In a container or under a service manager another
+process adopts orphans, so this one compares with the parent that started it. It kills what the notebook started along
+with itself. It also ends when the file of its attempt is removed: so a command ends a run on another machine.
 """
 
 from __future__ import annotations
@@ -12,62 +10,45 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 
-RUN = "SUTRO_RUN"
-POLL = 0.5  # seconds between two looks
+ATTEMPT_FILE = "SUTRO_ATTEMPT"  # the environment variable with the path of the attempt's file
+POLL_S = 0.5
 
 
-def main() -> None:
-    """Start the kernel, with IPython's arguments."""
-    if os.name == "posix":  # elsewhere IPython is handed its parent, and waits for its end
-        threading.Thread(target=_watch, args=(_parent(), os.environ.get(RUN)), daemon=True).start()
-    if sys.path and sys.path[0] in ("", str(Path.cwd())):
-        del sys.path[0]  # -m put it there: a file beside the notebooks is not to stand in for a library
-    from ipykernel.kernelapp import launch_new_instance
+def _watch(parent: int, attempt_file: Path | None) -> None:
+    import psutil
 
-    launch_new_instance()
-
-
-def _parent() -> int:
-    return int(os.environ.get("JPY_PARENT_PID") or os.getppid())
-
-
-def _watch(parent: int, run: str | None) -> None:
-    while os.getppid() == parent and not _called_back(run):
-        time.sleep(POLL)
-    _kill_offspring()
-    if os.getpgrp() == os.getpid():  # what the notebook started is of this group
+    while os.getppid() == parent and not _ended(attempt_file):
+        time.sleep(POLL_S)
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process().children(recursive=True):  # also those in a session of their own
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    if os.getpgrp() == os.getpid():  # what the notebook started is in this group, even if its parent has ended
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 
 
-def _kill_offspring() -> None:
-    """Kill what the notebook started in a session of its own, too: the signal to the group does not reach it."""
+def _ended(attempt_file: Path | None) -> bool:
+    """Whether the attempt has ended: its file is gone, or says that another attempt has taken its place."""
     try:
-        import psutil
-    except ImportError:
-        return
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-
-
-def _called_back(run: str | None) -> bool:
-    if not run:
-        return False
-    try:
-        Path(run).stat()
+        return attempt_file is not None and attempt_file.stat().st_size > 0
     except FileNotFoundError:
         return True
     except OSError:  # a shared disk that does not answer for a moment
-        pass
-    return False
+        return False
 
 
 if __name__ == "__main__":
-    main()
+    if os.name == "posix":  # on Windows IPython waits for its parent's handle
+        parent = int(os.environ.get("JPY_PARENT_PID") or os.getppid())
+        attempt_file = os.environ.get(ATTEMPT_FILE)
+        threading.Thread(
+            target=_watch, args=(parent, Path(attempt_file) if attempt_file else None), daemon=True
+        ).start()
+    from ipykernel.kernelapp import launch_new_instance
+
+    launch_new_instance()

@@ -1,7 +1,7 @@
 """A notebook's parameters: read from its source, checked before anything runs.
 
-A parameter is an annotated literal with a comment that gives its unit and range, the form from which papermill
-reads type and help too:
+A parameter is an annotated literal with a comment that gives its unit and range. papermill reads type and help from the
+same form:
 
     n_bits: int = 20  # bits, 3 to 200
     profile: str = "quick"  # quick or full
@@ -17,19 +17,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 _RANGE = re.compile(r"(-?\d[\d_.e+-]*) to (-?\d[\d_.e+-]*)\s*$")
 _CHOICES = re.compile(r"^[\w-]+(?:, [\w-]+)* or [\w-]+$")
 
 
 class ParameterError(ValueError):
-    """A parameter that a notebook does not have, or a value that it does not accept; its message lists what is."""
+    """A notebook has no such parameter, or the value is wrong; the message lists what it takes."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its type, default, the comment as help, and the range or the choices that the comment states."""
+    """One parameter: its type, default, comment, and the range or the choices that the comment states."""
 
     name: str
     type: type
@@ -44,20 +44,20 @@ class Parameter:
         return f"{self.name}: {self.type.__name__} = {self.default!r}{note}"
 
     def check(self, value: Any) -> Any:
-        """The value, an int widened to float where one is due. Raises ParameterError for any other type or range."""
+        """The value, with an int converted to float if needed. Raises ParameterError for any other type or range."""
         if self.type is float and type(value) is int:
             value = float(value)
         given = type(value)
         if given is not self.type:
-            raise ParameterError(f"{self.name}={value!r} is of type {given.__name__}, accepted is {self.type.__name__}")
+            raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {value!r})")
         if self.choices and value not in self.choices:
-            raise ParameterError(f"{self.name}={value!r}, accepted are {', '.join(self.choices)}")
+            raise ParameterError(f"{self.name} must be one of {', '.join(self.choices)} (got {value!r})")
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
-            raise ParameterError(f"{self.name}={value!r}, accepted are {self.low:g} to {self.high:g}")
+            raise ParameterError(f"{self.name} must be {self.low:g} to {self.high:g} (got {value!r})")
         return value
 
     def parse(self, text: str) -> Any:
-        """The value that ``text`` from a command line stands for. It is read as a literal and never evaluated."""
+        """The value of ``text`` from a command line, which is never evaluated. Raises ParameterError."""
         try:
             if self.type is bool:
                 return self.check({"true": True, "false": False}[text.lower()])
@@ -65,11 +65,11 @@ class Parameter:
         except (KeyError, ValueError) as error:
             if isinstance(error, ParameterError):
                 raise
-            raise ParameterError(f"{self.name}={text!r} is not of type {self.type.__name__}") from None
+            raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {text!r})") from None
 
 
 def declared_in(source: str) -> dict[str, Parameter]:
-    """The parameters that a cell declares, by name; empty unless all it holds are annotated literals."""
+    """The parameters that a cell declares, by name; empty if it holds anything but annotated literals."""
     try:
         statements = ast.parse(source).body
         comments = _comments(source)
@@ -85,7 +85,7 @@ def declared_in(source: str) -> dict[str, Parameter]:
 
 
 def assigned_in(source: str) -> tuple[str, ...]:
-    """The names that a cell assigns at its top level, as the one does in which papermill passes parameters."""
+    """The names that a cell assigns at its top level. papermill passes parameters in such a cell."""
     try:
         statements = ast.parse(source).body
     except SyntaxError:
@@ -95,14 +95,14 @@ def assigned_in(source: str) -> tuple[str, ...]:
 
 
 def check_names(given: Iterable[str], declared: Mapping[str, Parameter], where: str) -> None:
-    """Raise ParameterError, listing the valid ones, when ``given`` holds a name that ``where`` does not declare."""
+    """Raise ParameterError, with the valid names, if ``given`` holds a name that ``where`` does not declare."""
     unknown = [name for name in given if name not in declared]
     if unknown:
         raise ParameterError(f"{where} has no parameter {', '.join(map(repr, unknown))}.\n{listing(declared)}")
 
 
 def listing(declared: Mapping[str, Parameter]) -> str:
-    """The declared parameters, one a line, as their notebook writes them."""
+    """The declared parameters, one per line, as the notebook writes them."""
     lines = "\n".join(f"  {parameter}" for parameter in declared.values())
     return f"Its parameters are:\n{lines}" if lines else "It has no parameters."
 
@@ -112,7 +112,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter | 
         isinstance(statement, ast.AnnAssign)
         and isinstance(statement.target, ast.Name)
         and isinstance(statement.annotation, ast.Name)
-        and statement.annotation.id in TYPES
+        and statement.annotation.id in _TYPES
         and statement.value is not None
     ):
         return None
@@ -124,7 +124,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter | 
     span = _RANGE.search(text)
     return Parameter(
         name=statement.target.id,
-        type=TYPES[statement.annotation.id],
+        type=_TYPES[statement.annotation.id],
         default=default,
         help=text,
         low=float(span[1]) if span else None,

@@ -1,6 +1,6 @@
-"""What a batch is to run: the notebooks there are, and a job for each notebook and each point of a grid.
+"""What a batch runs: the notebooks, and a job for each notebook and each point of a grid.
 
-Everything is checked here, before anything runs. A job is known by what would be run: the sources of the notebook's
+Everything is checked here, before anything runs. A job's identity is what it would run: the sources of the notebook's
 cells, the values of all its parameters, and the version of the library.
 """
 
@@ -23,8 +23,8 @@ from sutrolib.core import paths
 class Notebook:
     """One notebook of the collection: its file, number, title, place on the cube, and parameters.
 
-    ``meter`` says whether it may read seconds or joules, as all do that do not deny it in their metadata
-    (``"sutro": {"meter": false}``); ``sources`` is the hash of what its cells hold.
+    ``meter`` says whether it may read seconds or joules; a notebook that never does says so in its metadata
+    (``"sutro": {"meter": false}``). ``sources`` is the hash of its cells.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Notebook:
 
     @property
     def name(self) -> str:
-        """The file's name without its ending, such as 10_baseline."""
+        """The file's name without its suffix, such as 10_baseline."""
         return self.path.stem
 
     @property
@@ -56,28 +56,28 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The notebook's name and the parameters that it was given."""
+        """The notebook's name and the parameters that were given."""
         given = " ".join(f"{name}={value}" for name, value in self.parameters.items())
         return f"{self.notebook.name} {given}".strip()
 
     @property
     def values(self) -> dict[str, Any]:
-        """All parameters: the notebook's defaults, overlaid with those that were given."""
+        """All parameters: those that were given, and the notebook's defaults."""
         return {p.name: p.default for p in self.notebook.parameters.values()} | dict(self.parameters)
 
     def identity(self, library: str) -> str:
-        """What this run is known by, with ``library`` as the version: equal ones would compute the same."""
+        """The hash of all that is run, with ``library`` as the version: equal ones compute the same."""
         content = json.dumps([self.notebook.name, self.notebook.sources, self.values, library], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
 def find_notebooks(folder: Path = paths.NOTEBOOKS) -> list[Notebook]:
-    """All numbered notebooks of a folder, in order. Raises ValueError, naming the file, for one that cannot be read."""
+    """All numbered notebooks of a folder, in order. Raises ValueError, with its name, for one that cannot be read."""
     return [read_notebook(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
 
 
 def read_notebook(path: Path) -> Notebook:
-    """The notebook of a file. Raises ValueError, naming the file, for one that cannot be read."""
+    """The notebook of a file. Raises ValueError, with its name, for one that cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cells = content["cells"]
@@ -86,7 +86,7 @@ def read_notebook(path: Path) -> Notebook:
         tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
         about = content.get("metadata", {}).get("sutro", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path.name} is not readable as a notebook: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{path.name} cannot be read as a notebook: {type(error).__name__}: {error}") from error
     titles = [m[1] for m in (re.match(r"# (.+)", source) for source in sources) if m]
     declared = [declared_in(s) for s, tag in zip(sources, tags, strict=True) if "parameters" in tag]
     return Notebook(
@@ -102,9 +102,9 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Notebook]:
-    """The notebooks of these numbers or names, in the collection's order; all when none is named.
+    """The notebooks with these numbers or names, in the collection's order; all if none is given.
 
-    Raises ValueError that lists those there are.
+    Raises ValueError, with the names there are, for an unknown one.
     """
     for name in wanted:
         if not any(name in (n.number, n.name, n.path.name) for n in notebooks):
@@ -113,13 +113,13 @@ def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Noteboo
 
 
 def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[str, Sequence[str]]) -> list[Job]:
-    """A job for each notebook and each point of the grid, every value checked against every notebook.
+    """A job for each notebook and each point of the grid.
 
-    Raises ParameterError for an unknown name or a value that a notebook does not accept, before anything runs.
+    Raises ParameterError for a name or a value that one of the notebooks does not take.
     """
     both = sorted(set(given) & set(grid))
     if both:
-        raise ParameterError(f"{', '.join(both)}: given both as a value and as a grid, accepted is one of the two")
+        raise ParameterError(f"{', '.join(both)} is given both as a value and as a grid; give one of the two")
     jobs = []
     for notebook in notebooks:
         check_names([*given, *grid], notebook.parameters, notebook.name)

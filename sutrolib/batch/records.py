@@ -1,7 +1,7 @@
-"""What became of each run of a batch: one JSON file each, in the folder ``records`` of the batch.
+"""The results of a batch's runs: one JSON file each, in the folder ``records`` of the batch.
 
-A record's name is the identity of its run, so a run is recorded once, however often it was begun. Whoever ran it writes
-the record, as soon as the run ends: neither the end of a worker nor that of the command takes it away.
+A record is named after the identity of its run, so a run is recorded once, however often it was begun. The process that
+makes a run writes its record as soon as it ends, so that neither a dead worker nor a dead command loses it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,16 @@ from sutrolib.core import paths, provenance
 from sutrolib.core.io import write_json
 
 RECORDS = "records"
-BATCH = "batch.json"  # says when the batch was begun
+BATCH = "batch.json"  # written when the batch is begun
 INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """How a run ended: what was run, how long it took, what it found, and the error if it failed.
 
-    ``parameters`` holds all of the notebook's parameters, ``library`` the version that was run, ``results``, ``kinds``
-    and ``expected`` what the notebook concluded; ``attempts`` counts how often it was begun, ``worker`` names where.
+    ``parameters`` holds all of the notebook's parameters, ``library`` the version that was run; ``results``, ``kinds``
+    and ``expected`` are what the notebook concluded. ``attempts`` is how often it was begun, ``worker`` where.
     """
 
     identity: str
@@ -60,6 +59,12 @@ class Outcome:
             return INTERRUPTED
         return "passed" if self.passed else "failed"
 
+    def expected_range(self, quantity: str) -> tuple[float, float] | None:
+        """The range that was predicted for a quantity; None if there was none."""
+        stated = self.expected.get(quantity)
+        bounds = [as_float(bound) for bound in stated[:2]] if isinstance(stated, list) and len(stated) > 1 else []
+        return (bounds[0], bounds[1]) if bounds and bounds[0] is not None and bounds[1] is not None else None
+
     @property
     def file(self) -> str:
         """The name of the executed copy in the batch's folder."""
@@ -67,80 +72,78 @@ class Outcome:
 
 
 def file_name(number: int, notebook: str) -> str:
-    """The name of an executed copy. Raises ValueError for a notebook whose name leads out of the batch's folder."""
+    """The name of an executed copy. Raises ValueError for a name that leads out of the batch's folder."""
     name = f"{number:03d}-{notebook}.ipynb"
     if Path(name).name != name or "\\" in name:
-        raise ValueError(f"notebook {notebook!r}, accepted are names without a path")
+        raise ValueError(f"the notebook's name must not contain a path (got {notebook!r})")
     return name
 
 
-def write(folder: Path, outcome: Outcome) -> None:
-    """Record how a run ended. Raises OSError, naming the folder, where it cannot be written."""
-    write_json(folder / RECORDS / f"{outcome.identity}.json", _storable(dataclasses.asdict(outcome)))
+def as_float(value: Any) -> float | None:
+    """The value as a float; None for what is not a number."""
+    return float(value) if isinstance(value, int | float) else None
+
+
+def write(folder: Path, result: RunResult) -> None:
+    """Record how a run ended. Raises OSError, with the folder, if it cannot be written."""
+    write_json(folder / RECORDS / f"{result.identity}.json", _finite(dataclasses.asdict(result)))
 
 
 def forget(folder: Path, identity: str) -> None:
-    """Take a record away: the run is about to be made again."""
+    """Remove a record, as the run is about to be made again."""
     (folder / RECORDS / f"{identity}.json").unlink(missing_ok=True)
 
 
-def read(folder: Path, identity: str) -> Outcome | None:
-    """The record of a run; None where there is none, or none that can be read: then the run is yet to be made."""
+def read(folder: Path, identity: str) -> RunResult | None:
+    """The record of a run; None if there is none, or none that can be read: then the run is yet to be made."""
     try:
-        content = json.loads((folder / RECORDS / f"{identity}.json").read_text(encoding="utf-8"))
-        outcome = Outcome(**content)
-        shapes = (outcome.parameters, outcome.results, outcome.kinds, outcome.expected)
-        sound = all(isinstance(shape, dict) for shape in shapes) and isinstance(outcome.number, int)
-        return (
-            outcome if sound and outcome.identity == identity and file_name(outcome.number, outcome.notebook) else None
-        )
+        result = RunResult(**json.loads((folder / RECORDS / f"{identity}.json").read_text(encoding="utf-8")))
+        file_name(result.number, result.notebook)
     except (OSError, ValueError, TypeError):
         return None
+    mappings = (result.parameters, result.results, result.kinds, result.expected)
+    sound = all(isinstance(mapping, dict) for mapping in mappings) and isinstance(result.number, int)
+    return result if sound and result.identity == identity else None
 
 
-def read_all(folder: Path) -> list[Outcome]:
-    """All records of a batch, in the order of their numbers; those that cannot be read are left out."""
+def read_all(folder: Path) -> list[RunResult]:
+    """All records of a batch that can be read, in the order of their numbers."""
     found = (read(folder, path.stem) for path in (folder / RECORDS).glob("*.json"))
-    return sorted((outcome for outcome in found if outcome), key=lambda outcome: (outcome.number, outcome.when))
+    return sorted((result for result in found if result), key=lambda result: (result.number, result.when))
 
 
-def newest_of_each(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The last record of each notebook with the same parameters: the others are of earlier sources."""
-    newest: dict[str, Outcome] = {}
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.when):
-        newest[json.dumps([outcome.notebook, outcome.parameters], sort_keys=True)] = outcome
-    return sorted(newest.values(), key=lambda outcome: (outcome.number, outcome.when))
+def newest_of_each(results: Iterable[RunResult]) -> list[RunResult]:
+    """The last record for each notebook and parameters: the others are of earlier sources."""
+    newest: dict[str, RunResult] = {}
+    for result in sorted(results, key=lambda result: result.when):
+        newest[json.dumps([result.notebook, result.parameters], sort_keys=True)] = result
+    return sorted(newest.values(), key=lambda result: (result.number, result.when))
 
 
 def note_begun(folder: Path) -> None:
-    """Write down that a batch is begun in this folder now."""
+    """Note that a batch is begun in this folder now."""
     write_json(folder / BATCH, {"begun": provenance.now()})
 
 
 def newest_batch() -> Path:
-    """The folder of the batch that was begun last, of those with a record. Raises ValueError where there is none."""
+    """The folder of the batch that was begun last, of those with a record. Raises ValueError if there is none."""
     folders = {path.parent.parent for path in paths.RUNS.glob(f"*/{RECORDS}/*.json")}
     if not folders:
-        raise ValueError(f"there is no run to resume in {paths.RUNS}; name its folder by -o, or leave out --resume")
+        raise ValueError(f"there is no run to resume in {paths.RUNS}; name its folder with -o, or leave out --resume")
     return max(folders, key=lambda folder: (_begun(folder), folder.name))
 
 
-def _begun(folder: Path) -> datetime:
-    """When a batch was begun; where that is not written down, when its first record was."""
-    try:
-        begun = datetime.fromisoformat(json.loads((folder / BATCH).read_text(encoding="utf-8"))["begun"])
-        return begun if begun.tzinfo else begun.replace(tzinfo=UTC)
-    except (OSError, ValueError, KeyError, TypeError):
-        first = min(path.stat().st_mtime for path in (folder / RECORDS).glob("*.json"))
-        return datetime.fromtimestamp(first, UTC)
+def _begun(folder: Path) -> float:
+    note = folder / BATCH
+    return (note if note.exists() else folder).stat().st_mtime
 
 
-def _storable(value: Any) -> Any:
-    """The value with None for what JSON does not know: infinities, and what is no number."""
+def _finite(value: Any) -> Any:
+    """The value with None for the numbers that JSON does not have: infinities and NaN."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(name): _storable(content) for name, content in value.items()}
+        return {str(name): _finite(content) for name, content in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable(content) for content in value]
+        return [_finite(content) for content in value]
     return value

@@ -1,7 +1,7 @@
-"""What a user reads when a command cannot go on: one sentence that says what to do about it.
+"""Errors in one sentence that says what to do.
 
-An error that the library raises itself says so already. What comes from the system or from a package (a full disk, a
-read-only folder, half an installation) is told here; what is none of these is a bug, and is called one.
+An error that the library raises itself says so already. Those of the system or of a package (a full disk, a read-only
+folder, an incomplete installation) are explained here. Any other error is a bug, and the sentence says that.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from types import ModuleType
 
 INSTALL = "run `pip install -r requirements.txt` in this environment"
 DEBUG = "the same command with --debug shows where"
-ELSEWHERE = "name another place (-o, or SUTRO_LEDGER, SUTRO_FIGURES and SUTRO_EXAM for what is kept)"
+ELSEWHERE = "name another place (-o, or SUTRO_LEDGER, SUTRO_FIGURES or SUTRO_EXAM)"
 REMEDIES = {
     errno.ENOSPC: f"the disk is full: free some space, or {ELSEWHERE}",
-    errno.EDQUOT: f"your share of the disk is used up: free some space, or {ELSEWHERE}",
-    errno.EROFS: f"that is read-only: {ELSEWHERE}",
-    errno.EACCES: f"that is not allowed: give yourself the right to write there, or {ELSEWHERE}",
-    errno.EPERM: f"that is not allowed: give yourself the right to write there, or {ELSEWHERE}",
-    errno.EEXIST: f"something of that name is in the way: move it, or {ELSEWHERE}",
+    errno.EDQUOT: f"your disk quota is used up: free some space, or {ELSEWHERE}",
+    errno.EROFS: f"it is read-only: {ELSEWHERE}",
+    errno.EACCES: f"you may not write there: change the permissions, or {ELSEWHERE}",
+    errno.EPERM: f"you may not write there: change the permissions, or {ELSEWHERE}",
+    errno.EEXIST: f"a file of that name is in the way: move it, or {ELSEWHERE}",
     errno.ENOTDIR: f"a file is in the way of a folder: move it, or {ELSEWHERE}",
     errno.EISDIR: f"a folder is in the way of a file: move it, or {ELSEWHERE}",
-    errno.ENOENT: "that is not there: check its name, and that the checkout is whole (`git status`)",
+    errno.ENOENT: "it does not exist: check its name, and that the checkout is complete (`git status`)",
     errno.EMFILE: "too many files are open: close other programs, or raise the limit (`ulimit -n`)",
 }
 
 
 def sentence(error: BaseException) -> str:
-    """What ``error`` means to a user, and what to do about it, without a traceback."""
-    if _is_half_an_installation(error):
+    """What ``error`` means, and what to do about it."""
+    if _is_incomplete_installation(error):
         return f"{error}: a package is missing or incomplete; {INSTALL}"
-    if type(error).__name__ == "NoSuchKernel":  # of jupyter_client, which may be what is missing
+    if type(error).__name__ == "NoSuchKernel":  # of jupyter_client, which may be missing itself
         return f"there is no kernel to run notebooks on ({error}); {INSTALL}"
     if isinstance(error, MemoryError):
-        return f"the memory is used up{_after(error)}: take smaller parameters, or close other programs"
+        return f"the memory is full{_after(error)}: take smaller parameters, or close other programs"
     if isinstance(error, OSError):
         return _of_the_system(error)
     if type(error).__module__.startswith("sutrolib."):
@@ -45,7 +45,7 @@ def sentence(error: BaseException) -> str:
     return f"{type(error).__name__}{_after(error)}. This is a bug: please report it; {DEBUG}"
 
 
-def _is_half_an_installation(error: BaseException) -> bool:
+def _is_incomplete_installation(error: BaseException) -> bool:
     """Whether a package is missing, cannot be loaded, or is there without its content."""
     if isinstance(error, ImportError):
         return not (error.name or "").startswith("sutrolib")
@@ -55,11 +55,11 @@ def _is_half_an_installation(error: BaseException) -> bool:
 
 
 def _of_the_system(error: OSError) -> str:
-    told = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error)
+    text = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error)
     remedy = next((REMEDIES[e.errno] for e in _chain(error) if isinstance(e, OSError) and e.errno in REMEDIES), None)
     if remedy:
-        return f"{told}; {remedy}"
-    return told if _raised_by_us(error) else f"{told}; {DEBUG}"
+        return f"{text}; {remedy}"
+    return text if _raised_by_us(error) else f"{text}; {DEBUG}"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -73,7 +73,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether the library raised it itself, so that its message was written for whoever reads it."""
+    """Whether the library raised it itself, with a message for users."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
 

@@ -1,13 +1,12 @@
-"""The command run: the walk and other batches, with how they get on shown on a terminal, or as lines elsewhere."""
+"""The command run: batches of notebooks, with a live view of their progress on a terminal, or lines elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import mean
 from typing import TypeVar
@@ -19,207 +18,181 @@ from rich.table import Table
 from rich.text import Text
 
 from sutrolib.batch import batch, records
-from sutrolib.batch.batch import Batch
-from sutrolib.batch.execute import Ticket
+from sutrolib.batch.execute import PlannedRun
 from sutrolib.batch.parameters import ParameterError
-from sutrolib.batch.records import Outcome
-from sutrolib.core.dask_cluster import Cluster, Worker, open_cluster
+from sutrolib.batch.records import RunResult
+from sutrolib.batch.reporter import Batch
+from sutrolib.core.dask_cluster import Cluster, ClusterWorker, open_cluster
+from sutrolib.core.format import duration
 
-T = TypeVar("T")
-FAILED = 1
-INTERRUPTED = 130  # as a shell has it for Ctrl-C
-RECENT = 3  # findings that stay in sight
-LONGEST = 40  # runs that the last table lists one by one
+_T = TypeVar("_T")
+_SOME_FAILED = 1
+_INTERRUPTED = 130  # as a shell reports Ctrl-C
+_RECENT = 3  # findings in the live view
+_MAX_ROWS = 40  # of the last table; with more runs it lists only those that failed
 
 
-class Board:
-    """How a batch gets on: what is running where, what was found last, how long the rest may take."""
+class ProgressView:
+    """Reports a batch: a line for each run that ended, and on a terminal a live view of what runs where."""
 
     def __init__(self, console: Console, slots: int = 1) -> None:
         self.console, self.slots = console, slots
         self.total = self.skipped = self.cell = 0
-        self.ended: list[Outcome] = []
-        self.waiting: dict[str, Ticket] = {}
-        self.running: dict[str, tuple[Ticket, float]] = {}
-        self.recent: deque[Outcome] = deque(maxlen=RECENT)
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show the table that changes, where there is a terminal."""
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(console=self.console, get_renderable=self.render, refresh_per_second=4, transient=True):
-            yield
+        self.ended: list[RunResult] = []
+        self.waiting: dict[str, PlannedRun] = {}
+        self.running: dict[str, tuple[PlannedRun, float]] = {}
 
     def batch_started(self, batch: Batch) -> None:
         self.total, self.skipped = batch.total, len(batch.done)
-        self.waiting = {ticket.identity: ticket for ticket in batch.tickets}
+        self.waiting = {run.identity: run for run in batch.runs}
 
-    def job_started(self, ticket: Ticket) -> None:
+    def job_started(self, run: PlannedRun) -> None:
         self.cell = 0
-        self.waiting.pop(ticket.identity, None)
-        self.running[ticket.identity] = (ticket, time.monotonic())
+        self.waiting.pop(run.identity, None)
+        self.running[run.identity] = (run, time.monotonic())
 
     def cell_started(self, cell: int) -> None:
         self.cell = cell
 
-    def job_lost(self, ticket: Ticket, again: bool) -> None:
-        self.running.pop(ticket.identity, None)
+    def job_lost(self, run: PlannedRun, again: bool) -> None:
+        self.running.pop(run.identity, None)
         if again:
-            self.waiting[ticket.identity] = ticket
-            self.say(f"worker {ticket.worker} was killed while at {ticket.job.label}, which is tried once more")
+            self.waiting[run.identity] = run
+            self.say(f"worker {run.worker} died while it ran {run.job.label}, which is tried once more")
 
-    def job_ended(self, outcome: Outcome) -> None:
-        ended = next((key for key, (t, _) in self.running.items() if t.number == outcome.number), outcome.identity)
+    def job_ended(self, result: RunResult) -> None:
+        # The notebook may have been edited since the plan, and then the result has another identity.
+        ended = next((key for key, (run, _) in self.running.items() if run.number == result.number), result.identity)
         self.running.pop(ended, None)
         self.waiting.pop(ended, None)
-        self.ended.append(outcome)
-        if outcome.finding:
-            self.recent.append(outcome)
-        colour = "green" if outcome.passed else "red"
-        where = f" (worker {outcome.worker})" if outcome.worker else ""
+        self.ended.append(result)
         position = f"run {self.skipped + len(self.ended)} of {self.total}"
-        line = (
-            f"{escape(f'{position}: {outcome.label}')}  [{colour}]{outcome.status}[/] in {outcome.seconds:.1f} s{where}"
-        )
-        self.console.print(line, highlight=False, soft_wrap=True)
-        if not outcome.passed:
-            self.say(outcome.error, style="red")
+        where = f" (worker {result.worker})" if result.worker else ""
+        line = Text(f"{position}: {result.label}  ").append(result.status, "green" if result.passed else "red")
+        self.console.print(line.append(f" in {result.seconds:.1f} s{where}"), soft_wrap=True)
+        if not result.passed:
+            self.say(result.error, style="red")
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a line above the table."""
+        """Print a line, above the live view if there is one."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def render(self) -> RenderableType:
-        """The table as it is now."""
-        passed = sum(outcome.passed for outcome in self.ended)
-        counts = [
-            f"{passed + self.skipped} passed",
-            f"{len(self.ended) - passed} failed",
-            f"{len(self.running)} running",
-            f"{len(self.waiting)} waiting",
-        ]
+        """The live view. Rich calls this from a thread of its own."""
+        passed = sum(result.passed for result in self.ended)
+        counts = f"{passed + self.skipped} passed, {len(self.ended) - passed} failed"
+        counts += f", {len(self.running)} running, {len(self.waiting)} waiting; {self.time_left()}"
         table = Table("worker", "run", "for", "", box=None)
-        for ticket, since in list(self.running.values()):
-            cell = f"cell {self.cell} of {ticket.job.notebook.cells}" if self.cell and not ticket.worker else ""
-            attempt = "second attempt" if ticket.attempt > 1 else cell
-            run = escape(f"{ticket.number}: {ticket.job.label}")
-            table.add_row(escape(ticket.worker or "here"), run, _clock(time.monotonic() - since), attempt)
-        recent = list(self.recent)  # this is rich's thread
-        found = [Text(f"{o.label}: {o.finding}", no_wrap=True, overflow="ellipsis", style="dim") for o in recent]
-        return Group(Text(f"\n{', '.join(counts)}; {self.left()}", style="bold"), table, *found)
+        for run, since in list(self.running.values()):
+            cell = f"cell {self.cell} of {run.job.notebook.cells}" if self.cell and not run.worker else ""
+            label = escape(f"{run.number}: {run.job.label}")
+            elapsed = duration(time.monotonic() - since)
+            table.add_row(escape(run.worker or "here"), label, elapsed, "second attempt" if run.attempt > 1 else cell)
+        found = [f"{result.label}: {result.finding}" for result in self.ended if result.finding][-_RECENT:]
+        recent = [Text(text, no_wrap=True, overflow="ellipsis", style="dim") for text in found]
+        return Group(Text(f"\n{counts}", style="bold"), table, *recent)
 
-    def left(self) -> str:
-        """How long the rest may take, by what the same notebooks took so far."""
-        took: dict[str, list[float]] = {}
-        for outcome in self.ended:
-            took.setdefault(outcome.notebook, []).append(outcome.seconds)
-        if not took:
+    def time_left(self) -> str:
+        """An estimate of the time left, from what the same notebooks took so far."""
+        if not self.ended:
             return "no estimate of the time left yet"
-        usual = mean(seconds for all_ in took.values() for seconds in all_)
+        took = {
+            name: [r.seconds for r in self.ended if r.notebook == name] for name in {r.notebook for r in self.ended}
+        }
+        usual = [result.seconds for result in self.ended]
 
-        def of(ticket: Ticket) -> float:
-            return mean(took.get(ticket.job.notebook.name, [usual]))
+        def expected(run: PlannedRun) -> float:
+            return mean(took.get(run.job.notebook.name, usual))
 
         now = time.monotonic()
-        rest = [of(ticket) for ticket in list(self.waiting.values())]
-        metering = sum(of(t) for t in list(self.waiting.values()) if t.job.notebook.meter)  # one after the other
-        begun = [max(0.0, of(ticket) - (now - since)) for ticket, since in list(self.running.values())]
-        seconds = max((sum(rest) + sum(begun)) / self.slots, metering, *begun, 0.0)
-        return f"about {_clock(seconds)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        waiting = list(self.waiting.values())
+        running = [max(0.0, expected(run) - (now - since)) for run, since in list(self.running.values())]
+        metering = sum(expected(run) for run in waiting if run.job.notebook.meter)  # these run one after the other
+        return (
+            f"about {duration(max(sum([*map(expected, waiting), *running]) / self.slots, metering, *running, 0))} left"
+        )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Walk the notebooks; 1 if any failed, 130 if it was interrupted."""
+    """Run the notebooks; 1 if any failed, 130 if it was interrupted."""
     console = Console()
     notebooks = batch.select(batch.find_notebooks(), options.notebooks)
     if not notebooks:
         raise ValueError("there are no notebooks to run")
     jobs = batch.plan(notebooks, _by_name(options.parameter), _by_name(options.grid))
+    on_dask = options.jobs is not None or options.scheduler is not None
     try:
-        if options.jobs is None and options.scheduler is None:
-            return _run(options, jobs, console, None)
-        with open_cluster(options.jobs, options.scheduler) as cluster:
+        with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster:
             return _run(options, jobs, console, cluster)
     except KeyboardInterrupt:
         console.print("Interrupted.")
-        return INTERRUPTED
+        return _INTERRUPTED
 
 
-def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """What each parameter was given. Raises ParameterError for one that was given twice."""
-    found: dict[str, T] = {}
+def _by_name(pairs: Iterable[tuple[str, _T]]) -> dict[str, _T]:
+    """The value of each parameter. Raises ParameterError for one that was given twice."""
+    found: dict[str, _T] = {}
     for name, value in pairs:
         if name in found:
-            raise ParameterError(f"{name}: given twice; write --grid {name}=V1,V2,... to run once for each value")
+            raise ParameterError(f"{name} is given twice; write --grid {name}=V1,V2,... to run once for each value")
         found[name] = value
     return found
 
 
 def _run(options: argparse.Namespace, jobs: Sequence[batch.Job], console: Console, cluster: Cluster | None) -> int:
     folder = Path(options.output) if options.output else None
-    if cluster and not options.resume:  # before a folder is made: what is refused is no run to resume
-        _check(cluster, options, [job.notebook for job in jobs])
+    if cluster and not options.resume:  # before a folder is made: a refused batch leaves nothing to resume
+        _workers(cluster, options, [job.notebook for job in jobs])
     prepared = batch.prepare(jobs, folder, keep_figures=options.keep_figures, resume=options.resume)
-    slots = _look_at(cluster, options, prepared, console) if cluster else 1
-    board = Board(console, slots)
+    view = ProgressView(console)
+    if cluster:
+        workers = _workers(cluster, options, [run.job.notebook for run in prepared.runs])
+        view.slots = min(options.jobs or len(workers), len(workers))
+        view.say(_describe_workers(workers, cluster, options, prepared))
     if prepared.repeated:
-        board.say(f"{prepared.repeated} of the runs were named more than once; each is made once.")
+        view.say(f"{prepared.repeated} of the runs were given more than once; each is made once.")
     if options.resume:
-        board.say(f"Resuming {prepared.folder}: {len(prepared.done)} of {prepared.total} runs are done.")
+        view.say(f"Resuming {prepared.folder}: {len(prepared.done)} of {prepared.total} runs are done.")
+    to_resume = f"Continue with: {_command_to_resume(options, prepared.folder)}"
+    live = Live(console=console, get_renderable=view.render, refresh_per_second=4, transient=True)
     try:
-        with board.shown():
-            outcomes = batch.carry_out(prepared, board, cluster, options.jobs)
+        with live if console.is_terminal else nullcontext():
+            results = batch.run_prepared(prepared, view, cluster, options.jobs)
     except (OSError, ValueError):
-        board.say(f"Go on with: {_to_resume(options, prepared.folder)}")
+        view.say(to_resume)
         raise
-    if outcomes:
-        console.print(_summary(outcomes, prepared.total))
-        board.say(f"Executed copies, figures, results.csv, results.parquet and findings.md are in {prepared.folder}")
-    unfinished = len(outcomes) < prepared.total or any(o.status == records.INTERRUPTED for o in outcomes)
-    if unfinished:
-        board.say(f"Interrupted. Go on with: {_to_resume(options, prepared.folder)}")
-        return INTERRUPTED
-    return FAILED if any(not outcome.passed for outcome in outcomes) else 0
+    if results:
+        console.print(_summary(results, prepared.total))
+        view.say(f"Executed copies, figures, results.csv, results.parquet and findings.md are in {prepared.folder}")
+    if len(results) < prepared.total or any(result.status == records.INTERRUPTED for result in results):
+        view.say(f"Interrupted. {to_resume}")
+        return _INTERRUPTED
+    return _SOME_FAILED if any(not result.passed for result in results) else 0
 
 
-def _look_at(cluster: Cluster, options: argparse.Namespace, prepared: Batch, console: Console) -> int:
-    """Say what the workers are; how many runs they can be at. Raises as :func:`sutrolib.batch.dask.check`."""
-    workers = _check(cluster, options, [ticket.job.notebook for ticket in prepared.tickets])
-    where = _where(options)
-    metering = sum(ticket.job.notebook.meter for ticket in prepared.tickets)
-    meters = sum(worker.meters for worker in workers)
-    dashboard = f"; Dask's dashboard: {cluster.dashboard}" if cluster.dashboard else ""
-    console.print(f"{len(workers)} workers on {where}{dashboard}", markup=False, highlight=False, soft_wrap=True)
-    if metering and len(workers) > 1:
-        each = "one at a time" if meters == 1 else f"on {meters} workers, one for each host"
-        text = f"{metering} of {len(prepared.tickets)} runs may read seconds or joules: {each}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    return min(options.jobs or len(workers), len(workers))
-
-
-def _check(cluster: Cluster, options: argparse.Namespace, notebooks: Sequence[batch.Notebook]) -> list[Worker]:
-    """The workers, which can run these notebooks. Raises as :func:`sutrolib.batch.dask.check`."""
-    from sutrolib.batch.dask import check
+def _workers(cluster: Cluster, options: argparse.Namespace, notebooks: Sequence[batch.Notebook]) -> list[ClusterWorker]:
+    """The workers. Raises as :func:`sutrolib.batch.dask.check_workers` if they cannot run these notebooks."""
+    from sutrolib.batch.dask import check_workers
 
     workers = list(cluster.workers().values())
-    check(notebooks, workers, _where(options))
+    check_workers(notebooks, workers, options.scheduler or "this machine")
     return workers
 
 
-def _where(options: argparse.Namespace) -> str:
-    return str(options.scheduler or "this machine")
+def _describe_workers(
+    workers: Sequence[ClusterWorker], cluster: Cluster, options: argparse.Namespace, prepared: Batch
+) -> str:
+    metering = sum(run.job.notebook.meter for run in prepared.runs)
+    meters = sum(worker.meters for worker in workers)
+    text = f"{len(workers)} workers on {options.scheduler or 'this machine'}"
+    text += f"; Dask's dashboard: {cluster.dashboard}" if cluster.dashboard else ""
+    if metering and len(workers) > 1:
+        how = "one at a time" if meters == 1 else f"on {meters} workers, one for each host"
+        text += f"\n{metering} of {len(prepared.runs)} runs may read seconds or joules: {how}"
+    return text
 
 
-def _to_resume(options: argparse.Namespace, folder: Path) -> str:
-    """The command that goes on where this one stopped."""
+def _command_to_resume(options: argparse.Namespace, folder: Path) -> str:
     words = ["python", "-m", "sutrolib", "run", *options.notebooks]
     words += [word for name, value in options.parameter for word in ("-p", name, value)]
     words += [word for name, values in options.grid for word in ("--grid", f"{name}={','.join(values)}")]
@@ -229,14 +202,14 @@ def _to_resume(options: argparse.Namespace, folder: Path) -> str:
     return shlex.join([*words, "--resume", "-o", options.output or str(folder)])
 
 
-def _summary(outcomes: Sequence[Outcome], total: int) -> Table:
+def _summary(results: Sequence[RunResult], total: int) -> Table:
     table = Table("run", "seconds", "finding", "result", title="The walk")
-    for outcome in outcomes if len(outcomes) <= LONGEST else [o for o in outcomes if not o.passed]:
-        result = f"[{'green' if outcome.passed else 'red'}]{outcome.status}[/]"
-        finding = escape(outcome.finding if outcome.passed else outcome.error)
-        table.add_row(escape(outcome.label), f"{outcome.seconds:.1f}", finding, result)
+    for result in results:
+        if len(results) <= _MAX_ROWS or not result.passed:
+            status = Text(result.status, "green" if result.passed else "red")
+            finding = escape(result.finding if result.passed else result.error)
+            table.add_row(escape(result.label), f"{result.seconds:.1f}", finding, status)
     table.add_section()
-    passed = sum(outcome.passed for outcome in outcomes)
-    seconds = sum(outcome.seconds for outcome in outcomes)
+    passed, seconds = sum(result.passed for result in results), sum(result.seconds for result in results)
     table.add_row("all", f"{seconds:.1f}", "", f"{passed} of {total} passed")
     return table

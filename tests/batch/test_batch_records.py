@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from test_batch import FIND, Silent, write_notebook
+from batches import FIND, Silent, write_notebook
 
 from sutrolib.__main__ import main
 from sutrolib.batch import batch, records
@@ -27,10 +27,10 @@ class Executed:
     def __init__(self):
         self.labels, self.failing = [], True
 
-    def __call__(self, ticket):
-        self.labels.append(ticket.job.label)
-        error = "it failed" if self.failing and ticket.job.parameters.get("n") == 2 else ""
-        return ticket.ended(1.0, error, results={} if error else {"q": ticket.job.values["n"]})
+    def __call__(self, run):
+        self.labels.append(run.job.label)
+        error = "it failed" if self.failing and run.job.parameters.get("n") == 2 else ""
+        return run.result(1.0, error, results={} if error else {"q": run.job.values["n"]})
 
 
 def jobs_of(folder, *values):
@@ -106,7 +106,7 @@ def test_what_was_interrupted_before_any_run_ended_can_be_resumed(folder):
     execute = Executed()
 
     class Interrupted(Silent):
-        def job_started(self, ticket):
+        def job_started(self, run):
             raise KeyboardInterrupt
 
     assert batch.run(jobs_of(folder, "1"), Interrupted(), folder / "run", execute=execute) == []
@@ -118,13 +118,13 @@ def test_two_commands_are_not_at_work_in_one_folder(folder):
     jobs, said = jobs_of(folder, "1"), []
     note = folder / "run" / records.BATCH
 
-    def meanwhile(ticket):
+    def meanwhile(run):
         begun = note.read_bytes()
         with pytest.raises(ValueError, match="another command is at work in"):
             batch.run(jobs, Silent(), folder / "run", execute=Executed())
         assert note.read_bytes() == begun, "what was refused has left no trace"
-        said.append(ticket.job.label)
-        return ticket.ended(1.0)
+        said.append(run.job.label)
+        return run.result(1.0)
 
     batch.run(jobs, Silent(), folder / "run", execute=meanwhile)
     assert len(said) == 2
@@ -135,8 +135,8 @@ def test_equal_jobs_are_run_once(folder):
     execute = Executed()
     jobs = [*jobs_of(folder, "1", "1"), *jobs_of(folder, "1")]
     prepared = batch.prepare(jobs, folder / "run")
-    assert (len(prepared.tickets), prepared.repeated) == (2, 4)
-    assert len(batch.carry_out(prepared, Silent(), execute=execute)) == len(execute.labels) == 2
+    assert (len(prepared.runs), prepared.repeated) == (2, 4)
+    assert len(batch.run_prepared(prepared, Silent(), execute=execute)) == len(execute.labels) == 2
 
 
 def test_resume_takes_the_newest_run_and_says_which(folder, monkeypatch, capsys):
@@ -169,16 +169,19 @@ def test_the_newest_run_is_the_one_that_was_begun_last_whatever_its_name_and_tha
 
 def test_what_a_killed_command_left_running_is_called_back_and_not_taken_for_the_next_ones(folder):
     jobs = jobs_of(folder, "1")[:1]
-    (old,) = batch.prepare(jobs, folder / "run").tickets
-    old.announce()
-    old.waiting.rename(old.running)
-    (new,) = batch.prepare(jobs, folder / "run", resume=True).tickets
-    assert new.running != old.running
-    new.announce()
-    assert not old.running.exists()
-    assert new.waiting.exists()
-    old.running.touch()
-    batch.run(jobs, Silent(), folder / "run", execute=Executed())
+    (old,) = batch.prepare(jobs, folder / "run").runs
+    old.attempts.mkdir(parents=True)
+    old.attempt_file.touch()
+    (new,) = batch.prepare(jobs, folder / "run", resume=True).runs
+    assert new.attempt_file != old.attempt_file
+    seen = []
+
+    def look(run):
+        seen.append((old.attempt_file.exists(), run.attempt_file.exists()))
+        return run.result(1.0)
+
+    batch.run(jobs, Silent(), folder / "run", execute=look)
+    assert seen == [(False, True)]
     assert not (folder / "run" / "attempts").exists()
 
 
@@ -204,7 +207,7 @@ def test_a_record_that_speaks_for_another_run_or_leads_elsewhere_is_not_believed
 
 @pytest.mark.parametrize("name", ["../out", "a/b", "..\\out", "/etc/x"])
 def test_no_output_leaves_the_folder_of_the_batch(tmp_path, name):
-    with pytest.raises(ValueError, match="accepted are names without a path"):
+    with pytest.raises(ValueError, match="must not contain a path"):
         records.file_name(1, name)
 
 
@@ -213,9 +216,9 @@ def test_a_notebook_named_to_lead_elsewhere_is_written_into_its_folder(tmp_path)
         Notebook(tmp_path / "x" / "..ipynb", "t", "", "", declared_in("n: int = 1"), 1),
         path=tmp_path / "x" / ".." / "....ipynb",
     )
-    (ticket,) = batch.prepare([Job(odd, {})], tmp_path / "run").tickets
-    assert ticket.output.resolve().parent == (tmp_path / "run").resolve()
-    assert ticket.waiting.resolve().parent == (tmp_path / "run" / "attempts").resolve()
+    (run,) = batch.prepare([Job(odd, {})], tmp_path / "run").runs
+    assert run.output.resolve().parent == (tmp_path / "run").resolve()
+    assert run.attempt_file.resolve().parent.parent == (tmp_path / "run" / "attempts").resolve()
 
 
 HOSTILE = [

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from sutrolib.batch import plots, records
-from sutrolib.batch.plots import compare, panels_of, title_of
-from sutrolib.batch.records import Outcome
+from sutrolib.batch.plots import choose_panels, draw_comparison, panels_of, title_of
+from sutrolib.batch.records import RunResult
 from sutrolib.batch.tables import Tables, common_type
 
 
 def outcome(number, notebook="10_a", error="", **parameters):
     found = {} if error else {"results": {"q": 2.0 * number, "none": None}, "kinds": {"q": "counted"}}
-    return Outcome(
+    return RunResult(
         identity=f"{number:064x}",
         number=number,
         notebook=notebook,
@@ -125,24 +125,24 @@ def test_a_second_parameter_tells_the_series_apart():
     runs = [outcome(2 * n + (order == "b"), n=n, order=order, seed=0) for n in (1, 2, 3) for order in ("a", "b")]
     (panel,) = panels_of(runs)
     assert (panel.x, panel.by) == ("n", ("order",))
-    assert {setting for _, setting, _ in panel.points} == {("a",), ("b",)}
+    assert {point.series for point in panel.points} == {"order=a", "order=b"}
 
 
 def test_the_title_is_computed_from_the_data():
     moving = [outcome(1, n=1), outcome(2, n=2)]
     assert (
         title_of(panels_of(moving))
-        == "Over n, 'q' (10_a) moves most, from 2 to 4; 1 of 1 expectations hold in every run"
+        == "Over n, 'q' (10_a) changes most, from 2 to 4; 1 of 1 expectations hold in every run"
     )
     beyond = title_of(panels_of([*moving, outcome(3, n=3)]))
-    assert beyond == "Over n, 'q' (10_a) moves most, from 2 to 6; 0 of 1 expectations hold in every run"
+    assert beyond == "Over n, 'q' (10_a) changes most, from 2 to 6; 0 of 1 expectations hold in every run"
 
 
 @pytest.mark.parametrize(
     ("outcomes", "said"),
     [
-        ([outcome(1, n=1), outcome(2, n=2), outcome(3, n=3)], "Over n, 'q' (10_a) moves most, from 2 to 6"),
-        ([outcome(n, kind="ab"[n % 2], seed=n // 2) for n in range(6)], "Over kind, 'q' (10_a) moves most"),
+        ([outcome(1, n=1), outcome(2, n=2), outcome(3, n=3)], "Over n, 'q' (10_a) changes most, from 2 to 6"),
+        ([outcome(n, kind="ab"[n % 2], seed=n // 2) for n in range(6)], "Over kind, 'q' (10_a) changes most"),
         ([outcome(n, "10_$a$", k="$x_", n=n) for n in (1, 1000)], "Over n"),
         ([outcome(1, n=1), outcome(9, "20_b", n=1)], "1 of 2 expectations hold, in 2 notebooks"),
         (
@@ -152,14 +152,14 @@ def test_the_title_is_computed_from_the_data():
     ],
 )
 def test_a_figure_is_drawn_of_any_mixture(tmp_path, outcomes, said):
-    words = compare(outcomes, tmp_path / "comparison")
+    words = draw_comparison(outcomes, tmp_path / "comparison")
     assert said in words
     assert (tmp_path / "comparison.png").stat().st_size > 5000
     assert (tmp_path / "comparison.svg").exists()
 
 
 def test_where_nothing_can_be_compared_there_is_no_figure(tmp_path):
-    assert compare([outcome(1, error="no", n=1)], tmp_path / "comparison") == ""
+    assert draw_comparison([outcome(1, error="no", n=1)], tmp_path / "comparison") == ""
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +179,7 @@ def test_a_figure_that_fails_costs_no_row(tmp_path, monkeypatch, capsys, failure
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(plots, "compare", fail)
+    monkeypatch.setattr(plots, "draw_comparison", fail)
     expected = pytest.raises(KeyboardInterrupt) if isinstance(failure, KeyboardInterrupt) else nullcontext()
     records.write(tmp_path, outcome(1, n=1))
     with expected:
@@ -201,6 +201,6 @@ def test_each_notebook_has_its_share_of_the_panels():
         for k in (1, 2)
         for n in (1, 2)
     ]
-    shown = plots._shared_out(panels_of(runs))
-    assert len(shown) == plots.PANELS
+    shown = choose_panels(panels_of(runs))
+    assert len(shown) == plots.MAX_PANELS
     assert [panel.notebook for panel in shown] == ["10_a"] * 6 + ["20_a"] * 6

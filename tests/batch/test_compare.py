@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import subprocess
 
 import pytest
@@ -14,7 +15,7 @@ from sutrolib.batch import records
 from sutrolib.batch.changes import Answer, Sample, judge
 from sutrolib.batch.compare_batches import compare_runs
 from sutrolib.batch.compare_ledgers import compare_ledgers
-from sutrolib.batch.records import Outcome
+from sutrolib.batch.records import RunResult
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.meters.base import Kind, Reading
@@ -104,7 +105,7 @@ def outcome(seed=0, cost=1.0, **fields):
         "results": {"cost": cost, "units": 7.0},
         "kinds": {"cost": "measured", "units": "counted"},
     }
-    return Outcome(**(made | fields))
+    return RunResult(**(made | fields))
 
 
 @pytest.fixture
@@ -229,8 +230,24 @@ def test_two_commits_of_the_ledger_are_compared_on_the_terminal(checkout, capsys
 def test_a_commit_is_compared_with_the_ledger_as_it_is(checkout, capsys):
     assert main(["compare", "HEAD", "ledger"]) == 0
     assert "measurements: 10 -> 11 (1 added, 0 gone)" in capsys.readouterr().out
+    assert main(["compare", "HEAD", str(checkout / "data" / "ledger")]) == 0
+    assert "measurements: 10 -> 11 (1 added, 0 gone)" in capsys.readouterr().out
     assert main(["compare", "HEAD", "HEAD"]) == 0
     assert "There is no number on both sides, so nothing can have moved." in capsys.readouterr().out
+
+
+def test_a_commit_from_when_each_measurement_was_a_file_is_read_too(checkout):
+    """Such files name the prior knowledge otherwise; one that is damaged is left out."""
+    record = weighed(4.0, 0).to_dict()
+    record["told"] = record.pop("prior_knowledge")
+    for path in (checkout / "data" / "ledger").glob("*"):
+        path.unlink()
+    (checkout / "data" / "ledger" / "20260102T030405.000006-0123456789ab.json").write_text(json.dumps(record))
+    (checkout / "data" / "ledger" / "20260102T030405.000007-0123456789ab.json").write_text("{")
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["add", "-A", "."], [*who, "commit", "-q", "-m", "as it was"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+    assert module.at_commit("HEAD") == [weighed(4.0, 0)]
 
 
 @pytest.mark.parametrize("name", ["nothing", "HEAD~99", "../..", ""])

@@ -83,7 +83,7 @@ def test_code_given_for_a_text_stays_that_text():
     ("name", "value"), [("n_bits", True), ("n_bits", 20.0), ("n_bits", "20"), ("deep", 1), ("lr", "1")]
 )
 def test_types_are_strict(name, value):
-    with pytest.raises(ParameterError, match="is of type"):
+    with pytest.raises(ParameterError, match="must be of type"):
         DECLARED[name].check(value)
 
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from test_batch import FIND, write_notebook
+from batches import FIND, write_notebook
 
 from sutrolib.__main__ import main
 from sutrolib.batch import batch
@@ -94,10 +94,10 @@ def test_reproduce_computes_slow_claims_only_when_asked(capsys, monkeypatch):
     ("arguments", "said"),
     [
         (["run", "10", "-p", "nonsense", "1"], "n_bits: int = 20  # bits, 3 to 200"),
-        (["run", "10", "-p", "n_bits", "many"], "n_bits='many' is not of type int"),
-        (["run", "10", "-p", "profile", "slow"], "profile='slow', accepted are quick, full"),
-        (["run", "10", "-p", "seed", "1", "--grid", "seed=1,2"], "seed: given both as a value and as a grid"),
-        (["run", "10", "--grid", "n_bits=20,1000"], "n_bits=1000, accepted are 3 to 200"),
+        (["run", "10", "-p", "n_bits", "many"], "n_bits must be of type int (got 'many')"),
+        (["run", "10", "-p", "profile", "slow"], "profile must be one of quick, full (got 'slow')"),
+        (["run", "10", "-p", "seed", "1", "--grid", "seed=1,2"], "seed is given both as a value and as a grid"),
+        (["run", "10", "--grid", "n_bits=20,1000"], "n_bits must be 3 to 200 (got 1000)"),
         (["run", "99"], "there are 00_the_cube, 10_baseline"),
     ],
 )

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from sutrolib.__main__ import main
-from sutrolib.cli import doctor, list_and_reproduce
+from sutrolib.cli import doctor
 from sutrolib.cli.errors import sentence
 from sutrolib.core import paths
 from sutrolib.meters import NoReading
@@ -42,7 +42,7 @@ def fails(monkeypatch):
         def raised(options):
             raise error
 
-        monkeypatch.setattr(list_and_reproduce, "doctor", raised)
+        monkeypatch.setattr(doctor, "run", raised)
 
     return arrange
 
@@ -62,17 +62,20 @@ def wrapped(code):
             "runs/x: No space left on device; the disk is full",
         ),
         (wrapped(errno.ENOSPC), "could not be kept in data/ledger; the disk is full: free some space"),
-        (OSError(errno.EROFS, "Read-only file system", "/srv"), "/srv: Read-only file system; that is read-only: name"),
-        (PermissionError(errno.EACCES, "Permission denied", "/srv"), "give yourself the right to write there, or name"),
-        (FileExistsError(errno.EEXIST, "File exists", "figures"), "figures: File exists; something of that name is in"),
+        (OSError(errno.EROFS, "Read-only file system", "/srv"), "/srv: Read-only file system; it is read-only: name"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/srv"),
+            "you may not write there: change the permissions",
+        ),
+        (FileExistsError(errno.EEXIST, "File exists", "figures"), "figures: File exists; a file of that name is in"),
         (
             FileNotFoundError(errno.ENOENT, "No such file", "git"),
-            "git: No such file; that is not there: check its name",
+            "git: No such file; it does not exist: check its name",
         ),
         (ModuleNotFoundError("No module named 'numba'", name="numba"), "run `pip install -r requirements.txt`"),
         (ImportError("libgomp.so.1: cannot open shared object file"), "run `pip install -r requirements.txt`"),
         (NoReading("joules: no power counter"), "sutrolib: joules: no power counter\n"),
-        (MemoryError(), "the memory is used up: take smaller parameters"),
+        (MemoryError(), "the memory is full: take smaller parameters"),
         (KeyError("x"), "KeyError: 'x'. This is a bug: please report it; the same command with --debug shows where"),
         (ImportError("cannot import name 'f'", name="sutrolib.core.cube"), "This is a bug"),
     ],
@@ -114,7 +117,7 @@ def test_a_value_error_from_elsewhere_says_how_to_see_where():
     with pytest.raises(ValueError, match="Expecting") as met:
         json.loads("{")
     assert "--debug shows where" in sentence(met.value)
-    with pytest.raises(ValueError, match="accepted are names") as met:
+    with pytest.raises(ValueError, match="name must consist of") as met:
         paths.study_file("../x")
     assert "--debug" not in sentence(met.value)
 
@@ -135,7 +138,7 @@ def test_a_run_without_a_kernel_is_refused_before_it_begins(tmp_path):
     (tmp_path / "ipykernel" / "__init__.py").write_text("")
     done = sutrolib("run", "00", "-o", str(tmp_path / "run"), path=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("sutrolib: there is no kernel to run notebooks on (ipykernel is without its content)")
+    assert done.stderr.startswith("sutrolib: there is no kernel to run notebooks on (ipykernel is incomplete)")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -161,7 +164,7 @@ def test_an_older_python_is_refused_before_anything_else():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
-        "sutrolib: this is Python 3.10.12, and 3.11 or newer is needed: make a virtual environment with that\n"
+        "sutrolib: Python must be 3.11 or newer (this is 3.10.12): make a virtual environment with a newer one\n"
     )
 
 
@@ -203,10 +206,10 @@ def test_without_the_notebooks_folder_a_command_says_so(arguments, tmp_path, mon
 def test_a_damaged_file_of_the_ledger_is_a_line_and_the_rest_is_read(tmp_path):
     reads = """
         import sys
-        from sutrolib.cli import list_and_reproduce
+        from sutrolib.cli import doctor
         from sutrolib.__main__ import main
         from sutrolib.measurement.ledger import Ledger
-        list_and_reproduce.doctor = lambda options: len(Ledger().measurements())
+        doctor.run = lambda options: len(Ledger().measurements())
         sys.exit(main(["doctor"]))
     """
     (tmp_path / "ledger").mkdir()
@@ -223,14 +226,14 @@ def test_the_exam_on_a_graphics_card_that_is_not_there_says_what_is(capsys):
     if torch.cuda.is_available():
         pytest.skip("there is a graphics card")
     assert main(["exam", "--scale", "gpu"]) == 2
-    assert "torch finds no graphics card; accepted here is cpu" in capsys.readouterr().err
+    assert "torch finds no graphics card; use device='cpu'" in capsys.readouterr().err
 
 
 def test_the_doctor_tells_what_is_not_installed_and_that_no_kernel_is_there(tmp_path, monkeypatch):
     (tmp_path / "requirements.txt").write_text("# all\npytest==0.0.1\nno-such-package==1.0  # a comment\n")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setitem(sys.modules, "ipykernel", None)
-    monkeypatch.setattr(doctor, "ENOUGH_GIB", 1e9)
+    monkeypatch.setattr(doctor, "MIN_FREE_GIB", 1e9)
     found = {check.topic: check for check in doctor.examine()}
     assert (found["packages"].ok, found["kernel"].ok, found["disk"].ok) == (False, False, False)
     assert found["packages"].what.startswith("missing: no-such-package; run `pip install")
@@ -238,4 +241,4 @@ def test_the_doctor_tells_what_is_not_installed_and_that_no_kernel_is_there(tmp_
     (tmp_path / "requirements.txt").write_text("pytest==0.0.1\n")
     packages = {check.topic: check for check in doctor.examine()}["packages"]
     assert packages.ok
-    assert "others than pinned: pytest " in packages.what
+    assert "other versions than pinned: pytest " in packages.what

@@ -72,7 +72,7 @@ def test_an_axis_whose_ten_numbers_are_used_up_is_refused(folder, capsys):
 
 def test_another_axis_is_refused_with_those_there_are(folder, capsys):
     assert new("colour") == 2
-    assert "axis 'colour', accepted are process, metric, problem, exam, meeting" in capsys.readouterr().err
+    assert "the axis must be one of process, metric, problem, exam, meeting (got 'colour')" in capsys.readouterr().err
     assert list(folder.iterdir()) == []
 
 
@@ -92,7 +92,7 @@ def test_no_title_leaves_the_folder(title):
     assert name.isascii()
     assert name.replace("_", "").isalnum()
     assert name == name.lower()
-    assert len(name) <= new_notebook.LONGEST_NAME
+    assert len(name) <= new_notebook.MAX_NAME
     assert (paths.NOTEBOOKS / f"20_{name}.ipynb").resolve().parent == paths.NOTEBOOKS.resolve()
 
 
@@ -104,7 +104,7 @@ def test_a_title_cannot_break_out_of_its_line(folder):
 
 def test_what_is_there_is_never_overwritten(folder, monkeypatch, capsys):
     (folder / "20_mine.ipynb").write_text("mine")
-    monkeypatch.setattr(new_notebook, "place_of", lambda axis, title: "20_mine")
+    monkeypatch.setattr(new_notebook, "name_for", lambda axis, title: "20_mine")
     assert new("metric", "Mine") == 2
     assert "in the way" in capsys.readouterr().err
     assert (folder / "20_mine.ipynb").read_text() == "mine"
@@ -128,7 +128,11 @@ def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch, capsys):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     opened = new_notebook.Path.open
-    monkeypatch.setattr(new_notebook.Path, "open", lambda path, *a, **k: Full(opened(path, *a, **k)))
+    monkeypatch.setattr(
+        new_notebook.Path,
+        "open",
+        lambda path, mode="r", **k: Full(opened(path, mode, **k)) if "x" in mode else opened(path, mode, **k),
+    )
     assert new("metric") == 2
     assert "the disk is full" in capsys.readouterr().err
     assert list(folder.iterdir()) == []

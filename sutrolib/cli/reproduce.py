@@ -1,0 +1,52 @@
+"""The command reproduce: every published figure that is claimed, computed again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from sutrolib.guards.claims import Reproduction
+from sutrolib.guards.reproduce import reproduce_claims
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compute the claims and print them as a table or as JSON; 1 if any fails."""
+    found = reproduce_claims(options.slow)
+    if options.json:
+        print(json.dumps([_row(one) for one in found], indent=1))
+    else:
+        _print_table(found)
+    return 1 if any(one.result == "fail" for one in found) else 0
+
+
+def _row(one: Reproduction) -> dict[str, object]:
+    return {
+        "what": one.claim.quantity,
+        "source": one.claim.source,
+        "published": one.claim.published,
+        "ours": one.ours,
+        "difference": one.difference,
+        "tolerance": one.claim.tolerance,
+        "result": one.result,
+        "why": one.missing or one.claim.known_difference,
+    }
+
+
+def _print_table(found: Sequence[Reproduction]) -> None:
+    console = Console()
+    sources = list(dict.fromkeys(one.claim.source for one in found))
+    table = Table("what", "source", "published", "ours", "difference", "result")
+    for one in found:
+        ours = ("", "") if one.ours is None else (f"{one.ours:,.6g}", f"{one.difference:+.3g}")
+        result = f"[{ {'pass': 'green', 'fail': 'red'}.get(one.result, 'yellow') }]{one.result}[/]"
+        source = f"({sources.index(one.claim.source) + 1})"
+        table.add_row(one.claim.quantity, source, f"{one.claim.published:,.7g}", *ours, result)
+    console.print(table)
+    lines = [f"({number}) {source}" for number, source in enumerate(sources, 1)]
+    lines += [f"{r.result}: {r.claim.quantity}: {why}" for r in found if (why := r.missing or r.claim.known_difference)]
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
