@@ -1,6 +1,6 @@
-"""House style of the figures, and the pictures that more than one notebook draws.
+"""The house style of figures, and the picture of the cube.
 
-7 x 4 inches at 150 dpi, 11 pt text, Okabe and Ito's colours; orange, green and blue belong to the three axes.
+7 x 4 inches at 150 dpi, 11 pt text, Okabe and Ito's colours; orange, green and blue are kept for the three axes.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (7, 4)
-INCHES_PER_LETTER = 0.0865  # of a title, on average
+_INCHES_PER_LETTER = 0.0865  # of a title, on average
 BLACK, GREY, RED, PURPLE = "#000000", "#666666", "#D55E00", "#CC79A7"  # Okabe and Ito, and a neutral grey
 
-# On white, Okabe and Ito's colours are marks: as text and as thin lines most of them fall short of the contrast that
-# WCAG 2.2 asks for (4.5 to 1 and 3 to 1). These darker shades of the same hues are for that.
+# Okabe and Ito's colours are for marks. As text or thin lines on white most of them lack the contrast of WCAG 2.2 (4.5
+# to 1 and 3 to 1); these are darker shades of the same hues.
 TEXT_COLOURS = {Axis.PROCESS: "#8A5A00", Axis.METRIC: "#00704F", Axis.PROBLEM: "#005A8C"}
 RED_TEXT = "#A84A00"
 
-# Where one unit along each axis goes on paper: process right, metric up, problem back into the page.
+# One unit along each axis on paper: process to the right, metric up, problem into the page.
 _DIRECTIONS = {Axis.PROCESS: (1.0, 0.0), Axis.METRIC: (0.0, 1.0), Axis.PROBLEM: (0.52, 0.36)}
 
 
 def use_style() -> None:
-    """Make matplotlib draw in the house style."""
+    """Set matplotlib's defaults to the house style."""
     mpl.rcParams.update(
         {
             "figure.figsize": SIZE,
@@ -59,7 +59,7 @@ def use_style() -> None:
 
 
 def save_figure(figure: Figure, stem: Path) -> None:
-    """Save a figure as <stem>.png and <stem>.svg. Raises OSError where the folder cannot be written."""
+    """Save a figure as <stem>.png and <stem>.svg. OSError if the folder cannot be written."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(stem.with_suffix(".png"))
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
@@ -74,15 +74,15 @@ def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
 
 
 def wrap_figure_titles(figure: Figure) -> None:
-    """Break titles that are wider than the figure from their axes on."""
-    figure.draw_without_rendering()  # the layout decides where the axes begin
+    """Wrap titles that would leave the figure."""
+    figure.draw_without_rendering()  # after this the axes have their final place
     for ax in figure.axes:
         room = (1 - ax.get_position().x0) * figure.get_figwidth()
-        ax.set_title(textwrap.fill(ax.get_title("left"), int(room / INCHES_PER_LETTER)), loc="left")
+        ax.set_title(textwrap.fill(ax.get_title("left"), int(room / _INCHES_PER_LETTER)), loc="left")
 
 
-def place(position: Position) -> tuple[float, float]:
-    """Where a position lies on the picture of the cube."""
+def _project(position: Position) -> tuple[float, float]:
+    """The point of a position in the picture of the cube."""
     x = y = 0.0
     for axis, index in zip(Axis, position.indices(), strict=True):
         share = index / (len(RUNGS[axis]) - 1)
@@ -97,10 +97,13 @@ def draw_cube(
     title: str = "",
     new: Mapping[Position, int] | None = None,
 ) -> Figure:
-    """The cube with its rungs, the path from A to B, and the positions that hold measurements.
+    """The cube with its rungs, the path from A to B, and the measured positions.
 
-    ``points`` maps a position to its number of measurements, written beside its dot; ``here`` is circled. Where ``new``
-    is given, it says how many of them are new: those positions differ from the others by the shape of their mark.
+    Args:
+        points: the number of measurements at each position.
+        here: a position to circle.
+        title: the title.
+        new: how many of the measurements are new; positions with new ones have another marker.
     """
     figure, ax = plt.subplots(figsize=(7, 5.6))
     ax.set_axis_off()
@@ -110,9 +113,9 @@ def draw_cube(
     _draw_path(ax, points)
     _draw_points(ax, points, new)
     if here is not None:
-        ax.plot(*place(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
+        ax.plot(*_project(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
-        ax.annotate(name, place(corner), xytext=offset, textcoords="offset points", fontsize=16, fontweight="bold")
+        ax.annotate(name, _project(corner), xytext=offset, textcoords="offset points", fontsize=16, fontweight="bold")
     ax.set_title(title, loc="left")
     ax.set(xlim=(-0.48, 1.95), ylim=(-0.45, 1.5))
     ax.legend(loc="upper left", fontsize=9)
@@ -120,14 +123,14 @@ def draw_cube(
 
 
 def _draw_path(ax: Axes, points: Mapping[Position, int]) -> None:
-    told = set()
+    labels = set()
     for step in path_to_b():
         walked = step.start in points and step.end in points
-        label = "walked: both ends are measured" if walked else "path from A to B, one axis at a time"
-        ends = zip(place(step.start), place(step.end), strict=True)
-        once, style = None if label in told else label, {"lw": 6, "ls": "-"} if walked else {"lw": 1.8, "ls": ":"}
+        label = "measured part of the path" if walked else "path from A to B, one axis at a time"
+        ends = zip(_project(step.start), _project(step.end), strict=True)
+        once, style = None if label in labels else label, {"lw": 6, "ls": "-"} if walked else {"lw": 1.8, "ls": ":"}
         ax.plot(*ends, color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)  # type: ignore[arg-type]
-        told.add(label)
+        labels.add(label)
 
 
 def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position, int] | None) -> None:
@@ -139,17 +142,17 @@ def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position
     )
     for label, positions, marker, size, colour in groups:
         if positions:
-            at = zip(*map(place, positions), strict=True)
+            at = zip(*map(_project, positions), strict=True)
             ax.plot(*at, marker, ms=size, mfc=colour, mec=BLACK, label=label, zorder=4 if marker == "*" else 3)
         for position in positions:
             text = ax.annotate(
                 f"+{fresh[position]}" if fresh.get(position) else f"{points[position]}",
-                place(position),
+                _project(position),
                 xytext=(10, 7),
                 textcoords="offset points",
                 fontsize=9,
                 fontweight="bold" if fresh.get(position) else "normal",
-                zorder=2.5,  # its halo covers lines and no marks
+                zorder=2.5,  # its halo covers lines but no markers
             )
             text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
@@ -164,8 +167,8 @@ def _draw_edges(ax: Axes) -> None:
                 keys[other] = corners[bit][other]
             start, end = list(keys), list(keys)
             end[number] = corners[1][number]
-            ends = [place(Position(*start)), place(Position(*end))]
-            main = bits == (0, 0)  # thin beside what was walked, and dark enough to be seen
+            ends = [_project(Position(*start)), _project(Position(*end))]
+            main = bits == (0, 0)  # thinner than the path, but dark enough to be seen
             colour = TEXT_COLOURS[axis] if main else COLOURS[axis]
             ax.plot(*zip(*ends, strict=True), color=colour, lw=1, alpha=1 if main else 0.45, zorder=0)
 
@@ -177,13 +180,13 @@ def _draw_rungs(ax: Axes) -> None:
         Axis.PROBLEM: {"xytext": (7, -3), "ha": "left", "va": "top"},
     }
     for axis in Axis:
-        # The problem axis is labelled along the edge at the right, where there is room.
+        # The problem axis is labelled along the right edge, where there is room.
         base = A if axis is not Axis.PROBLEM else A.moved(Axis.PROCESS, len(RUNGS[Axis.PROCESS]) - 1)
         assert base is not None
         for index, rung in enumerate(RUNGS[axis]):
             position = base.moved(axis, index)
             assert position is not None
-            x, y = place(position)
+            x, y = _project(position)
             ax.plot(x, y, "|" if axis is Axis.PROCESS else "_", color=TEXT_COLOURS[axis], ms=9, mew=2)
             ax.annotate(rung.key, (x, y), textcoords="offset points", fontsize=9, color=BLACK, **style[axis])  # type: ignore[arg-type]
     middle = {Axis.PROCESS: (0.5, -0.36), Axis.METRIC: (-0.42, 0.5), Axis.PROBLEM: (1.5, -0.12)}
