@@ -1,4 +1,4 @@
-"""The command compare: what changed between two runs, or between two states of the ledger, as a table."""
+"""The command compare: what changed between two batches, or between two states of the ledger, as a table."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from rich.markup import escape
 from rich.table import Table
 
 from sutrolib.batch import records
-from sutrolib.batch.changes import Answer, Change
-from sutrolib.batch.compare_batches import Comparison, compare_runs
-from sutrolib.batch.compare_ledgers import WORKING, at_commit, commit_of, compare_ledgers, recent_commits
+from sutrolib.batch.changes import Change, ChangeStatus, Comparison
+from sutrolib.batch.compare_batches import compare_batches
+from sutrolib.batch.compare_ledgers import CURRENT, commit_of, compare_ledgers, ledger_at, recent_commits
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 
-SHOWN = (Answer.MOVED, Answer.UNKNOWN, Answer.APART, Answer.WITHIN)  # in this order; what is the same is counted
-ONLY = 5  # cases that are named, of those that one side has alone
-STYLES = {Answer.MOVED: "bold", Answer.UNKNOWN: "", Answer.APART: "", Answer.WITHIN: "dim"}
+_MAX_CASES = 5  # that are named, of those that only one side has
+_STYLES = {  # of the rows, in this order; what is the same is only counted
+    ChangeStatus.MOVED: "bold",
+    ChangeStatus.UNKNOWN: "",
+    ChangeStatus.NOT_COMPARABLE: "",
+    ChangeStatus.WITHIN: "dim",
+}
 
 
 def run(options: argparse.Namespace) -> int:
     """Show what changed from A to B."""
-    runs = [_run_folder(name) for name in (options.first, options.second)]
-    first, second = runs
+    first, second = (_run_folder(name) for name in (options.first, options.second))
     if first and second:
-        comparison = compare_runs(first, second)
+        comparison = compare_batches(first, second)
     elif first or second:
         run, other = (options.first, options.second) if first else (options.second, options.first)
-        raise ValueError(f"{run!r} is a run and {other!r} is none, accepted are two runs, or two states of the ledger")
+        raise ValueError(f"{run!r} is a run and {other!r} is not; give two runs, or two states of the ledger")
     else:
-        sides = [_ledger(name) for name in (options.first, options.second)]
-        comparison = compare_ledgers(options.first, sides[0], options.second, sides[1])
+        before, after = (_ledger(name) for name in (options.first, options.second))
+        comparison = compare_ledgers(options.first, before, options.second, after)
     show(comparison, Console())
     return 0
 
 
 def _run_folder(name: str) -> Path | None:
-    """The folder of a run, by its path or its name under data/runs/; None where there is none."""
+    """The folder of a run, by its path or its name under data/runs/; None if there is none."""
     for folder in (Path(name), paths.RUNS / name):
         if folder.is_dir() and ((folder / records.RECORDS).is_dir() or any(folder.glob("*.ipynb"))):
             return folder
@@ -50,23 +53,23 @@ def _run_folder(name: str) -> Path | None:
 
 
 def _ledger(name: str) -> list[Measurement]:
-    """The measurements of a commit, of a folder, or of the ledger as it is. ValueError lists what there is."""
-    if name == WORKING:
+    """The measurements of a commit, of a folder, or of the ledger as it is. Raises ValueError, with what there is."""
+    if name == CURRENT:
         return Ledger().measurements()
     if Path(name).is_dir() and Ledger(name).files():
         return Ledger(name).measurements()
     if commit := commit_of(name):
-        return at_commit(commit)
+        return ledger_at(commit)
     folders = paths.RUNS.iterdir() if paths.RUNS.is_dir() else ()
     runs = sorted((folder.name for folder in folders if _run_folder(folder.name)), reverse=True)
     raise ValueError(
         f"{name!r} is neither a run nor a commit; the newest runs are {', '.join(runs[:5]) or 'none'}, the last "
-        f"commits of the ledger {', '.join(recent_commits()) or 'none'}, and {WORKING!r} is the ledger as it is"
+        f"commits of the ledger {', '.join(recent_commits()) or 'none'}, and {CURRENT!r} is the ledger as it is"
     )
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a comparison: circumstances, what one side has alone, and a table of the numbers that are not the same."""
+    """Print a comparison: circumstances, cases of only one side, and a table of the numbers that are not the same."""
 
     def line(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -76,11 +79,11 @@ def show(comparison: Comparison, console: Console) -> None:
         line(f"  {difference}")
     for side, cases in (("A", comparison.only_first), ("B", comparison.only_second)):
         if cases:
-            line(f"  only in {side}: {len(cases)}, such as" if len(cases) > ONLY else f"  only in {side}:")
-            for case in cases[:ONLY]:
+            line(f"  only in {side}: {len(cases)}, such as" if len(cases) > _MAX_CASES else f"  only in {side}:")
+            for case in cases[:_MAX_CASES]:
                 line(f"    {case}")
-    shown = [change for answer in SHOWN for change in comparison.changes if change.answer == answer]
-    for case in dict.fromkeys(change.case for change in shown):  # those with a number that moved come first
+    shown = [change for status in _STYLES for change in comparison.changes if change.status == status]
+    for case in dict.fromkeys(change.case for change in shown):  # first those in which a number moved
         console.print()
         line(case)
         console.print(_table([change for change in shown if change.case == case]))
@@ -89,11 +92,11 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _table(changes: Sequence[Change]) -> Table:
     table = Table(box=SIMPLE)
-    for name in ("quantity", "kind", "A", "B", "B/A (x), B-A (+)", "answer", "by"):
+    for name in ("quantity", "kind", "A", "B", "B/A (x), B-A (+)", "answer", "reason"):
         table.add_column(name, overflow="fold")
     for change in changes:
         cells = (change.quantity, change.kind, _value(change.before), _value(change.after), change.change)
-        table.add_row(*map(escape, (*cells, str(change.answer), change.why)), style=STYLES[change.answer])
+        table.add_row(*map(escape, (*cells, str(change.status), change.why)), style=_STYLES[change.status])
     return table
 
 
@@ -104,8 +107,8 @@ def _value(value: float | None) -> str:
 def _summary(changes: Sequence[Change]) -> str:
     if not changes:
         return "There is no number on both sides, so nothing can have moved."
-    counts = Counter(change.answer for change in changes)
-    told = ", ".join(f"{counts[answer]} {answer}" for answer in Answer if counts[answer])
-    judged = sum(change.interval is not None for change in changes)
-    chance = f" Of the {judged} with an interval about one in twenty moves by chance alone." if judged > 1 else ""
-    return f"{len(changes)} numbers on both sides: {told}.{chance}"
+    counts = Counter(change.status for change in changes)
+    text = ", ".join(f"{counts[status]} {status}" for status in ChangeStatus if counts[status])
+    with_interval = sum(change.interval is not None for change in changes)
+    note = f" Of the {with_interval} with an interval, one in twenty moves by chance." if with_interval > 1 else ""
+    return f"{len(changes)} numbers on both sides: {text}.{note}"

@@ -12,8 +12,8 @@ from meetings import executed, payload
 from sutrolib.__main__ import main
 from sutrolib.batch import compare_ledgers as module
 from sutrolib.batch import records
-from sutrolib.batch.changes import Answer, Sample, judge
-from sutrolib.batch.compare_batches import compare_runs
+from sutrolib.batch.changes import ChangeStatus, compare_tables, value_table
+from sutrolib.batch.compare_batches import compare_batches
 from sutrolib.batch.compare_ledgers import compare_ledgers
 from sutrolib.batch.records import RunResult
 from sutrolib.core import paths
@@ -23,8 +23,13 @@ from sutrolib.meters.base import Kind, Reading
 SPREAD = (0.0, 0.1, -0.05, 0.08, -0.1)
 
 
-def sample(values, kind="measured", unit="s"):
-    return Sample(kind, dict(enumerate(values)), unit)
+def sample(values, kind="measured", unit="s", first_seed=0):
+    return [(seed, kind, unit, value) for seed, value in enumerate(values, first_seed)]
+
+
+def judge(case, quantity, *sides):
+    (change,) = compare_tables(*(value_table([(case, quantity, *row) for row in side]) for side in sides))
+    return change
 
 
 def noisy(level):
@@ -34,7 +39,7 @@ def noisy(level):
 def test_a_change_that_every_pair_shows_is_beyond_the_noise():
     halved = [value / 2 * (1 + spread / 10) for value, spread in zip(noisy(4.0), SPREAD, strict=True)]
     change = judge("case", "time", sample(noisy(4.0)), sample(halved))
-    assert change.answer == Answer.MOVED
+    assert change.status == ChangeStatus.MOVED
     assert change.ratio
     assert change.interval.low < 0.5 < change.interval.high < 0.52
     assert change.pairs == 5
@@ -43,13 +48,13 @@ def test_a_change_that_every_pair_shows_is_beyond_the_noise():
 
 def test_a_change_that_the_pairs_disagree_on_is_within_it():
     change = judge("case", "time", sample(noisy(4.0)), sample(noisy(4.0)[::-1]))
-    assert change.answer == Answer.WITHIN
+    assert change.status == ChangeStatus.WITHIN
     assert change.interval.low < 1 < change.interval.high
 
 
 def test_values_that_are_not_above_zero_are_compared_by_their_difference():
     change = judge("case", "gain", sample([-1.0, 0.0, 1.0, 2.0, 3.0]), sample([1.0, 2.1, 2.9, 4.0, 5.0]))
-    assert (change.ratio, change.answer) == (False, Answer.MOVED)
+    assert (change.ratio, change.status) == (False, ChangeStatus.MOVED)
     assert change.interval.value == pytest.approx(2.0)
     assert change.change.startswith("+ 2")
 
@@ -69,13 +74,13 @@ def test_students_interval_is_that_of_a_textbook():
 
 def test_the_noise_of_a_single_value_is_unknown_and_the_change_is_shown():
     change = judge("case", "time", sample([4.0]), sample([2.0]))
-    assert (change.answer, change.interval, change.change) == (Answer.UNKNOWN, None, "x 0.5")
+    assert (change.status, change.interval, change.change) == (ChangeStatus.UNKNOWN, None, "x 0.5")
     assert change.why == "1 of 5 pairs needed"
 
 
 def test_any_change_of_a_counted_number_is_real():
-    assert judge("c", "operations", sample([4.0], "counted"), sample([4.1], "counted")).answer == Answer.MOVED
-    assert judge("c", "operations", sample([4.0], "counted"), sample([4.0], "counted")).answer == Answer.SAME
+    assert judge("c", "operations", sample([4.0], "counted"), sample([4.1], "counted")).status == ChangeStatus.MOVED
+    assert judge("c", "operations", sample([4.0], "counted"), sample([4.0], "counted")).status == ChangeStatus.SAME
 
 
 @pytest.mark.parametrize(
@@ -83,12 +88,12 @@ def test_any_change_of_a_counted_number_is_real():
     [
         (sample([1.0, 2.0, 3.0], "estimated"), "measured s against estimated s"),
         (sample([1.0, 2.0, 3.0], unit="ms"), "measured s against measured ms"),
-        (Sample("measured", {7: 1.0}, "s"), "no common seed"),
+        (sample([1.0], first_seed=7), "no common seed"),
     ],
 )
 def test_what_is_of_another_kind_unit_or_seed_is_not_compared(other, why):
     change = judge("case", "time", sample([1.0, 2.0, 3.0]), other)
-    assert (change.answer, change.why) == (Answer.APART, why)
+    assert (change.status, change.why) == (ChangeStatus.NOT_COMPARABLE, why)
 
 
 def outcome(seed=0, cost=1.0, **fields):
@@ -124,9 +129,9 @@ def runs(tmp_path, monkeypatch):
 def test_runs_that_differ_in_their_seed_are_repeats_of_one_case(runs):
     first = runs("a", [outcome(seed, cost) for seed, cost in enumerate(noisy(4.0))])
     second = runs("b", [outcome(seed, cost / 2) for seed, cost in enumerate(noisy(4.0))])
-    found = {change.quantity: change for change in compare_runs(first, second).changes}
-    assert (found["cost"].answer, found["cost"].pairs, found["cost"].case) == (Answer.MOVED, 5, "10_first")
-    assert found["units"].answer == Answer.SAME
+    found = {change.quantity: change for change in compare_batches(first, second).changes}
+    assert (found["cost"].status, found["cost"].pairs, found["cost"].case) == (ChangeStatus.MOVED, 5, "10_first")
+    assert found["units"].status == ChangeStatus.SAME
 
 
 def test_cases_versions_sources_failures_and_signs_that_differ_are_told(runs):
@@ -141,35 +146,39 @@ def test_cases_versions_sources_failures_and_signs_that_differ_are_told(runs):
             outcome(notebook="11_next", identity="y"),
         ],
     )
-    found = compare_runs(first, second)
-    assert found.only_first == ("10_first n_bits=30",)
-    assert found.only_second == ("10_first n_bits=40",)
+    found = compare_batches(first, second)
+    assert found.only_first == ("10_first (n_bits=30)",)
+    assert found.only_second == ("10_first (n_bits=40)",)
     told = "\n".join(found.differences)
     assert "3 runs" in told
     assert "version of the library: 0.1.0 -> 0.1.0, 0.2.0" in told
     assert "source changed: 11_next" in told
-    assert "10_first n_bits=20: failed 0 of 1 -> 1 of 1" in told
-    assert "10_first n_bits=20: sign of life continue -> stop" in told
+    assert "10_first (n_bits=20): failed 0 of 1 -> 1 of 1" in told
+    assert "10_first (n_bits=20): sign of life continue -> stop" in told
 
 
 def test_a_run_that_was_killed_says_nothing_of_the_source(runs):
     killed = {"library": "", "error": "its worker was killed twice"}
     first, second = runs("a", [outcome(identity="x", **killed)]), runs("b", [outcome(identity="y", **killed)])
-    assert not any("source changed" in line for line in compare_runs(first, second).differences)
+    assert not any("source changed" in line for line in compare_batches(first, second).differences)
 
 
 def test_a_folder_of_executed_copies_is_a_run_too(tmp_path):
     executed(tmp_path / "a", "001-10_first")
     executed(tmp_path / "b", "001-10_first", payload(results={"cost ratio": 0.4, "units": 25.0}))
-    found = {change.quantity: change.answer for change in compare_runs(tmp_path / "a", tmp_path / "b").changes}
-    assert found == {"cost ratio": Answer.UNKNOWN, "units": Answer.SAME, "seeds solved, %": Answer.APART}
+    found = {change.quantity: change.status for change in compare_batches(tmp_path / "a", tmp_path / "b").changes}
+    assert found == {
+        "cost ratio": ChangeStatus.UNKNOWN,
+        "units": ChangeStatus.SAME,
+        "seeds solved, %": ChangeStatus.NOT_COMPARABLE,
+    }
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     executed(tmp_path / "a", "001-10_first")
     (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match="b holds no run; name the folder of a batch"):
-        compare_runs(tmp_path / "a", tmp_path / "b")
+        compare_batches(tmp_path / "a", tmp_path / "b")
 
 
 def weighed(cost, seed, **fields):
@@ -186,8 +195,8 @@ def test_what_the_ledger_gained_is_set_against_what_it_held_before():
     assert "versions, torch: none -> 3, none" in told or "versions, torch: none -> none, 3" in told
     assert "machine, cores: none -> 2, none" in told or "machine, cores: none -> none, 2" in told
     assert found.only_second == ("another on sparse parity",)
-    answers = {change.quantity: change.answer for change in found.changes}
-    assert answers == {"cost, units": Answer.MOVED, "score, accuracy": Answer.SAME}
+    answers = {change.quantity: change.status for change in found.changes}
+    assert answers == {"cost, units": ChangeStatus.MOVED, "score, accuracy": ChangeStatus.SAME}
     assert {change.kind for change in found.changes if change.quantity == "score, accuracy"} == {"counted"}
 
 
@@ -247,7 +256,7 @@ def test_a_commit_from_when_each_measurement_was_a_file_is_read_too(checkout):
     who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["add", "-A", "."], [*who, "commit", "-q", "-m", "as it was"]):
         subprocess.run(["git", *command], cwd=checkout, check=True)
-    assert module.at_commit("HEAD") == [weighed(4.0, 0)]
+    assert module.ledger_at("HEAD") == [weighed(4.0, 0)]
 
 
 @pytest.mark.parametrize("name", ["nothing", "HEAD~99", "../..", ""])
@@ -263,9 +272,9 @@ def test_a_commit_without_a_ledger_is_empty_and_one_that_git_does_not_hand_out_i
     who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["rm", "-rq", "--cached", "data"], [*who, "commit", "-q", "--allow-empty", "-m", "none"]):
         subprocess.run(["git", *command], cwd=checkout, check=True)
-    assert module.at_commit("HEAD") == []
+    assert module.ledger_at("HEAD") == []
     with pytest.raises(OSError, match="git ls-tree failed in"):
-        module.at_commit("f" * 40)
+        module.ledger_at("f" * 40)
 
 
 def test_an_option_is_never_handed_to_git_as_a_commit(checkout):
@@ -276,7 +285,7 @@ def test_an_option_is_never_handed_to_git_as_a_commit(checkout):
 def test_a_run_and_a_commit_are_not_compared(checkout, capsys):
     records.write(paths.RUNS / "mine", outcome())
     assert main(["compare", "mine", "HEAD"]) == 2
-    assert "'mine' is a run and 'HEAD' is none, accepted are two runs" in capsys.readouterr().err
+    assert "'mine' is a run and 'HEAD' is not; give two runs" in capsys.readouterr().err
 
 
 def test_text_of_notebooks_is_no_markup_of_the_terminal(runs, capsys, monkeypatch):
