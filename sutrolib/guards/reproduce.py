@@ -7,9 +7,19 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+
+import numpy as np
 
 from sutrolib.guards.claims import Claim, Reproduction, problem_claims
+from sutrolib.guards.proxy_traps import gf2_reuse
+from sutrolib.measurement.measure import trace_one_step
+from sutrolib.meters.access.average_reuse_distance import buffer_reuse
+from sutrolib.meters.access.reuse_distance import sequence_histograms
+from sutrolib.meters.programs.bytedmd import bytedmd, traced_eval
+from sutrolib.meters.programs.grid_cost import GridProgram, naive_matmul
+from sutrolib.models.kernels.matmul import matrix_product, product_reads, rows_times_vector, vector_times_columns
+from sutrolib.models.parity.mlp import TwoLayerNetwork
+from sutrolib.problems.parity import SparseParity
 
 _SPRINT_1 = "Sutro group, technical sprint #1 (cybertronai.github.io/SutroYaro/google-docs/yaroslav-technical-sprint-1)"
 _SUTRO_YARO = "Sutro group, DISCOVERIES.md and experiments of 2026-03-22 (github.com/cybertronai/SutroYaro)"
@@ -17,8 +27,6 @@ _BYTE_DMD = "ByteDMD (github.com/cybertronai/ByteDMD), its description and tests
 _BEYOND_TIME = "Smith, Goldfarb, Ding, Beyond Time Complexity, ICS 2022 (arXiv 2203.02536)"
 _GRID = "Sutro group, simplified Dally model: the example and the naive matrix product"
 _SPRINT_1_RULE = "computed for this project by the rule of technical sprint #1"
-
-_Program: TypeAlias = tuple[str, Callable[..., object], tuple[object, ...]]  # a name, a function, its arguments
 
 
 @dataclass(frozen=True)
@@ -39,11 +47,6 @@ def sprint_step(update: str) -> StepReuse:
     Buffers that the step makes are named after the operator that first writes them: linear_grad[0] is dW2,
     linear_grad[1] is db2.
     """
-    from sutrolib.measurement.measure import trace_one_step
-    from sutrolib.meters.access.average_reuse_distance import buffer_reuse
-    from sutrolib.models.parity.mlp import TwoLayerNetwork
-    from sutrolib.problems.parity import SparseParity
-
     model = TwoLayerNetwork(hidden=1000, batch=1, update=update)  # type: ignore[arg-type]
     trace = trace_one_step(SparseParity(n=3, k=3), model)
     found = buffer_reuse(trace.accesses)
@@ -67,52 +70,40 @@ def reproduce_claims(slow: bool = False) -> list[Reproduction]:
     return [claim.reproduce() for claim in claims(slow)]
 
 
-def _sprint_figure(update: str, name: str) -> float:
-    figure: float = getattr(sprint_step(update), name)
-    return figure
-
-
-def _sprint_distance(update: str, buffer: str, read: int) -> float:
-    return sprint_step(update).by_buffer[buffer][read]
-
-
 def _sprint_claims() -> Iterator[Claim]:
+    def claim(
+        quantity: str,
+        update: str,
+        published: float,
+        read: Callable[[StepReuse], float],
+        tolerance: float = 0,
+        source: str = _SPRINT_1,
+    ) -> Claim:
+        return Claim(f"{quantity}, {update} step", source, published, lambda: read(sprint_step(update)), tolerance)
+
     for update, per_read, per_float, source in (
         ("standard", 9716, 10640, _SPRINT_1_RULE),
         ("fused", 8174, 10219, _SPRINT_1),
     ):
-        for quantity, name, origin, published, tolerance in (
-            ("ARD per read", "per_read", _SPRINT_1, per_read, 0.5),
-            ("ARD per float", "per_float", source, per_float, 0.5),
-            ("floats read", "floats_read", _SPRINT_1, 19013, 0),
-            ("working set in floats", "working_set", _SPRINT_1, 10008, 0),
-        ):
-            compute = functools.partial(_sprint_figure, update, name)
-            yield Claim(f"{quantity}, {update} step", origin, published, compute, tolerance)
+        yield claim("ARD per read", update, per_read, lambda step: step.per_read, 0.5)
+        yield claim("ARD per float", update, per_float, lambda step: step.per_float, 0.5, source)
+        yield claim("floats read", update, 19013, lambda step: step.floats_read)
+        yield claim("working set in floats", update, 10008, lambda step: step.working_set)
     yield Claim(
         "ARD saved by the fused order, %",
         _SPRINT_1,
         16,
         lambda: 100 * (1 - sprint_step("fused").per_read / sprint_step("standard").per_read),
     )
-    for quantity, update, buffer, read, published in (
-        ("dW2 distance", "standard", "linear_grad[0]", 0, 16005),
-        ("dW2 distance", "fused", "linear_grad[0]", 0, 3002),
-        ("db2 distance", "standard", "linear_grad[1]", 0, 18005),
-        ("db2 distance", "fused", "linear_grad[1]", 0, 5002),
-        ("W1 distance, first read", "fused", "W1", 0, 5008),
-        ("W1 distance, second read", "fused", "W1", 1, 25022),
-    ):
-        compute = functools.partial(_sprint_distance, update, buffer, read)
-        yield Claim(f"{quantity}, {update} step", _SPRINT_1, published, compute, 0)
+    yield claim("dW2 distance", "standard", 16005, lambda step: step.by_buffer["linear_grad[0]"][0])
+    yield claim("dW2 distance", "fused", 3002, lambda step: step.by_buffer["linear_grad[0]"][0])
+    yield claim("db2 distance", "standard", 18005, lambda step: step.by_buffer["linear_grad[1]"][0])
+    yield claim("db2 distance", "fused", 5002, lambda step: step.by_buffer["linear_grad[1]"][0])
+    yield claim("W1 distance, first read", "fused", 5008, lambda step: step.by_buffer["W1"][0])
+    yield claim("W1 distance, second read", "fused", 25022, lambda step: step.by_buffer["W1"][1])
 
 
 def _byte_dmd_claims() -> Iterator[Claim]:
-    import numpy as np
-
-    from sutrolib.meters.programs.bytedmd import bytedmd, traced_eval
-    from sutrolib.models.kernels.matmul import matrix_product, rows_times_vector, vector_times_columns
-
     def claim(quantity: str, published: int, compute: Callable[..., int], *arguments: object) -> Claim:
         return Claim(quantity, _BYTE_DMD, published, functools.partial(compute, *arguments), 0)
 
@@ -123,26 +114,26 @@ def _byte_dmd_claims() -> Iterator[Claim]:
         q, r = divmod(a, b)
         return q + r + a
 
-    sums: _Program = ("(a + b) + c", lambda a, b, c: (a + b) + c, (1, 2, 3))
-    compared: _Program = ("(b + c) > (a + d)", lambda a, b, c, d: (b + c) > (a + d), (1, 2, 3, 4))
-    products: _Program = ("a[0] b[0] + a[1] b[1]", lambda a, b: a[0] * b[0] + a[1] * b[1], ([1, 2], [3, 4]))
-    zipped: _Program = (
-        "the same by sum and zip",
-        lambda a, b: sum(x * y for x, y in zip(a, b, strict=True)),
-        products[2],
+    def zipped(a: list[int], b: list[int]) -> int:
+        return sum(x * y for x, y in zip(a, b, strict=True))
+
+    vectors = [1, 2], [3, 4]
+    programs: tuple[tuple[str, Callable[..., object], tuple[object, ...], int, int], ...] = (
+        ("(a + b) + c", lambda a, b, c: (a + b) + c, (1, 2, 3), 1212, 6),
+        ("a + a", lambda a: a + a, (1,), 11, 0),
+        ("(b + c) > (a + d)", lambda a, b, c, d: (b + c) > (a + d), (1, 2, 3, 4), 232321, 11),
+        ("a[0] b[0] + a[1] b[1]", lambda a, b: a[0] * b[0] + a[1] * b[1], vectors, 242321, 11),
+        ("the same by sum and zip", zipped, vectors, 0, 12),
+        ("a > 0, then a * 2", lambda a: a * 2 if a > 0 else a, (3,), 111, 0),
+        ("q, r = divmod(a, b); q + r + a", divided, (7, 3), 122112, 0),
     )
-    for depths, (what, program, arguments) in {
-        1212: sums,
-        11: ("a + a", lambda a: a + a, (1,)),
-        232321: compared,
-        242321: products,
-        111: ("a > 0, then a * 2", lambda a: a * 2 if a > 0 else a, (3,)),
-        122112: ("q, r = divmod(a, b); q + r + a", divided, (7, 3)),
-    }.items():
-        yield claim(f"depths of the reads of {what}, as digits", depths, digits, program, arguments)
-    for published, (what, program, arguments) in zip((6, 11, 11, 12), (sums, compared, products, zipped), strict=True):
-        yield claim(f"ByteDMD of {what}", published, bytedmd, program, arguments)
-    yield claim(f"ByteDMD of {sums[0]} at two bytes a value", 14, bytedmd, *sums[1:], 2)
+    for what, program, arguments, depths, cost in programs:  # 0 where nothing is published
+        if depths:
+            yield claim(f"depths of the reads of {what}, as digits", depths, digits, program, arguments)
+        if cost:
+            yield claim(f"ByteDMD of {what}", cost, bytedmd, program, arguments)
+    what, program, arguments, *_ = programs[0]
+    yield claim(f"ByteDMD of {what} at two bytes a value", 14, bytedmd, program, arguments, 2)
     for what, program, costs in (
         ("A x, row by row", rows_times_vector, (26, 75, 157, 270, 422, 615, 896)),
         ("x^T A", vector_times_columns, (25, 72, 150, 258, 397, 572, 832)),
@@ -155,24 +146,18 @@ def _byte_dmd_claims() -> Iterator[Claim]:
 
 
 def _data_movement_claims() -> Iterator[Claim]:
-    from sutrolib.guards.proxy_traps import gf2_reuse
-    from sutrolib.meters.access.reuse_distance import sequence_histograms
-    from sutrolib.meters.programs.grid_cost import GridProgram, naive_matmul
-
-    def second_a() -> float:
-        return float(sequence_histograms("abbbca").stack.distance.max())
-
     def undercount() -> float:
         return statistics.mean(fine.dmc / coarse.dmc for coarse, fine in (gf2_reuse(seed=s) for s in range(10)))
 
-    yield Claim("distance of the second a in abbbca", _BEYOND_TIME, 3, second_a, 0)
+    second_a = sequence_histograms("abbbca").stack.distance
+    yield Claim("distance of the second a in abbbca", _BEYOND_TIME, 3, lambda: float(second_a.max()), 0)
     product = "naive product, data movement over closed form, n=128"
-    yield Claim(product, _BEYOND_TIME, 1, functools.partial(naive_ratio, 128), 0.01)
+    yield Claim(product, _BEYOND_TIME, 1, lambda: naive_ratio(128), 0.01)
     example = GridProgram.parse("1,2,3,4,5;mul 1,1,2;mul 2,3,4;add 1,1,2;add 1,1,5;1")
     yield Claim("cost of a*b + c*d + e on the grid", _GRID, 15, lambda: example.cost, 0)
     for n, cost in ((1, 5), (4, 1316), (16, 340_704)):
-        naive = functools.partial(lambda n: naive_matmul(n).cost, n)
-        yield Claim(f"cost of the naive product on the grid, n={n}", _GRID, cost, naive, 0)
+        naive = naive_matmul(n)
+        yield Claim(f"cost of the naive product on the grid, n={n}", _GRID, cost, lambda naive=naive: naive.cost, 0)
     yield Claim("ARD of GF(2), coarse", _SUTRO_YARO, 420, lambda: gf2_reuse()[0].per_read, 0)
     yield Claim("total (floats x sqrt(distance)) of GF(2), coarse", _SUTRO_YARO, 8607, lambda: gf2_reuse()[0].dmc)
     why = "published for an elimination whose code was not available, so ours may read other elements"
@@ -182,9 +167,6 @@ def _data_movement_claims() -> Iterator[Claim]:
 
 def naive_ratio(n: int) -> float:
     """Data movement distance of the naive matrix product over the closed form of its section 5.1."""
-    from sutrolib.meters.access.reuse_distance import sequence_histograms
-    from sutrolib.models.kernels.matmul import product_reads
-
     near = n**3 * math.sqrt(2 * n) + (n**3 - 2 * n**2 + n) * math.sqrt(n * n + 2 * n)
     far = sum(2 * n * math.sqrt(n * n + n + i) for i in range(1, n)) + n * math.sqrt(n * n + n)
     return sequence_histograms(product_reads(n)).stack.dmd / (near + far)
