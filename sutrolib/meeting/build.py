@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _FINDING_ROWS = 7
 _POSITION_ROWS = 8
 _HEADING, _SUBTITLE, _QUANTITY = 360, 330, 60  # characters of a finding that the style sheet has room for
+_NARROW = 40  # characters of a quantity that fit even where its column is narrow
 _FINDING_HEADER = ("quantity", "kind", "expected", "saw", "held")
 _HELD = {True: "✓ yes", False: "✗ no", None: "-"}
 _SIGNS = {"stop": "■ stop", "turn back": "↩ turn back", "not measured": "? not measured", "continue": "→ continue"}
@@ -134,7 +135,7 @@ def finding_slide(executed: Executed) -> Slide:
     rows, more = executed.rows[:_FINDING_ROWS], executed.rows[_FINDING_ROWS:]
     caption = "Expectation against result" + (f"; {len(more)} more in the notes" if more else "")
     cells = tuple((shorten(row.quantity, _QUANTITY), *_cells(row)[1:]) for row in rows)
-    in_notes = [*(row for row in rows if len(row.quantity) > _QUANTITY), *more]
+    in_notes = [*(row for row in rows if len(row.quantity) > _NARROW), *more]
     return Slide(
         key=f"finding-{re.sub(r'[^A-Za-z0-9_-]', '-', executed.key)}",
         layout="finding",
