@@ -89,13 +89,13 @@ class ExternalAgent(Search):
         try:
             answer = run_agent(self.command, line, self.timeout, self.max_bytes, self.variables)
         except AgentFailed as error:
-            raise ProposalRejected(shorten(str(error))) from None
+            raise ProposalRejected(shorten_reason(str(error))) from None
         try:
             return request.space.validate(*parse_answer(answer))
         except RecursionError:
             raise ProposalRejected("nested too deeply: send one object with a family and settings") from None
         except ValueError as error:
-            raise ProposalRejected(shorten(str(error))) from None
+            raise ProposalRejected(shorten_reason(str(error))) from None
 
 
 def request_to_dict(request: ProposalRequest) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _trial_to_dict(trial: Trial) -> dict[str, Any]:
         "state": str(trial.state),
         "cost": _finite(trial.cost),
         "score": _finite(trial.score),
-        "why": shorten(trial.why),
+        "why": shorten_reason(trial.why),
     }
 
 
@@ -171,7 +171,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def shorten(reason: str) -> str:
+def shorten_reason(reason: str) -> str:
     """``reason`` cut to 200 characters, with its beginning (what is wrong) and its end (what to do)."""
     half = _MAX_REASON_CHARS // 2
     return reason if len(reason) <= _MAX_REASON_CHARS else f"{reason[:half]} ... {reason[5 - half :]}"

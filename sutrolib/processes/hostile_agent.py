@@ -1,7 +1,7 @@
 """A hostile external agent: one bad answer after the other, to test how each is handled. It needs nothing but Python.
 
-``ANSWERS`` holds its answers by what is wrong with them; the number of the trial chooses one. The first is good, so that
-it can be repeated; ``START`` in an answer stands for the start of the first family of the space.
+``ANSWERS`` holds its answers by what is wrong with them; the number of the trial chooses one. The first is good, so
+that it can be repeated; ``START`` in an answer stands for the start of the first family of the space.
 """
 
 from __future__ import annotations

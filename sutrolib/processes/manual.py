@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sutrolib.core.stats import MIN_PAIRS, Interval
@@ -102,22 +102,18 @@ class ManualTuning:
             return session.study()
 
 
+@dataclass(eq=False)
 class TuningSession:
     """Tuning that is under way: a script or a person tries one change after the other."""
 
-    def __init__(
-        self,
-        process: ManualTuning,
-        problem: Problem,
-        space: SearchSpace,
-        meter: Meter,
-        budget: SearchBudget,
-        seed: int = 0,
-        estimator: CumulativeJoules | None = None,
-    ) -> None:
-        self.process, self.problem, self.space, self.meter = process, problem, space, meter
-        self.budget, self.seed, self.estimator = budget, seed, estimator
-        self.steps: list[TuningStep] = []
+    process: ManualTuning
+    problem: Problem
+    space: SearchSpace
+    meter: Meter
+    budget: SearchBudget
+    seed: int = 0
+    estimator: CumulativeJoules | None = None
+    steps: list[TuningStep] = field(default_factory=list)
 
     @property
     def best(self) -> TuningStep:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -162,8 +162,7 @@ def _suggest(trial: optuna.Trial, space: SearchSpace) -> Proposal:
 
 def _suggest_value(trial: optuna.Trial, name: str, dimension: Dimension) -> SettingValue:
     if isinstance(dimension, Choice):
-        found: SettingValue = trial.suggest_categorical(name, list(dimension.values))
-        return found
+        return cast(SettingValue, trial.suggest_categorical(name, list(dimension.values)))
     if dimension.integer:
         return int(trial.suggest_int(name, int(dimension.low), int(dimension.high), log=dimension.log))
     return float(trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log))

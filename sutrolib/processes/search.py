@@ -152,23 +152,22 @@ class Search(ABC):
         return Evaluator(problem, meter, seeds, self.timed, self.trace_updates, self.rung, self.on_measurement)
 
 
+@dataclass
 class _SearchRun:
     """One worker's part of a search."""
 
-    def __init__(
-        self,
-        search: Search,
-        problem: Problem,
-        space: SearchSpace,
-        meter: Meter,
-        budget: SearchBudget,
-        seed: int,
-        storage: StudyStorage,
-        estimator: CumulativeJoules | None,
-    ) -> None:
-        self.search, self.problem, self.space, self.budget, self.seed = search, problem, space, budget, seed
-        self.storage, self.estimator, self.metric = storage, estimator, meter.name
-        self.evaluator = search.evaluator(problem, meter, range(seed, seed + search.pairs))
+    search: Search
+    problem: Problem
+    space: SearchSpace
+    meter: Meter
+    budget: SearchBudget
+    seed: int
+    storage: StudyStorage
+    estimator: CumulativeJoules | None
+
+    def __post_init__(self) -> None:
+        seeds = range(self.seed, self.seed + self.search.pairs)
+        self.evaluator = self.search.evaluator(self.problem, self.meter, seeds)
 
     def until_stopped(self) -> str:
         """Try one proposal after the other; returns why the search stopped."""
@@ -214,7 +213,7 @@ class _SearchRun:
         """Run the control of a milestone and keep what comes out, so that it runs only once."""
         spent = start_clock(self.estimator)
         best = best_of(self.storage.finished())
-        note = {
+        note: dict[str, Any] = {
             "best": best.cost if best else None,
             "beaten": self._beats(milestone.control, best) if milestone.control and best else None,
         }
@@ -263,11 +262,8 @@ class _SearchRun:
     def _proposal(self, running: RunningTrial, history: Sequence[Trial]) -> Proposal:
         for attempt in range(_MAX_DUPLICATES):
             rng = np.random.default_rng((self.seed, running.index, attempt))
-            proposal = self.search.propose(
-                ProposalRequest(
-                    self.problem, self.space, self.metric, history, self.budget, running, rng, self.seed, attempt
-                )
-            )
+            about = (self.problem, self.space, self.meter.name, history, self.budget)
+            proposal = self.search.propose(ProposalRequest(*about, running, rng, self.seed, attempt))
             if self.storage.claim(running, proposal):
                 return proposal
             if self.search.charge_duplicates:

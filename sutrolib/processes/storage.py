@@ -61,6 +61,7 @@ class StudyStorage:
 
     def __init__(self, path: Path | None, header: Mapping[str, Any], n_objectives: int = 1) -> None:
         import optuna
+        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._states = optuna.trial.TrialState
@@ -72,7 +73,7 @@ class StudyStorage:
             self._lock = lock = FileLock(f"{path}.lock")
             with lock:
                 _cut_off_torn_line(path)
-            backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]
+            backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]
             storage = optuna.storages.JournalStorage(backend)
         self.study = optuna.create_study(
             storage=storage, study_name="study", directions=["minimize"] * n_objectives, load_if_exists=True
@@ -195,9 +196,13 @@ class StudyStorage:
         for key, frozen in lost.items():
             if key not in taken:
                 killed = INTERRUPTED not in frozen.user_attrs or frozen.user_attrs.get(KILLED, False)
-                attributes = {PROPOSAL: frozen.user_attrs[PROPOSAL], KILLED: killed}
-                settings = {"params": frozen.params, "distributions": frozen.distributions}
-                self.study.add_trial(create_trial(state=self._states.WAITING, user_attrs=attributes, **settings))
+                retry = create_trial(
+                    state=self._states.WAITING,
+                    params=frozen.params,
+                    distributions=frozen.distributions,
+                    user_attrs={PROPOSAL: frozen.user_attrs[PROPOSAL], KILLED: killed},
+                )
+                self.study.add_trial(retry)
                 return
 
     def _tell(self, number: int, trial: Trial) -> None:

@@ -51,7 +51,7 @@ class Trial:
 
     @property
     def objective(self) -> float:
-        """What a search minimises: the logarithm of the cost where solved, beyond all of these by the score where not."""
+        """What a search minimises: log10 of the cost if solved, else a larger number that falls as the score rises."""
         if self.cost is not None:
             return math.log10(self.cost)
         return _UNSOLVED - self.score if self.score is not None else math.inf
@@ -110,8 +110,7 @@ class Study:
     @classmethod
     def of(cls, process: str, problem: Problem, space: SearchSpace, meter: Meter, **others: Any) -> Study:
         """The study of ``process`` by ``meter``; ``others`` are the remaining fields."""
-        described = {"problem": describe(problem), "metric": meter.name, "unit": meter.unit, "kind": str(meter.kind)}
-        return cls(process=process, space=space, **described, **others)
+        return cls(process, describe(problem), space, meter.name, meter.unit, str(meter.kind), **others)
 
     @property
     def spent(self) -> ResourceUse:

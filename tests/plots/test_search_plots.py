@@ -1,11 +1,21 @@
 import math
 
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from sutrolib.plots.search import FAILED, LIMIT, NAME_HEIGHT, PASSED, draw_checks, draw_records
+from sutrolib.plots.search import (
+    FAILED,
+    LABEL_HEIGHT,
+    OTHER,
+    PASSED,
+    draw_best_so_far,
+    draw_best_so_far_panels,
+    draw_checks,
+    draw_records,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +35,7 @@ def test_every_check_of_every_model_has_its_word_and_a_failed_one_its_colour():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["fresh seeds", "noise", "scaled"]
     assert [label.get_text() for label in ax.get_xticklabels()] == list(outcomes)
     colours = dict(zip(words, (to_hex(patch.get_facecolor()).upper() for patch in ax.patches), strict=True))
-    assert (colours["passed"], colours["failed"], colours["0 of 4"]) == (PASSED, FAILED, LIMIT)
+    assert (colours["passed"], colours["failed"], colours["0 of 4"]) == (PASSED, FAILED, OTHER)
 
 
 RECORDS = {"100 first": 100.0, "51 next": 51.0, "50 best": 50.0}
@@ -48,8 +58,8 @@ def test_names_of_records_that_lie_close_together_are_moved_apart():
     heights = sorted((text.get_position()[1], text.get_text()) for text in figure.axes[0].texts)
     assert [name for _, name in heights] == ["50 best", "51 next", "100 first"]
     (best, _), (following, _), (first, _) = heights
-    assert following - best >= NAME_HEIGHT - 1e-9
-    assert first > following + NAME_HEIGHT
+    assert following - best >= LABEL_HEIGHT - 1e-9
+    assert first > following + LABEL_HEIGHT
     # without the line that joins each to its record
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
     apart = [not one.overlaps(other) for one in boxes for other in boxes if one is not other]
@@ -59,3 +69,44 @@ def test_names_of_records_that_lie_close_together_are_moved_apart():
 def test_a_search_that_solved_nothing_is_drawn_all_the_same():
     ax = draw_records({"none": [(1, float("inf"))], **CURVES}, RECORDS, "title", "cost").axes[0]
     assert "none" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+POINTS = [1, 2, 3]
+QUARTILES = {"one": np.array([[9, 2, 1], [10, 3, 2], [12, 4, 3]]), "other": np.array([[math.inf] * 3] * 3)}
+
+
+def test_the_median_is_drawn_as_steps_and_what_is_not_solved_is_left_out():
+    ax = draw_best_so_far(POINTS, QUARTILES, {"record": 5.0}, "title", "trials", "cost").axes[0]
+    one, other = ax.lines[:2]
+    assert one.get_ydata().tolist() == [10, 3, 2]
+    assert np.isnan(other.get_ydata()).all()
+    assert ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "other"]
+    assert "record" in {text.get_text() for text in ax.texts}
+
+
+def test_searches_that_solve_nothing_can_be_drawn_too():
+    figure = draw_best_so_far(POINTS, {"other": QUARTILES["other"]}, {}, "title", "trials", "cost")
+    figure.draw_without_rendering()
+
+
+def test_every_problem_has_a_panel_and_the_searches_are_named_once():
+    figure = draw_best_so_far_panels(
+        POINTS, {"parity": QUARTILES, "digits": QUARTILES, "letters": QUARTILES}, "title", "trials", "ratio"
+    )
+    figure.draw_without_rendering()
+    assert sum(ax.get_visible() for ax in figure.axes) == 3
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "other"]
+
+
+def test_a_search_looks_the_same_wherever_it_runs_and_like_no_other():
+    one, other = QUARTILES.values()
+    problems = {"parity": {"first": one, "second": other}, "digits": {"third": one, "second": other}}
+    figure = draw_best_so_far_panels(POINTS, problems, "title", "trials", "ratio")
+    looks = {}
+    for ax in figure.axes:
+        for line in ax.lines:
+            looks.setdefault(line.get_label(), set()).add((line.get_color(), line.get_linestyle()))
+    assert all(len(of_one) == 1 for of_one in looks.values())
+    assert len(set.union(*looks.values())) == len(looks) == 3

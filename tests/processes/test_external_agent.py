@@ -18,7 +18,7 @@ from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Choice, Range
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.example_agent import proposal
-from sutrolib.processes.external_agent import EXAMPLE_AGENT, ExternalAgent, shorten
+from sutrolib.processes.external_agent import EXAMPLE_AGENT, ExternalAgent, shorten_reason
 from sutrolib.processes.space import Family, SearchSpace, family_of, space_of
 from sutrolib.processes.subprocess_agent import AgentFailed, run_agent
 
@@ -528,6 +528,6 @@ def test_a_relative_path_to_the_program_is_one_from_here(tmp_path, monkeypatch):
 
 
 def test_a_long_reason_keeps_its_beginning_and_its_end():
-    assert shorten("short") == "short"
-    assert shorten("a" * 200) == "a" * 200
-    assert shorten("a" * 300 + "b" * 300) == "a" * 100 + " ... " + "b" * 95
+    assert shorten_reason("short") == "short"
+    assert shorten_reason("a" * 200) == "a" * 200
+    assert shorten_reason("a" * 300 + "b" * 300) == "a" * 100 + " ... " + "b" * 95

@@ -63,7 +63,7 @@ def test_a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_repe
     before = {}
     for _ in range(5):
         process = worker(journal, trials=60)
-        until(lambda known=len(before): len(finished(journal)) > known or process.poll() is not None)  # noqa: B023
+        until(lambda p=process, known=before: len(finished(journal)) > len(known) or p.poll() is not None)
         time.sleep(rng.uniform(0.0, 0.05))
         process.send_signal(signal.SIGKILL)
         process.communicate()
