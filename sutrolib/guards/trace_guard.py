@@ -19,12 +19,10 @@ protection against malice.
 from __future__ import annotations
 
 import gc
-import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -53,51 +51,97 @@ class UntracedWork(RuntimeError):
     """Work would go on where no trace sees it; the message names the call."""
 
 
-@dataclass
-class TraceGuard:
-    """The counts: elements read as plain numbers by call, operators, and Python instructions outside PyTorch.
+class TraceGuard(TorchFunctionMode):
+    """Sees the calls of PyTorch's Python interface, and the calls and instructions of Python.
 
-    ``violation`` names the first call that was refused, even if the program swallows the error.
+    Counts elements read as plain numbers by call, operators, and Python instructions outside PyTorch. ``violation`` names the first call that was refused, even if the program swallows the error.
     """
 
-    max_elements: float
-    elements: Counter[str] = field(default_factory=Counter)
-    operators: int = 0
-    instructions: int = 0
-    violation: str = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: Counter[str] = Counter()
+        self.operators = self.instructions = 0
+        self.violation = ""
 
     def refuse(self, call: str) -> None:
         """Raise UntracedWork, and remember it."""
         self.violation = self.violation or call
         raise UntracedWork(f"{call}: no trace sees this work; use PyTorch's operators")
 
-    def count_elements(self, call: str, elements: int) -> None:
-        """Count elements read as plain numbers; refuse more than ``max_elements``."""
-        self.elements[call] += elements
-        if self.elements.total() > self.max_elements:
-            self.refuse(
-                f"{call}, {self.elements.total():,} elements read as numbers ({self.max_elements:,.0f} allowed)"
-            )
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _MEMORY_ACCESS:
+            self.refuse(f"Tensor.{name}")
+        if name in _NUMBERS:
+            self.elements[f"Tensor.{name}"] += args[0].numel()
+        if name in _COMPARISONS:
+            self.elements[name] += 1
+        before = self.operators
+        result = func(*args, **(kwargs or {}))
+        new = isinstance(result, torch.Tensor) and name != "__get__" and not any(result is given for given in args)
+        if new and result.numel() and self.operators == before:
+            self.refuse(f"{name} with PyTorch's dispatch mode switched off")
+        return result
+
+    def profile(self, frame: FrameType, event: str, argument: Any) -> None:
+        """The profile hook: refuse modules and C functions that no trace looks into."""
+        if event == "call" and frame.f_globals.get("__name__") != __name__:
+            name, root = frame.f_code.co_name, _root(frame)
+            refused = root in _OTHER_MODULES or (root == "torch" and name in _TORCH_INTERNALS)
+            if refused and not _by_torch(frame.f_back):
+                self.refuse(f"{frame.f_globals['__name__']}.{name}")
+        elif event == "c_call":
+            name = getattr(argument, "__name__", "")
+            if name in _PROCESS_STARTS:
+                self.refuse(f"{name}, another thread or process")
+            owner = getattr(argument, "__module__", None) or type(getattr(argument, "__self__", None)).__module__
+            root = str(owner).lstrip("_").partition(".")[0]
+            refused = root in _OTHER_MODULES or name in _TORCH_INTERNALS or (root == "io" and name == "open")
+            if refused and not _by_torch(frame):
+                self.refuse(f"{owner}.{name}")
+
+    def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """The trace hook: count the instructions of frames that do not run for PyTorch."""
+        if _by_torch(frame):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._count
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> Any:
+        self.instructions += event == "opcode"
+        return self._count
+
+
+class _OperatorCounter(TorchDispatchMode):
+    """Counts the operators that reach the dispatcher."""
+
+    def __init__(self, guard: TraceGuard) -> None:
+        super().__init__()
+        self.guard = guard
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        self.guard.operators += 1
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
-def trace_guard(max_elements: float = math.inf) -> Iterator[TraceGuard]:
-    """Refuse every way out of PyTorch in this block, except reading up to ``max_elements`` as plain numbers.
+def trace_guard() -> Iterator[TraceGuard]:
+    """Refuse every way out of PyTorch in this block, and count elements read as plain numbers.
 
     Raises UntracedWork at the call, and again at the end if the block swallowed it. Callbacks of the garbage collector
     (IPython has one) are off within the block: they are not its work.
     """
-    guard = TraceGuard(max_elements)
+    guard = TraceGuard()
     gc.collect()
     callbacks = gc.callbacks[:]
     traced, profiled = sys.gettrace(), sys.getprofile()
     switches = {name: getattr(torch._C, name) for name in _DISPATCH_SWITCHES}
-    with _OperatorCounter(guard), _ApiInterceptor(guard):
+    with _OperatorCounter(guard), guard:
         for name in switches:
             setattr(torch._C, name, lambda name=name: guard.refuse(f"torch._C.{name}"))
         gc.callbacks.clear()
-        sys.setprofile(_profile_hook(guard))
-        sys.settrace(_trace_hook(guard))
+        sys.setprofile(guard.profile)
+        sys.settrace(guard.trace)
         try:
             yield guard
         finally:
@@ -110,45 +154,6 @@ def trace_guard(max_elements: float = math.inf) -> Iterator[TraceGuard]:
         raise UntracedWork(f"{guard.violation}, and the error was swallowed")
 
 
-class _OperatorCounter(TorchDispatchMode):
-    """Counts the operators that reach the dispatcher."""
-
-    def __init__(self, guard: TraceGuard) -> None:
-        super().__init__()
-        self.guard = guard
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        self.guard.operators += 1
-        return func(*args, **(kwargs or {}))
-
-
-class _ApiInterceptor(TorchFunctionMode):
-    """Sees the calls of PyTorch's Python interface."""
-
-    def __init__(self, guard: TraceGuard) -> None:
-        super().__init__()
-        self.guard = guard
-
-    def __torch_function__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        name = getattr(func, "__name__", "")
-        if name in _MEMORY_ACCESS:
-            self.guard.refuse(f"Tensor.{name}")
-        if name in _NUMBERS:
-            self.guard.count_elements(f"Tensor.{name}", args[0].numel())
-        if name in _COMPARISONS:
-            self.guard.count_elements(name, 1)
-        before = self.guard.operators
-        result = func(*args, **(kwargs or {}))
-        new = isinstance(result, torch.Tensor) and name != "__get__" and not any(result is given for given in args)
-        if new and result.numel() and self.guard.operators == before:
-            self.guard.refuse(f"{name} with PyTorch's dispatch mode switched off")
-        return result
-
-
 def _root(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
@@ -158,40 +163,3 @@ def _by_torch(frame: FrameType | None) -> bool:
     while frame is not None and _root(frame) in sys.stdlib_module_names and _root(frame) != "__main__":
         frame = frame.f_back
     return frame is None or _root(frame) == "torch" or frame.f_globals.get("__name__") == __name__
-
-
-def _profile_hook(guard: TraceGuard) -> Callable[[FrameType, str, Any], None]:
-    def hook(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_globals.get("__name__") != __name__:
-            if _by_torch(frame.f_back):
-                return
-            name, root = frame.f_code.co_name, _root(frame)
-            if root in _OTHER_MODULES or (root == "torch" and name in _TORCH_INTERNALS):
-                guard.refuse(f"{frame.f_globals['__name__']}.{name}")
-        elif event == "c_call":
-            name = getattr(argument, "__name__", "")
-            if name in _PROCESS_STARTS:
-                guard.refuse(f"{name}, another thread or process")
-            if _by_torch(frame):
-                return
-            owner = getattr(argument, "__module__", None) or type(getattr(argument, "__self__", None)).__module__
-            root = str(owner).lstrip("_").partition(".")[0]
-            if root in _OTHER_MODULES or name in _TORCH_INTERNALS or (root == "io" and name == "open"):
-                guard.refuse(f"{owner}.{name}")
-
-    return hook
-
-
-def _trace_hook(guard: TraceGuard) -> Callable[[FrameType, str, Any], Any]:
-    def count(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode":
-            guard.instructions += 1
-        return count
-
-    def hook(frame: FrameType, event: str, argument: Any) -> Any:
-        if _by_torch(frame):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return count
-
-    return hook

@@ -36,20 +36,15 @@ from sutrolib.measurement.passes import TO_TARGET
 from sutrolib.meters.access.counts import OperationCount
 from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.energy.wall_time import WallTime
-from sutrolib.models.images.classifier import MLPClassifier
-from sutrolib.models.images.mixture_of_experts import MixtureOfExperts
-from sutrolib.models.images.nearest_neighbours import NearestNeighbours
+from sutrolib.models.images.classifier import MixtureOfExperts, MLPClassifier, NearestNeighbours
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
-from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination, pack_signs
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination, RobustGF2, pack_signs
 from sutrolib.models.parity.hebbian import Hebbian
-from sutrolib.models.parity.influence import InfluenceEstimation
 from sutrolib.models.parity.mlp import FittedNetwork, TwoLayerNetwork
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, InfluenceEstimation, WalshFourier
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextCharacter
@@ -66,6 +61,7 @@ HONEST = [
     (PARITY, Hebbian(hidden=50, epochs=3)),
     (PARITY, TwoLayerNetwork(hidden=50, max_epochs=4)),
     (SparseParity(n=30), Curriculum(network=TwoLayerNetwork(max_epochs=2))),
+    (PARITY, FeatureSelectThenTrain(selector="walsh-fourier", network=TwoLayerNetwork(max_epochs=2))),
     (Digits(), NearestNeighbours()),
     (Digits(), MLPClassifier(max_epochs=2)),
     (Digits(), MixtureOfExperts(max_epochs=1)),
@@ -256,8 +252,6 @@ def test_a_seal_leaves_nothing_behind():
     before = sys.gettrace(), sys.getprofile(), torch._C._DisableTorchDispatch
     with pytest.raises(UntracedWork, match=r"Tensor\.numpy: no trace sees"), trace_guard():
         torch.ones(2).numpy()
-    with pytest.raises(UntracedWork, match=r"4 elements read as numbers \(3 allowed"), trace_guard(max_elements=3):
-        torch.ones(4).tolist()
     with trace_guard() as guard:
         assert torch.equal(torch.ones(2), torch.ones(2))
         assert torch.ones(3)[0] > 0
@@ -416,7 +410,7 @@ class BringsWeights(Cheat):
     def fit(self, task, seed, budget=None):
         p = copy.copy(self.weights)
         p.W1 = p.W1 * 1.0
-        return FittedNetwork(p, (), 0)
+        return FittedNetwork(p)
 
 
 def test_an_answer_that_was_made_before_the_fit_is_counted_where_it_comes_in():
@@ -431,7 +425,7 @@ class SaysLess(TwoLayerNetwork):
 
     def fit(self, task, seed, budget=None, start=None):
         fitted = super().fit(task, seed, budget, start)
-        return FittedNetwork(fitted.parameters, fitted.history, max(1, fitted.steps // 5))
+        return FittedNetwork(fitted.parameters, history=fitted.history, steps=max(1, fitted.steps // 5))
 
 
 @dataclass(frozen=True)
@@ -482,7 +476,7 @@ class Boasts(TwoLayerNetwork):
 
     def fit(self, task, seed, budget=None, start=None):
         fitted = super().fit(task, seed, budget, start)
-        return FittedNetwork(fitted.parameters, ((1, 1.0), *fitted.history), fitted.steps)
+        return FittedNetwork(fitted.parameters, history=((1, 1.0), *fitted.history), steps=fitted.steps)
 
 
 class SkipsItsEvaluation(Cheat):
