@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any
 
 from sutrolib.cli.errors import sentence
 from sutrolib.core import paths
@@ -64,24 +64,15 @@ def _short_warnings() -> Iterator[None]:
     """Print a warning of the library, such as that a damaged file was skipped, as one line."""
     before = warnings.showwarning
 
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
         if category.__module__.startswith("sutrolib."):
             print(f"sutrolib: {message}", file=sys.stderr)
         else:
-            before(message, category, filename, lineno, file, line)
+            before(message, category, *rest, **options)
 
-    warnings.showwarning = show
-    try:
+    with warnings.catch_warnings():  # which puts showwarning back at its end
+        warnings.showwarning = show
         yield
-    finally:
-        warnings.showwarning = before
 
 
 def _later(module: str, name: str = "run", notebooks: bool = False) -> Callable[[argparse.Namespace], int]:

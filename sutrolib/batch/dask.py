@@ -137,7 +137,7 @@ class _WorkerPool:
             if run is None:
                 continue
             self._report_lost(run, about["attempt"] - 1)
-            run = dataclasses.replace(run, attempt=about["attempt"], worker=about["worker"])
+            run = dataclasses.replace(run, attempt=about["attempt"], worker=about["name"])
             self.running[run.identity] = (run, time.monotonic())
             self.reporter.job_started(run)
 
@@ -188,7 +188,9 @@ def _attempt_on_worker(run: PlannedRun, execute: Callable[[PlannedRun], RunResul
     worker = get_worker()
 
     def report(run: PlannedRun) -> None:
-        worker.log_event(topic, {"identity": run.identity, "attempt": run.attempt, "worker": run.worker})
+        worker.log_event(
+            topic, {"identity": run.identity, "attempt": run.attempt, "name": run.worker}
+        )  # worker would be its address
 
     name = str(worker.name).rpartition("//")[2]
     return attempt(dataclasses.replace(run, worker=name), execute, report)

@@ -7,15 +7,11 @@ at a run is a file in the batch's folder. The files limit how often a run is beg
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,7 @@ from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core import paths, provenance
 from sutrolib.core.markdown import finding_in
 
-KERNEL = "sutro"
+KERNEL = "sutro"  # the name in the metadata of the copy
 ATTEMPTS = "attempts"
 MAX_ATTEMPTS = 2
 WORKERS_DIED = f"its worker died, {MAX_ATTEMPTS} times"
@@ -141,8 +137,7 @@ def execute(run: PlannedRun, on_cell: Callable[[int], None] = lambda cell: None)
     try:
         run.output.unlink(missing_ok=True)  # or the finding of an earlier run could pass for this one's
         about = _read_again(run)
-        with _own_kernel({**run.environment, ATTEMPT_FILE: str(run.attempt_file) if run.attempt else ""}):
-            _execute(run, on_cell)
+        _execute(run, on_cell)
     except KeyboardInterrupt:
         error = INTERRUPTED
     except Exception as failure:  # the other notebooks run whatever it is
@@ -166,6 +161,7 @@ def _execute(run: PlannedRun, on_cell: Callable[[int], None]) -> None:
         _with_doubled_braces(run.output),
         parameters=dict(run.job.parameters),
         kernel_name=KERNEL,
+        kernel_manager_class=_kernel_manager(run),
         language="python",
         progress_bar=False,
         cwd=str(paths.NOTEBOOKS),
@@ -196,37 +192,24 @@ def _finding(output: Path) -> dict[str, Any]:
     return {name: found[name] for name, shape in shapes.items() if isinstance(found.get(name), shape)}
 
 
-@contextmanager
-def _own_kernel(environment: Mapping[str, str]) -> Iterator[None]:
-    """A kernelspec for this interpreter, in a temporary folder that Jupyter searches first.
+def _kernel_manager(run: PlannedRun) -> type[Any]:
+    """What starts this run's kernel: on the Python of this command, whichever kernels the user has registered."""
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
 
-    So notebooks run on the Python of this command, whichever kernels the user has registered.
-    """
-    spec = {
-        # -P: a file beside the notebooks must not hide a library
-        "argv": [
-            sys.executable,
-            "-P",
-            "-m",
-            "sutrolib.batch.kernel",
-            "-f",
-            "{connection_file}",
-            "--log-level=CRITICAL",
-        ],
-        "display_name": "Sutro cube",
-        "language": "python",
-        "env": dict(environment),
-    }
-    before = os.environ.get("JUPYTER_PATH")
-    with tempfile.TemporaryDirectory(prefix="sutro-kernel-") as folder:
-        kernel = Path(folder) / "kernels" / KERNEL
-        kernel.mkdir(parents=True)
-        (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["JUPYTER_PATH"]
-            else:
-                os.environ["JUPYTER_PATH"] = before
+    class RunKernelManager(AsyncKernelManager):
+        kernel_spec = KernelSpec(
+            # -P: a file beside the notebooks must not hide a library
+            argv=[
+                sys.executable,
+                "-P",
+                "-m",
+                "sutrolib.batch.kernel",
+                "-f",
+                "{connection_file}",
+                "--log-level=CRITICAL",
+            ],
+            env={**run.environment, ATTEMPT_FILE: str(run.attempt_file) if run.attempt else ""},
+        )
+
+    return RunKernelManager

@@ -1,19 +1,25 @@
-"""The command run: batches of notebooks, with a live view of their progress on a terminal, or lines elsewhere."""
+"""The command run: batches of notebooks, with progress bars on a terminal, and lines elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from statistics import mean
 from typing import TypeVar
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -23,94 +29,60 @@ from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
 from sutrolib.batch.reporter import Batch
 from sutrolib.core.dask_cluster import Cluster, ClusterWorker, open_cluster
-from sutrolib.core.format import duration
 
 _T = TypeVar("_T")
 _SOME_FAILED = 1
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
-_RECENT = 3  # findings in the live view
 _MAX_ROWS = 40  # of the last table; with more runs it lists only those that failed
 
 
 class ProgressView:
-    """Reports a batch: a line for each run that ended, and on a terminal a live view of what runs where."""
+    """Reports a batch: a line for each run that ended, and on a terminal a bar, with what runs where."""
 
-    def __init__(self, console: Console, slots: int = 1) -> None:
-        self.console, self.slots = console, slots
-        self.total = self.skipped = self.cell = 0
-        self.ended: list[RunResult] = []
-        self.waiting: dict[str, PlannedRun] = {}
-        self.running: dict[str, tuple[PlannedRun, float]] = {}
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+        self.total = self.ended = 0
+        self.bars: dict[int, TaskID] = {}  # of the runs that are being made, by number
 
     def batch_started(self, batch: Batch) -> None:
-        self.total, self.skipped = batch.total, len(batch.done)
-        self.waiting = {run.identity: run for run in batch.runs}
+        self.total, self.ended = batch.total, len(batch.done)
+        self.all = self.progress.add_task("runs", total=self.total, completed=self.ended)
 
     def job_started(self, run: PlannedRun) -> None:
-        self.cell = 0
-        self.waiting.pop(run.identity, None)
-        self.running[run.identity] = (run, time.monotonic())
+        where = f"worker {run.worker}: " if run.worker else ""
+        again = " (second attempt)" if run.attempt > 1 else ""
+        cells = None if run.worker else run.job.notebook.cells  # a worker does not report its cells
+        self.bars[run.number] = self.progress.add_task(escape(f"{where}{run.job.label}{again}"), total=cells)
 
     def cell_started(self, cell: int) -> None:
-        self.cell = cell
+        for bar in self.bars.values():  # there is only one, as only runs in this process report their cells
+            self.progress.update(bar, completed=cell)
 
     def job_lost(self, run: PlannedRun, again: bool) -> None:
-        self.running.pop(run.identity, None)
+        self._remove_bar(run.number)
         if again:
-            self.waiting[run.identity] = run
             self.say(f"worker {run.worker} died while it ran {run.job.label}, which is tried once more")
 
     def job_ended(self, result: RunResult) -> None:
-        # The notebook may have been edited since the plan, and then the result has another identity.
-        ended = next((key for key, (run, _) in self.running.items() if run.number == result.number), result.identity)
-        self.running.pop(ended, None)
-        self.waiting.pop(ended, None)
-        self.ended.append(result)
-        position = f"run {self.skipped + len(self.ended)} of {self.total}"
+        self._remove_bar(result.number)
+        self.ended += 1
+        self.progress.update(self.all, completed=self.ended)
         where = f" (worker {result.worker})" if result.worker else ""
-        line = Text(f"{position}: {result.label}  ").append(result.status, "green" if result.passed else "red")
-        self.console.print(line.append(f" in {result.seconds:.1f} s{where}"), soft_wrap=True)
-        if not result.passed:
-            self.say(result.error, style="red")
+        line = Text(f"run {self.ended} of {self.total}: {result.label}  ")
+        line.append(result.status, "green" if result.passed else "red").append(f" in {result.seconds:.1f} s{where}")
+        self.console.print(line, soft_wrap=True)
+        if result.finding or result.error:
+            self.say(result.error or f"  {result.finding}", style="red" if result.error else "dim")
+
+    def _remove_bar(self, number: int) -> None:
+        if number in self.bars:
+            self.progress.remove_task(self.bars.pop(number))
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a line, above the live view if there is one."""
+        """Print a line, above the bars if there are any."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-    def render(self) -> RenderableType:
-        """The live view. Rich calls this from a thread of its own."""
-        passed = sum(result.passed for result in self.ended)
-        counts = f"{passed + self.skipped} passed, {len(self.ended) - passed} failed"
-        counts += f", {len(self.running)} running, {len(self.waiting)} waiting; {self.time_left()}"
-        table = Table("worker", "run", "for", "", box=None)
-        for run, since in list(self.running.values()):
-            cell = f"cell {self.cell} of {run.job.notebook.cells}" if self.cell and not run.worker else ""
-            label = escape(f"{run.number}: {run.job.label}")
-            elapsed = duration(time.monotonic() - since)
-            table.add_row(escape(run.worker or "here"), label, elapsed, "second attempt" if run.attempt > 1 else cell)
-        found = [f"{result.label}: {result.finding}" for result in self.ended if result.finding][-_RECENT:]
-        recent = [Text(text, no_wrap=True, overflow="ellipsis", style="dim") for text in found]
-        return Group(Text(f"\n{counts}", style="bold"), table, *recent)
-
-    def time_left(self) -> str:
-        """An estimate of the time left, from what the same notebooks took so far."""
-        if not self.ended:
-            return "no estimate of the time left yet"
-        took = {
-            name: [r.seconds for r in self.ended if r.notebook == name] for name in {r.notebook for r in self.ended}
-        }
-        usual = [result.seconds for result in self.ended]
-
-        def expected(run: PlannedRun) -> float:
-            return mean(took.get(run.job.notebook.name, usual))
-
-        now = time.monotonic()
-        waiting = list(self.waiting.values())
-        running = [max(0.0, expected(run) - (now - since)) for run, since in list(self.running.values())]
-        metering = sum(expected(run) for run in waiting if run.job.notebook.meter)  # these run one after the other
-        return (
-            f"about {duration(max(sum([*map(expected, waiting), *running]) / self.slots, metering, *running, 0))} left"
-        )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -147,16 +119,14 @@ def _run(options: argparse.Namespace, jobs: Sequence[batch.Job], console: Consol
     view = ProgressView(console)
     if cluster:
         workers = _workers(cluster, options, [run.job.notebook for run in prepared.runs])
-        view.slots = min(options.jobs or len(workers), len(workers))
         view.say(_describe_workers(workers, cluster, options, prepared))
     if prepared.repeated:
         view.say(f"{prepared.repeated} of the runs were given more than once; each is made once.")
     if options.resume:
         view.say(f"Resuming {prepared.folder}: {len(prepared.done)} of {prepared.total} runs are done.")
     to_resume = f"Continue with: {_command_to_resume(options, prepared.folder)}"
-    live = Live(console=console, get_renderable=view.render, refresh_per_second=4, transient=True)
     try:
-        with live if console.is_terminal else nullcontext():
+        with view.progress if console.is_terminal else nullcontext():
             results = batch.run_prepared(prepared, view, cluster, options.jobs)
     except (OSError, ValueError):
         view.say(to_resume)

@@ -251,10 +251,15 @@ def test_the_workers_are_all_there_at_every_look():
             assert len(cluster.workers()) == 1
 
 
+class Naming(Silent):
+    def job_started(self, run):
+        self.events.append(("start", run.worker))
+
+
 @pytest.fixture
 def pool():
     with open_cluster(1, None) as cluster:
-        yield batch_dask._WorkerPool(cluster, nap, Silent())
+        yield batch_dask._WorkerPool(cluster, nap, Naming())
 
 
 def test_a_run_that_dask_gives_up_is_submitted_again_unless_it_was_begun_twice_or_submitted_often(pool, planned):
@@ -265,7 +270,7 @@ def test_a_run_that_dask_gives_up_is_submitted_again_unless_it_was_begun_twice_o
     results = []
     until(lambda: results.extend(filter(None, [pool.next_result()])) or results)
     assert results[0].passed
-    assert [told[0] for told in pool.reporter.events] == ["start"]
+    assert pool.reporter.events == [("start", "1")]
     pool.submissions[planned.identity] = batch_dask.MAX_SUBMISSIONS
     assert "died, 10 times" in pool._after_error(planned, given_up).error
     for number in (1, 2):
