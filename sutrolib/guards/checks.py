@@ -82,11 +82,7 @@ class PermutedProblem:
     problem: Problem
 
     name: ClassVar[str] = "permuted"
-
-    @property
-    def rung(self) -> str:
-        """None: it has no place on the cube."""
-        return ""
+    rung: ClassVar[str] = ""  # it has no place on the cube
 
     def sample(self, seed: int) -> Task:
         """The task of this seed, permuted by the same seed."""
@@ -97,27 +93,18 @@ class PermutedProblem:
             return dataclasses.replace(task, train=Split(task.train.x[cut:].clone(), task.train.y[cut:].clone()))
         rows = torch.randperm(len(task.train), generator=generator)
         train, test = Split(task.train.x[rows], task.train.y[rows]), task.test_split
-        if not train.y.is_floating_point():
+        oracles: dict[str, Callable[..., Tensor]] = {}
+        if train.y.is_floating_point():
+            columns = torch.randperm(train.x.shape[1], generator=generator)
+            train, test = (Split(part.x[:, columns], part.y) for part in (train, test))
+            position = columns.argsort()  # of each column of the problem
+            oracles["labels"] = lambda x: task.oracles["labels"](x[:, position])
+            oracles["lessons"] = lambda bits: position[task.oracles["lessons"](bits)].sort().values
+        else:
             names = torch.randperm(int(max(train.y.max(), test.y.max()).item()) + 1, generator=generator)
-            return dataclasses.replace(
-                task, train=Split(train.x, names[train.y]), test=Split(test.x, names[test.y]), oracles={}
-            )
-        columns = torch.randperm(train.x.shape[1], generator=generator)
-        return dataclasses.replace(
-            task,
-            train=Split(train.x[:, columns], train.y),
-            test=Split(test.x[:, columns], test.y),
-            oracles=_translated(task, columns.argsort()),
-        )
-
-
-def _translated(task: Task, position: Tensor) -> dict[str, Callable[..., Tensor]]:
-    """The oracles of a task whose column b is now at ``position[b]``."""
-    translated: dict[str, Callable[..., Tensor]] = {
-        "labels": lambda x: task.oracles["labels"](x[:, position]),
-        "lessons": lambda bits: position[task.oracles["lessons"](bits)].sort().values,
-    }
-    return {name: oracle for name, oracle in translated.items() if name in task.oracles}
+            train, test = (Split(part.x, names[part.y]) for part in (train, test))
+        oracles = {name: oracle for name, oracle in oracles.items() if name in task.oracles}
+        return dataclasses.replace(task, train=train, test=test, oracles=oracles)
 
 
 @dataclass(frozen=True)

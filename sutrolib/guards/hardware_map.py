@@ -83,9 +83,7 @@ class HardwarePoint:
 HARDWARE_POINTS = (
     HardwarePoint("1985-like", 0.1, KB, "assumed, compute-bound: an operation costs ten bytes from memory"),
     *map(HardwarePoint.of, HARDWARE_PROFILES),
-    HardwarePoint(
-        "memory-free", 1e-3, 128 * MB, "assumed: memory costs next to nothing, as in an optical or neural medium"
-    ),
+    HardwarePoint("memory-free", 1e-3, 128 * MB, "assumed: memory is nearly free, as in an optical or neural medium"),
 )
 
 
@@ -116,13 +114,9 @@ def winner_map(
     traffic_a, traffic_b = (np.array([work.traffic(capacity) for capacity in capacities]) for work in (a, b))
     energy_a = a.operations + np.outer(traffic_a, ratios)
     energy_b = b.operations + np.outer(traffic_b, ratios)
-    flips = np.array([_flip(a.operations - b.operations, x - y) for x, y in zip(traffic_a, traffic_b, strict=True)])
+    operations, traffic = a.operations - b.operations, traffic_a - traffic_b
+    flips = np.divide(-operations, traffic, out=np.full(len(traffic), np.nan), where=operations * traffic < 0)
     return WinnerMap(a.name, b.name, ratios, capacities, np.log10(energy_a / energy_b), flips)
-
-
-def _flip(operations: float, traffic: float) -> float:
-    """The r above 0 at which operations + r traffic = 0, or NaN."""
-    return -operations / traffic if operations * traffic < 0 else math.nan
 
 
 def energy_ratios(a: Workload, b: Workload, points: Sequence[HardwarePoint] = HARDWARE_POINTS) -> Mapping[str, float]:

@@ -79,19 +79,7 @@ class CostEvaluator:
     seeds: Sequence[int]
     trace_updates: int | None = None  # as in measure()
     on_measurement: Callable[[Measurement], object] = lambda measurement: None
-    known: dict[tuple[tuple[str, Any], ...], tuple[Measurement, ...]] = field(default_factory=dict)
-
-    def runs(self, settings: Settings) -> tuple[Measurement, ...]:
-        """The runs of these settings, up to the first that does not solve the problem."""
-        key = tuple(sorted(settings.items()))
-        if key not in self.known:
-            found: list[Measurement] = []
-            for seed in self.seeds:
-                found.append(self.run(settings, seed))
-                if not found[-1].solved:
-                    break
-            self.known[key] = tuple(found)
-        return self.known[key]
+    known: dict[tuple[tuple[str, Any], ...], float] = field(default_factory=dict)
 
     def run(self, settings: Settings, seed: int) -> Measurement:
         """One run with these settings."""
@@ -102,11 +90,17 @@ class CostEvaluator:
         return found
 
     def cost(self, settings: Settings) -> float:
-        """The geometric mean of the reading, or infinity."""
-        runs = self.runs(settings)
-        if not all(run.solved for run in runs):
-            return math.inf
-        return math.exp(float(np.mean([math.log(run.reading(self.meter.name).value) for run in runs])))
+        """The geometric mean of the reading, or infinity from the first seed on that is not solved."""
+        key = tuple(sorted(settings.items()))
+        if key not in self.known:
+            logs: list[float] = []
+            for seed in self.seeds:
+                run = self.run(settings, seed)
+                logs.append(math.log(run.reading(self.meter.name).value) if run.solved else math.inf)
+                if not run.solved:
+                    break
+            self.known[key] = math.exp(float(np.mean(logs)))
+        return self.known[key]
 
 
 def grid(space: ParameterGrid) -> list[dict[str, Any]]:
@@ -136,9 +130,8 @@ def tune_jointly(
     cost: CostFunction, start: Settings, parts: Sequence[ParameterGrid], budget: int, seed: int
 ) -> dict[str, Any]:
     """Random search on all parts at once. Raises ValueError for a budget of less than one trial."""
-    return tune_separately(
-        cost, start, [{name: values for part in parts for name, values in part.items()}], budget, seed
-    )
+    space = {name: values for part in parts for name, values in part.items()}
+    return tune_separately(cost, start, [space], budget, seed)
 
 
 def coordinate_search(cost: CostFunction, start: Settings, space: ParameterGrid) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import functools
 import gc
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from types import BuiltinFunctionType, CellType, FrameType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from sutrolib.guards.checks import (
     check,
     fit_and_score,
 )
-from sutrolib.guards.rescoring import accuracy, label_frequencies
+from sutrolib.guards.rescoring import accuracy
 from sutrolib.problems.shuffled_labels import ShuffledLabels
 
 _SIGNIFICANCE = 0.01  # a p-value below it means that fewer seeds were solved
@@ -59,12 +59,9 @@ def _reachable(start: Any) -> Iterator[tuple[Any, str]]:
 def _references(here: Any) -> list[tuple[str, Any]]:
     if isinstance(here, FunctionType):
         cells = zip(here.__code__.co_freevars, here.__closure__ or (), strict=True)
+        closure = [(f".{name}", content) for name, cell in cells for content in gc.get_referents(cell)]
         defaults = (*(here.__defaults__ or ()), *(here.__kwdefaults__ or {}).values())
-        return [
-            *((f".{name}", content) for name, cell in cells for content in _contents(cell)),
-            *((".default", value) for value in defaults),
-            (".__dict__", here.__dict__),
-        ]
+        return [*closure, *((".default", value) for value in defaults), (".__dict__", here.__dict__)]
     if isinstance(here, functools.partial):
         return [(".func", here.func), (".args", here.args), (".keywords", here.keywords)]
     if isinstance(here, Mapping):
@@ -78,13 +75,6 @@ def _references(here: Any) -> list[tuple[str, Any]]:
     known = {id(value) for value in attributes.values()} | {id(attributes)}
     others = gc.get_referents(here) if gc.is_tracked(here) else []
     return named + [(".(inside)", value) for value in others if id(value) not in known]
-
-
-def _contents(cell: CellType) -> list[Any]:
-    try:
-        return [cell.cell_contents]
-    except ValueError:  # not assigned yet
-        return []
 
 
 def _storage(tensor: Tensor) -> int:
@@ -167,7 +157,7 @@ def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Obs
             return None, _TEXT_LABELS
         task = ShuffledLabels(problem).sample(seed)
         test = task.test_split
-        shares = label_frequencies(test.y)
+        shares = np.unique(test.y, return_counts=True)[1] / test.y.numel()
         try:
             fitted = model.fit(task.for_training(model.required_oracles), seed)
         except FailedRun as error:

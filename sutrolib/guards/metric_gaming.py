@@ -15,15 +15,7 @@ import dataclasses
 import numpy as np
 
 from sutrolib.core.types import Budget, Fitted, Model, Problem, Task
-from sutrolib.guards.checks import (
-    SEED_OFFSET,
-    CheckResult,
-    Observation,
-    PermutedProblem,
-    TraceCost,
-    check,
-    traced_fit,
-)
+from sutrolib.guards.checks import SEED_OFFSET, CheckResult, Observation, PermutedProblem, TraceCost, check, traced_fit
 from sutrolib.guards.trace_guard import UntracedWork, trace_guard
 from sutrolib.measurement.passes import extrapolated
 from sutrolib.meters.access.trace import READ, TorchTrace

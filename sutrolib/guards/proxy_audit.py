@@ -38,7 +38,7 @@ def rank_agreement(
 
     if len(runs) < 4:
         raise ValueError(f"a ranking needs at least 4 candidates (got {len(runs)})")
-    readings = [np.array([[m.reading(name).value for name in (metric, reference)] for m in group]) for group in runs]
+    readings = [_readings(group, (metric, reference)) for group in runs]
     rng = np.random.default_rng(0)
 
     def tau(groups: Sequence[np.ndarray]) -> float:
@@ -60,8 +60,12 @@ def median_readings(runs: Sequence[Sequence[Measurement]], metrics: Sequence[str
     """One row for each candidate, one column for each metric: the median of its readings over the seeds."""
     import pandas as pd
 
-    values = [[pd.Series([m.reading(metric).value for m in group]).median() for metric in metrics] for group in runs]
-    return pd.DataFrame(values, columns=list(metrics))
+    return pd.DataFrame([np.median(_readings(group, metrics), axis=0) for group in runs], columns=list(metrics))
+
+
+def _readings(group: Sequence[Measurement], metrics: Sequence[str]) -> np.ndarray:
+    """Readings of shape (runs, metrics)."""
+    return np.array([[run.reading(metric).value for metric in metrics] for run in group])
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,9 @@ class ProxyAudit:
     @property
     def why(self) -> str:
         """The verdict in words, with its numbers and the worst misranked pair."""
-        text = f"{self.metric} is {self.verdict} as a stand-in for {self.reference}"
-        text = text.replace("is cannot tell", "cannot be judged")
-        text += f": tau {self.tau}, {len(self.misranked)} of {self.n_resolved_pairs} pairs misranked"
+        verdict = "cannot be judged" if self.verdict == "cannot tell" else f"is {self.verdict}"
+        text = f"{self.metric} {verdict} as a stand-in for {self.reference}: tau {self.tau}, "
+        text += f"{len(self.misranked)} of {self.n_resolved_pairs} pairs misranked"
         if not self.misranked:
             return text
         worst = max(self.misranked, key=lambda pair: pair.reference_ratio)
@@ -120,10 +124,7 @@ def audit_proxy(
     """
     if not margin > 0:
         raise ValueError(f"margin must be above 0 (got {margin!r})")
-    values = {
-        label: [np.array([m.reading(name).value for m in group]) for name in (metric, reference)]
-        for label, group in candidates.items()
-    }
+    values = {label: _readings(group, (metric, reference)).T for label, group in candidates.items()}
     n_resolved, misranked = 0, []
     for one, other in permutations(values, 2):
         (low_metric, high_reference), (high_metric, low_reference) = values[one], values[other]

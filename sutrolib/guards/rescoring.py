@@ -50,12 +50,6 @@ def _mean_log_probability(predictions: Tensor, labels: Tensor) -> float:
     return math.fsum(found[row, label] for row, label in enumerate(labels.flatten().tolist())) / len(labels)
 
 
-def label_frequencies(labels: Tensor) -> np.ndarray:
-    """The share of each label, in ascending order of the labels."""
-    rows = labels.flatten().tolist()
-    return np.array([rows.count(value) for value in sorted(set(rows))]) / len(rows)
-
-
 @check("independent scoring", "an error in the score would be an error in every run")
 def independent_scoring(problem: Problem, model: Model, seed: int) -> Observation:
     """Score the same predictions by loops; for a parity, also on inputs from NumPy with labels from the secret."""

@@ -54,7 +54,8 @@ class UntracedWork(RuntimeError):
 class TraceGuard(TorchFunctionMode):
     """Sees the calls of PyTorch's Python interface, and the calls and instructions of Python.
 
-    Counts elements read as plain numbers by call, operators, and Python instructions outside PyTorch. ``violation`` names the first call that was refused, even if the program swallows the error.
+    Counts elements read as plain numbers by call, operators, and Python instructions outside PyTorch. ``violation``
+    names the first call that was refused, even if the program swallows the error.
     """
 
     def __init__(self) -> None:

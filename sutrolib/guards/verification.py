@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sutrolib.core.types import Model, Problem
-from sutrolib.guards.checks import CheckResult, FitResult, Observation, check, fit_and_score
+from sutrolib.guards.checks import CheckResult, Observation, check, fit_and_score
 from sutrolib.guards.leakage import leak_checks
 from sutrolib.guards.metric_gaming import gaming_checks
 from sutrolib.guards.rescoring import independent_scoring
@@ -54,13 +54,6 @@ class Verification:
             titles = [one.title for one in self.checks if one.status == status]
             text += f"; {words}: {', '.join(titles)}" if titles else ""
         return text
-
-    def find(self, title: str) -> CheckResult:
-        """The check whose title begins with ``title``. Raises KeyError with the titles that exist."""
-        for one in self.checks:
-            if one.title.startswith(title):
-                return one
-        raise KeyError(f"no check {title!r}; there are {', '.join(one.title for one in self.checks)}")
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -123,25 +116,23 @@ def fresh_seeds(problem: Problem, model: Model, seeds: Sequence[int]) -> Observa
     """Solve unused seeds; passed if more than half are shown to be solved (Clopper-Pearson)."""
     from scipy.stats import binomtest
 
-    results, solved = _results(problem, model, seeds)
+    solved, _, failures = _results(problem, model, seeds)
     ci = binomtest(solved, len(seeds)).proportion_ci(0.95, method="exact")
-    failures = [result.failure for result in results if result.failure]
     evidence = f"{solved} of {len(seeds)} solved, {solved / len(seeds):.2f} [{ci.low:.2f}, {ci.high:.2f}] at 95 %"
-    return bool(ci.low > _RELIABLE), evidence + (f"; {len(failures)} fits failed: {failures[0]}" if failures else "")
+    return bool(ci.low > _RELIABLE), evidence + failures
 
 
 def _limit(title: str, problem: Problem, model: Model, seeds: Sequence[int]) -> CheckResult:
     """Whether the model solves all seeds of a problem beyond the verified one."""
-    results, solved = _results(problem, model, seeds)
-    scores = [result.score for result in results if result.score is not None]
-    evidence = f"{solved} of {len(seeds)} solved"
-    evidence += f", scores {min(scores):.3f} to {max(scores):.3f}" if scores else ""
-    failures = [result.failure for result in results if result.failure]
-    evidence += f"; {failures[0]}" if failures else ""
+    solved, scores, failures = _results(problem, model, seeds)
+    found = f", scores {min(scores):.3f} to {max(scores):.3f}" if scores else ""
+    evidence = f"{solved} of {len(seeds)} solved{found}{failures}"
     return CheckResult(title, solved == len(seeds), evidence, "says where the result ends", limit=True)
 
 
-def _results(problem: Problem, model: Model, seeds: Sequence[int]) -> tuple[list[FitResult], int]:
-    """The result on each seed, and the number of solved ones."""
+def _results(problem: Problem, model: Model, seeds: Sequence[int]) -> tuple[int, list[float], str]:
+    """The number of solved seeds, the scores, and how many fits failed, with the first reason."""
     results = [fit_and_score(problem, model, seed) for seed in seeds]
-    return results, sum(result.solved for result in results)
+    failures = [result.failure for result in results if result.failure]
+    why = f"; {len(failures)} fits failed: {failures[0]}" if failures else ""
+    return sum(result.solved for result in results), [r.score for r in results if r.score is not None], why
