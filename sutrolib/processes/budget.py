@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sutrolib.core.types import Model, Problem
 from sutrolib.problems.shuffled_labels import ShuffledLabels
@@ -114,8 +114,7 @@ def _replace_by(baseline: Model, _: Model) -> Model:
 def _with_random_features(model: Any) -> Model:
     if not hasattr(model, "features"):
         raise ValueError(f"{type(model).__name__} has no field 'features': this control needs a model that has one")
-    changed: Model = dataclasses.replace(model, features="random")
-    return changed
+    return cast(Model, dataclasses.replace(model, features="random"))
 
 
 # The candidate on labels that carry no information: if it solves that, it solves something else.

@@ -101,14 +101,11 @@ class ComparisonResult:
         best = self.best_at(spent, unit)
         with np.errstate(invalid="ignore"):  # nothing found over nothing solved: still nothing found
             ratios = np.where(np.isinf(best), math.inf, best / np.array(self.baseline)[:, None])
-        found: np.ndarray = np.quantile(ratios, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
-        return found
+        return np.asarray(np.quantile(ratios, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf"))
 
     def beats_baseline(self, spent: Sequence[float], unit: str = "trials") -> np.ndarray:
         """The share of the seeds on which something cheaper than the baseline was found by then."""
-        below: np.ndarray = self.best_at(spent, unit) < np.array(self.baseline)[:, None]
-        share: np.ndarray = below.mean(axis=0)
-        return share
+        return np.asarray(np.mean(self.best_at(spent, unit) < np.array(self.baseline)[:, None], axis=0))
 
     @property
     def break_even(self) -> tuple[float, ...]:

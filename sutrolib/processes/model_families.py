@@ -13,20 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from sutrolib.core.types import Model
-from sutrolib.models.images.classifier import MLPClassifier, SoftmaxRegression
-from sutrolib.models.images.mixture_of_experts import MixtureOfExperts
-from sutrolib.models.images.nearest_neighbours import NearestNeighbours
+from sutrolib.models.images.classifier import MixtureOfExperts, MLPClassifier, NearestNeighbours, SoftmaxRegression
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
-from sutrolib.models.parity.gf2 import GF2Elimination
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.gf2 import GF2Elimination, RobustGF2
 from sutrolib.models.parity.hebbian import Hebbian
-from sutrolib.models.parity.influence import InfluenceEstimation
 from sutrolib.models.parity.mlp import TwoLayerNetwork
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, InfluenceEstimation, WalshFourier
 from sutrolib.processes.dimension import Choice, Dimension, Range
 from sutrolib.processes.space import Family, SearchSpace, family_of
 

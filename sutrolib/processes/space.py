@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -154,8 +154,7 @@ class SearchSpace:
         found: Any = self.family(checked.family).model
         for name, value in checked.settings.items():
             found = _replaced(found, name.split("."), value)
-        model: Model = found
-        return model
+        return cast(Model, found)
 
     def sample(self, rng: np.random.Generator) -> Proposal:
         """A family, each equally likely, with settings drawn one by one."""
@@ -218,8 +217,7 @@ def _searchable(model: Any) -> list[str]:
 
 
 def _get(model: Any, name: str) -> SettingValue:
-    value: SettingValue = functools.reduce(getattr, name.split("."), model)
-    return value
+    return cast(SettingValue, functools.reduce(getattr, name.split("."), model))
 
 
 def _replaced(model: Any, path: Sequence[str], value: SettingValue) -> Any:

@@ -11,10 +11,9 @@ from searches import CRASHING
 
 from sutrolib.measurement.measure import measure
 from sutrolib.meters import CacheEnergy, OperationCount
-from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
 from sutrolib.models.parity.mlp import TwoLayerNetwork
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, WalshFourier
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import ResourceUse, SearchBudget
 from sutrolib.processes.evaluator import TrialState

@@ -4,9 +4,8 @@ import json
 import pytest
 
 from sutrolib.measurement.ledger import Ledger
-from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.hebbian import Hebbian
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, WalshFourier
 from sutrolib.processes.budget import AbandonedFamily, SearchBudget
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.space import Proposal, SearchSpace, family_of
