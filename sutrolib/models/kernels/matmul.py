@@ -33,7 +33,7 @@ def product_reads(n: int, tile: int = 1) -> np.ndarray:
 
 
 def matrix_product(A: Sequence[Sequence[Any]], B: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """A B for square matrices, in the order i, j, k."""
+    """A B for square matrices, in the order i, j, k. The order of operands is part of what is measured."""
     n = len(A)
     C: list[list[Any]] = [[None] * n for _ in range(n)]
     for i in range(n):
