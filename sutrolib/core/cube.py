@@ -81,17 +81,14 @@ class Position:
     def __post_init__(self) -> None:
         self.indices()
 
-    def indices(self) -> tuple[int, int, int]:
+    def indices(self) -> tuple[int, ...]:
         """The rung indices (process, metric, problem)."""
-        process, metric, problem = (_rung_index(axis, getattr(self, axis)) for axis in Axis)
-        return process, metric, problem
+        return tuple(_rung_index(axis, getattr(self, axis)) for axis in Axis)
 
     def moved(self, axis: Axis, by: int = 1) -> Position | None:
         """The position ``by`` rungs along ``axis``, or None beyond the end of the axis."""
         index = _rung_index(axis, getattr(self, axis)) + by
-        if not 0 <= index < len(RUNGS[axis]):
-            return None
-        return replace(self, **{axis.value: RUNGS[axis][index].key})
+        return replace(self, **{axis: RUNGS[axis][index].key}) if 0 <= index < len(RUNGS[axis]) else None
 
 
 @dataclass(frozen=True)

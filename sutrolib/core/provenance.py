@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -37,8 +38,7 @@ def _memory() -> int:
         import psutil
     except ImportError:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    found: int = psutil.virtual_memory().total
-    return found
+    return int(psutil.virtual_memory().total)
 
 
 def _processor() -> str:
@@ -50,13 +50,10 @@ def _processor() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python, this library and the packages it computes with."""
-    packages = ("torch", "numpy", "scipy", "codecarbon")
     found = {"python": platform.python_version(), "sutrolib": __version__}
-    for package in packages:
-        try:
+    for package in ("torch", "numpy", "scipy", "codecarbon"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -30,6 +30,7 @@ CONFIDENCE = 0.95
 MIN_PAIRS = 5
 
 _Vector = npt.NDArray[np.float64]
+_Values = Sequence[float] | _Vector
 
 
 class NoInterval(ValueError):
@@ -68,10 +69,7 @@ def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
 
 
 def paired_ratio(
-    candidate: Sequence[float] | _Vector,
-    baseline: Sequence[float] | _Vector,
-    confidence: float = CONFIDENCE,
-    min_pairs: int = MIN_PAIRS,
+    candidate: _Values, baseline: _Values, confidence: float = CONFIDENCE, min_pairs: int = MIN_PAIRS
 ) -> Interval:
     """The geometric mean of candidate / baseline over pairs, with Student's interval on the logarithms.
 
@@ -92,16 +90,12 @@ def paired_ratio(
     return Interval(math.exp(logs.value), math.exp(logs.low), _exp(logs.high), points)
 
 
-def paired_difference(
-    candidate: Sequence[float] | _Vector, baseline: Sequence[float] | _Vector, confidence: float = CONFIDENCE
-) -> Interval:
+def paired_difference(candidate: _Values, baseline: _Values, confidence: float = CONFIDENCE) -> Interval:
     """The mean of candidate - baseline over pairs, with Student's interval. Raises ValueError for no pairs."""
     return _student(candidate, baseline, confidence, MIN_PAIRS)
 
 
-def _student(
-    candidate: Sequence[float] | _Vector, baseline: Sequence[float] | _Vector, confidence: float, min_pairs: int
-) -> Interval:
+def _student(candidate: _Values, baseline: _Values, confidence: float, min_pairs: int) -> Interval:
     if not 0.5 <= confidence < 1:
         raise ValueError(f"confidence must be at least 0.5 and below 1 (got {confidence!r})")
     gaps = np.subtract(np.asarray(candidate, float), np.asarray(baseline, float))
@@ -129,9 +123,7 @@ def ratio_of_means(a: _Vector, b: _Vector) -> Interval:
             that one is at least), or all rounds agree exactly.
     """
     mean_a, mean_b = float(a.mean()), float(b.mean())
-    share = _quantile_squared(len(a), CONFIDENCE) / len(a)
-    (s_aa, s_ab), (_, s_bb) = np.cov(a, b).tolist()
-    aa, bb, ab = mean_a**2 - share * s_aa, mean_b**2 - share * s_bb, mean_a * mean_b - share * s_ab
+    aa, bb, ab = _coefficients(a, b, mean_a, mean_b)
     above_a, above_b = mean_a > 0 and aa > 0, mean_b > 0 and bb > 0
     if above_a and above_b:
         root = math.sqrt(max(0.0, ab**2 - aa * bb))
@@ -150,14 +142,18 @@ def _least(strong: _Vector, weak: _Vector) -> float:
 
     A mean of weak below 0 is taken as 0: no work cools, so noise must not raise the bound.
     """
-    share = _quantile_squared(len(strong), CONFIDENCE) / len(strong)
-    mean_s, mean_w = float(strong.mean()), max(0.0, float(weak.mean()))
-    (v_ss, v_sw), (_, v_ww) = np.cov(strong, weak).tolist()
-    ss, ww, sw = mean_s**2 - share * v_ss, mean_w**2 - share * v_ww, mean_s * mean_w - share * v_sw
+    ss, ww, sw = _coefficients(strong, weak, float(strong.mean()), max(0.0, float(weak.mean())))
     return float(np.divide(ss, sw + math.sqrt(max(0.0, sw**2 - ss * ww))))
 
 
-def sign_test(differences: Sequence[float] | _Vector) -> float:
+def _coefficients(a: _Vector, b: _Vector, mean_a: float, mean_b: float) -> tuple[float, float, float]:
+    """Those of 1, r^2 and -2 r in Fieller's inequality."""
+    share = _quantile_squared(len(a), CONFIDENCE) / len(a)
+    (s_aa, s_ab), (_, s_bb) = np.cov(a, b).tolist()
+    return mean_a**2 - share * s_aa, mean_b**2 - share * s_bb, mean_a * mean_b - share * s_ab
+
+
+def sign_test(differences: _Values) -> float:
     """The two-sided p-value of the exact sign test without the zeros; 1 where only zeros are given."""
     from scipy.stats import binomtest
 

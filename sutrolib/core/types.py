@@ -45,11 +45,9 @@ class InferenceRunner(Protocol):
 
     def predictions(self, fitted: Fitted, test: Split) -> Tensor:
         """The predictions for all of ``test``, of shape (samples, ...), in order."""
-        ...
 
     def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
         """Make ``count`` predictions on inputs of ``test``, as in the model's use."""
-        ...
 
 
 class BatchInference:
@@ -100,15 +98,11 @@ class Task:
         Raises:
             OracleUnavailable: the task does not offer a required oracle.
         """
-        missing = [name for name in required_oracles if name not in self.oracles]
-        if missing:
-            raise OracleUnavailable(
-                f"the problem has no oracle {', '.join(missing)} (it has {', '.join(self.oracles) or 'none'})"
-            )
+        if missing := ", ".join(name for name in required_oracles if name not in self.oracles):
+            raise OracleUnavailable(f"the problem has no oracle {missing} (it has {', '.join(self.oracles) or 'none'})")
         train = Split(self.train.x.clone(), self.train.y.clone())
-        return dataclasses.replace(
-            self, train=train, test=None, oracles={name: self.oracles[name] for name in required_oracles}
-        )
+        oracles = {name: self.oracles[name] for name in required_oracles}
+        return dataclasses.replace(self, train=train, test=None, oracles=oracles)
 
 
 @dataclass(frozen=True)
@@ -130,9 +124,8 @@ class Budget:
 
     def spent(self, steps: int, seconds: float) -> bool:
         """Whether the budget is used up after ``steps`` updates or ``seconds`` of time."""
-        return (self.steps is not None and steps >= self.steps) or (
-            self.seconds is not None and seconds >= self.seconds
-        )
+        out_of_steps = self.steps is not None and steps >= self.steps
+        return out_of_steps or (self.seconds is not None and seconds >= self.seconds)
 
     def ended(self, steps: int, score: float) -> bool:
         """Whether ``watch`` ends the fit at this point of the learning curve."""
@@ -147,11 +140,9 @@ class Problem(Protocol):
     @property
     def rung(self) -> str:
         """The key of this instance's rung on the problem axis."""
-        ...
 
     def sample(self, seed: int) -> Task:
         """Draw the task of this seed."""
-        ...
 
 
 class Fitted(Protocol):
@@ -172,7 +163,6 @@ class Fitted(Protocol):
 
     def predict(self, x: Tensor) -> Tensor:
         """Predictions of shape (samples, ...) for inputs of shape (samples, ...)."""
-        ...
 
 
 class IncrementalDecoder(Protocol):
@@ -183,7 +173,6 @@ class IncrementalDecoder(Protocol):
 
         Returns the natural logarithms of the probabilities of the character after it, of shape (streams, characters).
         """
-        ...
 
 
 class FittedText(Fitted, Protocol):
@@ -192,11 +181,9 @@ class FittedText(Fitted, Protocol):
     @property
     def alphabet(self) -> str:
         """The characters it was fitted on; ids count from 0 in this order."""
-        ...
 
     def decoder(self, streams: int) -> IncrementalDecoder:
         """A decoder of so many streams, before their first character."""
-        ...
 
 
 class _Described(Protocol):
@@ -206,7 +193,6 @@ class _Described(Protocol):
     @property
     def prior_knowledge(self) -> str:
         """A class variable in most models; in some it depends on the fields."""
-        ...
 
 
 class Model(_Described, Protocol):
@@ -218,7 +204,6 @@ class Model(_Described, Protocol):
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> Fitted:
         """Train on ``task.train``; all randomness comes from ``seed``."""
-        ...
 
 
 class ProgramModel(_Described, Protocol):
@@ -226,11 +211,9 @@ class ProgramModel(_Described, Protocol):
 
     def fit_by(self, run: Callable[[Any, Sequence[Any]], Any], task: Task, seed: int) -> Fitted:
         """Call ``run(program, arguments)`` on ``task.train``, and return a Fitted of its result."""
-        ...
 
     def program_text(self, problem: Mapping[str, Any]) -> str:
         """The program for a problem, as :func:`describe` gives it, in text that can be run without this model."""
-        ...
 
 
 def nbytes(*tensors: Tensor) -> int:

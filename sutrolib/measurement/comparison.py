@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sutrolib.core.stats import CONFIDENCE, MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.measurement.measure import Measurement
 
@@ -72,13 +74,12 @@ class Verdict:
                 f"no verdict: {self.pairs} pairs are too few, at least {MIN_PAIRS} are needed; {self.cost_name} ratio "
                 f"{_points(self.cost)}; time ratio {_points(self.time)}; score difference {_points(self.score)}"
             )
-        clauses = [
-            f"{self.cost_name} ratio {self.cost}: {'below 1' if self.cheaper else 'not shown to be below 1'}",
-            f"time ratio {self.time}: {'within' if self.time_held else 'not within'} 1 + {self.time_margin:g}",
-            f"score difference {self.score}: {'within' if self.score_held else 'not within'} -{self.score_margin:g}",
-        ]
-        result = "passed" if self.passed else "not passed"
-        return f"{result} at {self.confidence:.0%} over {self.pairs} pairs; " + "; ".join(clauses)
+        return (
+            f"{'passed' if self.passed else 'not passed'} at {self.confidence:.0%} over {self.pairs} pairs; "
+            f"{self.cost_name} ratio {self.cost}: {'below 1' if self.cheaper else 'not shown to be below 1'}; "
+            f"time ratio {self.time}: {'within' if self.time_held else 'not within'} 1 + {self.time_margin:g}; "
+            f"score difference {self.score}: {'within' if self.score_held else 'not within'} -{self.score_margin:g}"
+        )
 
 
 def _points(interval: Interval) -> str:
@@ -101,17 +102,11 @@ def compare(
             different kinds, such as estimated and measured joules.
         KeyError: a run has no such reading.
     """
+    cost_ratio, time = (reading_ratio(candidate, baseline, name, confidence) for name in (cost, "time"))
     pairs = _paired(candidate, baseline)
-    return Verdict(
-        cost_name=cost,
-        cost=reading_ratio(candidate, baseline, cost, confidence),
-        time=reading_ratio(candidate, baseline, "time", confidence),
-        score=paired_difference([_score(run) for run, _ in pairs], [_score(run) for _, run in pairs], confidence),
-        pairs=len(pairs),
-        confidence=confidence,
-        time_margin=time_margin,
-        score_margin=score_margin,
-    )
+    ours, theirs = (np.array([run.score for run in runs], float) for runs in zip(*pairs, strict=True))
+    score = paired_difference(ours, theirs, confidence)
+    return Verdict(cost, cost_ratio, time, score, len(pairs), confidence, time_margin, score_margin)
 
 
 def reading_ratio(
@@ -141,8 +136,3 @@ def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -
         if dict(one.problem) != dict(other.problem):
             raise ValueError(f"seed {one.seed}: {one.problem} and {other.problem} are different problems")
     return pairs
-
-
-def _score(run: Measurement) -> float:
-    assert run.score is not None, "runs that failed are not paired"
-    return run.score

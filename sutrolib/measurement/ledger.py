@@ -36,6 +36,7 @@ _AT = _RUN_COLUMNS.index("commit")  # where the reading and the settings stand i
 _FIELDS = {field.name for field in fields(Measurement)}
 _HEAD = re.compile(rb'\{"id":"([0-9a-f]{16})",("dirty":true,)?"(measurement|study)":(?=\{)')
 _T = TypeVar("_T")
+_Values = tuple[Any, ...]
 
 
 class UnreadableMeasurement(UserWarning):
@@ -92,7 +93,12 @@ class Ledger:
     def files(self) -> list[Path]:
         """All files of the ledger, the published ones first."""
         folders = paths.ledger_folders() if self._everywhere else [self.folder]
-        return [path for folder in folders for path in sorted(folder.glob("*.jsonl*")) if _is_ledger_file(path)]
+        return [
+            path
+            for folder in folders
+            for path in sorted(folder.glob("*.jsonl*"))
+            if path.name.endswith((".jsonl", ".jsonl.gz"))
+        ]
 
     def scan(self, kind: str, convert: Callable[[dict[str, Any], str, bool], _T]) -> tuple[list[_T], list[Damaged]]:
         """``convert(record, source, dirty)`` for each record of this kind, once each, and the files with damaged lines.
@@ -106,7 +112,8 @@ class Ledger:
         with _no_garbage_collection():
             for path in self.files():
                 bad: list[str] = []
-                source = source_of(path)
+                published = path.parent == paths.published_ledger()
+                source = f"published: {path.name}" if published else f"run: {path.parent.name}"
                 for number, line in read_lines(path, bad):
                     if line.kind != kind or line.id in seen:
                         continue
@@ -145,69 +152,46 @@ class Ledger:
         ``source`` says where the row is from (``published: FILE`` or ``run: NAME``), ``dirty`` whether it was measured
         or published with uncommitted changes. Lines that cannot be read are skipped with a warning.
         """
-        table = _Table()
-        _, damaged = self.scan("measurement", table.add)
+        rows, damaged = self.scan("measurement", _row)
         _warn(damaged)
-        return table.frame()
+        return _frame(rows)
 
 
 def frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """One row for each reading of ``measurements``."""
-    table = _Table()
-    for measurement in measurements:
-        table.add(measurement.to_dict())
-    return table.frame().drop(columns=["source", "dirty"], errors="ignore")
+    table = _frame([_row(measurement.to_dict(), "", False) for measurement in measurements])
+    return table.drop(columns=["source", "dirty"], errors="ignore")
 
 
-class _Table:
-    """Builds the frame by columns: the fields of a run are stored once, not once for each of its readings."""
+def _row(record: Mapping[str, Any], source: str, dirty: bool) -> tuple[_Values, _Values, list[_Values]]:
+    """The columns of a run, its settings and its readings. Raises KeyError or TypeError if it is no measurement."""
+    if not record.keys() <= _FIELDS:
+        raise TypeError(f"unknown fields {sorted(record.keys() - _FIELDS)}")
+    problem, model, score = record["problem"], record["model"], record["score"]
+    solved = score is not None and score >= record["target"]
+    names = problem["name"], model["name"]
+    run = (record["when"], *names, record["seed"], score, solved, record.get("commit", ""), source, dirty)
+    readings = [(r["name"], r["value"], r["unit"], str(r["kind"])) for r in record["readings"]]
+    return run, (record["rungs"], problem, model), readings
 
-    def __init__(self) -> None:
-        self._runs: dict[str, list[Any]] = {name: [] for name in _RUN_COLUMNS}
-        self._settings: dict[str, list[Mapping[str, Any]]] = {"rung": [], "problem": [], "model": []}
-        self._readings: dict[str, list[Any]] = {name: [] for name in _READING_COLUMNS}
-        self._run_of: list[int] = []  # for each reading
 
-    def add(self, record: Mapping[str, Any], source: str = "", dirty: bool = False) -> None:
-        """Add a measurement. Raises KeyError or TypeError if it is not one."""
-        if not record.keys() <= _FIELDS:
-            raise TypeError(f"unknown fields {sorted(record.keys() - _FIELDS)}")
-        problem, model, score = record["problem"], record["model"], record["score"]
-        solved = score is not None and score >= record["target"]
-        names = problem["name"], model["name"]
-        run = (record["when"], *names, record["seed"], score, solved, record.get("commit", ""), source, dirty)
-        readings = [(r["name"], r["value"], r["unit"], str(r["kind"])) for r in record["readings"]]
-        settings = (record["rungs"], problem, model)
-        if not readings:
-            return
-        self._run_of += [len(self._runs["when"])] * len(readings)
-        for columns, values in (
-            (self._runs, run),
-            (self._settings, settings),
-        ):
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(value)
-        for column, found in zip(self._readings.values(), zip(*readings, strict=True), strict=True):
-            column.extend(found)
+def _frame(rows: Iterable[tuple[_Values, _Values, list[_Values]]]) -> pd.DataFrame:
+    """The table of these runs, oldest first. The fields of a run are stored once, until the last step."""
+    import numpy as np
+    import pandas as pd
 
-    def frame(self) -> pd.DataFrame:
-        """The table, oldest first."""
-        import numpy as np
-        import pandas as pd
-
-        if not self._run_of:
-            return pd.DataFrame(columns=[*_RUN_COLUMNS[:_AT], *_READING_COLUMNS])
-        blocks = [pd.DataFrame(dicts).add_prefix(f"{name}.") for name, dicts in self._settings.items()]
-        runs = pd.DataFrame(self._runs)
-        runs = pd.concat([runs.iloc[:, :_AT], *blocks, runs.iloc[:, _AT:]], axis=1)
-        runs = runs.drop(columns=["problem.name", "model.name"])
-        place = np.empty(len(runs), int)  # of each run, in the order of time
-        place[runs["when"].to_numpy().argsort(kind="stable")] = np.arange(len(runs))
-        run_of = np.array(self._run_of)
-        order = place[run_of].argsort(kind="stable")
-        readings = pd.DataFrame(self._readings).take(order).reset_index(drop=True)
-        table = runs.take(run_of[order]).reset_index(drop=True)
-        return pd.concat([table.iloc[:, :_AT], readings, table.iloc[:, _AT:]], axis=1)
+    rows = sorted((row for row in rows if row[2]), key=lambda row: row[0][0])
+    if not rows:
+        return pd.DataFrame(columns=[*_RUN_COLUMNS[:_AT], *_READING_COLUMNS])
+    runs, settings, readings = zip(*rows, strict=True)
+    blocks = zip(("rung", "problem", "model"), zip(*settings, strict=True), strict=True)
+    fields = [pd.DataFrame(list(dicts)).add_prefix(f"{name}.") for name, dicts in blocks]
+    table = pd.DataFrame(list(runs), columns=_RUN_COLUMNS)
+    table = pd.concat([table.iloc[:, :_AT], *fields, table.iloc[:, _AT:]], axis=1)
+    table = table.drop(columns=["problem.name", "model.name"])
+    table = table.take(np.repeat(np.arange(len(runs)), [*map(len, readings)])).reset_index(drop=True)
+    values = pd.DataFrame([reading for found in readings for reading in found], columns=_READING_COLUMNS)
+    return pd.concat([table.iloc[:, :_AT], values, table.iloc[:, _AT:]], axis=1)
 
 
 def read_lines(path: Path, bad: list[str]) -> Iterator[tuple[int, LedgerLine]]:
@@ -262,20 +246,9 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def source_of(path: Path) -> str:
-    """Where a record of this file is from: ``published: FILE`` or ``run: NAME``."""
-    if path.parent == paths.published_ledger():
-        return f"published: {path.name}"
-    return f"run: {path.parent.name}"
-
-
 def is_dirty(commit: str) -> bool:
     """Whether a record of this commit cannot be traced to committed code."""
     return not commit or commit.endswith("+")
-
-
-def _is_ledger_file(path: Path) -> bool:
-    return path.name.endswith((".jsonl", ".jsonl.gz"))
 
 
 def _warn(damaged: Iterable[Damaged]) -> None:

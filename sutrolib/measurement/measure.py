@@ -120,7 +120,8 @@ def measure(
     unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
     score, target = passes.evaluate(fitted), passes.task.target
     if score < target and only_solved:
-        passes.skip(f"not measured, because the score of {score:.3g} misses the target of {target:g}")
+        why = f"not measured, because the score of {score:.3g} misses the target of {target:g}"
+        passes.missing |= {meter.name: why for meter in (*passes.traced, *passes.windows)}
         return measurement_of(passes, process)
     passes.measure_training(fitted.steps)
     if whole:

@@ -5,6 +5,7 @@ A long training of like updates can be traced over its first updates and extrapo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -63,14 +64,10 @@ class MeasurementPasses:
         A watched budget is watched here only: the later trainings end at the same update.
         """
         self.copy_task()
-        if timed:
-            fitted = self._window(self.clock, self.fit)
-        elif self.traced and self.trace_updates is None:
+        if not timed and self.traced and self.trace_updates is None:
             self._trace = TorchTrace()
-            with self._trace:
-                fitted = self.fit()
-        else:
-            fitted = self.fit()
+        with self._trace or contextlib.nullcontext():
+            fitted = self._window(self.clock, self.fit) if timed else self.fit()
         if self.budget and self.budget.watch:
             self.budget = dataclasses.replace(self.budget, watch=None, steps=fitted.steps or self.budget.steps)
         return fitted
@@ -85,7 +82,7 @@ class MeasurementPasses:
     def measure_training(self, updates: int) -> None:
         """The traced pass over ``updates`` updates, and the windows of the joule meters."""
         self.trace_training(updates)
-        self._windows(self.fit, copy=True)
+        self._windows(self.fit)
 
     def trace_training(self, updates: int) -> None:
         """The traced pass; where ``trace_updates`` is less than ``updates``, the readings are extrapolated."""
@@ -132,14 +129,10 @@ class MeasurementPasses:
             with clock:
                 part = clock.repeat(functools.partial(self.fit, Budget(steps=updates)))
             if score_of(self.task, part) >= target:
-                self.keep(TO_TARGET, functools.partial(_reading_of, clock), updates=updates)
+                self.keep(TO_TARGET, lambda clock=clock: clock.reading, updates=updates)
                 return
         whole = next(reading for reading in self.readings if reading.name == self.clock.name)
         self._add(whole, TO_TARGET, updates=fitted.steps)
-
-    def skip(self, why: str) -> None:
-        """Take no further pass, for this reason."""
-        self.missing |= {meter.name: why for meter in (*self.traced, *self.windows)}
 
     def keep(self, name: str, read: Callable[[], Reading], **detail: Any) -> None:
         """Keep a reading under this name, or the reason why there is none."""
@@ -156,14 +149,13 @@ class MeasurementPasses:
     def _window(self, meter: Meter, work: Callable[[], _T], prefix: str = "", **detail: Any) -> _T:
         with meter:
             result = meter.repeat(work)
-        self.keep(prefix + meter.name, functools.partial(_reading_of, meter), **detail)
+        self.keep(prefix + meter.name, lambda: meter.reading, **detail)
         return result
 
-    def _windows(self, work: Callable[[], Any], prefix: str = "", copy: bool = False, **detail: Any) -> None:
+    def _windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
         for meter in self.windows:
             if (available := meter.available()).ok:
-                if copy:
-                    self.copy_task()
+                self.copy_task()
                 self._window(meter, work, prefix, **detail)
             else:
                 self.missing[prefix + meter.name] = available.why
@@ -221,7 +213,3 @@ def _trace_of(work: Callable[[], Any]) -> TorchTrace:
     with trace:
         work()
     return trace
-
-
-def _reading_of(meter: Meter) -> Reading:
-    return meter.reading
