@@ -10,7 +10,7 @@ from sutrolib.exam.record import new_record
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import WindowedText
 
 SHAPE = {"layers": 1, "heads": 2, "width": 8, "block_size": 8, "batch": 4, "warmup": 1}
 TINY = Scale(

@@ -25,7 +25,7 @@ from sutrolib.exam.store import load, save
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import WindowedText
 
 FULL_RECIPE = "full recipe"
 _CONTENT = "ablation"

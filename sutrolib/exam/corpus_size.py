@@ -22,8 +22,7 @@ from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.problems.text import load_text
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import WindowedText, load_text
 
 CorpusRuns: TypeAlias = dict[str, dict[str, Measurement]]  # by corpus and model
 

@@ -20,7 +20,7 @@ from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.models.language.online_ngram import OnlineNGram
 from sutrolib.models.language.product_of_experts import ProductOfExperts
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import WindowedText
 
 CLOSED, OPEN = "closed", "open"
 BASELINE = "baseline"

@@ -23,10 +23,8 @@ from sutrolib.measurement.passes import INFERENCE, MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.gpt import GPT
-from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
-from sutrolib.models.language.transformer import Transformer
-from sutrolib.problems.text import load_text
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.models.language.transformer import FittedGPT, GPTDecoder, Transformer
+from sutrolib.problems.text import WindowedText, load_text
 
 _MAX_GAP = 0.01  # of a probability, by what else is in the batch; rounding changes less
 _MAX_DIFFERENCE = 1e-3  # in nats, between two ways to compute the same network
@@ -157,7 +155,7 @@ def check_closed_division(fitted: Fitted, baseline: GPT, alphabet: str) -> Fitte
         name, more = differ[0], f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
         raise RuleBroken(f"closed: {name} is {found.get(name, 'missing')}, the baseline's {expected.get(name)}{more}")
     plain.load_state_dict(fitted.network.state_dict())
-    scored = FittedGPT(plain.to(fitted.device), alphabet, fitted.history, fitted.steps)
+    scored = FittedGPT(plain.to(fitted.device), alphabet, history=fitted.history, steps=fitted.steps)
     _check_same_predictions(fitted, scored)
     return scored
 

@@ -25,7 +25,7 @@ from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.models.language.product_of_experts import ProductOfExperts
 from sutrolib.problems.holdout import search_holdout
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import WindowedText
 from sutrolib.processes.dimension import Dimension, Range
 from sutrolib.processes.space import SearchSpace, family_of, space_of
 from sutrolib.processes.study import Study

@@ -129,7 +129,7 @@ class MeasurementPasses:
             with clock:
                 part = clock.repeat(functools.partial(self.fit, Budget(steps=updates)))
             if score_of(self.task, part) >= target:
-                self.keep(TO_TARGET, lambda clock=clock: clock.reading, updates=updates)
+                self.keep(TO_TARGET, functools.partial(getattr, clock, "reading"), updates=updates)
                 return
         whole = next(reading for reading in self.readings if reading.name == self.clock.name)
         self._add(whole, TO_TARGET, updates=fitted.steps)

@@ -10,8 +10,7 @@ import torch
 
 from sutrolib.core.types import Problem, Split, Task, check_fields
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
-from sutrolib.problems.text import TRAIN_SHARE, NextCharacter, NextLetter, in_letters, load_text
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import TRAIN_SHARE, NextCharacter, NextLetter, WindowedText, in_letters, load_text
 
 
 def search_holdout(problem: Problem) -> Problem:

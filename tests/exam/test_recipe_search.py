@@ -26,7 +26,7 @@ from sutrolib.guards.verification import Verification
 from sutrolib.meters import OperationCount
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.problems.text import WindowedText
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.hill_climbing import HillClimbing
 from sutrolib.processes.samplers import RandomSearch

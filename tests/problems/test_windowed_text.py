@@ -8,10 +8,9 @@ from texts import Uniform
 
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.language.kv_cache import FittedGPT
+from sutrolib.models.language.transformer import FittedGPT
 from sutrolib.problems.holdout import search_holdout
-from sutrolib.problems.text import alphabet_of, encode, load_text
-from sutrolib.problems.windowed_text import WINDOWS_PER_DECODER, WindowedText
+from sutrolib.problems.text import WINDOWS_PER_DECODER, WindowedText, alphabet_of, encode, load_text
 
 PROBLEM = WindowedText(characters=5000)
 
@@ -23,7 +22,7 @@ def test_the_protocol_is_that_of_plain_windows_through_the_network(max_streams):
     for weight in network.parameters():  # as drawn, all characters are equally likely
         weight.data.mul_(20 if weight.dim() == 2 else 1)
     inference = dataclasses.replace(task.inference, max_streams=max_streams)
-    found = inference.predictions(FittedGPT(network, task.alphabet, (), 0), task.test)
+    found = inference.predictions(FittedGPT(network, task.alphabet), task.test)
 
     text = torch.cat([task.train.y[-32:, 0], task.test.x])
     plain = []
@@ -38,9 +37,7 @@ def test_the_protocol_is_that_of_plain_windows_through_the_network(max_streams):
 
 
 @pytest.mark.parametrize(("context", "min_context"), [(64, 32), (16, 4), (9, 0), (100, 99)])
-def test_every_character_is_predicted_once_with_at_least_min_context_characters_before_it(
-    context, min_context
-):
+def test_every_character_is_predicted_once_with_at_least_min_context_characters_before_it(context, min_context):
     class Watching(Uniform):
         def decoder(self, streams):
             parts.append([])
