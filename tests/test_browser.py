@@ -64,7 +64,7 @@ def test_the_selectors_of_the_cube_answer_to_the_keyboard(notebook):
 def test_a_run_beside_the_baseline_can_be_cancelled_and_its_finished_seeds_are_kept(notebook, server):
     page = notebook("10_baseline", runs=3)
     page.press("candidate", Keys.ARROW_DOWN)
-    page.sees("extra, samples")  # a field of the model that was chosen
+    page.sees("extra_samples, samples")  # a field of the model that was chosen
     before = server.kept_runs()
     page.type("seeds", "90")
     page.press("Run both", Keys.SPACE)
@@ -85,12 +85,12 @@ def test_a_step_by_hand_can_be_cancelled_and_tried_again(notebook):
     page.press("field", Keys.ARROW_DOWN)
     page.type("value", "1")
     page.press("Try", Keys.SPACE)
-    page.sees("say first what you expect of it")
+    page.sees("first write what you expect")
     page.type("expected", "a rate of 1 learns faster")
     page.press("Try", Keys.SPACE)
     page.sees("Measuring on 3 seeds")
     page.press("Cancel", Keys.SPACE)
-    page.sees("Cancelled: the step in hand is dropped")
+    page.sees("Cancelled: the step is dropped")
     page.press("Try", Keys.SPACE)
     page.sees("a rate of 1 learns faster")
     page.sees("lr = 1")
@@ -146,7 +146,7 @@ def test_a_run_of_the_touch_test_can_be_cancelled_and_a_whole_one_is_recorded_an
     page.press_here(Keys.TAB)
     assert page.focused == "Cancel"
     page.press_here(Keys.SPACE)
-    page.sees("To be repeated: the run was cancelled.")
+    page.sees("Please repeat: the run was cancelled.")
     assert "Round 1 of 1, first run" in page.text
     for slot, after in (("first", "34.5"), ("second", "31")):
         page.sees(f"Round 1 of 1, {slot} run")
@@ -167,9 +167,9 @@ def test_a_run_of_the_touch_test_can_be_cancelled_and_a_whole_one_is_recorded_an
 
 def test_the_frontier_shows_the_axes_and_the_entry_that_the_keyboard_chose(notebook):
     page = notebook("40_final_exam")
-    assert page.tab_through("exam", 4) == ["exam", "across", "up", "entry"]
+    assert page.tab_through("exam", 4) == ["exam", "cost", "score", "entry"]
     page.sees("counting: passed.")
-    for name in ("across", "up", "entry"):
+    for name in ("cost", "score", "entry"):
         before = page.pictures
         page.press(name, Keys.ARROW_DOWN)
         page.sees_change(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -46,14 +46,14 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     for number, ((name, intervals), (marker, colour)) in enumerate(zip(ratios.items(), _MARKERS, strict=False)):
         rows = [row + _offset(number, len(ratios), 0.22) for row, one in enumerate(intervals) if one is not None]
         measured = [one for one in intervals if one is not None]
-        style = {"fmt": marker, "color": colour, "capsize": 3, "label": name}
+        style: dict[str, Any] = {"fmt": marker, "color": colour, "capsize": 3, "label": name}
         ax.errorbar([one.value for one in measured], rows, xerr=error_bars(measured), **style)
         for row, one in zip(rows, measured, strict=True):
             if not one.bounded:
                 ax.plot(one.points, [row] * len(one.points), marker, color=colour, ms=3, alpha=0.5)
     for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
         if not any(intervals):
-            at = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
+            at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
             ax.text(0.5, row, "not solved, so not measured", **at)
     ax.axvline(1, color=GREY, ls="--", lw=1)
     ax.set_xscale("log")
@@ -100,7 +100,7 @@ def draw_energy_map(
     figure.colorbar(mesh, ax=ax, label="log10 of energy, A / B (modelled)")
     if values.min() < 0 < values.max():
         ax.contour(ratios, capacities, values, levels=[0], colors=BLACK, linewidths=2)
-    box = {"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.7, "lw": 0}
+    box: dict[str, Any] = {"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.7, "lw": 0}
     for number, (name, (ratio, capacity)) in enumerate(machines.items()):
         ax.plot(ratio, capacity, "o", color=BLACK, mfc="white", clip_on=False)
         above = capacity < max(capacities) / 2 and (number % 2 == 0 or capacity <= min(capacities))

@@ -51,6 +51,7 @@ def run_alternating(
     """Measure both models on every seed; sends :class:`RunProgress` and :class:`RunFinished`."""
     models: dict[Role, Model] = {"baseline": baseline, "candidate": candidate}
     trace_updates = _TEXT_TRACE_UPDATES if problem.rung in ("letters", "shakespeare") else None
+    with_time: tuple[type[Meter], ...] = (WallTime, *meters)
     counts = any(issubclass(meter, TracedMeter) for meter in meters)
     for done, (seed, role) in enumerate((seed, role) for seed in seeds for role in models):
 
@@ -58,7 +59,7 @@ def run_alternating(
             channel.try_send(RunProgress(*progress, doing))
 
         say("waiting until nothing else is measured on this machine")
-        reporting = [_reporting(meter, say, counts) for meter in (WallTime, *meters)]
+        reporting = [_reporting(meter, say, counts) for meter in with_time]
         budget = Budget(watch=_learning_curve(say))
         run = measure(problem, models[role], reporting, seed, budget=budget, trace_updates=trace_updates)
         channel.send(RunFinished(role, run))

@@ -61,7 +61,7 @@ def with_values(thing: _T, values: dict[str, Any]) -> _T:
             own[first] = value
     own |= {name: with_values(getattr(thing, name), fields) for name, fields in inner.items()}
     # All at once: some values are only valid together.
-    return dataclasses.replace(thing, **own)  # type: ignore[type-var, no-any-return]
+    return dataclasses.replace(thing, **own)  # type: ignore[type-var]
 
 
 def _make_input(spec: dataclasses.Field[Any], value: Any, label: str) -> ValueWidget:

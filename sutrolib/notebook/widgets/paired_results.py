@@ -101,7 +101,7 @@ def verdict_text(candidate: Sequence[Measurement], baseline: Sequence[Measuremen
         return f"No verdict: {error.args[0]}."
 
 
-def draw_comparison(found: Sequence[ReadingComparison], model: str, baseline: str) -> tuple[Figure, str]:
+def draw_paired_ratios(found: Sequence[ReadingComparison], model: str, baseline: str) -> tuple[Figure, str]:
     """The ratios, one row for each reading: a dot for each seed, a diamond with its interval for the mean.
 
     Returns the figure, which pyplot does not know, as pyplot's state belongs to the notebook's cells; and its alt text.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -151,11 +151,17 @@ def _draw_distances(ax: Axes, histogram: ReuseHistogram, capacity: float) -> Non
     hits, misses = (np.bincount(power[mask], counts[mask], minlength=last + 1) for mask in (~missed, missed))
     bins = np.arange(last + 1) - 0.5  # a bar ends at its power of two
     ax.bar(bins, hits, 0.9, color="#BBBBBB", edgecolor=BLACK, label="hits")
-    above_hits = {"bottom": np.r_[hits, 0], "color": RED, "hatch": "///", "edgecolor": "white", "label": "misses"}
+    above_hits: dict[str, Any] = {
+        "bottom": np.r_[hits, 0],
+        "color": RED,
+        "hatch": "///",
+        "edgecolor": "white",
+        "label": "misses",
+    }
     ax.bar(np.r_[bins, last + 1.5], np.r_[misses, first], 0.9, **above_hits)
     line = min(math.log2(capacity), last + 0.7)
     ax.axvline(line, color=BLACK, lw=2)
-    at = {"xycoords": ("data", "axes fraction"), "xytext": (4, 0), "textcoords": "offset points"}
+    at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (4, 0), "textcoords": "offset points"}
     ax.annotate("cache", (line, 0.98), va="top", fontsize=9, **at)
     ticks = range(0, last + 1, 1 + last // 12)
     ax.set_xticks([*ticks, last + 1.5], [*(bytes_text(2.0**tick) for tick in ticks), "first"], fontsize=8)

@@ -18,7 +18,7 @@ from sutrolib.notebook.widgets.inputs import input_fields, make_inputs, with_val
 from sutrolib.notebook.widgets.layout import dropdown, hbox, image, panel
 from sutrolib.notebook.widgets.paired_results import (
     compare_readings,
-    draw_comparison,
+    draw_paired_ratios,
     result_table,
     seed_pairs,
     verdict_text,
@@ -187,7 +187,7 @@ class _RunPanel(WorkerPanel):
         self.picture.value = ""
         if any(one.ratios for one in found):
             names = (str(runs[0].model["name"]) for runs in (candidate, baseline))
-            self.picture.value = image(*draw_comparison(found, *names))
+            self.picture.value = image(*draw_paired_ratios(found, *names))
 
     def enable(self, running: bool) -> None:
         """Enable the controls that make sense now."""

@@ -27,8 +27,8 @@ from typing import Any
 from sutrolib.meters.lock import meter_lock
 from sutrolib.notebook.widgets.layout import replace_previous_panel, status
 
-POLL_S = 0.25  # between two batches of events, so that a panel that redraws after each still has time for other things
-PAUSE_S = POLL_S + 0.05  # without a timing, in which a panel that waits for the meter lock can begin to draw
+_POLL_S = 0.25  # between two batches of events, so that a panel that redraws after each still has time for other things
+PAUSE_S = _POLL_S + 0.05  # without a timing, in which a panel that waits for the meter lock can begin to draw
 _KILL_TIMEOUT_S = 1.0  # from a cancel to the end of a process that does not react
 _EXIT_TIMEOUT_S = 5.0  # that a process has to end after its last message
 
@@ -140,7 +140,8 @@ class Worker:
     def _receive(self, process: BaseProcess) -> WorkerExit:
         """Pass on events, in batches, until the work ends."""
         while True:
-            events, end = [], None
+            events: list[Any] = []
+            end: WorkerExit | None = None
             try:
                 while end is None and (not events or self._connection.poll()):
                     message = self._connection.recv()
@@ -156,7 +157,7 @@ class Worker:
                 self._on_events(events)
             if end:
                 return end
-            self._cancelled.wait(POLL_S)
+            self._cancelled.wait(_POLL_S)
 
 
 class WorkerPanel:

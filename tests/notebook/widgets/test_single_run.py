@@ -16,7 +16,7 @@ from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.notebook.widgets import PANEL, run_panel
 from sutrolib.notebook.widgets.alternating_runs import RunFinished, RunProgress, run_alternating
 from sutrolib.notebook.widgets.inputs import input_fields, make_inputs, with_values
-from sutrolib.notebook.widgets.paired_results import compare_readings, draw_comparison, result_table, verdict_text
+from sutrolib.notebook.widgets.paired_results import compare_readings, draw_paired_ratios, result_table, verdict_text
 from sutrolib.notebook.widgets.single_run import _RunPanel
 
 TITLES = {"time": "wall-clock time", "cost": "made up"}
@@ -233,7 +233,7 @@ def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     table = result_table(candidate, baseline, found)
     assert "<td>made up, units</td><td>counted</td><td>6 (5 to 7)</td><td>12.5 (10 to 15)</td><td>0.5 [" in table
     assert "; 5 of 5 seeds</td>" in table
-    figure, alt = draw_comparison(found, "made up", "baseline")
+    figure, alt = draw_paired_ratios(found, "made up", "baseline")
     assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 5 seeds" in figure.axes[
         0
     ].get_title("left")
@@ -264,7 +264,7 @@ def test_one_diverged_seed_takes_only_its_own_ratio_away():
     assert "<td>0.5 (of 0.5, 0.5, 0.5, 0.5; an interval needs 5 pairs); 4 of 5 seeds</td>" in result_table(
         candidate, baseline, found
     )
-    figure, _ = draw_comparison(found, "made up", "baseline")
+    figure, _ = draw_paired_ratios(found, "made up", "baseline")
     assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 4 seeds" in figure.axes[
         0
     ].get_title("left")
