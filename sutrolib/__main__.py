@@ -14,15 +14,15 @@ from typing import Any
 from sutrolib.cli.errors import sentence
 from sutrolib.core import paths
 
-REFUSED = 2
-INTERRUPTED = 130  # as a shell puts it: 128 and the number of the signal
-PIPE_CLOSED = 141
-PYTHON = (3, 11)
+_REFUSED = 2
+_INTERRUPTED = 130  # as a shell puts it: 128 and the number of the signal
+_PIPE_CLOSED = 141
+_MIN_PYTHON = (3, 11)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status. An error is one sentence, or its traceback with --debug."""
-    if sys.version_info < PYTHON:
+    if sys.version_info < _MIN_PYTHON:
         here = ".".join(map(str, sys.version_info[:3]))
         return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
     options = _parser().parse_args(arguments)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         print("sutrolib: interrupted; what was finished before is kept", file=sys.stderr)
-        return INTERRUPTED
+        return _INTERRUPTED
     except Exception as error:
         if options.debug:
             raise
@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse(why: str) -> int:
     print(f"sutrolib: {why}", file=sys.stderr)
-    return REFUSED
+    return _REFUSED
 
 
 def _pipe_closed() -> int:
     """The reader of the output has closed it (``| head``): end without a message, also when Python exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
+    return _PIPE_CLOSED
 
 
 @contextmanager

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from distributed import Future
 
 MAX_SUBMISSIONS = 10  # of a run that Dask gives up before it was begun twice
-POLL_S = 0.05
-LOOK_S = 1.0  # between two looks at the workers
+_POLL_S = 0.05
+_LOOK_S = 1.0  # between two looks at the workers
 NO_WORKER_TIMEOUT_S = 60
 
 
@@ -100,7 +100,7 @@ class _WorkerPool:
         """The next result, after a moment's wait; None if there is none yet."""
         if not self.done.has_ready():
             self._look_at_workers()
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
             self._note_started()
             return None
         future = next(self.done)
@@ -150,7 +150,7 @@ class _WorkerPool:
 
     def _look_at_workers(self) -> None:
         now = time.monotonic()
-        if now - self.looked < LOOK_S:
+        if now - self.looked < _LOOK_S:
             return
         self.looked, workers = now, self.cluster.workers().values()
         left = [run.job for run in self.submitted.values()]

@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 ATTEMPT_FILE = "SUTRO_ATTEMPT"  # the environment variable with the path of the attempt's file
-POLL_S = 0.5
+_POLL_S = 0.5
 
 
 def _watch(parent: int, attempt_file: Path | None) -> None:
     import psutil
 
     while os.getppid() == parent and not _ended(attempt_file):
-        time.sleep(POLL_S)
+        time.sleep(_POLL_S)
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process().children(recursive=True):  # also those in a session of their own
             with contextlib.suppress(psutil.Error):
