@@ -68,46 +68,29 @@ def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
     return [[below for below, _ in found], [above for _, above in found]]
 
 
-def paired_ratio(
-    candidate: _Values, baseline: _Values, confidence: float = CONFIDENCE, min_pairs: int = MIN_PAIRS
-) -> Interval:
+def paired_ratio(candidate: _Values, baseline: _Values) -> Interval:
     """The geometric mean of candidate / baseline over pairs, with Student's interval on the logarithms.
 
-    Args:
-        candidate: one value for each pair.
-        baseline: the values that these are divided by.
-        confidence: how often the interval covers the true ratio.
-        min_pairs: the least number of pairs that gets an interval; less than MIN_PAIRS where no verdict depends on it.
-
-    Raises:
-        ValueError: there is no pair, or a value is not finite and above 0.
+    Raises ValueError if there is no pair, or a value is not finite and above 0.
     """
     values = [*map(float, candidate), *map(float, baseline)]
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"the values of a ratio must be finite and above 0 (got {values})")
-    logs = _student([math.log(c) for c in candidate], [math.log(b) for b in baseline], confidence, min_pairs)
-    points = tuple(map(math.exp, logs.points))
-    return Interval(math.exp(logs.value), math.exp(logs.low), _exp(logs.high), points)
+    logs = paired_difference([math.log(c) for c in candidate], [math.log(b) for b in baseline])
+    return Interval(math.exp(logs.value), math.exp(logs.low), _exp(logs.high), tuple(map(math.exp, logs.points)))
 
 
-def paired_difference(candidate: _Values, baseline: _Values, confidence: float = CONFIDENCE) -> Interval:
+def paired_difference(candidate: _Values, baseline: _Values) -> Interval:
     """The mean of candidate - baseline over pairs, with Student's interval. Raises ValueError for no pairs."""
-    return _student(candidate, baseline, confidence, MIN_PAIRS)
-
-
-def _student(candidate: _Values, baseline: _Values, confidence: float, min_pairs: int) -> Interval:
-    if not 0.5 <= confidence < 1:
-        raise ValueError(f"confidence must be at least 0.5 and below 1 (got {confidence!r})")
     gaps = np.subtract(np.asarray(candidate, float), np.asarray(baseline, float))
     if len(gaps) == 0:
         raise ValueError("there must be at least 1 pair (got 0)")
-    points = tuple(gaps.tolist())
-    if len(gaps) < min_pairs:
-        return Interval(float(gaps.mean()), -math.inf, math.inf, points)
+    points, mean = tuple(gaps.tolist()), float(gaps.mean())
+    if len(gaps) < MIN_PAIRS:
+        return Interval(mean, -math.inf, math.inf, points)
     if np.ptp(gaps) == 0:  # nothing here depends on the seed, as in the size of a model
         return Interval(points[0], points[0], points[0], points)
-    half = math.sqrt(_quantile_squared(len(gaps), confidence) * float(np.var(gaps, ddof=1)) / len(gaps))
-    mean = float(gaps.mean())
+    half = math.sqrt(_quantile_squared(len(gaps)) * float(np.var(gaps, ddof=1)) / len(gaps))
     return Interval(mean, mean - half, mean + half, points)
 
 
@@ -148,7 +131,7 @@ def _least(strong: _Vector, weak: _Vector) -> float:
 
 def _coefficients(a: _Vector, b: _Vector, mean_a: float, mean_b: float) -> tuple[float, float, float]:
     """Those of 1, r^2 and -2 r in Fieller's inequality."""
-    share = _quantile_squared(len(a), CONFIDENCE) / len(a)
+    share = _quantile_squared(len(a)) / len(a)
     (s_aa, s_ab), (_, s_bb) = np.cov(a, b).tolist()
     return mean_a**2 - share * s_aa, mean_b**2 - share * s_bb, mean_a * mean_b - share * s_ab
 
@@ -175,7 +158,7 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return found
 
 
-def _quantile_squared(rounds: int, confidence: float) -> float:
+def _quantile_squared(rounds: int) -> float:
     from scipy.stats import t
 
-    return float(t.ppf((1 + confidence) / 2, rounds - 1)) ** 2
+    return float(t.ppf((1 + CONFIDENCE) / 2, rounds - 1)) ** 2

@@ -12,7 +12,7 @@ which the winner changes: r = (operations of B - operations of A) / (traffic of 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,21 +104,18 @@ class WinnerMap:
         return float((self.log_ratio < 0).mean())
 
 
-def winner_map(
-    a: Workload, b: Workload, ratios: np.ndarray = _RATIOS, capacities: np.ndarray = _CAPACITIES
-) -> WinnerMap:
-    """A against B over ``ratios`` and ``capacities``; ValueError unless these are above 0 and increasing."""
-    for name, values in (("ratios", ratios), ("capacities", capacities)):
-        if not len(values) or (values <= 0).any() or (np.diff(values) <= 0).any():
-            raise ValueError(f"{name} must be increasing numbers above 0 (got {values!r})")
+def winner_map(a: Workload, b: Workload, capacities: np.ndarray = _CAPACITIES) -> WinnerMap:
+    """A against B over six decades of r and ``capacities``; ValueError unless these are above 0 and increasing."""
+    if not len(capacities) or (capacities <= 0).any() or (np.diff(capacities) <= 0).any():
+        raise ValueError(f"capacities must be increasing numbers above 0 (got {capacities!r})")
     traffic_a, traffic_b = (np.array([work.traffic(capacity) for capacity in capacities]) for work in (a, b))
-    energy_a = a.operations + np.outer(traffic_a, ratios)
-    energy_b = b.operations + np.outer(traffic_b, ratios)
+    energy_a = a.operations + np.outer(traffic_a, _RATIOS)
+    energy_b = b.operations + np.outer(traffic_b, _RATIOS)
     operations, traffic = a.operations - b.operations, traffic_a - traffic_b
     flips = np.divide(-operations, traffic, out=np.full(len(traffic), np.nan), where=operations * traffic < 0)
-    return WinnerMap(a.name, b.name, ratios, capacities, np.log10(energy_a / energy_b), flips)
+    return WinnerMap(a.name, b.name, _RATIOS, capacities, np.log10(energy_a / energy_b), flips)
 
 
-def energy_ratios(a: Workload, b: Workload, points: Sequence[HardwarePoint] = HARDWARE_POINTS) -> Mapping[str, float]:
-    """A's energy over B's at each point."""
-    return {p.name: a.energy(p.ratio, p.capacity) / b.energy(p.ratio, p.capacity) for p in points}
+def energy_ratios(a: Workload, b: Workload) -> Mapping[str, float]:
+    """A's energy over B's at each of HARDWARE_POINTS."""
+    return {p.name: a.energy(p.ratio, p.capacity) / b.energy(p.ratio, p.capacity) for p in HARDWARE_POINTS}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from sutrolib.core.stats import Interval
+from sutrolib.core.stats import CONFIDENCE, Interval
 from sutrolib.measurement.measure import Measurement
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ RESAMPLES = 1000
 _SAFE_TAU = 0.5  # three of four pairs ordered alike
 
 
-def rank_agreement(
-    runs: Sequence[Sequence[Measurement]], metric: str, reference: str, confidence: float = 0.95
-) -> Interval:
+def rank_agreement(runs: Sequence[Sequence[Measurement]], metric: str, reference: str) -> Interval:
     """Kendall's tau between ``metric`` and ``reference``, with a two-level percentile bootstrap interval.
 
     ``runs`` holds one sequence of measurements for each candidate; medians over seeds are ranked. A resample draws
@@ -50,7 +48,7 @@ def rank_agreement(
         return [group[rng.integers(len(group), size=len(group))] for group in drawn]
 
     taus = [tau(resample()) for _ in range(RESAMPLES)]
-    low, high = np.quantile(taus, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(taus, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     value = tau(readings)
     # Rounding can put a bound of a perfect ranking just beyond the value itself.
     return Interval(value, min(float(low), value), max(float(high), value))

@@ -24,10 +24,9 @@ _Program: TypeAlias = Callable[[], object]
 
 @dataclass(frozen=True)
 class Trap:
-    """Two programs for one job: ``metric`` prefers ``proxy_preferred``; ``truly_cheaper`` costs less energy."""
+    """Two programs for one job: ARD prefers ``proxy_preferred``; ``truly_cheaper`` costs less energy."""
 
     name: str
-    metric: str
     because: str
     proxy_preferred: Callable[[], _Program]  # each makes a program; the preparations are not measured
     truly_cheaper: Callable[[], _Program]
@@ -52,21 +51,18 @@ def known_traps() -> tuple[Trap, ...]:
     return (
         Trap(
             "single samples instead of batches",
-            "ard",
             "single samples have shorter distances but more accesses, and a mean ignores their number",
             lambda: _steps(batch=1, samples=64),
             lambda: _steps(batch=32, samples=64),
         ),
         Trap(
             "a narrower network that trains longer",
-            "ard",
             "a quarter of the hidden units shorten each distance, and eight times the steps make more accesses",
             lambda: _steps(batch=32, samples=32 * 80, hidden=50),
             lambda: _steps(batch=32, samples=32 * 10, hidden=200),
         ),
         Trap(
             "many passes over little data instead of one over much",
-            "ard",
             "a stream has a long distance at each of its few accesses",
             lambda: _passes(elements=1000, count=2000),
             lambda: _passes(elements=100_000, count=1),

@@ -14,6 +14,8 @@ import numpy as np
 from sutrolib.core.stats import CONFIDENCE, MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.measurement.measure import Measurement
 
+_Runs = Sequence[Measurement]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -27,7 +29,6 @@ class Verdict:
     time: Interval
     score: Interval
     pairs: int
-    confidence: float
     time_margin: float
     score_margin: float
 
@@ -75,7 +76,7 @@ class Verdict:
                 f"{_points(self.cost)}; time ratio {_points(self.time)}; score difference {_points(self.score)}"
             )
         return (
-            f"{'passed' if self.passed else 'not passed'} at {self.confidence:.0%} over {self.pairs} pairs; "
+            f"{'passed' if self.passed else 'not passed'} at {CONFIDENCE:.0%} over {self.pairs} pairs; "
             f"{self.cost_name} ratio {self.cost}: {'below 1' if self.cheaper else 'not shown to be below 1'}; "
             f"time ratio {self.time}: {'within' if self.time_held else 'not within'} 1 + {self.time_margin:g}; "
             f"score difference {self.score}: {'within' if self.score_held else 'not within'} -{self.score_margin:g}"
@@ -87,13 +88,7 @@ def _points(interval: Interval) -> str:
 
 
 def compare(
-    candidate: Sequence[Measurement],
-    baseline: Sequence[Measurement],
-    cost: str,
-    *,
-    time_margin: float = 0.05,
-    score_margin: float = 0.01,
-    confidence: float = CONFIDENCE,
+    candidate: _Runs, baseline: _Runs, cost: str, *, time_margin: float = 0.05, score_margin: float = 0.01
 ) -> Verdict:
     """Compare runs, paired by seed, on the reading named ``cost``.
 
@@ -102,25 +97,23 @@ def compare(
             different kinds, such as estimated and measured joules.
         KeyError: a run has no such reading.
     """
-    cost_ratio, time = (reading_ratio(candidate, baseline, name, confidence) for name in (cost, "time"))
+    cost_ratio, time = (reading_ratio(candidate, baseline, name) for name in (cost, "time"))
     pairs = _paired(candidate, baseline)
     ours, theirs = (np.array([run.score for run in runs], float) for runs in zip(*pairs, strict=True))
-    score = paired_difference(ours, theirs, confidence)
-    return Verdict(cost, cost_ratio, time, score, len(pairs), confidence, time_margin, score_margin)
+    score = paired_difference(ours, theirs)
+    return Verdict(cost, cost_ratio, time, score, len(pairs), time_margin, score_margin)
 
 
-def reading_ratio(
-    candidate: Sequence[Measurement], baseline: Sequence[Measurement], name: str, confidence: float = CONFIDENCE
-) -> Interval:
+def reading_ratio(candidate: _Runs, baseline: _Runs, name: str) -> Interval:
     """The geometric mean, over seeds, of candidate / baseline in the reading ``name``; raises as :func:`compare`."""
     pairs = [(one.reading(name), other.reading(name)) for one, other in _paired(candidate, baseline)]
     kinds = sorted({f"{reading.kind} {reading.unit}" for pair in pairs for reading in pair})
     if len(kinds) > 1:
         raise ValueError(f"{name}: readings of different kinds ({', '.join(kinds)}) cannot be compared")
-    return paired_ratio([one.value for one, _ in pairs], [other.value for _, other in pairs], confidence)
+    return paired_ratio([one.value for one, _ in pairs], [other.value for _, other in pairs])
 
 
-def _paired(candidate: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
+def _paired(candidate: _Runs, baseline: _Runs) -> list[tuple[Measurement, Measurement]]:
     for name, runs in (("candidate", candidate), ("baseline", baseline)):
         seeds = [run.seed for run in runs]
         if len(set(seeds)) < len(seeds):

@@ -100,8 +100,3 @@ def test_what_cannot_be_compared_is_refused(candidate, baseline, named):
 def test_a_reading_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(KeyError, match="no reading 'joules'; there are time, cost"):
         compare(runs(), runs(), "joules")
-
-
-def test_a_confidence_out_of_range_is_refused():
-    with pytest.raises(ValueError, match=r"confidence must be .* \(got 1\.5\)"):
-        compare(runs(), runs(), "cost", confidence=1.5)
