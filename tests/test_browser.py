@@ -88,7 +88,7 @@ def test_a_step_by_hand_can_be_cancelled_and_tried_again(notebook):
     page.sees("first write what you expect")
     page.type("expected", "a rate of 1 learns faster")
     page.press("Try", Keys.SPACE)
-    page.sees("Measuring on 3 seeds")
+    page.sees("Measuring the change and the best so far on 5 seeds.")
     page.press("Cancel", Keys.SPACE)
     page.sees("Cancelled: the step is dropped")
     page.press("Try", Keys.SPACE)
@@ -168,15 +168,15 @@ def test_a_run_of_the_touch_test_can_be_cancelled_and_a_whole_one_is_recorded_an
 def test_the_frontier_shows_the_axes_and_the_entry_that_the_keyboard_chose(notebook):
     page = notebook("40_final_exam")
     assert page.tab_through("exam", 4) == ["exam", "cost", "score", "entry"]
-    page.sees("counting: passed.")
+    page.sees("Kneser-Ney 4-gram: passed.")
     for name in ("cost", "score", "entry"):
         before = page.pictures
         page.press(name, Keys.ARROW_DOWN)
         page.sees_change(before)
-    page.sees("counting, discounts learned: passed.")
+    page.sees("n-gram, learned discounts: passed.")
     before = page.pictures
     page.press("exam", Keys.ARROW_DOWN)
-    page.sees("taught: passed.")
+    page.sees("distilled GPT: passed.")
     page.sees_change(before)
 
 

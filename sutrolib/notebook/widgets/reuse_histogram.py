@@ -166,8 +166,8 @@ def _draw_distances(ax: Axes, histogram: ReuseHistogram, capacity: float) -> Non
     ticks = range(0, last + 1, 1 + last // 12)
     ax.set_xticks([*ticks, last + 1.5], [*(bytes_text(2.0**tick) for tick in ticks), "first"], fontsize=8)
     ax.set_xlim(math.log2(histogram.unit_bytes) - 1.5, last + 2.2)
-    ax.margins(y=0.12)
     ax.set(xlabel="reuse distance (distinct bytes)", ylabel="% of accesses (counted)")
+    ax.set_ylim(0, 1.12 * max(first, *(hits + misses)))
 
 
 def _draw_joules(ax: Axes, energy: Reading, most: float) -> None:
