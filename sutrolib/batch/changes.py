@@ -96,7 +96,7 @@ def value_table(rows: Iterable[tuple[str, str, int, str, str, float]]) -> pd.Dat
     import pandas as pd
 
     table = pd.DataFrame(list(rows), columns=_COLUMNS)
-    table = table.groupby(_COLUMNS[:-1], sort=False, as_index=False)["value"].median()
+    table = table.groupby(_COLUMNS[:-1], sort=False)["value"].median().reset_index()
     return table.drop_duplicates(_COLUMNS[:3], keep="last")
 
 
@@ -138,5 +138,5 @@ def _change(case: str, quantity: str, group: pd.DataFrame) -> Change:
         moved = not interval.low <= (1 if ratio else 0) <= interval.high
         status, why = ChangeStatus.MOVED if moved else ChangeStatus.WITHIN, f"{len(pairs)} pairs, 95 %"
     name = f"{quantity}, {unit}" if unit and unit != quantity else quantity
-    means = (float(before.mean()), float(after.mean())) if len(pairs) else (None, None)
-    return Change(case, name, kind or "not stated", *means, len(pairs), status, why, interval, ratio)
+    a, b = (float(before.mean()), float(after.mean())) if len(pairs) else (None, None)
+    return Change(case, name, kind or "not stated", a, b, len(pairs), status, why, interval, ratio)

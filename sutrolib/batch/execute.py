@@ -194,8 +194,8 @@ def _finding(output: Path) -> dict[str, Any]:
 
 def _kernel_manager(run: PlannedRun) -> type[Any]:
     """What starts this run's kernel: on the Python of this command, whichever kernels the user has registered."""
-    from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
 
     class RunKernelManager(AsyncKernelManager):
         kernel_spec = KernelSpec(

@@ -11,7 +11,7 @@ from sutrolib.core.io import write_atomically
 from sutrolib.meeting.build import build_slides
 from sutrolib.meeting.collect import collect_meeting, parse_period
 from sutrolib.meeting.html import render_deck
-from sutrolib.meeting.layout import start_text, date_text
+from sutrolib.meeting.layout import date_text, start_text
 from sutrolib.meeting.pdf import find_chromium, to_pdf
 from sutrolib.plots.style import use_style
 
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         find_chromium()  # before anything is read: without one there will be no PDF
     target = Path(options.output or f"deck.{options.format}")
     if target.is_dir() or str(options.output).endswith(("/", "\\")):
-        raise ValueError(f"-o {target} is a folder, accepted is the name of a file, such as {target / 'deck.html'}")
+        raise ValueError(f"-o must be a file, and {target} is a folder: give a name such as {target / 'deck.html'}")
     meeting = collect_meeting(parse_period(options.since), options.notebooks)
     use_style()
     slides = build_slides(meeting)

@@ -192,7 +192,7 @@ def dask_setup(_: object) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Dask's log: lost workers and connections are reported by whoever waits for them."""
+    """Silence Dask's log: the callers report lost workers and connections."""
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio", "bokeh")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
