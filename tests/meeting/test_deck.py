@@ -488,8 +488,8 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(collection, tmp_path
     [
         (["--since", "soon"], "since must be a time back such as 7d"),
         (["--notebooks", "77"], "no notebook '77'; there are 10_first"),
-        (["-o", "."], "-o . is a folder"),
-        (["-o", "nowhere/"], "-o nowhere is a folder"),
+        (["-o", "."], "-o must be a file, and . is a folder"),
+        (["-o", "nowhere/"], "-o must be a file, and nowhere is a folder"),
         (["-o", f"{__file__}/deck.html"], "the deck could not be written to "),
     ],
 )

@@ -230,7 +230,7 @@ def test_plain_papermill_runs_a_renamed_copy_with_parameters(tmp_path):
     command = [sys.executable, "-m", "papermill", str(copy), str(tmp_path / "out.ipynb"), "-p", "metric", "codecarbon"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "positions measured" in finding_in(tmp_path / "out.ipynb")["finding"]
+    assert "positions are measured" in finding_in(tmp_path / "out.ipynb")["finding"]
     assert "by-hand / codecarbon / parity" in (tmp_path / "out.ipynb").read_text()
 
 
