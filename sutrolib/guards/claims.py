@@ -11,7 +11,7 @@ from sutrolib.core.types import Model
 from sutrolib.measurement.passes import score_of
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.parity.curriculum import Curriculum
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.gf2 import RobustGF2
 from sutrolib.models.parity.hebbian import Hebbian
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import HARDER, SparseParity

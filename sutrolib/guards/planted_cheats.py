@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sutrolib.core.types import Budget, Model, Task
 from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import WalshFourier
 from sutrolib.problems.parity import SparseParity
 
 _N_CHECKED = 8  # samples that a cheat looks at

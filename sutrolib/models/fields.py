@@ -1,15 +1,16 @@
-"""A model's hyper-parameters: dataclass fields whose metadata hold their range; checks of fields and of inputs."""
+"""Bases of models and of fitted models, hyper-parameters (fields whose metadata hold their range), checks of inputs."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from sutrolib.core.types import check_fields
+import torch
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from sutrolib.core.types import Task, check_fields, nbytes
 
 
 def int_field(default: int, unit: str, low: int, high: int, **metadata: Any) -> int:
@@ -54,6 +55,16 @@ def check_ids(ids: Tensor, characters: int) -> None:
         raise ValueError(f"ids must be 0 to {characters - 1}, as in the alphabet (got {ids.min()} to {ids.max()})")
 
 
+def text_ids(task: Task, name: str, min_characters: int) -> Tensor:
+    """The ids of the training text, int64 of shape (characters,). Raises ValueError for too short a text, or none."""
+    if not task.alphabet:
+        raise ValueError(f"{name}: the task must be text; this one has no alphabet")
+    ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
+    if len(ids) < min_characters:
+        raise ValueError(f"{name}: the training text must have at least {min_characters} characters (got {len(ids)})")
+    return ids
+
+
 @dataclass(frozen=True)
 class CheckedModel:
     """Base of models that check their fields. By default a model knows nothing but samples and asks no oracle."""
@@ -64,3 +75,28 @@ class CheckedModel:
 
     def __post_init__(self) -> None:
         check_model(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedModel:
+    """Base of fitted models: the learning curve and the number of updates, both empty if there are no updates."""
+
+    history: tuple[tuple[int, float], ...] = ()
+    steps: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all tensors in the fields."""
+        return nbytes(*_tensors(self))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in a field: in a network, in the parts of a tuple, or in the fields of a dataclass."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+    elif isinstance(value, tuple) or dataclasses.is_dataclass(value):
+        parts = value if isinstance(value, tuple) else vars(value).values()
+        for part in parts:
+            yield from _tensors(part)

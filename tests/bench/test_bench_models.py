@@ -7,8 +7,7 @@ from timing import alternate, quartiles
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.parity.curriculum import Curriculum
-from sutrolib.models.parity.gf2 import GF2Elimination
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.gf2 import GF2Elimination, RobustGF2
 from sutrolib.problems.parity import HARDER, SparseParity
 from sutrolib.problems.text import NextCharacter
 

@@ -25,8 +25,8 @@ from sutrolib.meters.energy.counter import EnergyCounter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
-from sutrolib.problems.windowed_text import WindowedText
+from sutrolib.models.language.transformer import FittedGPT, GPTDecoder
+from sutrolib.problems.text import WindowedText
 
 SPENT = [0.0]  # joules of the faked counter
 
@@ -228,7 +228,7 @@ def test_torch_settings_of_a_training_are_restored_for_the_next_one(untraced):
 
 
 def fitted_of(model, characters=11, seed=0):
-    return FittedGPT(model.network(characters, seed).eval(), "abcdefghijklmnopqrstuvwxyz"[:characters], (), 0)
+    return FittedGPT(model.network(characters, seed).eval(), "abcdefghijklmnopqrstuvwxyz"[:characters])
 
 
 BASE = GPT(layers=2, heads=2, width=8, block_size=8)
@@ -260,11 +260,11 @@ def test_closed_refuses_other_weights_other_decoders_and_other_computations():
             return Sharper(self, streams)
 
     plain = fitted_of(BASE)
-    half = FittedGPT(BASE.network(11, 0).to(torch.bfloat16).eval(), plain.alphabet, (), 0)
+    half = FittedGPT(BASE.network(11, 0).to(torch.bfloat16).eval(), plain.alphabet)
     with pytest.raises(RuleBroken, match=r"torch\.bfloat16, the baseline's .* torch.float32"):
         check_closed_division(half, BASE, plain.alphabet)
     with pytest.raises(RuleBroken, match=r"must be GPTDecoder \(got Sharper\)"):
-        check_closed_division(FittedSharper(plain.network, plain.alphabet, (), 0), BASE, plain.alphabet)
+        check_closed_division(FittedSharper(plain.network, plain.alphabet), BASE, plain.alphabet)
     task = TINY.problem.sample(0)
     counted = KneserNey(2).fit(task.for_training(), 0)
     with pytest.raises(RuleBroken, match="got FittedNGram"):

@@ -10,11 +10,9 @@ from sutrolib.meters import OperationCount
 from sutrolib.meters.access.cache_energy import CacheEnergy
 from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Kind, Reading
-from sutrolib.models.parity.backtracking import ConstraintSearch
-from sutrolib.models.parity.gf2 import GF2Elimination
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.gf2 import GF2Elimination, RobustGF2
 from sutrolib.models.parity.mlp import TwoLayerNetwork
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, WalshFourier
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.dimension import Choice

@@ -1,9 +1,20 @@
-"""Image classifiers: softmax regression, and a multi-layer perceptron with one hidden layer, by SGD with momentum.
+"""Image classifiers: softmax regression, a perceptron, a mixture of experts (all by SGD), and k nearest neighbours.
 
     p = softmax(W x + b),   or   p = softmax(W2 relu(W1 x + b1) + b2);   loss = mean of -ln p(label)
 
-Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.3 and 5.1. The mixture of experts shares the
-training, so that a comparison of the models compares networks only.
+Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.3 and 5.1. All networks share one training with
+momentum, so that a comparison of the models compares networks only.
+
+In the mixture of experts, a gate sends each sample to one of several small perceptrons:
+
+    g = softmax(G x),   e = argmax g,   logits = g_e (V_e relu(W_e x + b_e) + c_e)
+
+A sample runs through the gate and one expert, while all experts stay in memory: fewer operations per prediction, more
+memory. The penalty ``load_balancing`` * E * sum of (share of samples sent to e) * (mean of g_e) keeps the gate from
+sending all samples to one expert. Fedus, Zoph, Shazeer, Switch Transformers, JMLR 2022, section 2.
+
+Nearest neighbours only store the samples, and every prediction looks at all of them. Cover and Hart, Nearest Neighbor
+Pattern Classification, IEEE Transactions on Information Theory 13, 1967.
 """
 
 from __future__ import annotations
@@ -18,22 +29,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sutrolib.core.types import Budget, Diverged, Task, nbytes
-from sutrolib.models.fields import CheckedModel, float_field, int_field
+from sutrolib.core.types import Budget, Diverged, Task
+from sutrolib.models.fields import CheckedModel, FittedModel, float_field, int_field
 
 
 @dataclass(frozen=True)
-class FittedClassifier:
-    """A trained network, its learning curve and its number of updates."""
+class FittedClassifier(FittedModel):
+    """A trained network."""
 
     network: nn.Module
-    history: tuple[tuple[int, float], ...]
-    steps: int
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of the weights."""
-        return nbytes(*self.network.parameters())
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits of shape (samples, classes) for x of shape (samples, inputs)."""
@@ -102,7 +106,7 @@ class Classifier(CheckedModel):
             reached = len(recent) == self.patience and all(score >= self.stop_accuracy for _, score in recent)
             if budget.ended(*history[-1]) or reached or spent:
                 break
-        return FittedClassifier(network, tuple(history), steps)
+        return FittedClassifier(network, history=tuple(history), steps=steps)
 
 
 def class_count(task: Task, name: str) -> int:
@@ -147,3 +151,83 @@ class MLPClassifier(Classifier):
         """The two layers."""
         generator = torch.Generator().manual_seed(seed)
         return nn.Sequential(linear(inputs, self.hidden, generator), nn.ReLU(), linear(self.hidden, classes, generator))
+
+
+class Mixture(nn.Module):
+    """The gate and the experts; ``imbalance`` is that of the last batch, 1 if all experts are used equally."""
+
+    def __init__(self, inputs: int, classes: int, experts: int, hidden: int, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.classes = classes
+        self.gate = linear(inputs, experts, generator)
+        self.experts = nn.ModuleList(
+            nn.Sequential(linear(inputs, hidden, generator), nn.ReLU(), linear(hidden, classes, generator))
+            for _ in range(experts)
+        )
+        self.imbalance: Tensor | float = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (samples, classes) for x (samples, inputs)."""
+        gates = self.gate(x).softmax(1)
+        weight, chosen = gates.max(1)
+        counts = torch.bincount(chosen, minlength=len(self.experts))
+        self.imbalance = len(self.experts) * (counts / len(x)) @ gates.mean(0)
+        order = chosen.argsort()  # group the samples by expert
+        parts = x[order].split(counts.tolist())
+        out = torch.cat([expert(part) for expert, part in zip(self.experts, parts, strict=True)])
+        mixed: Tensor = out[order.argsort()] * weight[:, None]
+        return mixed
+
+
+@dataclass(frozen=True)
+class MixtureOfExperts(Classifier):
+    """``experts`` perceptrons of ``hidden`` units each; each sample runs through one."""
+
+    experts: int = int_field(4, "experts", 1, 1024, search=(2, 8))
+    hidden: int = int_field(32, "units", 1, 100_000, search=(2, 128), log=True)
+    load_balancing: float = float_field(0.01, 0.0, 100.0)
+
+    name: ClassVar[str] = "mixture of experts"
+
+    def network(self, inputs: int, classes: int, seed: int) -> nn.Module:
+        """The gate and the experts."""
+        return Mixture(inputs, classes, self.experts, self.hidden, seed)
+
+    def penalty(self, network: nn.Module) -> Tensor | float:
+        """``load_balancing`` times the imbalance of the batch."""
+        assert isinstance(network, Mixture)
+        return self.load_balancing * network.imbalance
+
+
+@dataclass(frozen=True)
+class FittedNeighbours(FittedModel):
+    """The samples, their squared lengths, and their labels one-hot."""
+
+    x: Tensor
+    squares: Tensor
+    votes: Tensor
+    k: int
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The class shares among the k nearest samples in Euclidean distance, of shape (samples, classes)."""
+        # |a - b|^2 = |a|^2 - 2 a b + |b|^2, and |a|^2 is the same for all neighbours b of a.
+        nearest = torch.addmm(self.squares, x, self.x.t(), alpha=-2).topk(self.k, largest=False).indices
+        return self.votes[nearest].mean(1)
+
+
+@dataclass(frozen=True)
+class NearestNeighbours(CheckedModel):
+    """The ``k`` nearest samples vote on the class."""
+
+    k: int = int_field(3, "neighbours", 1, 10_000, search=(1, 15))
+
+    name: ClassVar[str] = "k nearest neighbours"
+
+    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNeighbours:
+        """Store the samples. Raises ValueError for fewer samples than k, or labels that are not class numbers."""
+        x, y = task.train.x, task.train.y[:, 0]
+        if len(x) < self.k:
+            raise ValueError(f"{self.name}: needs at least k={self.k} samples (got {len(x)})")
+        copy, squares = x.clone(), x.square().sum(1)
+        return FittedNeighbours(copy, squares, torch.eye(class_count(task, self.name))[y], self.k)

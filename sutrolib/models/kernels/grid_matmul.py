@@ -13,44 +13,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sutrolib.core.types import Task
-from sutrolib.models.fields import CheckedModel, choice
+from sutrolib.models.fields import CheckedModel, FittedModel, choice
 from sutrolib.models.kernels import grid_schedule
 
 _Run = Callable[[str, Sequence[Any]], Sequence[Any]]
-_Loops = Literal["ijk", "ikj", "jik", "jki", "kij", "kji"]
-_Allocation = Literal["as written", "first free", "densest first", "most read"]
-
-ALLOCATIONS: Mapping[_Allocation, Callable[[grid_schedule.Schedule], np.ndarray]] = {
-    "as written": grid_schedule.cells_as_written,
-    "first free": grid_schedule.cells_first_free,
-    "densest first": grid_schedule.cells_densest_first,
-    "most read": grid_schedule.cells_most_read,
-}
+_LOOPS = ("ijk", "ikj", "jik", "jki", "kij", "kji")
 _OPERATORS = ("copy", "mul", "add")  # in the order of COPY, MUL and ADD of the schedule
 
 
 # Metadata that several fields share: what a search may set, and how far a model may go.
-_ORDERS = {"choices": ("ijk", "ikj", "jik", "jki", "kij", "kji"), "search": True}
 _SIZE = {"unit": "elements, 0 for n", "low": 0, "high": 64, "search": (0, 16)}
 _WINDOW = {"unit": "doublings of 1/2 multiply-add, 0 for no copies", "low": 0, "high": 20, "search": (0, 13)}
 _READS = {"unit": "reads", "low": 2, "high": 64, "log": True, "search": (2, 16)}
 
 
 @dataclass(frozen=True)
-class FittedProgram:
+class FittedProgram(FittedModel):
     """A program and its runner. ``predict`` runs it once per row."""
 
     program: str
     run: _Run
-    history: tuple[tuple[int, float], ...] = ()
-    steps: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -77,9 +66,9 @@ class GridMatmul(CheckedModel):
     :mod:`sutrolib.models.kernels.grid_schedule`.
     """
 
-    outer_loops: _Loops = field(default="ijk", metadata=_ORDERS)
-    middle_loops: _Loops = field(default="ijk", metadata=_ORDERS)
-    inner_loops: _Loops = field(default="ijk", metadata=_ORDERS)
+    outer_loops: str = choice(*_LOOPS)
+    middle_loops: str = choice(*_LOOPS)
+    inner_loops: str = choice(*_LOOPS)
     snake_outer: bool = choice(False, True)
     snake_middle: bool = choice(False, True)
     snake_inner: bool = choice(False, True)
@@ -97,7 +86,7 @@ class GridMatmul(CheckedModel):
     far_min_reads_b: int = field(default=2, metadata=_READS)
     near_window_b: int = field(default=0, metadata=_WINDOW)
     near_min_reads_b: int = field(default=2, metadata=_READS)
-    allocation: _Allocation = field(default="as written", metadata={"choices": tuple(ALLOCATIONS), "search": True})
+    allocation: str = choice(*grid_schedule.ALLOCATIONS)
 
     name: ClassVar[str] = "grid matmul"
     prior_knowledge: ClassVar[str] = "the definition of the product; nothing of the records"
@@ -140,14 +129,11 @@ class GridMatmul(CheckedModel):
             raise ValueError(f"n must be at least 1 (got {n!r})")
         tiles, blocks = (self.tile_i, self.tile_j, self.tile_k), (self.block_i, self.block_j, self.block_k)
         sizes = np.array([[size or n for size in tiles], [size or n for size in blocks], [1, 1, 1]])
-        orders = np.array(
-            [["ijk".index(x) for x in loops] for loops in (self.outer_loops, self.middle_loops, self.inner_loops)]
-        )
+        loops = self.outer_loops, self.middle_loops, self.inner_loops
+        orders = np.array([["ijk".index(dimension) for dimension in order] for order in loops])
         snakes = np.array([self.snake_outer, self.snake_middle, self.snake_inner])
-        windows = np.array([[self.far_window_a, self.near_window_a], [self.far_window_b, self.near_window_b]])
-        min_reads = np.array(
-            [[self.far_min_reads_a, self.near_min_reads_a], [self.far_min_reads_b, self.near_min_reads_b]]
-        )
+        windows = np.array([self.far_window_a, self.near_window_a, self.far_window_b, self.near_window_b])
+        min_reads = np.array([self.far_min_reads_a, self.near_min_reads_a, self.far_min_reads_b, self.near_min_reads_b])
         order = grid_schedule.loop_order(n, sizes, orders, snakes)
-        plan = grid_schedule.schedule(n, order, 2**windows // 2, min_reads)
-        return plan, ALLOCATIONS[self.allocation](plan)
+        plan = grid_schedule.schedule(n, order, 2 ** windows.reshape(2, 2) // 2, min_reads.reshape(2, 2))
+        return plan, grid_schedule.ALLOCATIONS[self.allocation](plan)

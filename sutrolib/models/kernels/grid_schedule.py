@@ -9,6 +9,7 @@ and Tardos, Algorithm Design, 6.1).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,28 +172,6 @@ def _emit(
     return instructions[:time].copy(), birth[:made], death[:made], reads[:made], naive_cells[:made], sums
 
 
-def cells_as_written(plan: Schedule) -> np.ndarray:
-    """One cell for each element of A, B and C and for the latest product; copies take free cells beyond these."""
-    taken = int(plan.naive_cells.max())
-    return _first_free(plan.birth, plan.death, plan.naive_cells, taken)
-
-
-def cells_first_free(plan: Schedule) -> np.ndarray:
-    """Linear scan: each value takes the nearest cell that is free when it is made, inputs in row-major order."""
-    return _first_free(plan.birth, plan.death, np.zeros_like(plan.naive_cells), 0)
-
-
-def cells_densest_first(plan: Schedule) -> np.ndarray:
-    """Values with the most reads per unit of lifetime choose first; each takes the nearest cell free all that time."""
-    density = plan.reads / (plan.death - plan.birth)
-    return _first_fit(plan.birth, plan.death, np.argsort(-density, kind="stable"))
-
-
-def cells_most_read(plan: Schedule) -> np.ndarray:
-    """Cell by cell, from the nearest: each takes the set of non-overlapping values with the most reads."""
-    return _most_read(plan.birth, plan.death, plan.reads, np.argsort(plan.death, kind="stable"))
-
-
 @njit(cache=True)
 def _first_free(birth: np.ndarray, death: np.ndarray, given: np.ndarray, taken: int) -> np.ndarray:
     cells = given.copy()
@@ -249,3 +228,15 @@ def _most_read(birth: np.ndarray, death: np.ndarray, reads: np.ndarray, by_death
                 time = birth[value] + 1
         left = left[cells[left] == 0]
     return cells
+
+
+ALLOCATIONS: Mapping[str, Callable[[Schedule], np.ndarray]] = {
+    # One cell for each element of A, B and C and for the latest product; copies take free cells beyond these.
+    "as written": lambda s: _first_free(s.birth, s.death, s.naive_cells, int(s.naive_cells.max())),
+    # Linear scan: each value takes the nearest cell that is free when it is made, inputs in row-major order.
+    "first free": lambda s: _first_free(s.birth, s.death, np.zeros_like(s.naive_cells), 0),
+    # Values with the most reads per unit of lifetime choose first; each takes the nearest cell free all that time.
+    "densest first": lambda s: _first_fit(s.birth, s.death, np.argsort(-s.reads / (s.death - s.birth), kind="stable")),
+    # Cell by cell, from the nearest: each takes the set of non-overlapping values with the most reads.
+    "most read": lambda s: _most_read(s.birth, s.death, s.reads, np.argsort(s.death, kind="stable")),
+}

@@ -26,11 +26,10 @@ from torch import Tensor
 from sutrolib.core.types import Budget, Diverged, Task
 from sutrolib.models.fields import choice, float_field, int_field
 from sutrolib.models.language.kneser_ney import FittedNGram, KneserNey, lookup
-from sutrolib.models.language.kv_cache import FittedGPT
 from sutrolib.models.language.muon import Muon
 from sutrolib.models.language.previous_token_init import previous_token_init
 from sutrolib.models.language.stacked_weights import StackedWeights
-from sutrolib.models.language.transformer import Architecture, Transformer, report_out_of_memory
+from sutrolib.models.language.transformer import Architecture, FittedGPT, Transformer, report_out_of_memory
 
 _LOSS_CHECK_STEPS = 20  # reading a loss waits for the graphics card, so it is read only this often
 
@@ -90,7 +89,7 @@ class DistilledGPT(Architecture):
         with report_out_of_memory(self.name, self.batch):
             steps = self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began)
         weights.write_to(network)
-        return FittedGPT(network.eval(), task.alphabet, (), steps)
+        return FittedGPT(network.eval(), task.alphabet, steps=steps)
 
     def _network(self, characters: int, seed: int) -> Transformer:
         network = Transformer(characters, self.block_size, self.layers, self.heads, self.width, 0.0, seed)

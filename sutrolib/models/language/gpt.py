@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from sutrolib.core.types import Budget, Diverged, Task
 from sutrolib.models.fields import choice, float_field, int_field
-from sutrolib.models.language.kv_cache import FittedGPT
-from sutrolib.models.language.transformer import Architecture, Transformer, report_out_of_memory
+from sutrolib.models.language.transformer import Architecture, FittedGPT, Transformer, report_out_of_memory
 
 _CUDA_LOSS_CHECK_STEPS = 100  # reading a loss waits for the graphics card, so it is read only this often
 
@@ -100,7 +99,7 @@ class GPT(Architecture):
             if len(held_out) > self.block_size and (spent or steps % self.eval_every == 0):
                 history.append((steps, self._held_out_score(task, network, held_out)))
                 spent = spent or budget.ended(*history[-1])
-        return FittedGPT(network.eval(), task.alphabet, tuple(history), steps)
+        return FittedGPT(network.eval(), task.alphabet, history=tuple(history), steps=steps)
 
     def optimizer(self, network: Transformer) -> torch.optim.AdamW:
         """AdamW with weight decay on matrices only."""

@@ -19,8 +19,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sutrolib.core.types import Budget, Task, nbytes
-from sutrolib.models.fields import CheckedModel, check_ids, int_field
+from sutrolib.core.types import Budget, Task
+from sutrolib.models.fields import CheckedModel, FittedModel, check_ids, int_field, text_ids
 
 _KEY_BITS = 63
 MIN_DISCOUNT = 0.01  # without any, a frequent context would leave nothing for characters that never followed it
@@ -48,7 +48,8 @@ class NGramTable:
         characters = lower.shape[1]
         row, known = lookup(self.contexts, context)
         gamma = torch.where(known, self.gamma[row], 1.0)
-        place, seen = lookup(self.keys, context[:, None] * characters + torch.arange(characters))
+        keys = context[:, None] * characters + torch.arange(characters)
+        place, seen = lookup(self.keys, keys)
         return torch.where(seen, self.share[place], 0.0).addcmul_(gamma[:, None], lower)
 
     def interpolate_all(self, lower: Tensor) -> Tensor:
@@ -61,18 +62,11 @@ class NGramTable:
 
 
 @dataclass(frozen=True)
-class FittedNGram:
+class FittedNGram(FittedModel):
     """The tables of all orders, from 1 up."""
 
     alphabet: str
     orders: tuple[NGramTable, ...]
-    history: tuple[tuple[int, float], ...] = ()
-    steps: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of all tables."""
-        return sum(nbytes(o.keys, o.share, o.contexts, o.gamma) for o in self.orders)
 
     def decoder(self, streams: int) -> NGramDecoder:
         """A decoder of ``streams`` streams, with an empty context."""
@@ -146,14 +140,9 @@ def count_ngrams(task: Task, order: int) -> list[tuple[Tensor, Tensor]]:
     Raises:
         ValueError: the task is not text, the text is shorter than ``order``, or the strings do not fit into 63 bits.
     """
-    characters = len(task.alphabet)
-    if not characters:
-        raise ValueError("n-gram: the task must be text; this one has no alphabet")
+    ids, characters = text_ids(task, f"n-gram of order={order}", order), len(task.alphabet)
     if characters**order >= 1 << _KEY_BITS:
         raise ValueError(f"n-gram: order={order} with {characters} characters does not fit into 63 bits; lower it")
-    ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
-    if len(ids) < order:
-        raise ValueError(f"n-gram: the text must have at least order={order} characters (got {len(ids)})")
     found = []
     with torch.inference_mode():
         keys = ids[: len(ids) - order + 1].clone()

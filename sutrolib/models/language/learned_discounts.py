@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import CheckedModel, float_field, int_field
+from sutrolib.models.fields import CheckedModel, float_field, int_field, text_ids
 from sutrolib.models.language.kneser_ney import FittedNGram, NGramTable, count_ngrams, lookup
 
 N_COUNT_BUCKETS = 12  # of contexts, by the logarithm of their count
@@ -90,7 +90,7 @@ class LeaveOneOutNGram(CheckedModel):
         characters = len(task.alphabet)
         stats = [_stats_of(keys, counts, characters) for keys, counts in counted]
         generator = torch.Generator().manual_seed(seed)
-        ids = torch.cat([task.train.x[:1], task.train.y[:, 0]])
+        ids = text_ids(task, self.name, self.order)
         places = torch.randint(self.order - 1, len(ids), (self.samples,), generator=generator)
         left_out = _left_out([keys for keys, _ in counted], stats, ids, places, characters)
         orders = []

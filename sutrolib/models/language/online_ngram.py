@@ -22,59 +22,45 @@ from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
 from sutrolib.models.fields import CheckedModel, float_field, int_field
-from sutrolib.models.language.kneser_ney import FittedNGram
+from sutrolib.models.language.kneser_ney import FittedNGram, NGramDecoder
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 
 _Counts: TypeAlias = dict[tuple[int, ...], dict[int, int]]
 
 
 @dataclass(frozen=True)
-class FittedOnlineNGram:
-    """The trained n-gram, and the settings of what it learns while reading."""
+class FittedOnlineNGram(FittedNGram):
+    """A trained n-gram, and the settings of what it learns while it reads, which adds to its bytes."""
 
-    ngram: FittedNGram
     settings: OnlineNGram
-    history: tuple[tuple[int, float], ...] = ()
-    steps: int = 0
-
-    @property
-    def alphabet(self) -> str:
-        """The characters that it was fitted on."""
-        return self.ngram.alphabet
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes before anything is read; counts of what is read add to them."""
-        return self.ngram.nbytes
 
     def decoder(self, streams: int) -> OnlineNGramDecoder:
         """A decoder of ``streams`` streams, each of which learns from its own text only."""
         return OnlineNGramDecoder(self, streams)
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Log-probabilities (samples, characters) after ids x of shape (samples, context length)."""
-        decoder = self.decoder(len(x))
-        for column in x.unbind(1)[:-1]:
-            decoder.step(column)
-        return decoder.step(x[:, -1])
 
-
-class OnlineNGramDecoder:
-    """Holds the last characters of each stream and the counts of what it has read."""
+class OnlineNGramDecoder(NGramDecoder):
+    """Also holds the last characters of each stream and the counts of what it has read."""
 
     def __init__(self, fitted: FittedOnlineNGram, streams: int) -> None:
-        self.settings, self.ngram = fitted.settings, fitted.ngram.decoder(streams)
+        super().__init__(fitted, streams)
+        self.settings = fitted.settings
         self.counts: list[_Counts] = [{} for _ in range(streams)]
         self.last: list[deque[int]] = [deque(maxlen=self.settings.max_order - 1) for _ in range(streams)]
 
-    def step(self, ids: Tensor) -> Tensor:
-        """Read ids (streams,); returns log-probabilities (streams, characters)."""
-        found = self.ngram.step(ids).exp_()
-        for row, character, counts, last in zip(found, ids.tolist(), self.counts, self.last, strict=True):
+    def read(self, ids: Tensor) -> None:
+        """Read and count a character of each stream without predicting."""
+        super().read(ids)
+        for character, counts, last in zip(ids.tolist(), self.counts, self.last, strict=True):
             for context in self._contexts(last):
                 after = counts.setdefault(context, {})
                 after[character] = after.get(character, 0) + 1
             last.append(character)
+
+    def step(self, ids: Tensor) -> Tensor:
+        """Read ids (streams,); returns log-probabilities (streams, characters)."""
+        found = super().step(ids).exp_()
+        for row, counts, last in zip(found, self.counts, self.last, strict=True):
             for context in self._contexts(last):
                 if after := counts.get(context, {}):
                     self._interpolate(row, after)
@@ -112,4 +98,5 @@ class OnlineNGram(CheckedModel):
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedOnlineNGram:
         """Train ``ngram``."""
-        return FittedOnlineNGram(self.ngram.fit(task, seed, budget), self)
+        ngram = self.ngram.fit(task, seed, budget)
+        return FittedOnlineNGram(ngram.alphabet, ngram.orders, self)

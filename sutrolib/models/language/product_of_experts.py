@@ -16,24 +16,21 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import CheckedModel, float_field
+from sutrolib.models.fields import CheckedModel, FittedModel, float_field
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import FittedNGram, NGramDecoder
-from sutrolib.models.language.kv_cache import FittedGPT, GPTDecoder
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
+from sutrolib.models.language.transformer import FittedGPT, GPTDecoder
 
 
 @dataclass(frozen=True)
-class FittedProduct:
+class FittedProduct(FittedModel):
     """Both fitted models, with their exponents; ``history`` and ``steps`` are those of the GPT."""
 
     ngram: FittedNGram
     gpt: FittedGPT
     exponents: tuple[float, float]
     alphabet: str
-    history: tuple[tuple[int, float], ...]
-    steps: int
-    nbytes: int
 
     def decoder(self, streams: int) -> ProductDecoder:
         """A decoder of ``streams`` streams, with an empty context."""
@@ -79,5 +76,5 @@ class ProductOfExperts(CheckedModel):
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedProduct:
         """Count, then train the GPT within ``budget``. Raises as both models do."""
         ngram, gpt = self.ngram.fit(task, seed), self.gpt.fit(task, seed, budget)
-        exponents, nbytes = (self.ngram_exponent, self.gpt_exponent), ngram.nbytes + gpt.nbytes
-        return FittedProduct(ngram, gpt, exponents, task.alphabet, gpt.history, gpt.steps, nbytes)
+        exponents = self.ngram_exponent, self.gpt_exponent
+        return FittedProduct(ngram, gpt, exponents, task.alphabet, history=gpt.history, steps=gpt.steps)

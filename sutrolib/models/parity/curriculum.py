@@ -62,7 +62,7 @@ class Curriculum(CheckedModel):
             history += [(steps + updates, score) for updates, score in fitted.history]
             steps += fitted.steps
         assert parameters is not None  # a budget is above 0, so the first lesson ran
-        return FittedNetwork(parameters, tuple(history), steps)
+        return FittedNetwork(parameters, history=tuple(history), steps=steps)
 
 
 def _widened(narrow: Parameters, fresh: Parameters, known: Tensor) -> Parameters:

@@ -17,12 +17,10 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Budget, FailedRun, Split, Task
-from sutrolib.models.fields import CheckedModel, choice, int_field
-from sutrolib.models.parity.backtracking import ConstraintSearch
-from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.fields import CheckedModel, FittedModel, choice, int_field
+from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination, RobustGF2
 from sutrolib.models.parity.mlp import FittedNetwork, TwoLayerNetwork
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, WalshFourier
 
 _MAX_SUBSETS = 20_000  # of robust GF(2): enough for 20 bits with 20 % noise
 
@@ -67,18 +65,16 @@ SELECTORS: Mapping[str, Callable[[int, int], Selector]] = {  # from k and the nu
 
 
 @dataclass(frozen=True)
-class FittedOnSelection:
-    """The selected bits, and the network trained on them with its learning curve and its number of updates."""
+class FittedOnSelection(FittedModel):
+    """The selected bits, and the network trained on them."""
 
     subset: tuple[int, ...]
     network: FittedNetwork
-    history: tuple[tuple[int, float], ...]
-    steps: int
 
     @property
     def nbytes(self) -> int:
         """The bytes of the network, and eight for each index of the subset."""
-        return self.network.nbytes + 8 * len(self.subset)
+        return super().nbytes + 8 * len(self.subset)
 
     def predict(self, x: Tensor) -> Tensor:
         """Outputs of shape (samples, 1) for all bits x of shape (samples, n); their sign is the predicted label."""
@@ -123,4 +119,4 @@ class FeatureSelectThenTrain(CheckedModel):
             left = max(budget.seconds - (time.perf_counter() - began), 1e-9)
             budget = dataclasses.replace(budget, seconds=left)
         network = self.network.fit(dataclasses.replace(task, train=selected), seed, budget)
-        return FittedOnSelection(subset, network, network.history, network.steps)
+        return FittedOnSelection(subset, network, history=network.history, steps=network.steps)

@@ -17,23 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sutrolib.core.types import Budget, Task, nbytes
-from sutrolib.models.fields import CheckedModel, float_field, int_field
+from sutrolib.core.types import Budget, Task
+from sutrolib.models.fields import CheckedModel, FittedModel, float_field, int_field
 
 
 @dataclass(frozen=True)
-class FittedHebbian:
+class FittedHebbian(FittedModel):
     """Weights W (hidden, n) and v (1, hidden)."""
 
     W: Tensor
     v: Tensor
-    history: tuple[tuple[int, float], ...]
-    steps: int
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of the weights."""
-        return nbytes(self.W, self.v)
 
     def predict(self, x: Tensor) -> Tensor:
         """Outputs of shape (samples, 1); their sign is the predicted label."""
@@ -73,7 +66,7 @@ class Hebbian(CheckedModel):
                     if spent:
                         break
                 scored = slice(kept, None) if kept < len(x) else slice(None)
-                history.append((steps, task.score(FittedHebbian(W, v, (), steps).predict(x[scored]), y[scored])))
+                history.append((steps, task.score(FittedHebbian(W, v).predict(x[scored]), y[scored])))
                 if budget.ended(*history[-1]) or spent:
                     break
-        return FittedHebbian(W, v, tuple(history), steps)
+        return FittedHebbian(W, v, history=tuple(history), steps=steps)

@@ -13,6 +13,11 @@ feature learning is needed.
 
 With ``optimizer="signsgd"`` every parameter moves by lr in the direction of its gradient's sign (Kou et al., Matching
 the Statistical Query Lower Bound for k-sparse Parity Problems with Sign SGD, arXiv 2404.12376).
+
+Four fused kernels are registered as PyTorch operators ``sutro::*``. Each reads its inputs once and writes its outputs
+once, like one pass over memory, and declares them in its schema, so a meter that watches PyTorch's dispatcher sees the
+reads and writes of the running program. Their numbers of operations are in ``sutrolib.meters.access.flops``, not here:
+a model does not state its own cost.
 """
 
 from __future__ import annotations
@@ -26,9 +31,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sutrolib.core.types import Budget, Diverged, Split, Task, nbytes
-from sutrolib.models.fields import CheckedModel, choice, float_field, int_field
-from sutrolib.models.parity import fused_kernels  # noqa: F401 - registers torch.ops.sutro
+from sutrolib.core.types import Budget, Diverged, Split, Task
+from sutrolib.models.fields import CheckedModel, FittedModel, choice, float_field, int_field
+
+
+def hinge_grad(out: Tensor, y: Tensor) -> Tensor:
+    """Gradient of the mean of max(0, 1 - y*out) in ``out``: -y/samples where y*out < 1, else 0. Shape of ``out``."""
+    return (y * out).lt(1).mul(y).mul(-1 / len(out))
+
+
+def square_grad(out: Tensor, y: Tensor) -> Tensor:
+    """Gradient of the mean of (out - y)^2 / 2 in ``out``: (out - y)/samples. Shape of ``out``."""
+    return out.sub(y).mul(1 / len(out))
+
+
+def linear_grad(dout: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``out = h W^T + b`` in W and b, from one pass over dout (samples, outputs) and h (samples, inputs).
+
+    Returns dW of shape (outputs, inputs) and db of shape (outputs,).
+    """
+    return dout.t().mm(h), dout.sum(0)
+
+
+def sgd_(p: Tensor, grad: Tensor, lr: float, weight_decay: float) -> None:
+    """p <- (1 - lr*weight_decay) p - lr*grad, in place; a sample axis that ``grad`` has and p lacks is summed."""
+    p.mul_(1 - lr * weight_decay).sub_(grad.sum_to_size(p.shape), alpha=lr)
+
+
+_LIBRARY = torch.library.Library("sutro", "DEF")
+for _kernel, _schema in (
+    (hinge_grad, "hinge_grad(Tensor out, Tensor y) -> Tensor"),
+    (square_grad, "square_grad(Tensor out, Tensor y) -> Tensor"),
+    (linear_grad, "linear_grad(Tensor dout, Tensor h) -> (Tensor, Tensor)"),
+    (sgd_, "sgd_(Tensor(a!) p, Tensor grad, float lr, float weight_decay) -> ()"),
+):
+    _LIBRARY.impl(_LIBRARY.define(_schema), _kernel, "CompositeExplicitAutograd")
 
 ops = torch.ops.sutro
 
@@ -48,18 +85,10 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class FittedNetwork:
-    """A trained network, its learning curve and its number of updates."""
+class FittedNetwork(FittedModel):
+    """A trained network."""
 
     parameters: Parameters
-    history: tuple[tuple[int, float], ...]
-    steps: int
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of weights and biases."""
-        p = self.parameters
-        return nbytes(p.W1, p.b1, p.W2, p.b2)
 
     def predict(self, x: Tensor) -> Tensor:
         """Outputs of shape (samples, 1) for x of shape (samples, n); their sign is the predicted label."""
@@ -186,7 +215,7 @@ class TwoLayerNetwork(CheckedModel):
                 )
                 if budget.ended(steps, score) or reached or budget.spent(steps, time.perf_counter() - began):
                     break
-        return FittedNetwork(p, tuple(history), steps)
+        return FittedNetwork(p, history=tuple(history), steps=steps)
 
     def _cast(self, values: Tensor) -> Tensor:
         return values.to(getattr(torch, self.dtype))

@@ -24,7 +24,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sutrolib.core.types import Budget, Task
@@ -34,9 +34,6 @@ from sutrolib.models.parity.gf2 import FittedParity, Inconsistent, check_signs
 
 _Run = Callable[[Callable[..., Any], Sequence[Any]], Any]
 
-_FAMILIES = ("gf2 bits", "gf2 rows", "fourier", "match", "eliminate")
-_LAYOUTS = ("inputs, labels", "labels, inputs", "samples")
-
 
 @dataclass(frozen=True)
 class ParityProgram(CheckedModel):
@@ -45,7 +42,7 @@ class ParityProgram(CheckedModel):
     Every family but ``eliminate`` reads at least ``samples``; ``match`` packs no more of them than fit into a word.
     """
 
-    family: str = choice(*_FAMILIES)
+    family: str = choice("gf2 bits", "gf2 rows", "fourier", "match", "eliminate")
     k: int = int_field(3, "bits", 1, 6)
     samples: int = int_field(500, "samples", 1, 500, search=(1, 500), log=True)
     sample_order: str = choice("first loaded", "last loaded")
@@ -56,15 +53,10 @@ class ParityProgram(CheckedModel):
     consistency_test: str = choice("subsets", "prefixes", "signs")
     copy_samples: bool = choice(False, True)
     early_reject: bool = choice(False, True)
-    # Not a choice in the metadata: a search must not change the rule unless it is asked to.
-    layout: str = field(default=_LAYOUTS[0], metadata={"unit": "", "accepted": _LAYOUTS})
+    # A search must not change the rule unless it is asked to.
+    layout: str = choice("inputs, labels", "labels, inputs", "samples", search=False)
 
     name: ClassVar[str] = "parity program"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.layout not in _LAYOUTS:
-            raise ValueError(f"ParityProgram: layout must be one of {'; '.join(_LAYOUTS)} (got {self.layout!r})")
 
     @property
     def prior_knowledge(self) -> str:  # type: ignore[override]

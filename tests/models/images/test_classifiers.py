@@ -7,9 +7,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sutrolib.core.types import Budget, Diverged
 from sutrolib.measurement.measure import measure
 from sutrolib.meters import OperationCount
-from sutrolib.models.images.classifier import MLPClassifier, SoftmaxRegression
-from sutrolib.models.images.mixture_of_experts import Mixture, MixtureOfExperts
-from sutrolib.models.images.nearest_neighbours import NearestNeighbours
+from sutrolib.models.images.classifier import (
+    Mixture,
+    MixtureOfExperts,
+    MLPClassifier,
+    NearestNeighbours,
+    SoftmaxRegression,
+)
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseParity
 

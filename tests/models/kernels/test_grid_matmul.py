@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sutrolib.meters.programs.grid_cost import GridCost, GridProgram, grid_cost, naive_matmul
-from sutrolib.models.kernels.grid_matmul import ALLOCATIONS, GridMatmul
-from sutrolib.models.kernels.grid_schedule import COPY, Schedule, cells_most_read, loop_order, schedule
+from sutrolib.models.kernels.grid_matmul import GridMatmul
+from sutrolib.models.kernels.grid_schedule import ALLOCATIONS, COPY, Schedule, loop_order, schedule
 from sutrolib.problems.matmul import MatrixProduct
 
 
@@ -123,7 +123,7 @@ def test_the_nearest_cell_takes_the_values_with_the_most_reads_that_fit_together
         reads = rng.integers(1, 5, 8)
         nothing = np.zeros((0, 4), np.int64)
         plan = Schedule(nothing, birth, death, reads, np.zeros(8, np.int64), np.zeros(0, np.int64))
-        cells = cells_most_read(plan)
+        cells = ALLOCATIONS["most read"](plan)
         best = 0
         for some in itertools.chain.from_iterable(itertools.combinations(range(8), r) for r in range(9)):
             pairs = itertools.combinations(some, 2)

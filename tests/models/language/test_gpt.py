@@ -8,7 +8,7 @@ from texts import text_task
 
 from sutrolib.core.types import Budget, Diverged
 from sutrolib.measurement.measure import measure, score_of
-from sutrolib.models.language import kv_cache
+from sutrolib.models.language import transformer
 from sutrolib.models.language.gpt import _CUDA_LOSS_CHECK_STEPS, GPT
 from sutrolib.models.language.transformer import OutOfMemory, Transformer
 from sutrolib.problems.text import NextCharacter
@@ -196,7 +196,7 @@ class WithoutData(GPT):
 
 
 def test_another_device_holds_everything_and_no_update_looks_at_a_value(monkeypatch):
-    monkeypatch.setattr(kv_cache, "check_ids", lambda ids, characters: None)  # which looks at the ids, on the CPU
+    monkeypatch.setattr(transformer, "check_ids", lambda ids, characters: None)  # which looks at the ids, on the CPU
     fitted = on("meta", WithoutData(**{**vars(SMALL), "dropout": 0.1})).fit(TASK.for_training(), 0)
     assert (fitted.device.type, fitted.steps) == ("meta", 30)
     decoder, ids = fitted.decoder(3), torch.zeros(3, dtype=torch.int64, device="meta")

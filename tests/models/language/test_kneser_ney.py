@@ -104,7 +104,7 @@ def test_its_counting_is_seen_by_the_meters():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="order=12 with 65 characters does not fit into 63 bits"):
         KneserNey(12).fit(NextCharacter().sample(0), 0)
-    with pytest.raises(ValueError, match=r"at least order=5 characters \(got 3\)"):
+    with pytest.raises(ValueError, match=r"order=5: the training text must have at least 5 characters \(got 3\)"):
         KneserNey(5).fit(text_task("abc"), 0)
     with pytest.raises(ValueError, match="no alphabet"):
         KneserNey().fit(SparseParity().sample(0), 0)

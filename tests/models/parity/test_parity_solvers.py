@@ -7,14 +7,11 @@ import torch
 
 from sutrolib.core.types import Budget, OracleUnavailable
 from sutrolib.measurement.measure import measure, score_of
-from sutrolib.models.parity.backtracking import ConstraintSearch
 from sutrolib.models.parity.curriculum import Curriculum
-from sutrolib.models.parity.gf2 import GF2Elimination, Inconsistent
-from sutrolib.models.parity.gf2_noisy import RobustGF2
+from sutrolib.models.parity.gf2 import GF2Elimination, Inconsistent, RobustGF2
 from sutrolib.models.parity.hebbian import Hebbian
-from sutrolib.models.parity.influence import InfluenceEstimation
 from sutrolib.models.parity.mlp import TwoLayerNetwork
-from sutrolib.models.parity.walsh_fourier import WalshFourier
+from sutrolib.models.parity.subset_search import ConstraintSearch, InfluenceEstimation, WalshFourier
 from sutrolib.problems.parity import HARDER, SparseParity, SparseSum
 
 NOISY = {name: problem for name, problem in HARDER.items() if problem.noise}
