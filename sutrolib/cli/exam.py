@@ -8,9 +8,10 @@ import time
 from sutrolib.core.format import duration
 from sutrolib.exam.entries import scale_of
 from sutrolib.exam.record import ExamRecord
-from sutrolib.exam.run import ExamProgress, run_exam
+from sutrolib.exam.run import run_exam
 from sutrolib.exam.table import plain_text, table
 from sutrolib.exam.verdict import JOULES, target, verdicts
+from sutrolib.measurement.measure import Measurement
 
 _INTERRUPTED = 130  # the exit status of a shell
 
@@ -40,15 +41,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_run(finished: ExamProgress) -> None:
-    run = finished.run
+def _print_run(number: int, total: int, name: str, run: Measurement, seconds_left: float) -> None:
     if run.failure:
         result = f"failed: {run.failure}"
     else:
         shown = [f"{r.value:.3g} {r.unit} ({r.kind})" for r in run.readings if r.name in ("time", *JOULES)]
         result = f"loss {run.scores['loss']:.4f}, accuracy {run.scores['accuracy']:.2%}, {', '.join(shown)}"
-    left = f"; about {duration(finished.seconds_left)} left" if finished.number < finished.total else ""
-    print(f"[{finished.number} of {finished.total}] seed {run.seed}, {finished.name}: {result}{left}", flush=True)
+    left = f"; about {duration(seconds_left)} left" if number < total else ""
+    print(f"[{number} of {total}] seed {run.seed}, {name}: {result}{left}", flush=True)
 
 
 def _print_record(record: ExamRecord) -> None:

@@ -148,18 +148,13 @@ def savings(recipes: Mapping[str, AblatedRecipe], reading: str) -> dict[str, Int
 
 def save_ablation(scale: Scale, recipes: Mapping[str, AblatedRecipe]) -> Path:
     """Save an ablation of this scale."""
-    runs = ("length_runs", "runs")
-    content = {
-        name: {**vars(recipe), **{field: [run.to_dict() for run in getattr(recipe, field)] for field in runs}}
-        for name, recipe in recipes.items()
-    }
-    return save(scale.name, _CONTENT, content)
+    return save(scale.name, _CONTENT, {name: dataclasses.asdict(recipe) for name, recipe in recipes.items()})
 
 
 def load_ablation(scale: Scale) -> dict[str, AblatedRecipe]:
     """The saved ablation of this scale. Raises OSError if there is none."""
-    runs = ("length_runs", "runs")
-    return {
-        name: AblatedRecipe(**{**fields, **{f: tuple(map(Measurement.from_dict, fields[f])) for f in runs}})
-        for name, fields in load(scale.name, _CONTENT).items()
-    }
+    found = {}
+    for name, fields in load(scale.name, _CONTENT).items():
+        runs = {field: tuple(map(Measurement.from_dict, fields[field])) for field in ("length_runs", "runs")}
+        found[name] = AblatedRecipe(**{**fields, **runs})
+    return found

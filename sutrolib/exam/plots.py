@@ -11,23 +11,12 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from sutrolib.core.format import number
-from sutrolib.core.stats import Interval, error_bars, pareto_front
+from sutrolib.core.stats import pareto_front
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
-from sutrolib.exam.verdict import (
-    ACCURACY,
-    JOULES,
-    LOSS,
-    MISSED,
-    OTHER_COSTS,
-    TO_TARGET,
-    TRAINING_ENERGY,
-    EntryVerdict,
-    VerdictLine,
-    energy_meter,
-    verdicts,
-)
+from sutrolib.exam.verdict import ACCURACY, JOULES, LOSS, OTHER_COSTS, EntryVerdict, VerdictLine, energy_meter, verdicts
 from sutrolib.measurement.passes import INFERENCE
+from sutrolib.plots.metrics import draw_intervals, label_rows
 from sutrolib.plots.models import MODEL_STYLES
 from sutrolib.plots.style import BLACK, GREY, RED
 
@@ -44,7 +33,7 @@ def draw_verdict(record: ExamRecord) -> Figure:
     found = verdicts(record)
     figure, axes = plt.subplot_mosaic([["ratio", LOSS], ["ratio", ACCURACY]], width_ratios=(1.3, 1))
     ratio = axes["ratio"]
-    energies, times = [verdict.line(TRAINING_ENERGY) for verdict in found], [_time(verdict) for verdict in found]
+    energies, times = [verdict.energy for verdict in found], [verdict.time for verdict in found]
     for name, lines, style, offset in (("training energy", energies, "o", -0.16), ("time", times, "s", 0.16)):
         kind = " and ".join(dict.fromkeys(line.kind for line in lines if line))
         _draw_lines(ratio, lines, style, BLACK if style == "o" else RED, f"{name} ({kind})", offset)
@@ -56,7 +45,7 @@ def draw_verdict(record: ExamRecord) -> Figure:
         axes[name].set_xlabel(label, fontsize=8)
         axes[name].xaxis.set_major_locator(MaxNLocator(3))
     for name, ax in axes.items():
-        label_rows(ax, [v.entry if name == "ratio" else "" for v in found])
+        label_rows(ax, [v.entry if name == "ratio" else "" for v in found], fontsize=8)
         ax.tick_params(labelsize=8)
     ratio.set_title(_verdict_title(found))
     return figure
@@ -90,7 +79,7 @@ def draw_other_costs(record: ExamRecord) -> Figure:
         offset = 0.2 * (row - (len(found) - 1) / 2)
         _draw_lines(ax, [verdict.line(quantity) for quantity in kinds], marker, colour, verdict.entry, offset)
     _format_ratio_axis(ax)
-    label_rows(ax, [f"{quantity} ({kind})" for quantity, kind in kinds.items()])
+    label_rows(ax, [f"{quantity} ({kind})" for quantity, kind in kinds.items()], fontsize=8)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     ax.set_title(_other_costs_title(found))
     return figure
@@ -155,34 +144,13 @@ def ratio_in_words(ratio: float) -> str:
     return f"{number(1 / ratio)} times less" if ratio < 1 else f"{number(ratio)} times as much"
 
 
-def draw_intervals(
-    ax: Axes, rows: Sequence[float], intervals: Sequence[Interval], marker: str, colour: str, label: str
-) -> None:
-    """A marker in each row with its interval, or with its single points if there are too few for an interval."""
-    values = [interval.value for interval in intervals]
-    ax.errorbar(values, rows, xerr=error_bars(intervals), fmt=marker, color=colour, capsize=3, label=label)
-    for row, interval in zip(rows, intervals, strict=True):
-        if not interval.bounded:
-            ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=4, alpha=0.4)
-
-
 def draw_front(ax: Axes, points: Sequence[tuple[float, float]], label: str = "") -> None:
     """The Pareto front as a stair through these points."""
     ax.step(*zip(*points, strict=True), where="post", color=GREY, ls=":", zorder=0, label=label or None)
 
 
-def label_rows(ax: Axes, labels: Sequence[str]) -> None:
-    """Name the rows of an axis, from the top."""
-    ax.set_yticks(range(len(labels)), labels, fontsize=8)
-    ax.set_ylim(max(1, len(labels)) - 0.5, -0.5)
-
-
 def _styles(record: ExamRecord) -> dict[str, tuple[str, str]]:
     return dict(zip(record.model_names, cycle(MODEL_STYLES)))
-
-
-def _time(verdict: EntryVerdict) -> VerdictLine | None:
-    return verdict.line(TO_TARGET) or verdict.line(MISSED)
 
 
 def _draw_lines(
@@ -210,7 +178,7 @@ def _format_log_axis(ax: Axes) -> None:
 
 def _verdict_title(found: Sequence[EntryVerdict]) -> str:
     """The verdict on the only entry; of several, how many pass, and the one of least energy."""
-    compared = {line.change.value: verdict for verdict in found if (line := verdict.line(TRAINING_ENERGY))}
+    compared = {line.change.value: verdict for verdict in found if (line := verdict.energy)}
     if len(found) == 1 or not compared:
         return " ".join(_sentence(verdict) for verdict in found)
     return f"{sum(v.passed for v in found)} of {len(found)} entries pass; {_sentence(compared[min(compared)])}"
@@ -218,7 +186,7 @@ def _verdict_title(found: Sequence[EntryVerdict]) -> str:
 
 def _sentence(verdict: EntryVerdict) -> str:
     """One sentence: passed or not, and by how much."""
-    lines = ((verdict.line(TRAINING_ENERGY), "energy"), (_time(verdict), "time"))
+    lines = (verdict.energy, "energy"), (verdict.time, "time")
     amounts = " and ".join(f"{ratio_in_words(line.change.value)} {name}" for line, name in lines if line)
     missed = ", ".join(line.quantity for line in verdict.criteria if not line.met)
     state = "passes" if verdict.passed else "does not pass"

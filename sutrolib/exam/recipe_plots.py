@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from matplotlib import pyplot as plt
 
 from sutrolib.core.stats import Interval, pareto_front
-from sutrolib.exam.plots import draw_front, draw_intervals, label_rows
+from sutrolib.exam.plots import draw_front
 from sutrolib.exam.verdict import LOSS, energy_meter
 from sutrolib.measurement.measure import Measurement
+from sutrolib.plots.metrics import draw_intervals, label_rows
 from sutrolib.plots.models import MODEL_STYLES
 from sutrolib.plots.style import GREY
 
@@ -63,7 +64,7 @@ def draw_savings(savings: Mapping[str, Mapping[str, Interval]], at_least: Collec
         rows = [row + offset for row in range(len(names))]
         draw_intervals(ax, rows, [ratios[name] for name in names], marker, colour, quantity)
     ax.axvline(1, color=GREY, ls="--", lw=1)
-    label_rows(ax, [f"{name}{' (at least)' if name in at_least else ''}" for name in names])
+    label_rows(ax, [f"{name}{' (at least)' if name in at_least else ''}" for name in names], fontsize=8)
     lows = [ratio.low if ratio.bounded else ratio.value for ratios in savings.values() for ratio in ratios.values()]
     ax.set_xlim(left=min(0.9, *lows))
     ax.set_xlabel("without it / full recipe, at the same loss on the first seed", fontsize=9)

@@ -58,10 +58,12 @@ class ExamRecord:
         Baseline and candidates alternate, and every other seed goes through them backwards, so that a drift of the
         machine affects all of them alike.
         """
-        rounds = [
-            (seed, name) for seed in range(self.seeds) for name in self.model_names[:: 1 if seed % 2 == 0 else -1]
+        return [
+            (seed, name)
+            for seed in range(self.seeds)
+            for name in self.model_names[:: 1 if seed % 2 == 0 else -1]
+            if seed not in self.measurements.get(name, {})
         ]
-        return [(seed, name) for seed, name in rounds if seed not in self.measurements.get(name, {})]
 
     def runs(self, name: str) -> list[Measurement]:
         """All runs of this name, by seed."""
@@ -72,20 +74,15 @@ class ExamRecord:
         return {run.seed: run for run in self.runs(name) if not run.failure}
 
     def add(self, name: str, run: Measurement) -> None:
-        """Add one run, and save the record."""
+        """Add one run, and write the whole file. Raises OSError, naming the folder, if that fails."""
         self.measurements.setdefault(name, {})[run.seed] = run
-        self.save()
+        measurements = {name: [run.to_dict() for run in self.runs(name)] for name in self.model_names}
+        save(self.scale, self.division, {**vars(self), "measurements": measurements})
 
     @property
     def path(self) -> Path:
         """Its file."""
         return exam_path(self.scale, self.division)
-
-    def save(self) -> None:
-        """Write the file, as a whole. Raises OSError, naming the folder, if that fails."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        measurements = {name: [run.to_dict() for run in self.runs(name)] for name in self.model_names}
-        save(self.scale, self.division, {**fields, "measurements": measurements})
 
 
 def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
@@ -93,12 +90,7 @@ def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
     if type(seeds) is not int or not _MIN_SEEDS <= seeds <= 1000:
         raise ValueError(f"seeds must be {_MIN_SEEDS} to 1000 (got {seeds!r}); fewer pairs show too little")
     entries = {
-        entry.name: {
-            "model": describe(entry.model),
-            "about": entry.about,
-            "online": entry.online,
-            "process": entry.process,
-        }
+        entry.name: {"model": describe(entry.model), **{n: getattr(entry, n) for n in ("about", "online", "process")}}
         for entry in scale.division(division)
     }
     return ExamRecord(
@@ -143,8 +135,11 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
         return new
     old = read_record(new.path)
     complete = old.finished and seeds <= old.seeds  # nothing more is paired, so it can be read anywhere
-    names = _EXAM if complete else (*_EXAM, *_PLACE)
-    differ = [f"{name}: {there}, now {here}" for name in names for there, here in _differences(name, old, new)]
+    differ = [
+        f"{name}: {there}, now {here}"
+        for name in (_EXAM if complete else (*_EXAM, *_PLACE))
+        for there, here in _differences(name, old, new)
+    ]
     if differ:
         raise ValueError(
             f"{new.path} holds another exam; {'; '.join(differ)}. Use --again to archive it and start a new one"

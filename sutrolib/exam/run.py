@@ -23,17 +23,6 @@ from sutrolib.meters.base import JouleMeter
 from sutrolib.meters.energy.combined import CombinedMeter
 
 
-@dataclasses.dataclass(frozen=True)
-class ExamProgress:
-    """A run that has just ended: its number out of ``total``, and the estimated seconds that the others take."""
-
-    number: int
-    total: int
-    name: str
-    run: Measurement
-    seconds_left: float
-
-
 def run_exam(
     scale: Scale,
     division: str,
@@ -41,7 +30,7 @@ def run_exam(
     *,
     again: bool = False,
     meters: Sequence[JouleMeter] | None = None,
-    on_run: Callable[[ExamProgress], None] = lambda finished: None,
+    on_run: Callable[[int, int, str, Measurement, float], None] = lambda *_: None,
 ) -> ExamRecord:
     """Run what the record lacks, and return the record.
 
@@ -51,7 +40,8 @@ def run_exam(
         seeds: number of paired seeds, at least 5.
         again: archive the existing record and start a new one.
         meters: joule meters; those that do not work here are skipped. CodeCarbon and the power counters by default.
-        on_run: called after every run.
+        on_run: called after every run, with its number, the number of all runs, the model's name, the run, and an
+            estimate of the seconds that the others take.
 
     Raises:
         ValueError: fewer than five seeds, an unknown division, or a record of another exam.
@@ -59,8 +49,8 @@ def run_exam(
     record = open_record(scale, division, seeds, again)
     meter = CombinedMeter([CodeCarbon(), Joules()] if meters is None else meters)
     remaining = record.remaining()
-    if remaining:
-        warm_up(scale)
+    if remaining:  # two updates that are not measured: libraries load at their first use in a process
+        scale.baseline.fit(scale.problem.sample(0).for_training(), 0, Budget(steps=2))
     total, seconds = len(record.model_names) * record.seeds, dict[str, float]()
     for number, (seed, name) in enumerate(remaining, start=1):
         began = time.perf_counter()
@@ -69,13 +59,8 @@ def run_exam(
         Ledger().add(run)  # for the cube
         seconds[name] = time.perf_counter() - began
         left = sum(seconds.get(name, max(seconds.values())) for _, name in remaining[number:])
-        on_run(ExamProgress(total - len(remaining) + number, total, name, run, left))
+        on_run(total - len(remaining) + number, total, name, run, left)
     return record
-
-
-def warm_up(scale: Scale) -> None:
-    """Two updates of the baseline, not measured: it runs first, and libraries load at their first use in a process."""
-    scale.baseline.fit(scale.problem.sample(0).for_training(), 0, Budget(steps=2))
 
 
 def _run(scale: Scale, division: str, name: str, seed: int, meter: CombinedMeter) -> Measurement:

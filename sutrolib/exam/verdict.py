@@ -105,6 +105,16 @@ class EntryVerdict:
         verdict = f"{self.entry}: {'passed' if self.passed else 'not passed'}; {'; '.join(parts)}."
         return " ".join([verdict, f"At the cost of: {costs}." if costs else "No other cost is higher.", *self.notes])
 
+    @property
+    def energy(self) -> VerdictLine | None:
+        """The training energy."""
+        return self.line(TRAINING_ENERGY)
+
+    @property
+    def time(self) -> VerdictLine | None:
+        """The training time, whether or not the target was reached."""
+        return self.line(TO_TARGET) or self.line(MISSED)
+
     def line(self, quantity: str) -> VerdictLine | None:
         """The line of this quantity; None if it could not be compared."""
         return next((line for line in self.lines if line.quantity == quantity), None)
@@ -117,7 +127,12 @@ def verdicts(record: ExamRecord) -> list[EntryVerdict]:
 
 def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
     """The verdict on one entry."""
-    errors = [error for name in (BASELINE, entry) for error in _errors(record, name)]
+    errors = []
+    for name in (BASELINE, entry):
+        runs = record.runs(name)
+        errors += [f"{name} failed on seed {run.seed} ({run.failure})" for run in runs if run.failure]
+        if len(runs) < record.seeds:
+            errors.append(f"{name} has {len(runs)} of {record.seeds} runs")
     first, second = record.trained(BASELINE), record.trained(entry)
     seeds = sorted(first.keys() & second.keys())
     baseline, candidate = [first[seed] for seed in seeds], [second[seed] for seed in seeds]
@@ -145,7 +160,7 @@ def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
     0 if training saves none, infinite if predictions cost no more than the baseline's, NaN if an energy is missing.
     """
     found = verdict_of(record, entry)
-    training, inference = found.line(TRAINING_ENERGY), found.line(OTHER_COSTS[INFERENCE + "codecarbon"])
+    training, inference = found.energy, found.line(OTHER_COSTS[INFERENCE + "codecarbon"])
     if training is None or inference is None:
         return math.nan, "not compared"
     saved, extra = training.baseline - training.candidate, (inference.candidate - inference.baseline) / PREDICTIONS
@@ -155,14 +170,6 @@ def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
 def energy_meter(runs: Sequence[Measurement]) -> str:
     """The name of the joule reading that decides: the first that all runs have, or empty."""
     return next((name for name in JOULES if runs and _all_have(name, runs)), "")
-
-
-def _errors(record: ExamRecord, name: str) -> list[str]:
-    runs = record.runs(name)
-    errors = [f"{name} failed on seed {run.seed} ({run.failure})" for run in runs if run.failure]
-    if len(runs) < record.seeds:
-        errors.append(f"{name} has {len(runs)} of {record.seeds} runs")
-    return errors
 
 
 def _criteria(

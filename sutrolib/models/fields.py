@@ -1,8 +1,10 @@
-"""Bases of models and of fitted models, hyper-parameters (fields whose metadata hold their range), checks of inputs."""
+"""What models share: fields whose metadata hold their range, checks of inputs, base classes, the loop over epochs."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sutrolib.core.types import Task, check_fields, nbytes
+from sutrolib.core.types import Budget, Task, check_fields, nbytes
 
 
 def int_field(default: int, unit: str, low: int, high: int, **metadata: Any) -> int:
@@ -45,8 +47,6 @@ def check_model(model: Any) -> None:
             raise ValueError(f"{kind}: {spec.name} must be one of {', '.join(map(str, choices))} (got {value!r})")
         if "low" in spec.metadata:
             check_fields(model, {spec.name: (spec.metadata["low"], spec.metadata["high"])})
-        if spec.type == "int" and type(value) is not int:
-            raise ValueError(f"{kind}: {spec.name} must be an integer (got {value!r})")
 
 
 def check_ids(ids: Tensor, characters: int) -> None:
@@ -100,3 +100,28 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         parts = value if isinstance(value, tuple) else vars(value).values()
         for part in parts:
             yield from _tensors(part)
+
+
+class EpochLoop:
+    """Epochs of mini-batches within a budget: counts the updates and keeps the learning curve."""
+
+    def __init__(self, budget: Budget | None) -> None:
+        self.budget, self.began = budget or Budget(), time.perf_counter()
+        self.history: list[tuple[int, float]] = []
+        self.steps, self.spent = 0, False
+
+    def batches(self, order: Tensor, size: int) -> Iterator[Tensor]:
+        """The rows of each update of an epoch, given in their order; fewer when the budget is spent."""
+        for rows in order.split(size):
+            yield rows
+            self.steps += 1
+            self.spent = self.budget.spent(self.steps, time.perf_counter() - self.began)
+            if self.spent:
+                break
+
+    def ended(self, score: float, stop_score: float = math.inf, patience: int = 1) -> bool:
+        """Keep the held-out score of an epoch. True if ``patience`` scores reach ``stop_score``, or by the budget."""
+        self.history.append((self.steps, score))
+        recent = self.history[-patience:]
+        reached = len(recent) == patience and all(held_out >= stop_score for _, held_out in recent)
+        return self.budget.ended(self.steps, score) or reached or self.spent

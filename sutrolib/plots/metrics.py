@@ -26,10 +26,21 @@ _LINE_STYLES = ("-", "--", "-.", ":")
 _MARKERS = tuple(zip("osD^", (BLACK, RED, PURPLE, GREY), strict=True))
 
 
-def _label_rows(ax: Axes, labels: Sequence[str]) -> None:
-    """One label for each row, the first on top."""
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
+def label_rows(ax: Axes, labels: Sequence[str], **text: Any) -> None:
+    """One label for each row, the first on top; ``text`` are properties of the labels."""
+    ax.set_yticks(range(len(labels)), labels, **text)
+    ax.set_ylim(max(1, len(labels)) - 0.5, -0.5)
+
+
+def draw_intervals(
+    ax: Axes, rows: Sequence[float], intervals: Sequence[Interval], marker: str, colour: str, label: str
+) -> None:
+    """A marker in each row with its interval, or with its single points if there are too few for an interval."""
+    values = [interval.value for interval in intervals]
+    ax.errorbar(values, rows, xerr=error_bars(intervals), fmt=marker, color=colour, capsize=3, label=label)
+    for row, interval in zip(rows, intervals, strict=True):
+        if not interval.bounded:
+            ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=4, alpha=0.4)
 
 
 def _offset(number: int, count: int, spacing: float) -> float:
@@ -46,11 +57,7 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     for number, ((name, intervals), (marker, colour)) in enumerate(zip(ratios.items(), _MARKERS, strict=False)):
         rows = [row + _offset(number, len(ratios), 0.22) for row, one in enumerate(intervals) if one is not None]
         measured = [one for one in intervals if one is not None]
-        style: dict[str, Any] = {"fmt": marker, "color": colour, "capsize": 3, "label": name}
-        ax.errorbar([one.value for one in measured], rows, xerr=error_bars(measured), **style)
-        for row, one in zip(rows, measured, strict=True):
-            if not one.bounded:
-                ax.plot(one.points, [row] * len(one.points), marker, color=colour, ms=3, alpha=0.5)
+        draw_intervals(ax, rows, measured, marker, colour, name)
     for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
         if not any(intervals):
             at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
@@ -60,7 +67,7 @@ def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | 
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter("{x:.2g}")
     ax.tick_params(axis="x", which="minor", labelsize=8)
-    _label_rows(ax, labels)
+    label_rows(ax, labels)
     ax.set(xlabel="ratio to the best so far (95 % interval; below 1 is better)", title=title)
     ax.legend(loc="best", fontsize=9)
     return figure
@@ -73,7 +80,7 @@ def draw_rank_agreement(agreements: Mapping[str, Interval], title: str) -> Figur
         ax.errorbar(tau.value, row, xerr=error_bars([tau]), fmt="o", color=BLACK, capsize=4)
         ax.annotate(f"{tau.value:.2f}", (tau.value, row), xytext=(0, 8), textcoords="offset points", ha="center")
     ax.axvline(0, color=GREY, ls="--", lw=1)
-    _label_rows(ax, list(agreements))
+    label_rows(ax, list(agreements))
     ax.set(xlim=(-1.05, 1.05), xlabel="Kendall's tau with the reference (95 % interval)", title=title)
     return figure
 
@@ -157,7 +164,7 @@ def draw_proxy_audit(
         ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colours[verdict], alpha=0.45, lw=0))
         ax.text(x, y, f"{verdict}\ntau {tau:.2f}, {wrong} wrong", ha="center", va="center", fontsize=8)
     ax.set_xticks(range(len(columns)), columns, fontsize=9)
-    _label_rows(ax, rows)
+    label_rows(ax, rows)
     ax.grid(visible=False)
     ax.set(xlim=(-0.6, len(columns) - 0.4), title=title)
     ax.set(xlabel="more realistic metric", ylabel="metric optimised instead")
@@ -176,7 +183,7 @@ def draw_proxy_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> F
         ax.plot([row[name] for row in ratios.values()], rows, marker, color=colour, ms=8, label=name)
     ax.axvline(1, color=GREY, ls="--", lw=1)
     ax.set_xscale("log")
-    _label_rows(ax, [textwrap.fill(name, 24) for name in ratios])
+    label_rows(ax, [textwrap.fill(name, 24) for name in ratios])
     ax.set(xlabel="cost of the tempting program / cost of the truly cheaper one (counted, modelled)", title=title)
     ax.legend(fontsize=9)
     return figure
@@ -189,7 +196,7 @@ def draw_power_windows(watts: Mapping[str, Mapping[str, Sequence[float]]], title
         for row, values in enumerate(workloads.values()):
             rows = [row + _offset(number, len(watts), 0.2)] * len(values)
             ax.plot(values, rows, marker, color=colour, alpha=0.6, ms=8, label=meter if row == 0 else None)
-    _label_rows(ax, list(next(iter(watts.values()))))
+    label_rows(ax, list(next(iter(watts.values()))))
     ax.set(xlabel=xlabel, title=title)
     ax.set_xlim(left=0)
     ax.legend(loc="best", fontsize=9)

@@ -325,7 +325,7 @@ def test_a_training_that_fails_is_recorded_and_not_run_again(untraced):
     assert "entry failed on seed 2 (the loss was nan at step 7)" in found.text
     assert {line.pairs for line in found.lines} == {4}
     finished = []
-    assert run_exam(scale, OPEN, 5, meters=[], on_run=finished.append) == record
+    assert run_exam(scale, OPEN, 5, meters=[], on_run=lambda *run: finished.append(run)) == record
     assert finished == []
 
 

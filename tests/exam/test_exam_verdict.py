@@ -238,18 +238,18 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert main(["exam", "--scale", "moon"]) == 2
     assert main(["exam", "--division", "half"]) == 2
     assert main(["exam", "--seeds", "3"]) == 2
-    told = capsys.readouterr().err
-    assert "must be one of smoke, cpu, gpu" in told
-    assert "choose one of: closed, open" in told
-    assert "seeds must be 5 to 1000 (got 3)" in told
+    printed = capsys.readouterr().err
+    assert "must be one of smoke, cpu, gpu" in printed
+    assert "choose one of: closed, open" in printed
+    assert "seeds must be 5 to 1000 (got 3)" in printed
 
 
 def test_pack_writes_the_text_and_says_what_to_copy(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sutrolib.problems.shakespeare.keep_copy", lambda: tmp_path / "kept.txt")
     assert main(["exam", "--pack"]) == 0
-    told = capsys.readouterr().out
-    assert f"The text is in {tmp_path / 'kept.txt'}" in told
-    assert "python -m sutrolib exam --scale gpu" in told
+    printed = capsys.readouterr().out
+    assert f"The text is in {tmp_path / 'kept.txt'}" in printed
+    assert "python -m sutrolib exam --scale gpu" in printed
 
 
 def test_a_record_names_the_machine_and_the_command():

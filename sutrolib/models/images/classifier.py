@@ -20,7 +20,6 @@ Pattern Classification, IEEE Transactions on Information Theory 13, 1967.
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sutrolib.core.types import Budget, Diverged, Task
-from sutrolib.models.fields import CheckedModel, FittedModel, float_field, int_field
+from sutrolib.models.fields import CheckedModel, EpochLoop, FittedModel, float_field, int_field
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,6 @@ class Classifier(CheckedModel):
             ValueError: The labels are not class numbers.
             Diverged: The loss is not finite.
         """
-        budget = budget or Budget()
         x, y = task.train.x, task.train.y
         network = self.network(x.shape[1], class_count(task, self.name), seed)
         # A random split: the samples may be sorted.
@@ -85,28 +83,20 @@ class Classifier(CheckedModel):
         order = torch.randperm(len(x), generator=generator)
         held, kept = order.split([int(self.holdout * len(x)), len(x) - int(self.holdout * len(x))])
         optimizer = torch.optim.SGD(network.parameters(), lr=self.lr, momentum=self.momentum)
-        history: list[tuple[int, float]] = []
-        began = time.perf_counter()
-        steps, spent = 0, False
+        loop = EpochLoop(budget)
         for _ in range(self.max_epochs):
-            for rows in kept[torch.randperm(len(kept), generator=generator)].split(self.batch):
+            for rows in loop.batches(kept[torch.randperm(len(kept), generator=generator)], self.batch):
                 loss = F.cross_entropy(network(x[rows]), y[rows, 0]) + self.penalty(network)
-                steps += 1
-                if not math.isfinite(loss.item()):
-                    raise Diverged(f"{self.name} with lr={self.lr:g}: the loss was {loss.item()} at step {steps}")
+                if not math.isfinite(value := loss.item()):
+                    raise Diverged(f"{self.name} with lr={self.lr:g}: the loss was {value} at step {loop.steps + 1}")
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                spent = budget.spent(steps, time.perf_counter() - began)
-                if spent:
-                    break
             with torch.inference_mode():
-                history.append((steps, task.score(network(x[held]), y[held])))
-            recent = history[-self.patience :]
-            reached = len(recent) == self.patience and all(score >= self.stop_accuracy for _, score in recent)
-            if budget.ended(*history[-1]) or reached or spent:
+                score = task.score(network(x[held]), y[held])
+            if loop.ended(score, self.stop_accuracy, self.patience):
                 break
-        return FittedClassifier(network, history=tuple(history), steps=steps)
+        return FittedClassifier(network, history=tuple(loop.history), steps=loop.steps)
 
 
 def class_count(task: Task, name: str) -> int:

@@ -84,18 +84,16 @@ class DistilledGPT(Architecture):
         teacher = None
         if self.distill_weight:
             teacher = _Teacher(KneserNey(self.teacher_order).fit(task, seed), self.device)
-        network = self._network(len(task.alphabet), seed)
+        size = self.block_size, self.layers, self.heads, self.width
+        network = Transformer(len(task.alphabet), *size, 0.0, seed)
+        if self.value_gain:
+            previous_token_init(network, seed, self.embedding_std, self.attention_logit, self.value_gain)
+        network.to(self.device)
         weights = StackedWeights.of(network)
         with report_out_of_memory(self.name, self.batch):
             steps = self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began)
         weights.write_to(network)
         return FittedGPT(network.eval(), task.alphabet, steps=steps)
-
-    def _network(self, characters: int, seed: int) -> Transformer:
-        network = Transformer(characters, self.block_size, self.layers, self.heads, self.width, 0.0, seed)
-        if self.value_gain:
-            previous_token_init(network, seed, self.embedding_std, self.attention_logit, self.value_gain)
-        return network.to(self.device)
 
     def _train(
         self, weights: StackedWeights, ids: Tensor, teacher: _Teacher | None, seed: int, budget: Budget, began: float

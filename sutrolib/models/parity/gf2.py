@@ -25,6 +25,9 @@ from sutrolib.core.types import Budget, FailedRun, Task
 from sutrolib.models.fields import CheckedModel, FittedModel, int_field
 
 WORD_BITS = 62  # columns in one int64: two bits short of 64, so that no packed row is ever negative
+_FALSE_POSITIVE_RATE = 1e-4  # probability that a wrong parity passes for the secret
+_FIRST_BATCH = 64  # subsets eliminated in parallel; the batch doubles up to _LAST_BATCH
+_LAST_BATCH = 4096
 
 
 class Inconsistent(FailedRun):
@@ -76,8 +79,15 @@ class GF2Elimination(CheckedModel):
                 pivots = _eliminate(rows, n)
                 if len(pivots) == n or samples == len(x):
                     break
-            subset = tuple(sorted(column for column, row in pivots.items() if _bit(rows, row, n)))
-            _check_consistent(rows, set(pivots.values()), n)
+            word, bit = divmod(n, WORD_BITS)  # of the label
+            subset = tuple(sorted(c for c, row in pivots.items() if int(rows[row, word].item()) >> bit & 1))
+            # After elimination, a row without a pivot reads 0 = 0 unless the samples contradict each other.
+            rest = sorted(set(range(len(rows))) - set(pivots.values()))
+            if rest and bool(rows[rest].ne(0).any().item()):
+                raise Inconsistent(
+                    f"{self.name}: {len(rows)} samples over {n} bits contradict each other; "
+                    "the labels must be those of a parity without noise"
+                )
         return FittedParity(subset, samples)
 
 
@@ -119,26 +129,6 @@ def _lowest_column(row: Tensor, n: int) -> int | None:
             column = word * WORD_BITS + (value & -value).bit_length() - 1
             return column if column < n else None
     return None
-
-
-def _bit(rows: Tensor, row: int, column: int) -> bool:
-    word, bit = divmod(column, WORD_BITS)
-    return bool(int(rows[row, word].item()) >> bit & 1)
-
-
-def _check_consistent(rows: Tensor, pivot_rows: set[int], n: int) -> None:
-    """After elimination, a row without a pivot reads 0 = 0 unless the samples contradict each other."""
-    rest = [row for row in range(len(rows)) if row not in pivot_rows]
-    if rest and bool(rows[rest].ne(0).any().item()):
-        raise Inconsistent(
-            f"GF(2) elimination: {len(rows)} samples over {n} bits contradict each other; "
-            "the labels must be those of a parity without noise"
-        )
-
-
-_FALSE_POSITIVE_RATE = 1e-4  # probability that a wrong parity passes for the secret
-_FIRST_BATCH = 64  # subsets eliminated in parallel; the batch doubles up to _LAST_BATCH
-_LAST_BATCH = 4096
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ of Behavior, 1949; unit length: Oja, A Simplified Neuron Model as a Principal Co
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
-from sutrolib.models.fields import CheckedModel, FittedModel, float_field, int_field
+from sutrolib.models.fields import CheckedModel, EpochLoop, FittedModel, float_field, int_field
 
 
 @dataclass(frozen=True)
@@ -47,26 +46,19 @@ class Hebbian(CheckedModel):
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedHebbian:
         """Train for ``epochs``, or until ``budget`` is spent."""
-        budget, began = budget or Budget(), time.perf_counter()
+        loop = EpochLoop(budget)
         x, y = task.train.x, task.train.y
         kept = len(x) - int(self.holdout * len(x))
         generator = torch.Generator().manual_seed(seed)
         W = F.normalize(torch.randn(self.hidden, x.shape[1], generator=generator))
         v = torch.zeros(1, self.hidden)
-        history: list[tuple[int, float]] = []
-        steps, spent = 0, False
         with torch.inference_mode():
             for _ in range(self.epochs):
-                for rows in torch.randperm(kept, generator=generator).split(self.batch):
+                for rows in loop.batches(torch.randperm(kept, generator=generator), self.batch):
                     h = torch.tanh(F.linear(x[rows], W))
                     W = F.normalize(W + self.lr / len(rows) * (h + y[rows]).t().mm(x[rows]))
                     v = v + self.lr / len(rows) * y[rows].t().mm(h)
-                    steps += 1
-                    spent = budget.spent(steps, time.perf_counter() - began)
-                    if spent:
-                        break
                 scored = slice(kept, None) if kept < len(x) else slice(None)
-                history.append((steps, task.score(FittedHebbian(W, v).predict(x[scored]), y[scored])))
-                if budget.ended(*history[-1]) or spent:
+                if loop.ended(task.score(FittedHebbian(W, v).predict(x[scored]), y[scored])):
                     break
-        return FittedHebbian(W, v, history=tuple(history), steps=steps)
+        return FittedHebbian(W, v, history=tuple(loop.history), steps=loop.steps)

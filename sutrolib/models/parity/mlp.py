@@ -22,7 +22,6 @@ a model does not state its own cost.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -32,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sutrolib.core.types import Budget, Diverged, Split, Task
-from sutrolib.models.fields import CheckedModel, FittedModel, choice, float_field, int_field
+from sutrolib.models.fields import CheckedModel, EpochLoop, FittedModel, choice, float_field, int_field
 
 
 def hinge_grad(out: Tensor, y: Tensor) -> Tensor:
@@ -189,33 +188,23 @@ class TwoLayerNetwork(CheckedModel):
 
         ``start`` is trained further in place, instead of fresh parameters. Raises Diverged if an output is not finite.
         """
-        budget = budget or Budget()
-        began = time.perf_counter()
+        loop = EpochLoop(budget)
         train = Split(self._cast(task.train.x), self._cast(task.train.y))
         held = int(self.holdout * len(train))
         kept = len(train) - held
         generator = torch.Generator().manual_seed(seed)
-        history: list[tuple[int, float]] = []
-        steps = 0
         with torch.inference_mode():
             p = start or self.init_parameters(train.x.shape[1], seed)
             for _ in range(self.max_epochs):
-                for rows in torch.randperm(kept, generator=generator).split(self.batch):
+                for rows in loop.batches(torch.randperm(kept, generator=generator), self.batch):
                     self.step(p, train.x[rows], train.y[rows])
-                    steps += 1
-                    if budget.spent(steps, time.perf_counter() - began):
-                        break
                 out = p.forward(train.x[kept:] if held else train.x)
                 if not torch.isfinite(out).all():
-                    raise Diverged(f"{self.name} with lr={self.lr:g}: outputs were not finite at step {steps}")
+                    raise Diverged(f"{self.name} with lr={self.lr:g}: outputs were not finite at step {loop.steps}")
                 score = task.score(out, train.y[kept:] if held else train.y)
-                history.append((steps, score))
-                reached = len(history) >= self.patience and all(
-                    score >= self.stop_accuracy for _, score in history[-self.patience :]
-                )
-                if budget.ended(steps, score) or reached or budget.spent(steps, time.perf_counter() - began):
+                if loop.ended(score, self.stop_accuracy, self.patience):
                     break
-        return FittedNetwork(p, history=tuple(history), steps=steps)
+        return FittedNetwork(p, history=tuple(loop.history), steps=loop.steps)
 
     def _cast(self, values: Tensor) -> Tensor:
         return values.to(getattr(torch, self.dtype))
