@@ -74,8 +74,12 @@ class ExamRecord:
         return {run.seed: run for run in self.runs(name) if not run.failure}
 
     def add(self, name: str, run: Measurement) -> None:
-        """Add one run, and write the whole file. Raises OSError, naming the folder, if that fails."""
+        """Add one run, and save the record."""
         self.measurements.setdefault(name, {})[run.seed] = run
+        self.save()
+
+    def save(self) -> None:
+        """Write the whole file. Raises OSError, naming the folder, if that fails."""
         measurements = {name: [run.to_dict() for run in self.runs(name)] for name in self.model_names}
         save(self.scale, self.division, {**vars(self), "measurements": measurements})
 
