@@ -148,7 +148,7 @@ class Mistake:
 
 _PROXY_GUARDS = ("20_from_counts_to_joules", "23_warm_to_the_touch", "24_is_the_proxy_safe", "14_verify_the_winner")
 _STEP_GUARDS = ("11_one_change_at_a_time", "12_search")
-_FUTURE_GUARDS = ("25_other_hardware", "13_blank_slate")
+_FUTURE_GUARDS = ("25_other_hardware", "13_evolution")
 
 MISTAKES = (
     Mistake("Too simple an objective", "a proxy that stops tracking the real cost", _PROXY_GUARDS),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from sutrolib.plots.models import draw_lifetime_cost, draw_heatmap, draw_tradeoff
+from sutrolib.plots.models import draw_heatmap, draw_lifetime_cost, draw_tradeoff
 
 
 @pytest.fixture(autouse=True)
