@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,7 @@ def list_sources(options: argparse.Namespace) -> int:
     """Show each publication and each local run: how many records it holds, of which days and commits, and damage."""
     rows: dict[str, list[tuple[str, str, str, bool]]] = {}
     ledger = Ledger()
-    damaged = {}
+    damaged: dict[Path, str] = {}
     for kind in ("measurement", "study"):
 
         def add(record: dict[str, Any], source: str, dirty: bool, kind: str = kind) -> None:
