@@ -69,10 +69,9 @@ def draw_savings(savings: Mapping[str, Mapping[str, Interval]], at_least: Collec
     ax.set_xlim(left=min(0.9, *lows))
     ax.set_xlabel("without it / full recipe, at the same loss on the first seed", fontsize=9)
     ax.legend(fontsize=9, loc="lower right")
-    most = names[0]
-    bound = "at least " if most in at_least else ""
-    interval = f" ({first[most].low:.2g} to {first[most].high:.2g})" if first[most].bounded else ""
-    ax.set_title(
-        f"{most} saves most: without it, training costs {bound}{first[most].value:.2g} times as much{interval}"
-    )
+    costs = [
+        f"{'at least ' if name in at_least else ''}{first[name].value:.2g} times as much without {name}"
+        for name in names[:2]
+    ]
+    ax.set_title(f"Training costs {' and '.join(costs)}")
     return figure

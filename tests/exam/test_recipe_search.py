@@ -152,7 +152,7 @@ def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_bein
     save_ablation(TINY, parts)
     assert savings(load_ablation(TINY), "codecarbon") == found
     ax = draw_savings({"energy (estimated)": found}, []).axes[0]
-    assert "saves most: without it" in ax.get_title() + ax.get_title("left")  # the style says where it stands
+    assert "times as much without" in ax.get_title() + ax.get_title("left")  # the style says where it stands
 
 
 def test_a_run_that_came_to_no_model_is_left_out(trained):
