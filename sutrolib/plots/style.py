@@ -75,10 +75,14 @@ def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
 
 def wrap_figure_titles(figure: Figure) -> None:
     """Wrap titles that would leave the figure."""
+    titles = {ax: ax.set_title(ax.get_title("left"), loc="left") for ax in figure.axes}
+    for title in titles.values():
+        title.set_visible(False)  # a title of one long line would leave the axes no room
     figure.draw_without_rendering()  # after this the axes have their final place
-    for ax in figure.axes:
+    for ax, title in titles.items():
         room = (1 - ax.get_position().x0) * figure.get_figwidth()
-        ax.set_title(textwrap.fill(ax.get_title("left"), int(room / _INCHES_PER_LETTER)), loc="left")
+        title.set_text(textwrap.fill(title.get_text(), int(room / _INCHES_PER_LETTER)))
+        title.set_visible(True)
 
 
 def _project(position: Position) -> tuple[float, float]:

@@ -3,6 +3,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from sutrolib.plots.models import draw_heatmap, draw_lifetime_cost, draw_tradeoff
+from sutrolib.plots.style import use_style, wrap_figure_titles
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +39,11 @@ def test_the_break_even_is_marked_where_there_is_one():
     ax = draw_lifetime_cost({"a": (counts, counts), "b": (counts, 2 * counts)}, 5.0, "title", "J").axes[0]
     assert words(ax) == ["break-even: 5"]
     assert words(draw_lifetime_cost({"a": (counts, counts)}, None, "title", "J").axes[0]) == []
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_long_title_is_wrapped_and_leaves_the_axes_their_room():
+    use_style()
+    figure = draw_heatmap({"random search over algorithms": {"x": 1.0, "y": 30.0}}, "a long title " * 30, "joules")
+    wrap_figure_titles(figure)
+    assert len(figure.axes[0].get_title("left").splitlines()) > 3

@@ -119,7 +119,7 @@ HELD, LOST = Interval(0.0, 0.0, 0.0), Interval(-0.1, -0.2, -0.05)
     ],
 )
 def test_the_rule_of_keeping(cost, time, score, kept, why):
-    verdict = Verdict("x", cost, time, score, 5, 0.95, 0.1, 0.01)
+    verdict = Verdict("x", cost, time, score, 5, 0.1, 0.01)
     assert _decide(verdict) == (kept, why)
 
 
