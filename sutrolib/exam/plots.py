@@ -180,7 +180,7 @@ def _verdict_title(found: Sequence[EntryVerdict]) -> str:
     """The verdict on the only entry; of several, how many pass, and the one of least energy."""
     compared = {line.change.value: verdict for verdict in found if (line := verdict.energy)}
     if len(found) == 1 or not compared:
-        return " ".join(_sentence(verdict) for verdict in found)
+        return "; ".join(_sentence(verdict) for verdict in found)
     return f"{sum(v.passed for v in found)} of {len(found)} entries pass; {_sentence(compared[min(compared)])}"
 
 
@@ -191,7 +191,7 @@ def _sentence(verdict: EntryVerdict) -> str:
     missed = ", ".join(line.quantity for line in verdict.criteria if not line.met)
     state = "passes" if verdict.passed else "does not pass"
     why = "" if verdict.passed else f" (not met: {missed})" if missed else " (not everything could be compared)"
-    return f"{verdict.entry} {state} with {amounts or 'no numbers'}{why}."
+    return f"{verdict.entry} {state} with {amounts or 'no numbers'}{why}"
 
 
 def _seeds_title(record: ExamRecord) -> str:
@@ -210,7 +210,7 @@ def _other_costs_title(found: Sequence[EntryVerdict]) -> str:
     """The higher costs of the only entry; of several, how many have one, and the highest."""
     costlier = [verdict for verdict in found if verdict.side_costs]
     if len(found) == 1 or not costlier:
-        return " ".join(f"{verdict.entry}: {_side_costs(verdict)}." for verdict in found)
+        return "; ".join(f"{verdict.entry}: {_side_costs(verdict)}" for verdict in found)
     ratio, quantity, entry = max(
         (line.change.value, line.quantity, verdict.entry) for verdict in costlier for line in verdict.side_costs
     )

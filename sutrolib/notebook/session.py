@@ -126,12 +126,12 @@ class Session:
         from IPython.display import display
         from matplotlib import pyplot as plt
 
-        from sutrolib.plots.style import save_figure, wrap_figure_titles
+        from sutrolib.plots.style import save_figure, wrap_figure_texts
 
         stem = f"{self.name}_{label}"
         if not re.fullmatch(r"[\w-]+", stem):
             raise ValueError(f"the label of a figure must be of letters, digits, '_' and '-' (got {label!r})")
-        wrap_figure_titles(figure)
+        wrap_figure_texts(figure)
         try:
             save_figure(figure, self.figures / stem)
         except OSError as error:

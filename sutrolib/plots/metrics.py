@@ -184,7 +184,7 @@ def draw_proxy_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> F
     ax.axvline(1, color=GREY, ls="--", lw=1)
     ax.set_xscale("log")
     label_rows(ax, [textwrap.fill(name, 24) for name in ratios])
-    ax.set(xlabel="cost of the tempting program / cost of the truly cheaper one (counted, modelled)", title=title)
+    ax.set(xlabel="cost, program that ARD prefers / truly cheaper program (counted, modelled)", title=title)
     ax.legend(fontsize=9)
     return figure
 

@@ -21,6 +21,7 @@ from sutrolib.core.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 SIZE = (7, 4)
 _INCHES_PER_LETTER = 0.0865  # of a title, on average
@@ -73,16 +74,28 @@ def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
     return png.getvalue()
 
 
-def wrap_figure_titles(figure: Figure) -> None:
-    """Wrap titles that would leave the figure."""
+def wrap_figure_texts(figure: Figure) -> None:
+    """Wrap titles and axis labels that would leave the figure."""
     titles = {ax: ax.set_title(ax.get_title("left"), loc="left") for ax in figure.axes}
     for title in titles.values():
         title.set_visible(False)  # a title of one long line would leave the axes no room
-    figure.draw_without_rendering()  # after this the axes have their final place
+    figure.draw_without_rendering()  # after this the axes have their place
+    width, height = figure.get_size_inches()
     for ax, title in titles.items():
-        room = (1 - ax.get_position().x0) * figure.get_figwidth()
-        title.set_text(textwrap.fill(title.get_text(), int(room / _INCHES_PER_LETTER)))
         title.set_visible(True)
+        _wrap(title, (1 - ax.get_position().x0) * width)
+    figure.draw_without_rendering()  # titles of several lines have moved the axes
+    for ax in figure.axes:
+        place = ax.get_position()
+        middle = place.x0 + place.width / 2
+        _wrap(ax.xaxis.label, 2 * min(middle, 1 - middle) * width)
+        _wrap(ax.yaxis.label, place.height * height)
+
+
+def _wrap(text: Text, inches: float) -> None:
+    """Wrap each line of a text to a width."""
+    lines = (textwrap.fill(line, int(inches / _INCHES_PER_LETTER)) for line in text.get_text().splitlines())
+    text.set_text("\n".join(lines))
 
 
 def _project(position: Position) -> tuple[float, float]:

@@ -176,9 +176,9 @@ def titles_of(record):
 def test_the_figures_say_what_the_record_shows():
     record = record_of(**BETTER)
     titles = titles_of(record)
-    assert titles[0] == "other rate passes with 1.99 times less energy and 2.01 times less time."
+    assert titles[0] == "other rate passes with 1.99 times less energy and 2.01 times less time"
     assert titles[1] == "other rate has the lower loss on 5 of 5 seeds"
-    assert titles[2] == "other rate: no other cost is higher."
+    assert titles[2] == "other rate: no other cost is higher"
     assert "times less energy at a loss of 1.9" in titles[3]
     worse = record_of(energy=300.0, size=2000.0, loss=2.1)
     titles = titles_of(worse)

@@ -3,7 +3,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from sutrolib.plots.models import draw_heatmap, draw_lifetime_cost, draw_tradeoff
-from sutrolib.plots.style import use_style, wrap_figure_titles
+from sutrolib.plots.style import use_style, wrap_figure_texts
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +42,15 @@ def test_the_break_even_is_marked_where_there_is_one():
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_a_long_title_is_wrapped_and_leaves_the_axes_their_room():
+def test_long_texts_are_wrapped_and_stay_inside_the_figure():
     use_style()
-    figure = draw_heatmap({"random search over algorithms": {"x": 1.0, "y": 30.0}}, "a long title " * 30, "joules")
-    wrap_figure_titles(figure)
+    label = "energy of a training with a long name, joules (modelled)"
+    figure = draw_heatmap({"random search over algorithms": {"x": 1.0, "y": 30.0}}, "a long title " * 30, label)
+    wrap_figure_texts(figure)
+    figure.draw_without_rendering()
+    inside = figure.bbox.padded(1)
+    for text in (figure.axes[0]._left_title, figure.axes[1].yaxis.label):
+        box = text.get_window_extent()
+        assert inside.contains(box.x0, box.y0)
+        assert inside.contains(box.x1, box.y1)
     assert len(figure.axes[0].get_title("left").splitlines()) > 3

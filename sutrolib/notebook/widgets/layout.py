@@ -96,8 +96,8 @@ def status(text: str) -> str:
 
 def image(figure: Figure, alt: str) -> str:
     """A figure as HTML, no wider than the page. The figure is closed."""
-    from sutrolib.plots.style import png_bytes, wrap_figure_titles
+    from sutrolib.plots.style import png_bytes, wrap_figure_texts
 
-    wrap_figure_titles(figure)
+    wrap_figure_texts(figure)
     data = base64.b64encode(png_bytes(figure, dpi=100)).decode()
     return f'<img alt="{escape(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
