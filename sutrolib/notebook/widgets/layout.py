@@ -1,14 +1,14 @@
-"""What all panels share: a column of controls that work by keyboard, tables, and figures with alt text."""
+"""What all panels share: a column of controls that work by keyboard, buttons, messages, tables, and figures."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipywidgets import Box, DOMWidget, Dropdown, VBox
+    from ipywidgets import HTML, Box, Button, DOMWidget, Dropdown, ValueWidget, VBox
     from matplotlib.figure import Figure
 
 PANEL = "sutro-panel"
@@ -21,21 +21,16 @@ _cancel_work: dict[str, Callable[[], object]] = {}  # for each kind of panel, en
 _KEYBOARD_FIX = f"""
 if (!window.sutroKeys) {{
   window.sutroKeys = true;
-  document.addEventListener("focusin", (event) => {{
+  const fix = (event) => {{
     const control = event.target;
     if (!control.closest(".{PANEL}")) return;
     control.setAttribute("data-lm-suppress-shortcuts", "true");
     const row = control.getAttribute("role") === "slider" && control.closest(".widget-inline-hbox");
     if (!row) return;
-    const readout = row.querySelector(".widget-readout");
-    const say = () => readout && control.setAttribute("aria-valuetext", readout.textContent);
     control.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
-    say();
-    if (!control.sutroWords && readout) {{
-      control.sutroWords = new MutationObserver(say);
-      control.sutroWords.observe(readout, {{ childList: true, characterData: true, subtree: true }});
-    }}
-  }});
+    control.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
+  }};
+  for (const type of ["focusin", "keyup"]) document.addEventListener(type, fix);
 }}
 """
 
@@ -53,6 +48,37 @@ def panel(children: Sequence[DOMWidget]) -> VBox:
     panel = widgets.VBox(children)
     panel.add_class(PANEL)
     return panel
+
+
+def explorer(selectors: Sequence[ValueWidget], draw: Callable[[], tuple[str, str]]) -> VBox:
+    """A panel of selectors above a picture and a text, both HTML, which ``draw`` makes after every choice.
+
+    A ValueError or OSError of ``draw`` becomes the text. ``draw`` may change the selectors itself.
+    """
+    import ipywidgets as widgets
+
+    # Not an Output widget: nbclient answers one on the channel on which it waits for the cell's reply, and sometimes
+    # misses that reply and hangs.
+    picture, text = widgets.HTML(), widgets.HTML()
+    drawing = False
+
+    # During a redraw ipywidgets drops all moves of a slider except the last, so dragging stays fluent.
+    def redraw(_change: object = None) -> None:
+        nonlocal drawing
+        if drawing:
+            return
+        drawing = True
+        try:
+            picture.value, text.value = draw()
+        except (OSError, ValueError) as error:
+            picture.value, text.value = "", status(str(error))
+        finally:
+            drawing = False
+
+    for selector in selectors:
+        selector.observe(redraw, names="value")
+    redraw()
+    return panel([*selectors, hbox(picture, text)])
 
 
 def replace_previous_panel(kind: str, cancel: Callable[[], object]) -> None:
@@ -81,8 +107,40 @@ def dropdown(name: str, options: Iterable[str] | Iterable[tuple[str, object]], w
     return widgets.Dropdown(options=list(options), description=name, layout=layout)
 
 
-def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as HTML; its cells are escaped."""
+def message_line() -> tuple[HTML, Callable[[str], None]]:
+    """A line for messages, and the function that shows one there."""
+    import ipywidgets as widgets
+
+    line = widgets.HTML()
+
+    def say(text: str) -> None:
+        line.value = status(text)
+
+    return line, say
+
+
+def button(text: str, act: Callable[[], object], say: Callable[[str], object], **options: Any) -> Button:
+    """A button, with further options of ipywidgets. A ValueError or OSError of ``act`` becomes a message."""
+    import ipywidgets as widgets
+
+    made = widgets.Button(description=text, **options)
+
+    def on_click(_button: object) -> None:
+        if made.disabled:  # the second of two quick clicks
+            return
+        try:
+            act()
+        except (OSError, ValueError) as error:
+            say(str(error))
+
+    made.on_click(on_click)
+    return made
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as HTML, empty if it has no rows; its cells are escaped."""
+    if not rows:
+        return ""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     table = f'<table style="margin-left:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -9,7 +9,7 @@ from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, Hardware, M
 from sutrolib.meters.access.reuse_distance import sequence_histograms
 from sutrolib.models.kernels.matmul import product_reads
 from sutrolib.notebook.widgets import PANEL, CountedProgram, reuse_panel
-from sutrolib.notebook.widgets.reuse_histogram import draw_reuse, with_cache
+from sutrolib.notebook.widgets.explorers import draw_reuse, with_cache
 
 NAIVE, TILED = (
     CountedProgram.from_number_histogram(sequence_histograms(product_reads(16, tile)).stack, 4, {"float32": 2 * 16**3})
