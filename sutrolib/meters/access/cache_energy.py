@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sutrolib.meters.access.reuse_distance import CACHE_LINE, Granularity, ReuseHistogram, trace_histograms
+from sutrolib.meters.access.reuse_distance import CACHE_LINE, ReuseHistogram, trace_histograms
 from sutrolib.meters.access.trace import TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, NoReading, Reading
 
@@ -178,7 +178,7 @@ class CacheEnergy(TracedMeter):
     kind = Kind.MODELLED
     additive = True
 
-    def __init__(self, hardware: Hardware = JOUPPI_2021, granularity: Granularity = CACHE_LINE) -> None:
+    def __init__(self, hardware: Hardware = JOUPPI_2021, granularity: int = CACHE_LINE) -> None:
         super().__init__()
         self.hardware, self.granularity = hardware, granularity
 

@@ -1,4 +1,4 @@
-"""LRU stack distances in O(log n) an access, as numba kernels over numbered units (cache lines, scalars, tensors).
+"""LRU stack distances in O(log n) an access, as numba kernels over numbered units (such as cache lines).
 
 The stack distance of an access is the number of distinct units accessed since the last access of the same unit,
 including that unit; so an immediate repeat has distance 1 (Mattson et al., Evaluation techniques for storage
@@ -140,31 +140,6 @@ class LRUStack:
             grown = np.full(max(units, 2 * len(self._last)), NEVER, np.int64)
             grown[: len(self._last)] = self._last
             self._last = grown
-
-
-@njit(cache=True)
-def weighted_distances(units: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Stack and time distance of each access, with ``weights[u]`` bytes for unit u; both include the unit itself."""
-    tree = np.zeros(len(units) + 1, np.int64)
-    last = np.full(len(weights), NEVER, np.int64)
-    clock = np.zeros(len(weights), np.int64)
-    stack = np.full(len(units), NEVER, np.int64)
-    time = np.full(len(units), NEVER, np.int64)
-    total = passed = 0
-    for now in range(len(units)):
-        unit = units[now]
-        before = last[unit]
-        passed += weights[unit]
-        if before == NEVER:
-            total += weights[unit]
-        else:
-            stack[now] = total - _sum_before(tree, before)
-            time[now] = passed - clock[unit]
-            _add(tree, before, -weights[unit])
-        last[unit] = now
-        clock[unit] = passed
-        _add(tree, now, weights[unit])
-    return stack, time
 
 
 @njit(cache=True)

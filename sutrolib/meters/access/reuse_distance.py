@@ -1,8 +1,8 @@
 """The access stream as an LRU stack-distance histogram, and the numbers that are sums over it.
 
 The stack distance of an access is the number of distinct bytes accessed since the last access of the same unit,
-including the unit itself; the time distance is the number of all bytes. A unit is a cache line, a scalar or a whole
-tensor. One histogram holds the misses of a least-recently-used cache of every capacity (Mattson et al., IBM Systems
+including the unit itself; the time distance is the number of all bytes. A unit is a cache line, or another number of
+bytes. One histogram holds the misses of a least-recently-used cache of every capacity (Mattson et al., IBM Systems
 Journal 9(2), 1970).
 
     data movement distance, DMD = sum over accesses of sqrt(stack distance)
@@ -13,20 +13,19 @@ Journal 9(2), 1970).
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from sutrolib.meters.access.lru_stack import LRUStack, weighted_distances
+from sutrolib.meters.access.lru_stack import NEVER, LRUStack
 from sutrolib.meters.access.trace import Accesses, TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, NoReading, Reading
 
 CACHE_LINE = 64  # bytes: the cache line of today's processors
-
-Granularity = int | Literal["scalar", "tensor"]
 
 _PIECE = 1 << 20  # units that are processed at one time
 
@@ -93,21 +92,15 @@ def sum_ceil_sqrt(depth: int) -> int:
     return full * (full + 1) * (4 * full - 1) // 6 + (full + 1) * (depth - full * full)
 
 
-def histograms(accesses: Accesses, granularity: Granularity = CACHE_LINE) -> ReuseHistograms:
-    """Stack and time distances of a stream at a granularity: bytes of a unit, ``"scalar"`` or ``"tensor"``.
+def histograms(accesses: Accesses, unit: int) -> ReuseHistograms:
+    """Stack and time distances of a stream in units of so many bytes.
 
-    ``"scalar"`` is the smallest element in the stream. At ``"tensor"`` every access touches its whole buffer, as in
-    coarse trackers; distances and counts are in bytes then. Raises ValueError for another granularity, and NoReading
-    for an empty stream.
+    Raises ValueError unless ``unit`` is a whole number from 1, and NoReading for an empty stream.
     """
+    if type(unit) is not int or unit < 1:
+        raise ValueError(f"unit must be a number of bytes from 1 (got {unit!r})")
     if not len(accesses):
         raise NoReading("reuse histogram: nothing was accessed inside the measured block")
-    if granularity == "tensor":
-        distances = weighted_distances(accesses.buffer, accesses.buffer_nbytes)
-        return _summed(1, [(accesses.write, *distances)], accesses.buffer_nbytes[accesses.buffer])
-    unit = int((accesses.nbytes // accesses.elements).min()) if granularity == "scalar" else granularity
-    if not isinstance(unit, int) or isinstance(unit, bool) or unit < 1:
-        raise ValueError(f"granularity must be a number of bytes, 'scalar' or 'tensor' (got {granularity!r})")
     return _summed(unit, _distances(accesses, unit))
 
 
@@ -121,59 +114,52 @@ def sequence_histograms(sequence: Iterable[Hashable] | np.ndarray) -> ReuseHisto
     return _summed(1, [(np.zeros(len(units), np.int64), *LRUStack(len(units)).access(units))])
 
 
-def trace_histograms(trace: TorchTrace, granularity: Granularity) -> ReuseHistograms:
+def trace_histograms(trace: TorchTrace, unit: int) -> ReuseHistograms:
     """The histograms of a finished trace, computed once for all meters that share it."""
-    key = ("histograms", granularity)
+    key = ("histograms", unit)
     if key not in trace.derived:
-        trace.derived[key] = histograms(trace.accesses, granularity)
+        trace.derived[key] = histograms(trace.accesses, unit)
     found: ReuseHistograms = trace.derived[key]
     return found
 
 
 _Piece = tuple[np.ndarray, np.ndarray, np.ndarray]  # direction, stack distance and time distance of each access
+_Counts = tuple[np.ndarray, np.ndarray]  # distance and direction as one number, and how often it occurs
 
 
-def _summed(unit: int, pieces: Iterable[_Piece], weights: np.ndarray | None = None) -> ReuseHistograms:
-    """The histograms of a stream that comes in pieces; ``weights`` counts each access that many times."""
-    stack, time = _Counts(), _Counts()
+def _summed(unit: int, pieces: Iterable[_Piece]) -> ReuseHistograms:
+    """The histograms of a stream that comes in pieces."""
+    stack, time = [], []
     for write, distinct, passed in pieces:
-        stack.add(distinct, write, weights)
-        time.add(passed, write, weights)
-    return ReuseHistograms(stack.histogram(unit), time.histogram(unit))
+        stack.append(_count(distinct, write))
+        time.append(_count(passed, write))
+    return ReuseHistograms(_histogram(unit, stack), _histogram(unit, time))
 
 
-class _Counts:
-    """Adds up how often each pair of distance and direction occurs."""
+def _count(distances: np.ndarray, write: np.ndarray) -> _Counts:
+    keys = (distances + 1) * 2 + write
+    if keys.max(initial=0) >= 8 * len(keys):
+        return np.unique(keys, return_counts=True)
+    table = np.bincount(keys)  # it is small, and faster than sorting
+    found = np.flatnonzero(table)
+    return found, table[found]
 
-    def __init__(self) -> None:
-        self._keys: list[np.ndarray] = []
-        self._counts: list[np.ndarray] = []
 
-    def add(self, distances: np.ndarray, write: np.ndarray, weights: np.ndarray | None) -> None:
-        keys = (distances + 1) * 2 + write
-        if weights is None and keys.max(initial=0) < 8 * len(keys):  # a table is small, and faster than sorting
-            table = np.bincount(keys)
-            keys = np.flatnonzero(table)
-            weights = table[keys]
-        elif weights is None:
-            keys, weights = np.unique(keys, return_counts=True)
-        self._keys.append(keys)
-        self._counts.append(weights)
-
-    def histogram(self, unit: int) -> ReuseHistogram:
-        keys, inverse = np.unique(np.concatenate(self._keys), return_inverse=True)
-        counts = np.zeros(len(keys), np.int64)
-        np.add.at(counts, inverse, np.concatenate(self._counts))
-        cold = dict(zip(keys.tolist(), counts.tolist(), strict=True))
-        warm = keys >= 2
-        distance, row = np.unique(keys[warm] // 2 - 1, return_inverse=True)
-        table = np.zeros((2, len(distance)), np.int64)
-        table[keys[warm] % 2, row] = counts[warm]
-        return ReuseHistogram(unit, distance * unit, table[0], table[1], cold.get(0, 0), cold.get(1, 0))
+def _histogram(unit: int, counted: list[_Counts]) -> ReuseHistogram:
+    keys, counts = (np.concatenate(column) for column in zip(*counted, strict=True))
+    distance, row = np.unique(np.r_[NEVER, keys // 2 - 1], return_inverse=True)  # first accesses are in row 0
+    table = np.zeros((2, len(distance)), np.int64)
+    np.add.at(table, (keys % 2, row[1:]), counts)
+    cold_reads, cold_writes = table[:, 0].tolist()
+    return ReuseHistogram(unit, distance[1:] * unit, table[0, 1:], table[1, 1:], cold_reads, cold_writes)
 
 
 def _distances(accesses: Accesses, unit: int) -> Iterator[_Piece]:
-    """Direction, stack distance and time distance of every unit touched, piece by piece, distances in units."""
+    """Direction, stack distance and time distance of every unit touched, piece by piece, distances in units.
+
+    The units of a buffer have numbers from ``first[buffer]`` on. A buffer that is not accessed any more makes room for
+    one of the same length.
+    """
     ends = accesses.range_start + accesses.range_nbytes - 1
     spans = ends // unit - accesses.range_start // unit + 1
     before = np.r_[0, np.cumsum(spans)][accesses.set_offsets]
@@ -181,43 +167,26 @@ def _distances(accesses: Accesses, unit: int) -> Iterator[_Piece]:
     lengths = -(-accesses.buffer_nbytes // unit)
     last_access = np.zeros(len(lengths), np.int64)
     last_access[accesses.buffer] = np.arange(len(accesses))
-    numbering, stack = _UnitNumbers(lengths), LRUStack(int(touched[-1]))
+    first, free, top = np.full(len(lengths), -1), defaultdict[int, list[int]](list), 0
+    stack = LRUStack(int(touched[-1]))
     columns = accesses.buffer, accesses.range_set, accesses.set_offsets, accesses.range_start, ends
     begin = 0
     while begin < len(accesses):
         end = max(begin + 1, int(np.searchsorted(touched[1:], touched[begin] + _PIECE)))
         buffers = np.unique(accesses.buffer[begin:end])
-        numbering.take(buffers)
+        for buffer in buffers[first[buffers] < 0]:
+            if same_length := free[lengths[buffer]]:
+                first[buffer] = same_length.pop()
+            else:
+                first[buffer] = top
+                top += lengths[buffer]
         units, counts = np.empty(touched[end] - touched[begin], np.int64), np.zeros(end - begin, np.int64)
-        filled = _expand(columns, numbering.first, unit, begin, units, counts)
+        filled = _expand(columns, first, unit, begin, units, counts)
         yield np.repeat(accesses.write[begin:end], counts), *stack.access(units[:filled])
         for buffer in buffers[last_access[buffers] < end]:
-            stack.forget(numbering.first[buffer], lengths[buffer])
-            numbering.give_back(buffer)
+            stack.forget(first[buffer], lengths[buffer])
+            free[lengths[buffer]].append(first[buffer])
         begin = end
-
-
-class _UnitNumbers:
-    """Numbers the units of buffers; a buffer that is not accessed any more makes room for one of the same length."""
-
-    def __init__(self, lengths: np.ndarray) -> None:
-        self.first = np.full(len(lengths), -1, np.int64)
-        self._lengths = lengths
-        self._free: dict[int, list[int]] = {}
-        self._top = 0
-
-    def take(self, buffers: np.ndarray) -> None:
-        for buffer in buffers[self.first[buffers] < 0]:
-            length = int(self._lengths[buffer])
-            free = self._free.get(length)
-            if free:
-                self.first[buffer] = free.pop()
-            else:
-                self.first[buffer] = self._top
-                self._top += length
-
-    def give_back(self, buffer: int) -> None:
-        self._free.setdefault(int(self._lengths[buffer]), []).append(int(self.first[buffer]))
 
 
 @njit(cache=True)

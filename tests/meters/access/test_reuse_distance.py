@@ -1,4 +1,4 @@
-"""The reuse histogram: exact against a naive list-based stack, at every granularity, and what is summed over it."""
+"""The reuse histogram: exact against a naive list-based stack, for units of every size, and what is summed over it."""
 
 import math
 
@@ -12,7 +12,7 @@ from stacks import naive_stack, recursive_product
 
 from sutrolib.guards.reproduce import naive_ratio
 from sutrolib.meters import DataMovement, NoReading, TorchTrace
-from sutrolib.meters.access.lru_stack import LRUStack, weighted_distances
+from sutrolib.meters.access.lru_stack import LRUStack
 from sutrolib.meters.access.reuse_distance import histograms, sequence_histograms
 from sutrolib.models.kernels.matmul import product_reads
 
@@ -37,19 +37,6 @@ def test_long_streams_across_many_blocks_are_exact_too(seed, units):
     sequence = np.random.default_rng(seed).integers(units, size=4000)
     found, _ = LRUStack(len(sequence)).access(sequence)
     assert found.tolist() == [-1 if d is None else d for d in naive_stack(sequence.tolist())]
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=100), st.lists(st.integers(1, 50), min_size=10, max_size=10))
-def test_weighted_distances_are_those_of_a_stack_of_bytes(sequence, sizes):
-    expanded = [(unit, byte) for unit in sequence for byte in range(sizes[unit])]
-    deepest = {}  # all bytes of a unit lie together, its first one deepest after the others of it were moved
-    by_byte = iter(naive_stack(expanded))
-    for position, unit in enumerate(sequence):
-        depths = [next(by_byte) for _ in range(sizes[unit])]
-        deepest[position] = depths[0]
-    stack, _ = weighted_distances(np.array(sequence), np.array(sizes))
-    assert stack.tolist() == [-1 if deepest[p] is None else deepest[p] for p in range(len(sequence))]
 
 
 def test_the_second_a_of_abbbca_has_a_distance_of_3_and_a_time_of_5():
@@ -154,20 +141,6 @@ def test_the_histogram_of_a_program_is_exact(program, unit):
     assert got == expected
 
 
-def test_the_smallest_element_is_the_scalar_and_a_buffer_is_the_tensor():
-    trace = TorchTrace()
-    with trace:
-        a = torch.ones(10)  # 40 B
-        b = a * 2
-        a[:5] + b[:5]
-    by_scalar, by_tensor = (histograms(trace.accesses, granularity).stack for granularity in ("scalar", "tensor"))
-    assert by_scalar.unit_bytes == 4
-    assert by_scalar.distance.max() == 80
-    assert by_tensor.distance.tolist() == [40, 80]
-    assert by_tensor.reads.tolist() == [40, 80]
-    assert by_tensor.accesses == 40 + 40 + 40 + 40 + 40 + 20
-
-
 def test_what_was_freed_and_is_used_again_is_new_and_still_takes_its_place_on_the_stack():
     trace = TorchTrace()
     with trace:
@@ -179,12 +152,12 @@ def test_what_was_freed_and_is_used_again_is_new_and_still_takes_its_place_on_th
     assert found.distance.tolist() == [31 * 64]
 
 
-@pytest.mark.parametrize("granularity", [0, -64, 1.5, True, "line"])
-def test_another_granularity_is_refused(granularity):
+@pytest.mark.parametrize("unit", [0, -64, 1.5, True, "line"])
+def test_another_unit_is_refused(unit):
     with TorchTrace() as trace:
         torch.ones(3)
-    with pytest.raises(ValueError, match="granularity must be"):
-        histograms(trace.accesses, granularity)
+    with pytest.raises(ValueError, match="unit must be"):
+        histograms(trace.accesses, unit)
 
 
 def test_an_empty_stream_has_no_histogram_and_a_stream_without_reuse_no_mean():
