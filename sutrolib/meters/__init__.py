@@ -2,9 +2,9 @@
 
 from sutrolib.meters.access.average_reuse_distance import ReuseDistance as ReuseDistance
 from sutrolib.meters.access.cache_energy import CacheEnergy as CacheEnergy
-from sutrolib.meters.access.counts import OperationCount as OperationCount
-from sutrolib.meters.access.counts import PeakMemory as PeakMemory
 from sutrolib.meters.access.reuse_distance import DataMovement as DataMovement
+from sutrolib.meters.access.trace import OperationCount as OperationCount
+from sutrolib.meters.access.trace import PeakMemory as PeakMemory
 from sutrolib.meters.access.trace import TorchTrace as TorchTrace
 from sutrolib.meters.base import Availability as Availability
 from sutrolib.meters.base import Kind as Kind

@@ -33,8 +33,7 @@ from sutrolib.guards.planted_cheats import CachesAnswers, Cheat, UsesNumPy
 from sutrolib.guards.trace_guard import UntracedWork, trace_guard
 from sutrolib.measurement.measure import measure
 from sutrolib.measurement.passes import TO_TARGET
-from sutrolib.meters.access.counts import OperationCount
-from sutrolib.meters.access.trace import TorchTrace
+from sutrolib.meters.access.trace import OperationCount, TorchTrace
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.images.classifier import MixtureOfExperts, MLPClassifier, NearestNeighbours
 from sutrolib.models.language.gpt import GPT

@@ -86,7 +86,7 @@ def _by_search(args: tuple[Any, ...]) -> tuple[int, Tensor]:
 
 
 # Operators that touch only what they select of their first argument. Their indices are read as other arguments are.
-_SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
+SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
     "index": _by_index,
     "index_put_": _by_index,
     "_index_put_impl_": _by_index,
@@ -102,17 +102,12 @@ _SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
 }
 
 
-def selects_elements(operator: str) -> bool:
-    """Whether an operator touches only selected elements of its first argument."""
-    return operator in _SELECTIONS
-
-
 def selected_ranges(operator: str, args: tuple[Any, ...]) -> Ranges:
     """Byte ranges of what ``operator`` selects of its first argument, in the order of its index."""
     tensor = args[0]
     if not tensor.dim():
         return _view_ranges(int(tensor.storage_offset()), (), (), tensor.element_size())
-    axes, picked = _SELECTIONS[operator](args)
+    axes, picked = SELECTIONS[operator](args)
     tail, run = _view_ranges(0, tuple(tensor.shape[axes:]), tensor.stride()[axes:], tensor.element_size())
     heads = picked.reshape(-1, 1).cpu().numpy() * tensor.element_size()
     return (heads + tail).ravel(), np.tile(run, len(heads))

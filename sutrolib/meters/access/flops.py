@@ -66,19 +66,13 @@ def _comparisons(places: int) -> int:
     return max(1, math.ceil(math.log2(max(1, places))))
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, causal: bool, products: int) -> int:
-    """Tensors are (samples, heads, positions, width); half of the ``products`` have the width of the values."""
-    rows, columns = query.shape[-2], key.shape[-2]
-    pairs = sum(min(row + 1, columns) for row in range(rows)) if causal else rows * columns
-    widths = (products + 1) // 2 * query.shape[-1] + products // 2 * value.shape[-1]
+def _attention(name: str, arguments: dict[str, Any]) -> int:
+    """Tensors are (samples, heads, positions, width); half of the products have the width of the values."""
+    query, columns = arguments["query"], arguments["key"].shape[-2]
+    rows, products = query.shape[-2], 5 if name.endswith("_backward") else 2
+    pairs = sum(min(row + 1, columns) for row in range(rows)) if arguments.get("is_causal") else rows * columns
+    widths = (products + 1) // 2 * query.shape[-1] + products // 2 * arguments["value"].shape[-1]
     return math.prod(query.shape[:-2]) * pairs * (2 * widths + products // 2 * 2)
-
-
-def _attention_of(name: str, arguments: dict[str, Any]) -> int:
-    products = 5 if name.endswith("_backward") else 2
-    return _attention(
-        arguments["query"], arguments["key"], arguments["value"], bool(arguments.get("is_causal")), products
-    )
 
 
 def _convolution(name: str, arguments: dict[str, Any], written: Sequence[Tensor]) -> int:
@@ -116,7 +110,7 @@ def count_operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], w
         return _OPTIMIZERS[name](args) * int(sum(tensor.numel() for tensor in args[0]))
     arguments = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
     if name.startswith("_scaled_dot_product_"):
-        return _attention_of(name, arguments)
+        return _attention(name, arguments)
     if name in ("convolution", "convolution_backward"):
         return _convolution(name, arguments, written)
     if name == "_foreach_norm":

@@ -12,15 +12,15 @@ overwrites.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sutrolib.meters.access.byte_ranges import selects_elements
+from sutrolib.meters.access.byte_ranges import SELECTIONS
 
 _KEPT_WHOLE = {"aten::linear"}
 _OVERWRITES = {"copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_"}
@@ -30,7 +30,7 @@ _TOUCHES_NOTHING = {"empty", "empty_like", "empty_strided", "new_empty", "new_em
 _TOUCHES_NOTHING |= {"_unsafe_view"}  # a view, though its schema does not say that it shares its argument's storage
 
 
-class ArgumentAccess(Enum):
+class Role(IntEnum):
     """What an operator does to an argument."""
 
     READ = 0
@@ -38,23 +38,12 @@ class ArgumentAccess(Enum):
     OVERWRITE = 2
 
 
-@dataclass
-class OperatorAccesses:
-    """The tensors that one pass of an operator reads, updates and overwrites; True marks its first argument."""
+class Operand(NamedTuple):
+    """A tensor among the arguments of an operator; ``first`` says that it belongs to the first argument."""
 
-    read: list[tuple[Tensor, bool]] = field(default_factory=list)
-    updated: list[tuple[Tensor, bool]] = field(default_factory=list)
-    overwritten: list[tuple[Tensor, bool]] = field(default_factory=list)
-
-    def add(self, role: ArgumentAccess, value: Any, first: bool) -> None:
-        """Add the tensors of an argument."""
-        entries = (self.read, self.updated, self.overwritten)[role.value]
-        entries.extend((tensor, first) for tensor in iter_tensors(value))
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All of them, in this order."""
-        return [tensor for tensor, _ in (*self.read, *self.updated, *self.overwritten)]
+    tensor: Tensor
+    role: Role
+    first: bool
 
 
 @dataclass(frozen=True)
@@ -66,28 +55,26 @@ class OperatorRules:
     touches_nothing: bool
     per_list_entry: bool
     selects_elements: bool
-    roles: dict[str, ArgumentAccess]  # of every argument by name, in the order of the schema
+    roles: dict[str, Role]  # of every argument by name, in the order of the schema
 
-    def passes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[OperatorAccesses]:
-        """The passes of one call: one for each list entry if it goes entry by entry, else a single one."""
-        passes = [OperatorAccesses()]
+    def passes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[list[Operand]]:
+        """The operands of each pass of one call, those read first: a pass for each list entry, or a single one."""
+        passes: list[list[Operand]] = [[]]
         named = dict(zip(self.roles, args, strict=False)) | kwargs
         for position, (name, value) in enumerate(named.items()):
             role = self._role(name, named)
-            if self.per_list_entry and isinstance(value, list | tuple):
-                passes.extend(OperatorAccesses() for _ in range(len(value) - len(passes)))
-                for entry, item in zip(passes, value, strict=False):
-                    entry.add(role, item, first=position == 0)
-            else:
-                passes[0].add(role, value, first=position == 0)
-        return passes
+            entries = value if self.per_list_entry and isinstance(value, list | tuple) else [value]
+            passes.extend([] for _ in range(len(entries) - len(passes)))
+            for operands, entry in zip(passes, entries, strict=False):
+                operands.extend(Operand(tensor, role, position == 0) for tensor in iter_tensors(entry))
+        return [sorted(operands, key=lambda operand: operand.role) for operands in passes]
 
-    def _role(self, name: str, arguments: dict[str, Any]) -> ArgumentAccess:
-        if self.selects_elements and self.roles[name] is ArgumentAccess.OVERWRITE and arguments.get("accumulate"):
-            return ArgumentAccess.UPDATE
+    def _role(self, name: str, arguments: dict[str, Any]) -> Role:
+        if self.selects_elements and self.roles[name] is Role.OVERWRITE and arguments.get("accumulate"):
+            return Role.UPDATE
         # The schema marks gradients as written, but they are only written if they are unscaled.
         if self.name.startswith("_fused_") and name == "grads" and arguments.get("grad_scale") is None:
-            return ArgumentAccess.READ
+            return Role.READ
         return self.roles[name]
 
 
@@ -103,15 +90,15 @@ def rules_for(func: Any) -> OperatorRules:
         decompose=composite and schema.name not in _KEPT_WHOLE,
         touches_nothing=aliases or name in _TOUCHES_NOTHING or torch.Tag.inplace_view in func.tags,
         per_list_entry=name.startswith(("_foreach_", "_fused_")),
-        selects_elements=selects_elements(name),
+        selects_elements=name in SELECTIONS,
         roles={argument.name: _role_of(argument, name) for argument in schema.arguments},
     )
 
 
-def _role_of(argument: Any, operator: str) -> ArgumentAccess:
+def _role_of(argument: Any, operator: str) -> Role:
     if argument.alias_info is None or not argument.alias_info.is_write:
-        return ArgumentAccess.READ
-    return ArgumentAccess.OVERWRITE if operator in _OVERWRITES or argument.is_out else ArgumentAccess.UPDATE
+        return Role.READ
+    return Role.OVERWRITE if operator in _OVERWRITES or argument.is_out else Role.UPDATE
 
 
 def iter_tensors(value: Any) -> Iterator[Tensor]:

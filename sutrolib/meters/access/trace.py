@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -21,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sutrolib.meters.access.byte_ranges import ByteRangeTable, selected_ranges
 from sutrolib.meters.access.flops import count_operations
-from sutrolib.meters.access.operator_rules import OperatorAccesses, iter_tensors, rules_for
-from sutrolib.meters.base import Meter, Reading
+from sutrolib.meters.access.operator_rules import Operand, Role, iter_tensors, rules_for
+from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 
 READ, WRITE = 0, 1
 
@@ -80,7 +81,7 @@ class TorchTrace(TorchDispatchMode):
     def load_inputs(self, buffers: Mapping[str, Tensor]) -> None:
         """Load named inputs before the program starts: each is written once, in the order given."""
         for label, tensor in buffers.items():
-            self._record(WRITE, tensor, label, self._ranges.of_view(tensor))
+            self._record(WRITE, tensor, label)
 
     @property
     def accesses(self) -> Accesses:
@@ -104,35 +105,35 @@ class TorchTrace(TorchDispatchMode):
         if rules.touches_nothing:
             return func(*args, **kwargs)
         passes = rules.passes(args, kwargs)
-        arguments = [tensor for accesses in passes for tensor in accesses.tensors]
+        operands = [operand for found in passes for operand in found]
+        arguments = [operand.tensor for operand in operands]
         _check_traceable(func, arguments)
         selected = self._ranges.add(selected_ranges(rules.name, args)) if rules.selects_elements else None
         result = func(*args, **kwargs)
         outputs = _new_tensors(func, result, arguments)
-        for entry, accesses in enumerate(passes):
-            self._record_pass(rules.name, accesses, selected)
+        for entry, found in enumerate(passes):
+            self._record_operands(rules.name, found, selected)
             # An operator that goes entry by entry has written its result for one before it reads the next.
             made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
             for index, tensor in enumerate(made, start=entry):
-                self._record(WRITE, tensor, f"{rules.name}[{index}]", self._ranges.of_view(tensor))
-        read = [tensor for accesses in passes for tensor, _ in accesses.read]
-        written = [t for accesses in passes for t, _ in (*accesses.updated, *accesses.overwritten)] + outputs
+                self._record(WRITE, tensor, f"{rules.name}[{index}]")
+        read = [operand.tensor for operand in operands if operand.role == Role.READ]
+        written = [operand.tensor for operand in operands if operand.role != Role.READ] + outputs
         if read or written:
             key = rules.name, _computed_in(*read, *written)
             self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
         return result
 
-    def _record_pass(self, name: str, accesses: OperatorAccesses, selected: tuple[int, int] | None) -> None:
-        def ranges(tensor: Tensor, first: bool) -> tuple[int, int]:
-            return selected if first and selected else self._ranges.of_view(tensor)
+    def _record_operands(self, name: str, operands: list[Operand], selected: tuple[int, int] | None) -> None:
+        for tensor, role, first in operands:
+            if role != Role.OVERWRITE:
+                self._record(READ, tensor, "input", selected if first else None)
+        written = [operand for operand in operands if operand.role != Role.READ]
+        for index, (tensor, _, first) in enumerate(written):
+            self._record(WRITE, tensor, f"{name}[{index}]", selected if first else None)
 
-        for tensor, first in (*accesses.read, *accesses.updated):
-            self._record(READ, tensor, "input", ranges(tensor, first))
-        for index, (tensor, first) in enumerate((*accesses.updated, *accesses.overwritten)):
-            self._record(WRITE, tensor, f"{name}[{index}]", ranges(tensor, first))
-
-    def _record(self, direction: int, tensor: Tensor, label: str, ranges: tuple[int, int]) -> None:
-        number, nbytes = ranges
+    def _record(self, direction: int, tensor: Tensor, label: str, selected: tuple[int, int] | None = None) -> None:
+        number, nbytes = selected or self._ranges.of_view(tensor)
         if not nbytes:
             return
         size = tensor.element_size()
@@ -212,3 +213,42 @@ class TracedMeter(Meter):
         done.__exit__(kind, *rest)
         if kind is None:
             self._reading = self.read(done)
+
+
+class OperationCount(TracedMeter):
+    """Arithmetic operations, counted operator by operator; the detail splits them by operator and by dtype."""
+
+    name = "operations"
+    title = "operations"
+    unit = "operations"
+    kind = Kind.COUNTED
+    additive = True
+
+    def read(self, trace: TorchTrace) -> Reading:
+        by_operator: Counter[str] = Counter()
+        by_type: Counter[str] = Counter()
+        for (operator, number_type), count in sorted(trace.operations.items()):
+            if count:
+                by_operator[operator] += count
+                by_type[number_type] += count
+        if not by_operator:
+            raise NoReading("operations: no PyTorch arithmetic ran in the measured block")
+        detail = {"by_operator": dict(by_operator), "by_type": dict(by_type)}
+        return self._make(by_operator.total(), detail)
+
+
+class PeakMemory(TracedMeter):
+    """The largest number of bytes that the tensors of the run held at one time.
+
+    It is counted from the lifetimes of the storages, so it leaves out the interpreter and the library itself.
+    """
+
+    name = "peak_memory"
+    title = "peak memory"
+    unit = "B"
+    kind = Kind.COUNTED
+
+    def read(self, trace: TorchTrace) -> Reading:
+        if not trace.buffers:
+            raise NoReading("peak memory: no tensor was touched in the measured block")
+        return self._make(trace.peak_bytes, {"buffers": len(trace.buffers)})
