@@ -1,4 +1,4 @@
-"""Which numbers changed beyond their noise between two sets of runs.
+"""What changed between two sets of runs, and which numbers changed beyond their noise.
 
 Runs are paired by case and seed. With enough pairs the change is the mean of the paired log ratios (of differences, if
 a value is not above 0) with Student's interval at 95 % (:mod:`sutrolib.core.stats`). With fewer the noise is unknown,
@@ -8,10 +8,9 @@ and the status says so. A counted number has no noise, so any change of it is re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sutrolib.core.stats import MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.meters.base import Kind
@@ -19,7 +18,10 @@ from sutrolib.meters.base import Kind
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = ["case", "quantity", "seed", "kind", "unit", "value"]
+_KEY = ["case", "quantity", "seed"]
+_MAX_CASES = 5  # that are named, of those that only one side has
+Value = tuple[str, str, int, str, str, float]  # case as of case_of, quantity, seed, kind, unit, and the value
+Facts = Mapping[tuple[str, str], str]  # what is told of a set of runs, by case ("" for all of them) and topic
 
 
 class ChangeStatus(StrEnum):
@@ -32,8 +34,7 @@ class ChangeStatus(StrEnum):
     SAME = "the same"
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One quantity of one case: its means over the common seeds, and what follows from them."""
 
     case: str
@@ -41,34 +42,37 @@ class Change:
     kind: str
     before: float | None
     after: float | None
-    pairs: int
+    change: str  # as a ratio (x) or difference (+), with its interval if there is one
     status: ChangeStatus
     why: str
-    interval: Interval | None = None  # of the ratio, or of the difference
-    ratio: bool = True
-
-    @property
-    def change(self) -> str:
-        """The change as text: a ratio or difference, with its interval if there is one."""
-        if self.interval is not None:
-            return f"{'x ' if self.ratio else '+ '}{self.interval}"
-        if self.before is None or self.after is None or self.before == self.after:
-            return ""
-        if self.before > 0 and self.after > 0:
-            return f"x {self.after / self.before:.3g}"
-        return f"{self.after - self.before:+.3g}"
+    interval: Interval | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two sets of runs: lines about their circumstances, the cases of only one, and a change for each quantity."""
+class Comparison(NamedTuple):
+    """What differs in the circumstances of two sets of runs, as lines, and a change for each quantity."""
 
-    first: str
-    second: str
-    differences: tuple[str, ...]
-    only_first: tuple[str, ...]
-    only_second: tuple[str, ...]
-    changes: tuple[Change, ...]
+    differences: list[str]
+    changes: list[Change]
+
+
+def compare(values: Sequence[Sequence[Value]], facts: Sequence[Facts], notes: Iterable[str] = ()) -> Comparison:
+    """Compare two sets of runs by the values and the facts of each. Lines ``notes`` come before all others."""
+    cases = [
+        dict.fromkeys([*(case for case, _ in told if case), *(value[0] for value in found)])
+        for told, found in zip(facts, values, strict=True)
+    ]
+    labels = label_cases({**cases[0], **cases[1]})
+    lines = [*notes]
+    for case, topic in {**facts[0], **facts[1]}:
+        old, new = (told.get((case, topic), "none") for told in facts)
+        if old != new and (not case or all(case in side for side in cases)):
+            lines.append(f"{labels[case]}: {topic} {old} -> {new}" if case else f"{topic}: {old} -> {new}")
+    for name, here, there in (("A", *cases), ("B", *cases[::-1])):
+        only = [labels[case] for case in here if case not in there]
+        if only:
+            more = f", and {len(only) - _MAX_CASES} more" if len(only) > _MAX_CASES else ""
+            lines.append(f"only in {name}: {'; '.join(only[:_MAX_CASES])}{more}")
+    return Comparison(lines, [change._replace(case=labels[change.case]) for change in compare_values(*values)])
 
 
 def case_of(*parts: tuple[str, Mapping[str, Any]]) -> str:
@@ -91,52 +95,51 @@ def label_cases(cases: Iterable[str]) -> dict[str, str]:
     return labels
 
 
-def value_table(rows: Iterable[tuple[str, str, int, str, str, float]]) -> pd.DataFrame:
-    """Values by case, quantity and seed, with their kind and unit: the median of those measured more than once."""
+def compare_values(first: Iterable[Value], second: Iterable[Value]) -> list[Change]:
+    """The change of each quantity of the cases that are on both sides; repeated values count by their median."""
     import pandas as pd
 
-    table = pd.DataFrame(list(rows), columns=_COLUMNS)
-    table = table.groupby(_COLUMNS[:-1], sort=False)["value"].median().reset_index()
-    return table.drop_duplicates(_COLUMNS[:3], keep="last")
-
-
-def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Change, ...]:
-    """The change of each quantity of the cases that are in both tables."""
-    common = set(first["case"]) & set(second["case"])
-    sides = (side[side["case"].isin(common)] for side in (first, second))
-    pairs = next(sides).merge(next(sides), on=_COLUMNS[:3], how="outer", suffixes=("_a", "_b"))
-    groups = pairs.groupby(["case", "quantity"], sort=False)
-    return tuple(_change(str(case), str(quantity), group) for (case, quantity), group in groups)
+    tables = []
+    for values in (first, second):
+        table = pd.DataFrame(list(values), columns=[*_KEY, "kind", "unit", "value"])
+        table = table.groupby([*_KEY, "kind", "unit"], sort=False)["value"].median().reset_index()
+        tables.append(table.drop_duplicates(_KEY, keep="last"))
+    pairs = tables[0].merge(tables[1], on=_KEY, how="outer", suffixes=("_a", "_b"))
+    common = set(tables[0]["case"]) & set(tables[1]["case"])
+    groups = pairs[pairs["case"].isin(common)].groupby(_KEY[:2], sort=False)
+    return [_change(str(case), str(quantity), group) for (case, quantity), group in groups]
 
 
 def _change(case: str, quantity: str, group: pd.DataFrame) -> Change:
-    sides = [group[group[f"value_{side}"].notna()] for side in "ab"]
-    kinds = [
-        sorted({(kind, unit) for kind, unit in zip(rows[f"kind_{side}"], rows[f"unit_{side}"], strict=True)})
-        for rows, side in zip(sides, "ab", strict=True)
+    measures = [
+        sorted(set(group[[f"kind_{side}", f"unit_{side}"]].dropna().itertuples(index=False, name=None)))
+        for side in "ab"
     ]
-    kind, unit = (kinds[0] or kinds[1])[0]
-    pairs = sides[0][sides[0]["value_b"].notna()]
+    kind, unit = (measures[0] or measures[1])[0]
+    pairs = group.dropna(subset=["value_a", "value_b"])
     before, after = pairs["value_a"].to_numpy(), pairs["value_b"].to_numpy()
-    interval, ratio = None, True
-    if not (kinds[0] and kinds[1]):
-        status, why = ChangeStatus.NOT_COMPARABLE, f"only in {'A' if kinds[0] else 'B'}"
-    elif kinds[0] != kinds[1]:
-        texts = (" or ".join(f"{kind or 'not stated'} {unit}".strip() for kind, unit in side) for side in kinds)
-        status, why = ChangeStatus.NOT_COMPARABLE, " against ".join(texts)
+    change, interval, status = "", None, ChangeStatus.NOT_COMPARABLE
+    if not all(measures):
+        why = f"only in {'A' if measures[0] else 'B'}"
+    elif measures[0] != measures[1]:
+        texts = (" or ".join(f"{kind or 'not stated'} {unit}".strip() for kind, unit in side) for side in measures)
+        why = " against ".join(texts)
     elif not len(pairs):
-        status, why = ChangeStatus.NOT_COMPARABLE, "no common seed"
+        why = "no common seed"
     elif (before == after).all():
         status, why = ChangeStatus.SAME, "to the last digit"
-    elif kind == Kind.COUNTED:
-        status, why = ChangeStatus.MOVED, "counted: no noise"
-    elif len(pairs) < MIN_PAIRS:
-        status, why = ChangeStatus.UNKNOWN, f"{len(pairs)} of {MIN_PAIRS} pairs needed"
     else:
         ratio = bool(min(before.min(), after.min()) > 0)
-        interval = paired_ratio(after, before) if ratio else paired_difference(after, before)
-        moved = not interval.low <= (1 if ratio else 0) <= interval.high
-        status, why = ChangeStatus.MOVED if moved else ChangeStatus.WITHIN, f"{len(pairs)} pairs, 95 %"
+        found = (paired_ratio if ratio else paired_difference)(after, before)
+        interval = found if found.bounded and kind != Kind.COUNTED else None
+        change = f"{'x' if ratio else '+'} {interval or f'{found.value:.3g}'}"
+        if kind == Kind.COUNTED:
+            status, why = ChangeStatus.MOVED, "counted: no noise"
+        elif interval is None:
+            status, why = ChangeStatus.UNKNOWN, f"{len(pairs)} of {MIN_PAIRS} pairs needed"
+        else:
+            moved = not interval.low <= (1 if ratio else 0) <= interval.high
+            status, why = ChangeStatus.MOVED if moved else ChangeStatus.WITHIN, f"{len(pairs)} pairs, 95 %"
     name = f"{quantity}, {unit}" if unit and unit != quantity else quantity
     a, b = (float(before.mean()), float(after.mean())) if len(pairs) else (None, None)
-    return Change(case, name, kind or "not stated", a, b, len(pairs), status, why, interval, ratio)
+    return Change(case, name, kind or "not stated", a, b, change, status, why, interval)

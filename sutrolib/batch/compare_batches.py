@@ -5,17 +5,16 @@ A case is a notebook with its parameters except the seed; runs of a case with ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 from sutrolib.batch import records
-from sutrolib.batch.changes import Comparison, case_of, compare_tables, label_cases, value_table
+from sutrolib.batch.changes import Comparison, Facts, Value, case_of, compare
 from sutrolib.batch.executed import read_executed
-from sutrolib.batch.records import RunResult
+from sutrolib.batch.records import RunResult, as_float
 from sutrolib.core.markdown import finding_in
-
-_Cases: TypeAlias = Mapping[str, Sequence[RunResult]]  # by the label of the case
 
 
 def results_of(folder: Path) -> list[RunResult]:
@@ -27,20 +26,10 @@ def results_of(folder: Path) -> list[RunResult]:
 
 def _read_copy(path: Path, number: int) -> RunResult:
     executed, payload = read_executed(path), finding_in(path)
-    return RunResult(
-        identity="",
-        number=number,
-        notebook=executed.name,
-        label=executed.name,
-        parameters=payload.get("parameters") or {},
-        seconds=0.0,
-        when=executed.when.isoformat(),
-        finding=executed.finding,
-        sign=executed.sign,
-        results=payload.get("results") or {},
-        kinds=payload.get("kinds") or {},
-        error=executed.error,
-    )
+    said: dict[str, Any] = {name: payload.get(name) or {} for name in ("parameters", "results", "kinds")}
+    run = ("", number, executed.name, executed.name)
+    when = executed.when.isoformat()
+    return RunResult(*run, seconds=0.0, when=when, sign=executed.sign, error=executed.error, **said)
 
 
 def compare_batches(first: Path, second: Path) -> Comparison:
@@ -49,15 +38,10 @@ def compare_batches(first: Path, second: Path) -> Comparison:
     for folder, results in zip((first, second), sides, strict=True):
         if not results:
             raise ValueError(f"{folder} holds no run; name the folder of a batch, such as those under data/runs/")
-    labels = label_cases(map(_case, [*sides[0], *sides[1]]))
-    before, after = (_by_label(side, labels) for side in sides)
-    return Comparison(
-        first=first.name,
-        second=second.name,
-        differences=(*_circumstances(*sides), *_sources(*sides), *_failures_and_signs(before, after)),
-        only_first=tuple(label for label in before if label not in after),
-        only_second=tuple(label for label in after if label not in before),
-        changes=compare_tables(value_table(_rows(before)), value_table(_rows(after))),
+    times = [sorted(result.when[:16] for result in side) for side in sides]
+    ran = " -> ".join(f"{when[0]} to {when[-1]} UTC, {len(when)} runs" for when in times)
+    return compare(
+        [list(_values(s)) for s in sides], [_facts(s) for s in sides], [f"ran: {ran}", *_changed_sources(*sides)]
     )
 
 
@@ -65,33 +49,27 @@ def _case(result: RunResult) -> str:
     return case_of((result.notebook, {name: value for name, value in result.parameters.items() if name != "seed"}))
 
 
-def _by_label(results: Iterable[RunResult], labels: Mapping[str, str]) -> _Cases:
-    found: dict[str, list[RunResult]] = {}
+def _values(results: Iterable[RunResult]) -> Iterator[Value]:
     for result in results:
-        found.setdefault(labels[_case(result)], []).append(result)
-    return found
+        for quantity, found in result.results.items():
+            value = as_float(found)
+            if value is not None and math.isfinite(value):
+                seed = result.parameters.get("seed", 0)
+                yield _case(result), quantity, seed, result.kinds.get(quantity, ""), "", value
 
 
-def _rows(cases: _Cases) -> Iterator[tuple[str, str, int, str, str, float]]:
-    for label, results in cases.items():
-        for result in results:
-            for quantity, value in result.results.items():
-                if value is not None:
-                    seed = result.parameters.get("seed", 0)
-                    yield label, quantity, seed, result.kinds.get(quantity, ""), "", float(value)
+def _facts(results: Sequence[RunResult]) -> Facts:
+    """The version of the library, and failures and signs of life by case."""
+    versions = ", ".join(sorted({result.library for result in results if result.library}))
+    facts = {("", "version of the library"): versions or "not recorded"}
+    for case in dict.fromkeys(map(_case, results)):
+        runs = [result for result in results if _case(result) == case]
+        facts[case, "failed"] = f"{sum(not run.passed for run in runs)} of {len(runs)}"
+        facts[case, "sign of life"] = ", ".join(sorted({run.sign for run in runs if run.sign})) or "none"
+    return facts
 
 
-def _circumstances(*sides: Sequence[RunResult]) -> list[str]:
-    """When each side ran, and with which version of the library."""
-    times = [
-        f"{min(r.when for r in side)[:16]} to {max(r.when for r in side)[:16]} UTC, {len(side)} runs" for side in sides
-    ]
-    versions = [", ".join(sorted({r.library for r in side if r.library})) or "not recorded" for side in sides]
-    changed = [f"version of the library: {versions[0]} -> {versions[1]}"] if versions[0] != versions[1] else []
-    return [f"ran: {times[0]} -> {times[1]}", *changed]
-
-
-def _sources(*sides: Sequence[RunResult]) -> list[str]:
+def _changed_sources(*sides: Sequence[RunResult]) -> Iterator[str]:
     """Notebooks whose source changed: the same parameters and version, and yet another identity.
 
     A run that was killed or interrupted has no version, and its identity is the planned one.
@@ -100,19 +78,4 @@ def _sources(*sides: Sequence[RunResult]) -> list[str]:
         {(_case(r), r.parameters.get("seed"), r.library): r for r in side if r.identity and r.library} for side in sides
     )
     changed = {before[key].notebook for key in before if key in after and before[key].identity != after[key].identity}
-    return [f"source changed: {name}" for name in sorted(changed)]
-
-
-def _failures_and_signs(first: _Cases, second: _Cases) -> list[str]:
-    """Cases in which more or fewer runs failed, or the sign of life changed."""
-    lines = []
-    for label in (label for label in first if label in second):
-        sides = first[label], second[label]
-        failed = [sum(bool(result.error) for result in side) for side in sides]
-        if failed[0] != failed[1]:
-            counts = [f"{count} of {len(side)}" for count, side in zip(failed, sides, strict=True)]
-            lines.append(f"{label}: failed {counts[0]} -> {counts[1]}")
-        signs = [", ".join(sorted({result.sign for result in side if result.sign})) for side in sides]
-        if all(signs) and signs[0] != signs[1]:
-            lines.append(f"{label}: sign of life {signs[0]} -> {signs[1]}")
-    return lines
+    return (f"source changed: {name}" for name in sorted(changed))

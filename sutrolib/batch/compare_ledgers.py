@@ -5,15 +5,14 @@ The ledger only grows, so the measurements of the first state are compared with 
 
 from __future__ import annotations
 
-import io
 import json
+import shutil
 import subprocess
-import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sutrolib.batch.changes import Comparison, case_of, compare_tables, label_cases, value_table
+from sutrolib.batch.changes import Comparison, Facts, Value, case_of, compare
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
@@ -27,12 +26,12 @@ def commit_of(name: str) -> str:
     """The hash of the commit of this name; empty if there is none, or no git."""
     if name.startswith("-"):
         return ""  # git would take it for an option
-    return _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").decode().strip()
+    return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False).strip()
 
 
 def recent_commits(count: int = 3) -> list[str]:
     """The short hashes of the last commits that changed the ledger, newest first."""
-    return _try_git("log", f"-{count}", "--format=%h", "--", _ledger_path()).decode().split()
+    return _git("log", f"-{count}", "--format=%h", "--", _ledger_path(), check=False).split()
 
 
 def ledger_at(commit: str) -> list[Measurement]:
@@ -42,10 +41,10 @@ def ledger_at(commit: str) -> list[Measurement]:
     """
     if not _git("ls-tree", "--name-only", commit, "--", _ledger_path()):
         return []
-    packed = _git("archive", "--format=tar", commit, "--", _ledger_path())
     with tempfile.TemporaryDirectory(prefix="sutro-ledger-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(folder, filter="data")  # refuses paths outside the folder
+        packed = f"{folder}/ledger.tar"
+        _git("archive", "--format=tar", "-o", packed, commit, "--", _ledger_path())
+        shutil.unpack_archive(packed, folder, filter="data")  # refuses paths outside the folder
         ledger = Path(folder) / _ledger_path()
         return sorted([*_first_layout(ledger), *Ledger(ledger).read()[0]], key=lambda measurement: measurement.when)
 
@@ -62,87 +61,59 @@ def _first_layout(folder: Path) -> Iterator[Measurement]:
 
 
 def _ledger_path() -> str:
-    return (paths.DATA / "ledger").relative_to(paths.ROOT).as_posix()
+    return paths.published_ledger().relative_to(paths.ROOT).as_posix()
 
 
-def _try_git(*arguments: str) -> bytes:
-    """The output of git; empty if it fails."""
-    try:
-        return _git(*arguments)
-    except OSError:
-        return b""
-
-
-def _git(*arguments: str) -> bytes:
+def _git(*arguments: str, check: bool = True) -> str:
+    """The output of git. If it fails: OSError, or nothing with ``check`` false."""
+    command = ["git", *arguments]
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=paths.ROOT, capture_output=True, timeout=_GIT_TIMEOUT_S, check=True
+            command, cwd=paths.ROOT, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True
         )
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        if not check:
+            return ""
+        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
         raise OSError(f"git {arguments[0]} failed in {paths.ROOT}: {said or error}") from error
-    except subprocess.SubprocessError as error:
-        raise OSError(
-            f"git {arguments[0]} in {paths.ROOT} took longer than {_GIT_TIMEOUT_S} s; try it again"
-        ) from error
     return done.stdout
 
 
-def compare_ledgers(first: str, before: Sequence[Measurement], second: str, after: Sequence[Measurement]) -> Comparison:
+def compare_ledgers(before: Sequence[Measurement], after: Sequence[Measurement]) -> Comparison:
     """What the second state of the ledger has in addition to the first, compared with it."""
     known, later = ({_identity(m) for m in side} for side in (before, after))
     added = [m for m in after if _identity(m) not in known]
     gone = sum(_identity(m) not in later for m in before)
-    labels = label_cases(map(_case, [*before, *added]))
-    old, new = (value_table(_rows(side, labels)) for side in (before, added))
-    # The ledger grows, so what was not measured again is no news.
-    old = old[old["case"].isin(new["case"]) & old["quantity"].isin(new["quantity"])]
-    lines = [f"measurements: {len(before):,} -> {len(after):,} ({len(added):,} added, {gone:,} gone)"]
-    if added:
-        lines += _differences(before, added)
-        lines.append("the measurements of A are compared with those that B has in addition")
-    measured = {labels[_case(m)] for m in before}
-    return Comparison(
-        first=first,
-        second=second,
-        differences=tuple(lines),
-        only_first=(),
-        only_second=tuple(dict.fromkeys(label for m in added if (label := labels[_case(m)]) not in measured)),
-        changes=compare_tables(old, new),
-    )
+    new = list(_values(added))
+    again = {value[:2] for value in new}
+    old = [value for value in _values(before) if value[:2] in again]  # what was not measured again is no news
+    count = f"{len(before):,} -> {len(after):,} ({len(added):,} added, {gone:,} gone)"
+    facts = (_facts(before), _facts(added)) if added else ({}, {})
+    note = "A's are compared with those that B has in addition; on another machine, seconds and joules differ anyway"
+    return compare((old, new), facts, [f"measurements: {count}", note])
+
+
+def _facts(measurements: Sequence[Measurement]) -> Facts:
+    """The properties of their machines, and their versions."""
+    facts = {}
+    for title in ("machine", "versions"):
+        about = [dict(getattr(m, title)) for m in measurements]
+        for key in sorted({key for properties in about for key in properties}):
+            facts["", f"{title}, {key}"] = ", ".join(sorted({str(one.get(key, "none")) for one in about}))
+    return facts
 
 
 def _identity(measurement: Measurement) -> str:
     return json.dumps(measurement.to_dict(), sort_keys=True)
 
 
-def _case(m: Measurement) -> str:
-    """Measurements of one problem by one model, found by one process."""
-    model, problem = dict(m.model), dict(m.problem)
-    process = {"process": m.rungs.get("process", "")}
-    return case_of((str(model.pop("name")), model | process), (str(problem.pop("name")), problem))
-
-
-def _rows(
-    measurements: Sequence[Measurement], labels: Mapping[str, str]
-) -> Iterator[tuple[str, str, int, str, str, float]]:
+def _values(measurements: Iterable[Measurement]) -> Iterator[Value]:
+    """The readings and the score. A case is a problem with a model, found by one process."""
     for m in measurements:
-        label = labels[_case(m)]
+        model, problem = dict(m.model), dict(m.problem)
+        process = {"process": m.rungs.get("process", "")}
+        case = case_of((str(model.pop("name")), model | process), (str(problem.pop("name")), problem))
         for reading in m.readings:
-            yield label, reading.name, m.seed, str(reading.kind), reading.unit, reading.value
+            yield case, reading.name, m.seed, str(reading.kind), reading.unit, reading.value
         if m.score is not None:
-            yield label, f"score, {m.score_name}", m.seed, str(Kind.COUNTED), "", m.score
-
-
-def _differences(*sides: Sequence[Measurement]) -> list[str]:
-    """Properties of the machine, and versions, that are not the same on both sides."""
-    lines = []
-    for title in ("machine", "versions"):
-        about = [[dict(getattr(m, title)) for m in side] for side in sides]
-        for key in sorted({key for side in about for properties in side for key in properties}):
-            values = [", ".join(sorted({str(one.get(key, "none")) for one in side})) for side in about]
-            if values[0] != values[1]:
-                lines.append(f"{title}, {key}: {values[0] or 'none'} -> {values[1]}")
-        if lines and title == "machine":
-            lines.append("seconds and joules of another machine differ for that reason alone")
-    return lines
+            yield case, f"score, {m.score_name}", m.seed, str(Kind.COUNTED), "", m.score

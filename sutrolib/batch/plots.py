@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sutrolib.batch.records import RunResult, as_float
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,134 +26,127 @@ _MAX_ROWS = 40  # of the figure of expectations
 _SEEDS = ("seed", "repeat", "repetition")  # parameters whose values mean nothing by themselves
 _MARKERS = "osD^v"
 _ROUNDING = 1e-9  # a smaller relative difference is none
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of a panel: its place on the x axis, its series, and the range that its run expected."""
-
-    x: Any
-    series: str
-    value: float
-    expected: tuple[float, float] | None = None
+_COLUMNS = ("notebook", "quantity", "kind", "value", "low", "high", "parameters")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity of one notebook over the parameter ``x``; a series for each setting of the parameters ``by``."""
+    """One quantity of one notebook over the parameter ``x``; a series for each setting of the parameters ``by``.
+
+    ``data`` has a row for each run: ``x``, ``series``, ``value``, and the range that it expected, ``low`` to ``high``.
+    """
 
     notebook: str
     quantity: str
-    kind: str
     x: str
     by: tuple[str, ...]
-    points: tuple[Point, ...]
+    data: pd.DataFrame
 
     @property
     def stated(self) -> bool:
         """Whether any run stated an expectation."""
-        return any(point.expected for point in self.points)
+        return bool(self.data["low"].notna().any())
 
     @property
     def kept(self) -> bool:
         """Whether every value lies in the range that its own run expected."""
-        return all(p.expected is None or p.expected[0] <= p.value <= p.expected[1] for p in self.points)
+        stated = self.data.dropna(subset="low")
+        return bool(stated["value"].between(stated["low"], stated["high"]).all())
 
     @property
     def shade(self) -> tuple[float, float] | None:
         """The range that every run expected; None if they differ."""
-        return self.points[0].expected if len({point.expected for point in self.points}) == 1 else None
+        ranges = self.data[["low", "high"]].drop_duplicates()
+        return (
+            (float(ranges["low"].iloc[0]), float(ranges["high"].iloc[0])) if self.stated and len(ranges) == 1 else None
+        )
 
     @property
     def spread(self) -> float:
         """The range of the values, relative to the largest."""
-        values = [point.value for point in self.points]
-        largest = max(map(abs, values))
-        spread = (max(values) - min(values)) / largest if largest else 0.0
+        values = self.data["value"]
+        spread = float((values.max() - values.min()) / (values.abs().max() or 1.0))
         return spread if spread > _ROUNDING else 0.0
 
 
 def draw_comparison(results: Sequence[RunResult], stem: Path) -> str:
     """Draw the figure as <stem>.png and .svg, and describe it; empty if there is nothing to compare."""
-    passed = [result for result in results if result.passed and result.results]
-    panels, expectations = panels_of(passed), _expectations(passed)
-    if not panels and not expectations:
+    passed = [result for result in results if result.passed]
+    panels, expected = panels_of(passed), _table(passed).dropna(subset="low")
+    if not panels and expected.empty:
         return ""
     from matplotlib import pyplot as plt
 
     from sutrolib.plots.style import save_figure, use_style
 
     use_style()
-    if panels and (any(panel.spread for panel in panels) or not expectations):
+    if any(panel.spread for panel in panels) or expected.empty:
         figure, words = _draw_panels(panels)
     else:
-        figure, words = _draw_expectations(expectations)
+        figure, words = _draw_expectations(expected)
     save_figure(figure, stem)
     plt.close(figure)
     return words
 
 
-def panels_of(results: Iterable[RunResult]) -> list[Panel]:
+def _table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """A row for each run and finite quantity, with the range that was expected; NaN where there was none."""
+    import pandas as pd
+
+    rows = []
+    for result in results:
+        for quantity, found in result.results.items():
+            value, expected = as_float(found), result.expected_range(quantity) or (math.nan, math.nan)
+            if value is not None and math.isfinite(value):
+                kind = result.kinds.get(quantity, "")
+                rows.append((result.notebook, quantity, kind, value, *expected, result.parameters))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def panels_of(results: Sequence[RunResult]) -> list[Panel]:
     """A panel for each quantity with at least two values, of each notebook whose parameters vary.
 
     Quantities with an expectation come first within their notebook.
     """
-    groups: dict[str, list[RunResult]] = {}
-    for result in results:
-        groups.setdefault(result.notebook, []).append(result)
-    panels = []
-    for notebook, runs in groups.items():
-        names = [name for name in runs[0].parameters if len({repr(r.parameters.get(name)) for r in runs}) > 1]
-        if not names:
+    import pandas as pd
+
+    panels: list[Panel] = []
+    for notebook, rows in _table(results).groupby("notebook", sort=False):
+        settings = pd.DataFrame(rows["parameters"].tolist())
+        values = {name: settings[name].map(repr).nunique() for name in settings}
+        # Rather no seed, rather a number, rather one with many values.
+        order = sorted(
+            values, key=lambda n: (n not in _SEEDS, settings[n].dtype.kind in "iuf", values[n]), reverse=True
+        )
+        varying = [name for name in order if values[name] > 1]
+        if not varying:
             continue
-        x = max(names, key=lambda name: _rank_as_x(name, runs))
-        by = tuple(name for name in names if name != x and name not in _SEEDS)
-        quantities = dict.fromkeys(quantity for run in runs for quantity in run.results)
-        for quantity in sorted(quantities, key=lambda quantity: not any(r.expected_range(quantity) for r in runs)):
-            points = tuple(
-                Point(run.parameters.get(x), _series(run, by), value, run.expected_range(quantity))
-                for run in runs
-                if (value := as_float(run.results.get(quantity))) is not None and math.isfinite(value)
-            )
-            if len(points) > 1:
-                kind = next((run.kinds[quantity] for run in runs if quantity in run.kinds), "")
-                panels.append(Panel(notebook, quantity, kind, x, by, points))
+        x, by = varying[0], tuple(name for name in settings if name in varying[1:] and name not in _SEEDS)
+        series = [", ".join(f"{name}={given.get(name)}" for name in by) for given in rows["parameters"]]
+        rows = rows.assign(x=settings[x].to_numpy(), series=series)
+        groups = rows.groupby("quantity", sort=False)
+        found = [Panel(str(notebook), str(quantity), x, by, data) for quantity, data in groups if len(data) > 1]
+        panels += sorted(found, key=lambda panel: not panel.stated)
     return panels
-
-
-def _series(run: RunResult, by: Sequence[str]) -> str:
-    return ", ".join(f"{name}={run.parameters.get(name)}" for name in by)
-
-
-def _rank_as_x(name: str, runs: Sequence[RunResult]) -> tuple[bool, bool, int]:
-    """How well a parameter serves as the x axis: rather no seed, rather a number, rather one with many values."""
-    values = {run.parameters.get(name) for run in runs}
-    return name not in _SEEDS, all(map(_is_number, values)), len(values)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def title_of(panels: Sequence[Panel]) -> str:
     """The finding: which quantity changes most with the parameters, and how many expectations hold."""
     most = max(panels, key=lambda panel: panel.spread)
-    values = [point.value for point in most.points]
+    values = most.data["value"]
     parameters = " and ".join(dict.fromkeys(name for panel in panels for name in (panel.x, *panel.by)))
     stated = [panel for panel in panels if panel.stated]
-    changed = f"{most.quantity!r} ({most.notebook}) changes most, from {min(values):.3g} to {max(values):.3g}"
+    changed = f"{most.quantity!r} ({most.notebook}) changes most, from {values.min():.3g} to {values.max():.3g}"
     held = f"; {sum(p.kept for p in stated)} of {len(stated)} expectations hold in every run" if stated else ""
     return f"Over {parameters}, {changed if most.spread else 'nothing changes'}{held}"
 
 
 def choose_panels(panels: Sequence[Panel]) -> list[Panel]:
     """At most MAX_PANELS panels: the first of each notebook, then the second of each, and so on; in their order."""
-    seen: Counter[str] = Counter()
-    ranked = []
-    for position, panel in enumerate(panels):
-        seen[panel.notebook] += 1
-        ranked.append((seen[panel.notebook], position))
-    return [panels[position] for position in sorted(position for _, position in sorted(ranked)[:MAX_PANELS])]
+    names = [panel.notebook for panel in panels]
+    ranks = [names[:place].count(name) for place, name in enumerate(names)]
+    chosen = sorted(range(len(panels)), key=ranks.__getitem__)[:MAX_PANELS]
+    return [panels[place] for place in sorted(chosen)]
 
 
 def _draw_panels(panels: Sequence[Panel]) -> tuple[Figure, str]:
@@ -164,18 +156,16 @@ def _draw_panels(panels: Sequence[Panel]) -> tuple[Figure, str]:
     shown = choose_panels(changing)
     columns = min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
-    width = max(7.0, 3.3 * columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, max(4.0, 2.7 * rows + 0.7)), squeeze=False)
+    size = max(7.0, 3.3 * columns), max(4.0, 2.7 * rows + 0.7)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax, panel in zip(axes.flat, shown, strict=False):
         _draw_panel(ax, panel)
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()
-    title = title_of(panels)
-    _set_title(figure, title, width)
     shaded = any(panel.shade for panel in shown)
     if shaded:
         figure.supxlabel("shaded: as expected", fontsize=9, color="#666666")
-    words = f"{title}. Panels{', with the expected range shaded' if shaded else ''}: "
+    words = f"{_set_title(figure, title_of(panels))}. Panels{', with the expected range shaded' if shaded else ''}: "
     words += "; ".join(f"{panel.quantity} of {panel.notebook} over {panel.x}" for panel in shown) + "."
     if len(panels) > len(changing):
         words += f" The same in every run: {len(panels) - len(changing)} quantities."
@@ -187,107 +177,73 @@ def _draw_panels(panels: Sequence[Panel]) -> tuple[Figure, str]:
 def _draw_panel(ax: Axes, panel: Panel) -> None:
     from sutrolib.plots.style import BLACK, GREY, PURPLE, RED
 
-    values = [point.value for point in panel.points]
-    room = 0.25 * (max(values) - min(values)) or 0.1 * abs(values[0]) or 1.0
-    if panel.shade:
-        ax.axhspan(*panel.shade, color=GREY, alpha=0.15, lw=0)
-    ax.set_ylim(min(values) - room, max(values) + room)  # the expected range may be far wider
-    series = list(dict.fromkeys(point.series for point in panel.points))
-    split = len(series) <= len(_MARKERS)  # more cannot be told apart: they become repeats of one
+    data = panel.data
     over_seeds = panel.x in _SEEDS  # then each series has one place
-    places: list[Any] = (
-        (series if split else [""]) if over_seeds else list(dict.fromkeys(point.x for point in panel.points))
-    )
-    numeric = not over_seeds and all(map(_is_number, places))
-    for index, name in enumerate(series if split else [""]):
-        mine = [point for point in panel.points if not split or point.series == name]
-        at: dict[float, list[float]] = {}
-        for point in mine:
-            at.setdefault(point.x if numeric else index if over_seeds else places.index(point.x), []).append(
-                point.value
-            )
-        style: dict[str, Any] = {
-            "color": (BLACK, RED, PURPLE, GREY)[index % 4],
-            "marker": _MARKERS[index],
-            "ms": 8 - index,
-        }
-        for x, repeats in at.items():
-            ax.plot([x] * len(repeats), repeats, ls="", alpha=0.6, **style)
-        medians = [(x, median(at[x])) for x in sorted(at)]
-        style |= {} if numeric else {"marker": "_", "ms": 22, "mew": 2, "ls": ""}
-        ax.plot(*zip(*medians, strict=True), lw=1.2, label=_shorten(name, 30), **style)
-    quantity = f"{panel.quantity} ({panel.kind})" if panel.kind else panel.quantity
-    ax.set_title(textwrap.fill(_no_formula(f"{panel.notebook}: {quantity}"), 37), fontsize=9.5)
-    seeds = len({point.x for point in panel.points})
-    ax.set_xlabel(f"{seeds} values of {panel.x}, the line is the median" if over_seeds else panel.x, fontsize=10)
+    numeric = not over_seeds and data["x"].dtype.kind in "iuf"
+    if data["series"].nunique() > len(_MARKERS):  # they cannot be told apart, and become repeats of one
+        data = data.assign(series="")
     if not numeric:
-        ax.set_xticks(range(len(places)), [_shorten(str(place)) for place in places], fontsize=9)
-        ax.set_xlim(-0.7, len(places) - 0.3)
-    elif min(places) > 0 and max(places) / min(places) >= 100:
+        data = data.assign(x=data["series" if over_seeds else "x"].astype(str).map(_shorten))
+    styles = zip((BLACK, RED, PURPLE, GREY, BLACK), _MARKERS, strict=True)
+    for (name, rows), (color, marker) in zip(data.groupby("series", sort=False), styles, strict=False):
+        ax.plot(rows["x"], rows["value"], marker, color=color, alpha=0.6)
+        medians = rows.groupby("x", sort=numeric)["value"].median()
+        line = {"lw": 1.2, "marker": marker} if numeric else {"ls": "", "marker": "_", "ms": 22, "mew": 2}
+        ax.plot(medians.index, medians, color=color, label=_shorten(str(name), 30), **line)
+    ax.margins(0.15)
+    if panel.shade:
+        limits = ax.get_ylim()  # the expected range may be far wider
+        ax.axhspan(*panel.shade, color=GREY, alpha=0.15, lw=0)
+        ax.set_ylim(limits)
+    title = f"{panel.notebook}: {_measure(data).iloc[0]}"
+    ax.set_title(textwrap.fill(_no_formula(title), 37), fontsize=9.5)
+    repeats = f"{panel.data['x'].nunique()} values of {panel.x}, the line is the median"
+    ax.set_xlabel(repeats if over_seeds else panel.x, fontsize=10)
+    if numeric and data["x"].min() > 0 and data["x"].max() / data["x"].min() >= 100:
         ax.set_xscale("log")
-    elif len(places) <= 5:
-        ax.set_xticks(sorted(places))
-    if split and len(series) > 1 and not over_seeds:
+    elif numeric and data["x"].nunique() <= 5:
+        ax.set_xticks(sorted(set(data["x"])))
+    if data["series"].nunique() > 1 and not over_seeds:
         ax.legend(fontsize=8)
     ax.tick_params(labelsize=9)
     ax.ticklabel_format(axis="y", useOffset=False)
 
 
-@dataclass(frozen=True)
-class _Expectation:
-    """A value and its place in the range that was expected: 0 is the low end, 1 the high end."""
-
-    notebook: str
-    quantity: str
-    place: float
-
-    @property
-    def held(self) -> bool:
-        return 0 <= self.place <= 1
-
-
-def _expectations(results: Iterable[RunResult]) -> list[_Expectation]:
-    found = []
-    for result in results:
-        for quantity in result.expected:
-            value, expected = as_float(result.results.get(quantity)), result.expected_range(quantity)
-            if value is not None and expected is not None and math.isfinite(value):
-                low, high = expected
-                place = (value - low) / (high - low) if high > low else 0.5 + (value > low) - (value < low)
-                kind = result.kinds.get(quantity)
-                found.append(_Expectation(result.notebook, f"{quantity} ({kind})" if kind else quantity, place))
-    return found
-
-
-def _draw_expectations(expectations: Sequence[_Expectation]) -> tuple[Figure, str]:
+def _draw_expectations(table: pd.DataFrame) -> tuple[Figure, str]:
     from matplotlib import pyplot as plt
 
     from sutrolib.plots.style import BLACK, GREY, RED
 
-    missed = [one for one in expectations if not one.held]
-    notebooks = len({one.notebook for one in expectations})
-    title = f"{len(expectations) - len(missed)} of {len(expectations)} expectations hold,"
-    title += f" in {notebooks} notebook{'s' if notebooks > 1 else ''}"
-    kept = [one for one in expectations if one.held][: max(0, _MAX_ROWS - len(missed))]
-    shown = [one for one in expectations if one in missed or one in kept][:_MAX_ROWS]
+    held = table["value"].between(table["low"], table["high"])
+    notebooks = table["notebook"].nunique()
+    title = f"{held.sum()} of {len(table)} expectations hold, in {notebooks} notebook{'s' if notebooks > 1 else ''}"
+    shown = table.loc[held.sort_values(kind="stable").index[:_MAX_ROWS]].sort_index()  # what was missed is kept
     figure, ax = plt.subplots(figsize=(9, max(3.0, 0.27 * len(shown) + 1.4)))
     ax.axvspan(0, 1, color=GREY, alpha=0.15, lw=0)
-    for row, one in enumerate(shown):
-        ax.plot(min(max(one.place, -0.5), 1.5), row, "o" if one.held else "X", color=BLACK if one.held else RED, ms=7)
-    names = [_shorten(f"{one.notebook.split('_')[0]}: {one.quantity}", 64) for one in shown]
-    ax.set_yticks(range(len(shown)), names, fontsize=8.5)
+    low, high, value = shown["low"], shown["high"], shown["value"]
+    place = ((value - low) / (high - low).where(high > low)).fillna(0.5 + (value > low) - 1.0 * (value < low))
+    for marker, colour, which in (("o", BLACK, held[shown.index]), ("X", RED, ~held[shown.index])):
+        ax.plot(place.clip(-0.5, 1.5)[which], which.to_numpy().nonzero()[0], marker, color=colour, ms=7)
+    numbers = shown["notebook"].str.split("_").str[0]
+    ax.set_yticks(range(len(shown)), map(_shorten, numbers + ": " + _measure(shown), [64] * len(shown)), fontsize=8.5)
     ax.invert_yaxis()
     ax.set_xticks([-0.5, 0, 1, 1.5], ["below", "low", "high", "above"])
     ax.set(xlim=(-0.6, 1.6), xlabel="place of the value in the expected range (cross: outside)")
-    _set_title(figure, title, 9)
-    outside = "; ".join(dict.fromkeys(f"{one.quantity} of {one.notebook}" for one in missed))
-    words = f"{title}. Dots are values in their expected ranges, crosses are outside."
+    outside = "; ".join(dict.fromkeys(_measure(table[~held]) + " of " + table["notebook"][~held]))
+    words = f"{_set_title(figure, title)}. Dots are values in their expected ranges, crosses are outside."
     return figure, words + (f" Outside: {outside}." if outside else "")
 
 
-def _set_title(figure: Figure, title: str, width: float) -> None:
-    title = textwrap.fill(_no_formula(title), int(width / 0.1))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+def _measure(table: pd.DataFrame) -> pd.Series[str]:
+    """Each row's quantity with its kind."""
+    return (table["quantity"] + " (" + table["kind"] + ")").str.removesuffix(" ()")
+
+
+def _set_title(figure: Figure, title: str) -> str:
+    """Set and return the title."""
+    wrapped = textwrap.fill(_no_formula(title), int(figure.get_figwidth() / 0.1))
+    figure.suptitle(wrapped, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return title
 
 
 def _shorten(text: str, length: int = 14) -> str:

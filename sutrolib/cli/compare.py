@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, ChangeStatus, Comparison
@@ -20,7 +19,7 @@ from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 
-_MAX_CASES = 5  # that are named, of those that only one side has
+_COLUMNS = ("quantity", "kind", "A", "B", "B/A (x), B-A (+)", "answer", "reason")
 _STYLES = {  # of the rows, in this order; what is the same is only counted
     ChangeStatus.MOVED: "bold",
     ChangeStatus.UNKNOWN: "",
@@ -38,9 +37,10 @@ def run(options: argparse.Namespace) -> int:
         run, other = (options.first, options.second) if first else (options.second, options.first)
         raise ValueError(f"{run!r} is a run and {other!r} is not; give two runs, or two states of the ledger")
     else:
-        before, after = (_ledger(name) for name in (options.first, options.second))
-        comparison = compare_ledgers(options.first, before, options.second, after)
-    show(comparison, Console())
+        comparison = compare_ledgers(_ledger(options.first), _ledger(options.second))
+    console = Console(highlight=False, markup=False)
+    console.print(f"A: {options.first}    B: {options.second}", soft_wrap=True)
+    show(comparison, console)
     return 0
 
 
@@ -70,38 +70,18 @@ def _ledger(name: str) -> list[Measurement]:
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison: circumstances, cases of only one side, and a table of the numbers that are not the same."""
-
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    line(f"A: {comparison.first}    B: {comparison.second}")
-    for difference in comparison.differences:
-        line(f"  {difference}")
-    for side, cases in (("A", comparison.only_first), ("B", comparison.only_second)):
-        if cases:
-            line(f"  only in {side}: {len(cases)}, such as" if len(cases) > _MAX_CASES else f"  only in {side}:")
-            for case in cases[:_MAX_CASES]:
-                line(f"    {case}")
+    console.print(*(f"  {line}" for line in comparison.differences), sep="\n", soft_wrap=True)
     shown = [change for status in _STYLES for change in comparison.changes if change.status == status]
-    for case in dict.fromkeys(change.case for change in shown):  # first those in which a number moved
-        console.print()
-        line(case)
-        console.print(_table([change for change in shown if change.case == case]))
-    line(_summary(comparison.changes))
-
-
-def _table(changes: Sequence[Change]) -> Table:
-    table = Table(box=SIMPLE)
-    for name in ("quantity", "kind", "A", "B", "B/A (x), B-A (+)", "answer", "reason"):
-        table.add_column(name, overflow="fold")
-    for change in changes:
-        cells = (change.quantity, change.kind, _value(change.before), _value(change.after), change.change)
-        table.add_row(*map(escape, (*cells, str(change.status), change.why)), style=_STYLES[change.status])
-    return table
-
-
-def _value(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    tables: dict[str, Table] = {}  # first those of cases in which a number moved
+    for change in shown:
+        table = tables.setdefault(change.case, Table(*(Column(name, overflow="fold") for name in _COLUMNS), box=SIMPLE))
+        values = ("" if value is None else f"{value:.4g}" for value in (change.before, change.after))
+        cells = (change.quantity, change.kind, *values, change.change, str(change.status), change.why)
+        table.add_row(*cells, style=_STYLES[change.status])
+    for case, table in tables.items():
+        console.print(f"\n{case}", soft_wrap=True)
+        console.print(table)
+    console.print(_summary(comparison.changes), soft_wrap=True)
 
 
 def _summary(changes: Sequence[Change]) -> str:

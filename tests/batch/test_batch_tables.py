@@ -115,7 +115,7 @@ def test_a_number_is_drawn_over_its_values_and_seeds_are_repeats_around_their_me
     runs = [outcome(number, n=10 * (number // 3), seed=number % 3) for number in range(1, 10)]
     (panel,) = panels_of(runs)
     assert (panel.x, panel.by, panel.quantity) == ("n", (), "q")
-    assert len(panel.points) == 9
+    assert len(panel.data) == 9
     (panel,) = panels_of([outcome(number, n=1, seed=number) for number in range(3)])
     assert panel.x == "seed"
     assert panels_of([outcome(1, n=1), outcome(2, "20_b", n=1)]) == [], "one run of each says nothing of parameters"
@@ -125,7 +125,7 @@ def test_a_second_parameter_tells_the_series_apart():
     runs = [outcome(2 * n + (order == "b"), n=n, order=order, seed=0) for n in (1, 2, 3) for order in ("a", "b")]
     (panel,) = panels_of(runs)
     assert (panel.x, panel.by) == ("n", ("order",))
-    assert {point.series for point in panel.points} == {"order=a", "order=b"}
+    assert set(panel.data["series"]) == {"order=a", "order=b"}
 
 
 def test_the_title_is_computed_from_the_data():
