@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import Rectangle
 
 from sutrolib.core.format import bytes_text
-from sutrolib.core.stats import error_bars
-from sutrolib.plots.style import BLACK, GREY, PURPLE, RED
+from sutrolib.core.stats import Interval, error_bars
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-    from sutrolib.core.stats import Interval
     from sutrolib.meters.thermal.protocol import RoundRises
 
-_LINE_STYLES = ("-", "--", "-.", ":")
 _MARKERS = tuple(zip("osD^", (BLACK, RED, PURPLE, GREY), strict=True))
 
 
@@ -43,46 +40,42 @@ def draw_intervals(
             ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=4, alpha=0.4)
 
 
-def _offset(number: int, count: int, spacing: float) -> float:
-    """How far marker ``number`` of ``count`` in one row lies from its middle."""
-    return spacing * (number - (count - 1) / 2)
+def draw_rows(
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[Interval | Sequence[float] | None]],
+    title: str,
+    xlabel: str,
+    reference: float | None = 1.0,
+    log: bool = True,
+) -> Figure:
+    """One row for each label, and in it one marker for each series: an interval, or numbers (pale) with their mean.
 
-
-def draw_ratios(labels: Sequence[str], ratios: Mapping[str, Sequence[Interval | None]], title: str) -> Figure:
-    """Candidate / best so far, one row for each change, one marker with interval for each quantity.
-
-    None stands for a change that was rejected before its cost was measured.
+    None stands for what was not measured. A dashed line marks the ``reference``.
     """
     figure, ax = plt.subplots()
-    for number, ((name, intervals), (marker, colour)) in enumerate(zip(ratios.items(), _MARKERS, strict=False)):
-        rows = [row + _offset(number, len(ratios), 0.22) for row, one in enumerate(intervals) if one is not None]
-        measured = [one for one in intervals if one is not None]
+    for number, ((name, found), (marker, colour)) in enumerate(zip(series.items(), _MARKERS, strict=False)):
+        offset = 0.2 * (number - (len(series) - 1) / 2)
+        rows = [row + offset for row, one in enumerate(found) if one is not None]
+        measured = [one if isinstance(one, Interval) else _points(one) for one in found if one is not None]
         draw_intervals(ax, rows, measured, marker, colour, name)
-    for row, intervals in enumerate(zip(*ratios.values(), strict=True)):
-        if not any(intervals):
-            at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
-            ax.text(0.5, row, "not solved, so not measured", **at)
-    ax.axvline(1, color=GREY, ls="--", lw=1)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("{x:.2g}")
-    ax.tick_params(axis="x", which="minor", labelsize=8)
-    label_rows(ax, labels)
-    ax.set(xlabel="ratio to the best so far (95 % interval; below 1 is better)", title=title)
+    for row, found in enumerate(zip(*series.values(), strict=True)):
+        if not any(found):
+            ax.text(0.5, row, "not measured", transform=ax.get_yaxis_transform(), ha="center", va="center")
+    if reference is not None:
+        ax.axvline(reference, color=GREY, ls="--", lw=1)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("{x:.2g}")
+        ax.tick_params(axis="x", which="minor", labelsize=8)
+    label_rows(ax, [wrap_lines(label, 30) for label in labels])
+    ax.set(xlabel=xlabel, title=title)
     ax.legend(loc="best", fontsize=9)
     return figure
 
 
-def draw_rank_agreement(agreements: Mapping[str, Interval], title: str) -> Figure:
-    """Rank agreement of each metric with a reference, and its interval, from -1 to 1."""
-    figure, ax = plt.subplots()
-    for row, tau in enumerate(agreements.values()):
-        ax.errorbar(tau.value, row, xerr=error_bars([tau]), fmt="o", color=BLACK, capsize=4)
-        ax.annotate(f"{tau.value:.2f}", (tau.value, row), xytext=(0, 8), textcoords="offset points", ha="center")
-    ax.axvline(0, color=GREY, ls="--", lw=1)
-    label_rows(ax, list(agreements))
-    ax.set(xlim=(-1.05, 1.05), xlabel="Kendall's tau with the reference (95 % interval)", title=title)
-    return figure
+def _points(values: Sequence[float]) -> Interval:
+    return Interval(float(np.mean(values)), -math.inf, math.inf, tuple(values))
 
 
 def draw_energy_map(
@@ -124,12 +117,10 @@ def draw_energy_map(
 def draw_miss_ratios(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, xlabel: str) -> Figure:
     """Miss ratio by cache size, one line for each program: its capacities, starting at 0, and its ratios."""
     figure, ax = plt.subplots()
-    sizes = {name: np.asarray(capacities, float) for name, (capacities, _) in curves.items()}
-    positive = np.concatenate([values[values > 0] for values in sizes.values()])
-    low, high = positive.min(initial=2.0) / 2, 2 * positive.max(initial=2.0)
-    for (name, (_, ratios)), style in zip(curves.items(), _LINE_STYLES, strict=False):
-        misses = np.asarray(ratios, float)
-        ax.step([low, *sizes[name][1:], high], [*misses, misses[-1]], style, where="post", label=name, lw=2)
+    for (name, (capacities, ratios)), (colour, dashes) in zip(curves.items(), LINE_STYLES, strict=False):
+        sizes, misses = np.maximum(capacities, 0.5), np.asarray(ratios, float)  # a logarithmic axis has no 0
+        ends = [*sizes, 2 * sizes[-1]], [*misses, misses[-1]]
+        ax.step(*ends, where="post", color=colour, ls=dashes, label=name, lw=2)
     ax.set_xscale("log", base=2)
     ax.set(xlabel=xlabel, ylabel="miss ratio (counted)", ylim=(0, 1.04), title=title)
     ax.legend(fontsize=9)
@@ -138,97 +129,12 @@ def draw_miss_ratios(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: s
 
 def draw_stacked_bars(bars: Mapping[str, Mapping[str, float]], title: str, xlabel: str) -> Figure:
     """One stacked bar for each row, divided into its parts."""
+    import pandas as pd
+
     figure, ax = plt.subplots()
-    parts = list(dict.fromkeys(part for row in bars.values() for part in row))
-    left = np.zeros(len(bars))
-    shades = plt.get_cmap("cividis")(np.linspace(0.95, 0, len(parts)))
-    for part, shade in zip(parts, shades, strict=True):
-        values = np.array([row.get(part, 0.0) for row in bars.values()])
-        ax.barh(list(bars), values, left=left, color=shade, edgecolor="white", lw=0.5, height=0.6, label=part)
-        left += values
-    ax.invert_yaxis()
-    ax.set(xlabel=xlabel, title=title)
+    table = pd.DataFrame.from_dict(dict(bars), orient="index").iloc[::-1]  # the first bar on top
+    table.plot.barh(stacked=True, ax=ax, colormap="cividis_r", edgecolor="white", xlabel=xlabel, title=title)
     ax.legend(fontsize=9)
-    return figure
-
-
-def draw_proxy_audit(
-    metrics: Sequence[str], verdicts: Mapping[tuple[str, str], tuple[str, float, int]], title: str
-) -> Figure:
-    """One square for each pair of a metric (row) and a more realistic one (column): verdict, tau, wrong pairs."""
-    figure, ax = plt.subplots()
-    colours = {"safe": "#009E73", "not safe": RED, "cannot tell": "#BBBBBB"}
-    rows, columns = metrics[:-1], metrics[1:]
-    for (metric, reference), (verdict, tau, wrong) in verdicts.items():
-        x, y = columns.index(reference), rows.index(metric)
-        ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colours[verdict], alpha=0.45, lw=0))
-        ax.text(x, y, f"{verdict}\ntau {tau:.2f}, {wrong} wrong", ha="center", va="center", fontsize=8)
-    ax.set_xticks(range(len(columns)), columns, fontsize=9)
-    label_rows(ax, rows)
-    ax.grid(visible=False)
-    ax.set(xlim=(-0.6, len(columns) - 0.4), title=title)
-    ax.set(xlabel="more realistic metric", ylabel="metric optimised instead")
-    return figure
-
-
-def draw_proxy_traps(ratios: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """The program that a proxy prefers over the truly cheaper one, one row for each trap, one marker for each metric.
-
-    Left of 1, a metric prefers the wrong program.
-    """
-    figure, ax = plt.subplots()
-    names = list(dict.fromkeys(name for row in ratios.values() for name in row))
-    for number, (name, (marker, colour)) in enumerate(zip(names, _MARKERS, strict=False)):
-        rows = np.arange(len(ratios)) + _offset(number, len(names), 0.15)
-        ax.plot([row[name] for row in ratios.values()], rows, marker, color=colour, ms=8, label=name)
-    ax.axvline(1, color=GREY, ls="--", lw=1)
-    ax.set_xscale("log")
-    label_rows(ax, [textwrap.fill(name, 24) for name in ratios])
-    ax.set(xlabel="cost, program that ARD prefers / truly cheaper program (counted, modelled)", title=title)
-    ax.legend(fontsize=9)
-    return figure
-
-
-def draw_power_windows(watts: Mapping[str, Mapping[str, Sequence[float]]], title: str, xlabel: str) -> Figure:
-    """The power in each measured window, one row for each workload and one marker for each meter."""
-    figure, ax = plt.subplots()
-    for number, ((meter, workloads), (marker, colour)) in enumerate(zip(watts.items(), _MARKERS, strict=False)):
-        for row, values in enumerate(workloads.values()):
-            rows = [row + _offset(number, len(watts), 0.2)] * len(values)
-            ax.plot(values, rows, marker, color=colour, alpha=0.6, ms=8, label=meter if row == 0 else None)
-    label_rows(ax, list(next(iter(watts.values()))))
-    ax.set(xlabel=xlabel, title=title)
-    ax.set_xlim(left=0)
-    ax.legend(loc="best", fontsize=9)
-    return figure
-
-
-def draw_heat_plan(
-    seconds: Sequence[float],
-    gaps: Mapping[str, Sequence[float]],
-    detectable: Mapping[str, float],
-    run_s: float,
-    title: str,
-) -> Figure:
-    """The modelled difference of two temperature rises by the length of a run, one line for each power difference.
-
-    Args:
-        seconds: lengths of a run.
-        gaps: by label, the difference (K) at each of ``seconds``.
-        detectable: by label, the smallest difference (K) that a thermometer or a hand detects.
-        run_s: the planned run.
-        title: the title.
-    """
-    figure, ax = plt.subplots()
-    for (label, values), style in zip(gaps.items(), _LINE_STYLES, strict=False):
-        ax.plot(seconds, values, color=BLACK, ls=style, label=label)
-    for (label, least), colour, style in zip(detectable.items(), (RED, PURPLE), _LINE_STYLES, strict=False):
-        ax.axhline(least, color=colour, lw=2, ls=style, label=label)
-    ax.axvline(run_s, color=GREY, ls="--", lw=1)
-    ax.annotate("planned run", (run_s, 0), xytext=(4, 4), textcoords="offset points", fontsize=9, color=GREY)
-    ax.set(xlabel="length of each run, s", ylabel="difference of the temperature rises, K (modelled)", title=title)
-    ax.set(xlim=(seconds[0], seconds[-1]), ylim=(0, None))
-    ax.legend(loc="best", fontsize=9)
     return figure
 
 

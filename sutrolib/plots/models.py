@@ -2,57 +2,60 @@
 
 from __future__ import annotations
 
-import textwrap
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize, to_rgba
 
-from sutrolib.plots.style import BLACK, GREY, PURPLE, RED, RED_TEXT
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, RED_TEXT, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (BLACK, RED, PURPLE, GREY)
 MODEL_STYLES = [(mark, _COLOURS[(n + turn) % 4]) for turn in range(4) for n, mark in enumerate("osD^vPX*")]
+_GOOD = "#99D8C7"  # the green of the metric axis is stronger
+VERDICT_COLOURS = {"passed": _GOOD, "safe": _GOOD, "failed": RED_TEXT, "not safe": RED_TEXT, "not tested": "white"}
 
 
-def draw_heatmap(cells: Mapping[str, Mapping[str, float | str]], title: str, label: str) -> Figure:
-    """One row for each model and one column for each rung: a shaded number, or a text such as ``failed``."""
+def draw_heatmap(
+    cells: Mapping[str, Mapping[str, float | str]], title: str, label: str = "", xlabel: str = "", ylabel: str = ""
+) -> Figure:
+    """One row for each key and one column for each of the inner ones: a shaded number, or words such as ``failed``.
+
+    ``label`` is that of the scale. Words that begin with a verdict of :data:`VERDICT_COLOURS` have its colour.
+    """
     figure, ax = plt.subplots()
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
-    values = np.array(
-        [[row[name] if isinstance(row.get(name), float) else np.nan for name in columns] for row in cells.values()]
-    )
-    shades = plt.get_cmap("cividis_r").with_extremes(bad="#EEEEEE")
-    norm = _shading(values)
-    mesh = ax.pcolormesh(np.ma.masked_invalid(values), cmap=shades, norm=norm, edgecolors="white", lw=2)
-    for y, row in enumerate(cells.values()):
-        for x, name in enumerate(columns):
-            cell = row.get(name, "")
-            dark = isinstance(cell, float) and norm is not None and norm(cell) > 0.55
-            short = "{:,.0f}" if isinstance(cell, float) and cell >= 100 else "{:.2g}"
-            words = short.format(cell) if isinstance(cell, float) else textwrap.fill(cell, 11)
-            ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, [textwrap.fill(name, 12) for name in columns], fontsize=9)
-    ax.set_yticks(np.arange(len(cells)) + 0.5, list(cells), fontsize=9)
+    numbers = [n for row in cells.values() for n in row.values() if isinstance(n, float) and math.isfinite(n)]
+    low, high = min(numbers, default=0), max(numbers, default=1)
+    scale = ScalarMappable(LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high), "cividis_r")
+    squares = np.ones((len(cells), len(columns), 4))
+    for (y, row), (x, name) in itertools.product(enumerate(cells.values()), enumerate(columns)):
+        cell = row.get(name, "")
+        if isinstance(cell, float):
+            squares[y, x], words = scale.to_rgba(np.array(cell)), f"{cell:,.0f}" if cell >= 100 else f"{cell:.2g}"
+        else:
+            colours = [colour for verdict, colour in VERDICT_COLOURS.items() if cell.startswith(verdict)]
+            squares[y, x] = to_rgba(colours[0] if colours else "#EEEEEE")
+            words = wrap_lines(cell, 12)
+        dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
+        ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
+    ax.pcolormesh(squares, edgecolors="white", lw=2)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, 12) for name in columns], fontsize=8)
+    ax.set_yticks(np.arange(len(cells)) + 0.5, [wrap_lines(name, 36) for name in cells], fontsize=8)
     ax.invert_yaxis()
     ax.grid(visible=False)
     ax.tick_params(length=0)
-    ax.set_title(title)
-    if norm is not None:
-        figure.colorbar(mesh, ax=ax, label=label)
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    if numbers:
+        figure.colorbar(scale, ax=ax, label=label)
     return figure
-
-
-def _shading(values: np.ndarray) -> Normalize | None:
-    """Logarithmic if the values span more than a decade; None if there are none."""
-    if not np.isfinite(values).any():
-        return None
-    low, high = np.nanmin(values), np.nanmax(values)
-    return LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high)
 
 
 def draw_tradeoff(points: Mapping[str, Sequence[tuple[float, float]]], title: str, xlabel: str, ylabel: str) -> Figure:
@@ -67,21 +70,26 @@ def draw_tradeoff(points: Mapping[str, Sequence[tuple[float, float]]], title: st
     return figure
 
 
-def draw_lifetime_cost(
-    totals: Mapping[str, tuple[Sequence[float], Sequence[float]]], break_even: float | None, title: str, ylabel: str
+def draw_lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    marks: Mapping[str, float | None],
+    log: bool = True,
 ) -> Figure:
-    """The cost of training and of all predictions so far, by the number of predictions, with the break-even point."""
+    """Lines by name, each as (x, y), with a vertical line at each of the ``marks`` that is not None."""
     figure, ax = plt.subplots()
-    for (name, (counts, costs)), style in zip(totals.items(), ("-", "--", "-.", ":"), strict=False):
-        ax.plot(counts, costs, ls=style, color=BLACK, lw=2, label=name)
-    if break_even is not None:
-        ax.axvline(break_even, color=RED, lw=1)
-        at = (break_even, 0.05)
-        ax.annotate(
-            f"break-even: {break_even:,.0f}", at, xycoords=("data", "axes fraction"), color=RED_TEXT, fontsize=9
-        )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set(xlabel="number of predictions", ylabel=ylabel, title=title)
+    for (name, (xs, ys)), (colour, dashes) in zip(curves.items(), itertools.cycle(LINE_STYLES)):
+        ax.plot(xs, ys, ls=dashes, color=colour, lw=2, label=name)
+    for name, at in marks.items():
+        if at is not None:
+            ax.axvline(at, color=RED, lw=1, label=f"{name}: {at:,.0f}")
+    if log:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(loc="best", fontsize=9)
     return figure

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib import patheffects
 from matplotlib import pyplot as plt
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
 SIZE = (7, 4)
 _INCHES_PER_LETTER = 0.0865  # of a title, on average
 BLACK, GREY, RED, PURPLE = "#000000", "#666666", "#D55E00", "#CC79A7"  # Okabe and Ito, and a neutral grey
+
+# Lines that differ in colour and dashes.
+LINE_STYLES = [
+    (colour, ("-", "--", ":", "-.")[(n + turn) % 4])
+    for turn in range(3)
+    for n, colour in enumerate((BLACK, RED, PURPLE, GREY))
+]
 
 # Okabe and Ito's colours are for marks. As text or thin lines on white most of them lack the contrast of WCAG 2.2 (4.5
 # to 1 and 3 to 1); these are darker shades of the same hues.
@@ -93,19 +103,28 @@ def wrap_figure_texts(figure: Figure) -> None:
 
 
 def _wrap(text: Text, inches: float) -> None:
-    """Wrap each line of a text to a width."""
-    lines = (textwrap.fill(line, int(inches / _INCHES_PER_LETTER)) for line in text.get_text().splitlines())
-    text.set_text("\n".join(lines))
+    text.set_text(wrap_lines(text.get_text(), int(inches / _INCHES_PER_LETTER)))
+
+
+def wrap_lines(text: str, width: int) -> str:
+    """The text with each of its lines wrapped to this number of letters."""
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
 
 
 def _project(position: Position) -> tuple[float, float]:
     """The point of a position in the picture of the cube."""
-    x = y = 0.0
-    for axis, index in zip(Axis, position.indices(), strict=True):
-        share = index / (len(RUNGS[axis]) - 1)
-        x += share * _DIRECTIONS[axis][0]
-        y += share * _DIRECTIONS[axis][1]
-    return x, y
+    shares = [index / (len(RUNGS[axis]) - 1) for axis, index in zip(Axis, position.indices(), strict=True)]
+    x, y = np.dot(shares, list(_DIRECTIONS.values()))
+    return float(x), float(y)
+
+
+def _points(positions: Iterable[Position]) -> tuple[Sequence[float], ...]:
+    """The x and the y of all positions in the picture."""
+    return tuple(zip(*map(_project, positions), strict=True))
+
+
+def _annotate(ax: Axes, text: str, at: Position, offset: tuple[int, int], **style: Any) -> None:
+    ax.annotate(text, _project(at), xytext=offset, textcoords="offset points", **style)
 
 
 def draw_cube(
@@ -132,7 +151,7 @@ def draw_cube(
     if here is not None:
         ax.plot(*_project(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
-        ax.annotate(name, _project(corner), xytext=offset, textcoords="offset points", fontsize=16, fontweight="bold")
+        _annotate(ax, name, corner, offset, fontsize=16, fontweight="bold")
     ax.set_title(title, loc="left")
     ax.set(xlim=(-0.48, 1.95), ylim=(-0.45, 1.5))
     ax.legend(loc="upper left", fontsize=9)
@@ -140,14 +159,14 @@ def draw_cube(
 
 
 def _draw_path(ax: Axes, points: Mapping[Position, int]) -> None:
-    labels = set()
+    measured = "measured part of the path", {"lw": 6, "ls": "-"}
+    ahead = "path from A to B, one axis at a time", {"lw": 1.8, "ls": ":"}
+    known = set()
     for step in path_to_b():
-        walked = step.start in points and step.end in points
-        label = "measured part of the path" if walked else "path from A to B, one axis at a time"
-        ends = zip(_project(step.start), _project(step.end), strict=True)
-        once, style = None if label in labels else label, {"lw": 6, "ls": "-"} if walked else {"lw": 1.8, "ls": ":"}
-        ax.plot(*ends, color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)  # type: ignore[arg-type]
-        labels.add(label)
+        label, style = measured if step.start in points and step.end in points else ahead
+        once = None if label in known else label
+        ax.plot(*_points((step.start, step.end)), color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)  # type: ignore[arg-type]
+        known.add(label)
 
 
 def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position, int] | None) -> None:
@@ -159,62 +178,38 @@ def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position
     )
     for label, positions, marker, size, colour in groups:
         if positions:
-            at = zip(*map(_project, positions), strict=True)
-            ax.plot(*at, marker, ms=size, mfc=colour, mec=BLACK, label=label, zorder=4 if marker == "*" else 3)
-        for position in positions:
-            text = ax.annotate(
-                f"+{fresh[position]}" if fresh.get(position) else f"{points[position]}",
-                _project(position),
-                xytext=(10, 7),
-                textcoords="offset points",
-                fontsize=9,
-                fontweight="bold" if fresh.get(position) else "normal",
-                zorder=2.5,  # its halo covers lines but no markers
-            )
-            text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+            ax.plot(*_points(positions), marker, ms=size, mfc=colour, mec=BLACK, label=label, zorder=3)
+    for position, count in points.items():
+        found = f"+{fresh[position]}" if fresh.get(position) else f"{count}"
+        # The halo covers lines but no markers.
+        halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+        _annotate(ax, found, position, (10, 7), fontsize=9, zorder=2.5, path_effects=halo)
 
 
 def _draw_edges(ax: Axes) -> None:
-    corners = [RUNGS[axis][0].key for axis in Axis], [RUNGS[axis][-1].key for axis in Axis]
-    for number, axis in enumerate(Axis):
-        others = [i for i in range(3) if i != number]
-        for bits in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            keys = [corners[0][i] for i in range(3)]
-            for other, bit in zip(others, bits, strict=True):
-                keys[other] = corners[bit][other]
-            start, end = list(keys), list(keys)
-            end[number] = corners[1][number]
-            ends = [_project(Position(*start)), _project(Position(*end))]
-            main = bits == (0, 0)  # thinner than the path, but dark enough to be seen
-            colour = TEXT_COLOURS[axis] if main else COLOURS[axis]
-            ax.plot(*zip(*ends, strict=True), color=colour, lw=1, alpha=1 if main else 0.45, zorder=0)
+    ends = ((rungs[0].key, rungs[-1].key) for rungs in RUNGS.values())
+    for corners in itertools.combinations((Position(*keys) for keys in itertools.product(*ends)), 2):
+        moved = [axis for axis in Axis if getattr(corners[0], axis) != getattr(corners[1], axis)]
+        if len(moved) == 1:
+            main = A in corners  # thinner than the path, but dark enough to be seen
+            colour = TEXT_COLOURS[moved[0]] if main else COLOURS[moved[0]]
+            ax.plot(*_points(corners), color=colour, lw=1, alpha=1 if main else 0.45, zorder=0)
 
 
 def _draw_rungs(ax: Axes) -> None:
-    style = {
-        Axis.PROCESS: {"xytext": (-4, -8), "ha": "right", "va": "top", "rotation": 30},
-        Axis.METRIC: {"xytext": (-8, 0), "ha": "right", "va": "center"},
-        Axis.PROBLEM: {"xytext": (7, -3), "ha": "left", "va": "top"},
+    # Of each axis: where its labels start and stand, how they are set, and the place of its name. The labels of the
+    # problem axis stand along the right edge, where there is room.
+    right = replace(A, process=B.process)
+    looks: dict[Axis, tuple[Position, tuple[int, int], dict[str, Any], tuple[float, float]]] = {
+        Axis.PROCESS: (A, (-4, -8), {"ha": "right", "va": "top", "rotation": 30}, (0.5, -0.36)),
+        Axis.METRIC: (A, (-8, 0), {"ha": "right", "va": "center"}, (-0.42, 0.5)),
+        Axis.PROBLEM: (right, (7, -3), {"ha": "left", "va": "top"}, (1.5, -0.12)),
     }
-    for axis in Axis:
-        # The problem axis is labelled along the right edge, where there is room.
-        base = A if axis is not Axis.PROBLEM else A.moved(Axis.PROCESS, len(RUNGS[Axis.PROCESS]) - 1)
-        assert base is not None
-        for index, rung in enumerate(RUNGS[axis]):
-            position = base.moved(axis, index)
-            assert position is not None
-            x, y = _project(position)
-            ax.plot(x, y, "|" if axis is Axis.PROCESS else "_", color=TEXT_COLOURS[axis], ms=9, mew=2)
-            ax.annotate(rung.key, (x, y), textcoords="offset points", fontsize=9, color=BLACK, **style[axis])  # type: ignore[arg-type]
-    middle = {Axis.PROCESS: (0.5, -0.36), Axis.METRIC: (-0.42, 0.5), Axis.PROBLEM: (1.5, -0.12)}
-    for axis in Axis:
-        ax.text(
-            *middle[axis],
-            f"{axis.value.upper()}\n{QUESTIONS[axis]}",
-            color=TEXT_COLOURS[axis],
-            ha="center",
-            va="center",
-            fontsize=10,
-            fontweight="bold",
-            rotation=90 if axis is Axis.METRIC else 0,
-        )
+    for axis, (start, offset, text, middle) in looks.items():
+        colour = TEXT_COLOURS[axis]
+        for rung in RUNGS[axis]:
+            position = replace(start, **{axis: rung.key})
+            ax.plot(*_project(position), "|" if axis is Axis.PROCESS else "_", color=colour, ms=9, mew=2)
+            _annotate(ax, rung.key, position, offset, fontsize=9, **text)
+        name, turn = f"{axis.value.upper()}\n{QUESTIONS[axis]}", 90 if axis is Axis.METRIC else 0
+        ax.text(*middle, name, color=colour, ha="center", va="center", fontsize=10, fontweight="bold", rotation=turn)

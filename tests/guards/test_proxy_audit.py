@@ -3,7 +3,7 @@ import pytest
 from sutrolib.guards.proxy_audit import audit_ladder, audit_proxy, median_readings, rank_agreement
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
-from sutrolib.plots.metrics import draw_rank_agreement
+from sutrolib.plots.metrics import draw_rows
 
 
 def runs(*pairs):
@@ -49,7 +49,7 @@ def test_a_perfect_ranking_can_be_drawn_and_lies_in_its_interval(candidates):
 
     tau = rank_agreement([measured(float(i)) for i in range(candidates)], "a", "b")
     assert tau.low <= tau.value <= tau.high
-    draw_rank_agreement({"a": tau}, "")
+    draw_rows(["a"], {"tau": [tau]}, "", "", reference=0, log=False)
 
 
 def test_noise_between_near_equal_candidates_widens_the_interval_of_a_perfect_ranking():

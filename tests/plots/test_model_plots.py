@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 
-from sutrolib.plots.models import draw_heatmap, draw_lifetime_cost, draw_tradeoff
+from sutrolib.plots.models import VERDICT_COLOURS, draw_heatmap, draw_lines, draw_tradeoff
 from sutrolib.plots.style import use_style, wrap_figure_texts
 
 
@@ -34,11 +35,26 @@ def test_every_model_has_its_points_and_several_of_one_are_joined():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "many"]
 
 
+def test_a_verdict_has_its_colour_and_other_words_are_grey():
+    outcomes = {"fresh seeds": {"sound": "passed", "cheat": "failed"}, "noise": {"sound": "0 of 4"}}
+    ax = draw_heatmap(outcomes, "title").axes[0]
+    assert words(ax) == ["passed", "failed", "0 of 4", ""]
+    squares = ax.collections[0].get_array().reshape(-1, 4)
+    passed, failed, other, _ = (to_hex(colour).upper() for colour in squares)
+    assert (passed, failed) == (VERDICT_COLOURS["passed"], VERDICT_COLOURS["failed"])
+    assert other not in VERDICT_COLOURS.values()
+
+
 def test_the_break_even_is_marked_where_there_is_one():
     counts = np.array([1.0, 10.0])
-    ax = draw_lifetime_cost({"a": (counts, counts), "b": (counts, 2 * counts)}, 5.0, "title", "J").axes[0]
-    assert words(ax) == ["break-even: 5"]
-    assert words(draw_lifetime_cost({"a": (counts, counts)}, None, "title", "J").axes[0]) == []
+    curves = {"a": (counts, counts), "b": (counts, 2 * counts)}
+
+    def names(at):
+        legend = draw_lines(curves, "title", "predictions", "J", {"break-even": at}).axes[0].get_legend()
+        return [text.get_text() for text in legend.get_texts()]
+
+    assert names(5.0) == ["a", "b", "break-even: 5"]
+    assert names(None) == ["a", "b"]
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
