@@ -60,7 +60,7 @@ EXAM = """
     from fake_nvml import FakeNVML
     from sutrolib.measurement.measure import measure
     from sutrolib.meters import Joules
-    from sutrolib.meters.energy import nvml
+    from sutrolib.meters.energy import counter
     from sutrolib.models.language.gpt import GPT
     from sutrolib.problems.text import NextCharacter
 
@@ -71,7 +71,7 @@ EXAM = """
 
     driver = Drawing([1_000_000])
     sys.modules["pynvml"] = driver
-    nvml.NVML_WINDOW_S = 0.05
+    counter.NVML_WINDOW_S = 0.05
     model = GPT(layers=1, heads=1, width=8, block_size=8, batch=2, max_steps=20)
     problem = NextCharacter(characters=5000)
     Joules.available()

@@ -11,8 +11,8 @@ from timing import alternate, quartiles
 from sutrolib.meters import CodeCarbon, TorchTrace, WallTime
 from sutrolib.meters.access.lru_stack import LRUStack
 from sutrolib.meters.access.reuse_distance import trace_histograms
-from sutrolib.meters.energy.counter import EnergyAccumulator
-from sutrolib.meters.energy.rapl import rapl_counters
+from sutrolib.meters.energy.counter import rapl_counters
+from sutrolib.meters.energy.joules import EnergyAccumulator
 
 LINES = 1_000_000
 ACCESSES = 4_000_000

@@ -8,7 +8,7 @@ outermost. A window of joules therefore holds a little more than the work, never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 from sutrolib.meters.base import JouleMeter, NoReading, Reading, repeat_until_full
@@ -20,23 +20,23 @@ _T = TypeVar("_T")
 class CombinedMeter:
     """A clock and several joule meters whose windows are open at once.
 
-    ``meters`` are the given ones that work here. ``readings`` are those of the last window, the time of a run first;
-    ``missing`` says why the other meters have none.
+    From the first window on, ``meters`` are the given ones that work here. ``readings`` are those of the last window,
+    the time of a run first; ``missing`` says why the other meters have none.
     """
 
     def __init__(self, meters: Sequence[JouleMeter], clock: WallTime | None = None) -> None:
         """The default clock needs one run and 50 ms."""
         self.clock = clock or WallTime(runs=1)
-        found = {meter.name: meter.available() for meter in meters}
-        self.meters = [meter for meter in meters if found[meter.name].ok]
-        self._unavailable = {name: availability.why for name, availability in found.items() if not availability.ok}
-        self._ready = False
+        self.meters = list(meters)
+        self._unavailable: dict[str, str] = {}
+        self._opened = False
         self.readings: list[Reading] = []
         self.missing: dict[str, str] = {}
 
     def measure(self, work: Callable[[], _T]) -> _T:
         """Run ``work`` until all windows are full, keep the readings of one run, and return the last result."""
-        self._prepare()
+        if not self._opened:
+            self._open_once()
         self.readings, self.missing = [], dict(self._unavailable)
         with ExitStack() as stack:
             for meter in self.meters:
@@ -46,20 +46,18 @@ class CombinedMeter:
         self.readings = [m.reading for m in (self.clock, *self.meters) if m.name not in self.missing]
         return result
 
-    def _prepare(self) -> None:
+    def _open_once(self) -> None:
         """Open every window once: the first one of a process looks for hardware, and sleeps to measure idle power."""
-        if self._ready:
-            return
         for meter in tuple(self.meters):
             try:
-                with meter:
+                if not (availability := meter.available()).ok:
+                    raise NoReading(availability.why)
+                with suppress(_Opened), meter:
                     raise _Opened
-            except _Opened:
-                pass
             except NoReading as error:
                 self.meters.remove(meter)
                 self._unavailable[meter.name] = str(error)
-        self._ready = True
+        self._opened = True
 
 
 class _Opened(Exception):

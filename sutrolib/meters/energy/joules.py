@@ -12,38 +12,72 @@ the two.
 from __future__ import annotations
 
 import functools
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 from sutrolib.meters.base import Availability, JouleMeter, Kind, NoReading, Reading
-from sutrolib.meters.energy.counter import EnergyAccumulator, EnergyCounter
-from sutrolib.meters.energy.nvml import nvml_counters
-from sutrolib.meters.energy.rapl import POWERCAP, rapl_counters
+from sutrolib.meters.energy.counter import POWERCAP, EnergyCounter, energy_counters
 from sutrolib.meters.lock import meter_lock
 
+_MAX_WATTS = 1000.0  # an upper bound on the power of one counter: it says how soon a counter can wrap
 
-@contextmanager
-def energy_counters(root: Path = POWERCAP) -> Iterator[tuple[list[EnergyCounter], dict[str, str]]]:
-    """Every energy counter of this machine while the block lasts, and why other parts have none.
 
-    Raises NoReading if there is no counter at all.
-    """
-    found: list[EnergyCounter] = []
-    missing: dict[str, str] = {}
-    with ExitStack() as stack:
-        try:
-            found += rapl_counters(root)
-        except NoReading as error:
-            missing["processor"] = str(error)
-        try:
-            found += stack.enter_context(nvml_counters())
-        except NoReading as error:
-            missing["gpu"] = str(error)
-        if not found:
-            raise NoReading(f"no energy counter: {'; '.join(missing.values())}")
-        yield found, missing
+class EnergyAccumulator:
+    """Joules of each counter from entry to exit. A thread reads counters that wrap at least twice before they can."""
+
+    def __init__(self, counters: Sequence[EnergyCounter]) -> None:
+        self._counters = tuple(counters)
+        self._guard = threading.Lock()
+        self._ended = threading.Event()
+        self._fault: Exception | None = None
+
+    def __enter__(self) -> Self:
+        self._last = [counter.read() for counter in self._counters]
+        self._joules = [0.0] * len(self._counters)
+        pause = min(counter.wraps_at for counter in self._counters) / _MAX_WATTS / 2
+        self._thread = threading.Thread(target=self._watch, args=(pause,), name="energy counters", daemon=True)
+        if pause < math.inf:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._update()
+        self._ended.set()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
+
+    def read(self) -> dict[str, float]:
+        """Joules by label, so far or up to the exit.
+
+        Raises NoReading if a counter could not be read, or went back without a wrap.
+        """
+        if not self._ended.is_set():
+            self._update()
+        if self._fault is not None:
+            raise NoReading(f"{self._fault}") from self._fault
+        return {counter.label: joules for counter, joules in zip(self._counters, self._joules, strict=True)}
+
+    def _watch(self, pause: float) -> None:
+        while not self._ended.wait(pause):
+            self._update()
+
+    def _update(self) -> None:
+        with self._guard:
+            try:
+                for index, counter in enumerate(self._counters):
+                    now = counter.read()
+                    rise = now - self._last[index]
+                    if rise < 0 and counter.wraps_at == math.inf:
+                        raise NoReading(f"{counter.label}: its counter fell by {-rise:.3g} J (driver reloaded?)")
+                    self._joules[index] += rise if rise >= 0 else rise + counter.wraps_at
+                    self._last[index] = now
+            except Exception as error:  # raised in the thread it would be lost: read() raises it
+                self._fault = self._fault or error
 
 
 @functools.cache

@@ -17,10 +17,8 @@ from fake_nvml import DRIVER_NOT_LOADED, NOT_SUPPORTED, UNINITIALIZED, FakeNVML
 
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import Joules, NoReading
-from sutrolib.meters.energy.counter import EnergyAccumulator, EnergyCounter
-from sutrolib.meters.energy.joules import energy_counters, measured_idle_watts
-from sutrolib.meters.energy.nvml import nvml_counters
-from sutrolib.meters.energy.rapl import rapl_counters
+from sutrolib.meters.energy.counter import EnergyCounter, energy_counters, nvml_counters, rapl_counters
+from sutrolib.meters.energy.joules import EnergyAccumulator, measured_idle_watts
 from sutrolib.meters.lock import meter_lock
 
 RANGE_UJ = 1_000_000
