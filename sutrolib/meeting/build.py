@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from sutrolib.batch.executed import Executed, Picture, Row
 from sutrolib.core.cube import RUNGS, next_steps
@@ -17,39 +17,33 @@ from sutrolib.meeting.layout import (
     count_text,
     date_text,
     first_sentence,
-    list_slides,
     position_text,
     shorten,
     start_text,
     table_slides,
-    with_unique_keys,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _FINDING_ROWS = 7
 _POSITION_ROWS = 8
 _HEADING, _SUBTITLE, _QUANTITY = 360, 330, 60  # characters of a finding that the style sheet has room for
-_NARROW = 40  # characters of a quantity that fit even where its column is narrow
 _FINDING_HEADER = ("quantity", "kind", "expected", "saw", "held")
 _HELD = {True: "✓ yes", False: "✗ no", None: "-"}
 _SIGNS = {"stop": "■ stop", "turn back": "↩ turn back", "not measured": "? not measured", "continue": "→ continue"}
 _FAILED, _NEXT = "What failed", "Proposed next"
+_STEP = "A step moves one axis by one rung and keeps the other two fixed."
 
 
 def build_slides(meeting: Meeting) -> list[Slide]:
     """All slides of a meeting, in order, drawn in matplotlib's current style."""
-    return with_unique_keys(
-        [
-            _title_slide(meeting),
-            _cube_slide(meeting),
-            *(finding_slide(executed) for executed in meeting.findings),
-            *_failed_slides(meeting),
-            *_sign_slides(meeting),
-            *_step_slides(meeting),
-        ]
-    )
+    slides = [_title_slide(meeting), cube_slide(meeting), *map(finding_slide, meeting.findings)]
+    unique: dict[str, Slide] = {}
+    for slide in (*slides, *_failed_slides(meeting), *_sign_slides(meeting), *_next_slides(meeting)):
+        key, number = slide.key, 1
+        while key in unique:  # two copies of one notebook: keys are the ids of the page
+            number += 1
+            key = f"{slide.key}-{number}"
+        unique[key] = replace(slide, key=key)
+    return list(unique.values())
 
 
 def _title_slide(meeting: Meeting) -> Slide:
@@ -58,7 +52,7 @@ def _title_slide(meeting: Meeting) -> Slide:
     empty = not (new or findings or crashed or meeting.searches or meeting.exams)
     points = (
         f"{count_text(findings, 'finding')} from notebooks that ran since then",
-        f"{count_text(new, 'new measurement')}, of {len(meeting.measurements):,} in the ledger",
+        f"{count_text(new, 'new measurement')}, of {meeting.total:,} in the ledger",
         f"{count_text(meeting.searches, 'new search', 'new searches')}; {exams}",
         f"{count_text(len(meeting.failed_trainings), 'training')} failed; {count_text(crashed, 'notebook')} crashed",
     )
@@ -75,87 +69,58 @@ def _title_slide(meeting: Meeting) -> Slide:
     )
 
 
-def _cube_slide(meeting: Meeting) -> Slide:
-    from sutrolib.plots.style import png_bytes
+def cube_slide(meeting: Meeting) -> Slide:
+    """The picture of the cube with what is new in the period; its alternative text tells the same in words."""
+    from sutrolib.plots.style import draw_cube, png_bytes
 
     counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
-    measured, length = path_progress(counts)
-    farthest = farthest_positions(first)[:_POSITION_ROWS]
-    rows = tuple((position_text(position), f"{new[position]:,}") for position in farthest)
+    (measured, length), since = path_progress(counts), start_text(meeting.period)
+    farthest = {position_text(position): new[position] for position in farthest_positions(first)[:_POSITION_ROWS]}
+    progress = f"{measured} of the path's {length} positions are measured"
+    n_again, n_before = len(new) - len(first), len(counts) - len(new)
+    alt = (
+        f"The cube with the axes process, metric and problem and the path from A to B: {progress}. "
+        f"Stars mark {len(first)} positions measured for the first time since {since}, diamonds {n_again} measured "
+        f"again, circles {n_before} measured before. Farthest new positions: {'; '.join(farthest) or 'none'}."
+    )
+    rows = tuple((position, f"{runs:,}") for position, runs in farthest.items())
     table = Table("Farthest new positions: process, metric, problem", ("position", "runs"), rows)
     return Slide(
         key="cube",
         layout="picture",
         topic="Where we are",
-        heading=cube_heading(meeting),
-        picture=Picture(png_bytes(draw_meeting_cube(meeting)), describe_cube(meeting)),
+        heading=f"{len(counts)} of {math.prod(map(len, RUNGS.values()))} positions are measured, "
+        f"{len(first) or 'none'} of them for the first time since {since}",
+        picture=Picture(png_bytes(draw_cube(counts, new=new)), alt),
         tables=(table,) if rows else (),
-        points=(
-            f"{measured} of the path's {length} positions are measured",
-            f"{len(new) - len(first)} older positions were measured again, {len(counts) - len(new)} were not",
-        ),
+        points=(progress, f"{n_again} older positions were measured again, {n_before} were not"),
         footer="Counted from the ledger: a measurement counts at the rung of every metric that was read.",
-        notes=("A step moves one axis by one rung and keeps the other two fixed.",),
+        notes=(_STEP,),
         commands=("python -m sutrolib run 00",),
     )
 
 
-def cube_heading(meeting: Meeting) -> str:
-    """How much of the cube is measured, and how much of that is new."""
-    n_positions, first = math.prod(map(len, RUNGS.values())), len(meeting.first_measured) or "none"
-    measured = f"{len(meeting.counts)} of {n_positions} positions are measured"
-    return f"{measured}, {first} of them for the first time since {start_text(meeting.period)}"
-
-
-def describe_cube(meeting: Meeting) -> str:
-    """The picture of the cube in words."""
-    counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
-    measured, length = path_progress(counts)
-    farthest = "; ".join(map(position_text, farthest_positions(first)[:_POSITION_ROWS]))
-    return (
-        f"The cube with the axes process, metric and problem and the path from A to B, of which {measured} of {length} "
-        f"positions are measured. Stars mark {len(first)} positions measured for the first time since "
-        f"{start_text(meeting.period)}, diamonds {len(new) - len(first)} measured again, circles "
-        f"{len(counts) - len(new)} measured before. "
-        + (f"Farthest new positions: {farthest}." if first else "No position is new.")
-    )
-
-
-def draw_meeting_cube(meeting: Meeting) -> Figure:
-    """The picture of the cube, with what is new in the period."""
-    from sutrolib.plots.style import draw_cube
-
-    return draw_cube(meeting.counts, new=meeting.new_counts)
-
-
 def finding_slide(executed: Executed) -> Slide:
-    """One finding: its sentence, its figure, and its expectations against its results."""
+    """One finding: its sentence, its figure, and its expectations against its results. The notes hold all of it."""
     first, rest = first_sentence(executed.finding)
-    heading, subtitle = shorten(first, _HEADING), shorten(rest, _SUBTITLE)
     rows, more = executed.rows[:_FINDING_ROWS], executed.rows[_FINDING_ROWS:]
     caption = "Expectation against result" + (f"; {len(more)} more in the notes" if more else "")
     cells = tuple((shorten(row.quantity, _QUANTITY), *_cells(row)[1:]) for row in rows)
-    in_notes = [*(row for row in rows if len(row.quantity) > _NARROW), *more]
     return Slide(
         key=f"finding-{re.sub(r'[^A-Za-z0-9_-]', '-', executed.key)}",
         layout="finding",
         topic=f"{executed.name.split('_')[0]} · {shorten(executed.title, 80)}",
-        heading=heading,
-        subtitle=subtitle,
+        heading=shorten(first, _HEADING),
+        subtitle=shorten(rest, _SUBTITLE),
         axis=executed.axis,
         sign=_SIGNS.get(executed.sign, executed.sign),
         picture=executed.picture,
         tables=(Table(caption, _FINDING_HEADER, cells),) if rows else (),
         footer=f"{executed.key}, {date_text(executed.when)}, {executed.when:%H:%M} UTC ({executed.dated})",
         notes=(
-            executed.finding if (heading, subtitle) != (first, rest) else "",
+            executed.finding,
             f"Step: {executed.step}." if executed.step else "",
-            *(
-                f"{row.quantity}: expected {row.expected}, because {row.because}."
-                for row in executed.rows
-                if row.because
-            ),
-            *(_sentence(row) for row in in_notes),
+            *map(_sentence, executed.rows),
             executed.then,
         ),
         commands=(executed.command,),
@@ -169,45 +134,35 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _sentence(row: Row) -> str:
-    expected = f", expected {row.expected}: {_HELD[row.held]}" if row.expected else ""
+    expected = f", expected {row.expected}, because {row.because}: {_HELD[row.held]}" if row.expected else ""
     return f"{row.quantity}: {row.saw} ({row.kind or 'not stated'}){expected}."
 
 
 def _failed_slides(meeting: Meeting) -> Iterator[Slide]:
     """Expectations that did not hold, notebooks that crashed, failed trainings, and files that cannot be read."""
-    missed = [(executed, row) for executed in meeting.findings for row in executed.rows if row.held is False]
-    yield from table_slides(
-        "failed",
-        f"{count_text(len(missed), 'expectation')} did not hold",
-        Table(
-            "Expected and not observed",
-            ("notebook", "quantity", "kind", "expected", "saw"),
-            tuple((executed.name, *_cells(row)[:4]) for executed, row in missed),
-        ),
-        topic=_FAILED,
-        row_notes=[
-            f"{e.name}: {row.quantity} was expected, because {row.because}." if row.because else "" for e, row in missed
-        ],
-    )
-    yield from table_slides(
-        "crashed",
-        f"{count_text(len(meeting.crashed), 'notebook')} crashed",
-        Table("Runs that ended in an error", ("run", "error"), tuple((e.key, e.error) for e in meeting.crashed)),
-        topic=_FAILED,
-        commands=[executed.command for executed in meeting.crashed],
-    )
+    missed = [(executed.name, row) for executed in meeting.findings for row in executed.rows if row.held is False]
+    header, rows = ("notebook", *_FINDING_HEADER[:4]), tuple((name, *_cells(row)[:4]) for name, row in missed)
+    heading = f"{count_text(len(missed), 'expectation')} did not hold"
+    because = [f"{name}: {row.quantity} was expected, because {row.because}." for name, row in missed]
+    table = Table("Expected and not observed", header, rows)
+    yield from table_slides("failed", _FAILED, heading, table, row_notes=because)
+
+    heading = f"{count_text(len(meeting.crashed), 'notebook')} crashed"
+    table = Table("Runs that ended in an error", ("run", "error"), tuple((e.key, e.error) for e in meeting.crashed))
+    yield from table_slides("crashed", _FAILED, heading, table, commands=[e.command for e in meeting.crashed])
+
     counts = Counter((str(m.model["name"]), str(m.problem["name"]), m.failure) for m in meeting.failed_trainings)
-    failed = tuple((model, problem, f"{count}", why) for (model, problem, why), count in counts.most_common())
-    yield from table_slides(
-        "trainings",
-        f"{count_text(len(meeting.failed_trainings), 'training')} failed",
-        Table("Failed trainings, which stay in the ledger", ("model", "problem", "runs", "why"), failed),
-        topic=_FAILED,
-        notes=("Runs are counted.",),
+    rows = tuple((model, problem, f"{runs}", why) for (model, problem, why), runs in counts.most_common())
+    heading = f"{count_text(len(meeting.failed_trainings), 'training')} failed"
+    table = Table(
+        "Failed trainings, which stay in the ledger (runs are counted)", ("model", "problem", "runs", "why"), rows
     )
-    damaged = f"{count_text(meeting.damaged, 'line')} of the ledger cannot be read" if meeting.damaged else ""
-    unreadable = f"Notebooks that cannot be read: {', '.join(meeting.unreadable)}" if meeting.unreadable else ""
-    yield from list_slides("unread", "Some files cannot be read", [*filter(None, (damaged, unreadable))], _FAILED)
+    yield from table_slides("trainings", _FAILED, heading, table)
+
+    unread = [("notebook", name) for name in meeting.unreadable]
+    unread += [("ledger", count_text(meeting.damaged, "line"))] if meeting.damaged else []
+    table = Table("What cannot be read", ("what", "which"), tuple(unread))
+    yield from table_slides("unread", _FAILED, "Some files cannot be read", table)
 
 
 def _sign_slides(meeting: Meeting) -> Iterator[Slide]:
@@ -216,13 +171,9 @@ def _sign_slides(meeting: Meeting) -> Iterator[Slide]:
     findings = sorted(meeting.findings, key=lambda e: order.index(e.sign) if e.sign in order else len(order))
     counts = Counter(executed.sign for executed in findings)
     rows = tuple((_SIGNS.get(e.sign, e.sign), f"[{e.name}]({e.name})", e.axis, _held(e)) for e in findings)
-    yield from table_slides(
-        "signs",
-        f"Signs of life: {', '.join(f'{counts[sign]} {sign}' for sign in order if counts[sign])}",
-        Table("By notebook, and how many expectations held", ("sign", "notebook", "axis", "held"), rows),
-        topic="Signs of life",
-        rows_per_slide=11,
-    )
+    heading = f"Signs of life: {', '.join(f'{counts[sign]} {sign}' for sign in order if counts[sign])}"
+    table = Table("By notebook, and how many expectations held", ("sign", "notebook", "axis", "held"), rows)
+    yield from table_slides("signs", "Signs of life", heading, table, rows_per_slide=11)
 
 
 def _held(executed: Executed) -> str:
@@ -230,28 +181,23 @@ def _held(executed: Executed) -> str:
     return f"{sum(row.held is True for row in expected)} of {len(expected)}" if expected else "not stated"
 
 
-def _step_slides(meeting: Meeting) -> Iterator[Slide]:
+def _next_slides(meeting: Meeting) -> Iterator[Slide]:
     """The single-axis steps from the farthest positions, and what the notebooks propose."""
-    counts, new, since = meeting.counts, meeting.new_counts, start_text(meeting.period)
-    starts = farthest_positions(meeting.first_measured or new or counts)
-    which = f"farthest positions measured since {since}" if new else "farthest positions"
+    counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
+    since = f"farthest positions measured since {start_text(meeting.period)}" if new else "farthest positions"
+    steps = [step for start in farthest_positions(first or new or counts) for step in next_steps(start)]
     rows = tuple(
         (
-            position_text(step.start),
-            str(step),
-            f"{count_text(counts[step.end], 'run')} there" if counts[step.end] else "★ nothing measured",
+            position_text(s.start),
+            str(s),
+            f"{count_text(counts[s.end], 'run')} there" if counts[s.end] else "★ nothing measured",
         )
-        for start in starts
-        for step in next_steps(start)
+        for s in steps
     )
-    yield from table_slides(
-        "steps",
-        f"{count_text(len(rows), 'single-axis step')} from the "
-        f"{'farthest new positions' if meeting.first_measured else which}",
-        Table("From where, which axis moves, and what is there (counted)", ("from", "step", "there"), rows),
-        topic=_NEXT,
-        rows_per_slide=8,
-        notes=("A step moves one axis by one rung and keeps the other two fixed.",),
-    )
-    proposals = [f"**{executed.name}**: {executed.then}" for executed in meeting.findings if executed.then]
-    yield from list_slides("then", "What the notebooks propose", proposals, _NEXT)
+    heading = f"{count_text(len(steps), 'single-axis step')} from the {'farthest new positions' if first else since}"
+    table = Table("From where, which axis moves, and what is there (counted)", ("from", "step", "there"), rows)
+    yield from table_slides("steps", _NEXT, heading, table, rows_per_slide=8, notes=(_STEP,))
+
+    proposals = tuple((executed.name, executed.then) for executed in meeting.findings if executed.then)
+    table = Table("Their own words", ("notebook", "proposal"), proposals)
+    yield from table_slides("then", _NEXT, "What the notebooks propose", table)

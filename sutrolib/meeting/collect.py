@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sutrolib.batch.executed import Executed, read_executed
+from sutrolib.batch.plan import find_notebooks, select
 from sutrolib.core import paths
 from sutrolib.core.cube import Position, path_to_b
 from sutrolib.measurement.coverage import count_positions
@@ -55,30 +57,21 @@ class Meeting:
     """The material of one meeting. Executed notebooks are those of the period, oldest first."""
 
     period: Period
-    measurements: tuple[Measurement, ...]
-    new: tuple[Measurement, ...]
+    new: list[Measurement]
+    total: int  # measurements in the ledger at the end of the period
+    counts: Counter[Position]  # measurements at each position
+    new_counts: Counter[Position]
     searches: int
-    exams: tuple[str, ...]  # division, scale and number of new training runs of each final exam
+    exams: list[str]  # division, scale and number of new training runs of each final exam
     damaged: int  # lines of the ledger that could not be read
-    findings: tuple[Executed, ...]
-    crashed: tuple[Executed, ...]
-    unreadable: tuple[str, ...]  # notebooks that could not be read, for example while a run still writes them
-
-    @property
-    def counts(self) -> Counter[Position]:
-        """Measurements at each position."""
-        return count_positions(self.measurements)
-
-    @property
-    def new_counts(self) -> Counter[Position]:
-        """New measurements at each position."""
-        return count_positions(self.new)
+    findings: list[Executed]
+    crashed: list[Executed]
+    unreadable: list[str]  # notebooks that could not be read, for example while a run still writes them
 
     @property
     def first_measured(self) -> list[Position]:
         """The positions that had no measurement before the period."""
-        counts, new = self.counts, self.new_counts
-        return [position for position in counts if new[position] == counts[position]]
+        return [position for position, count in self.counts.items() if self.new_counts[position] == count]
 
     @property
     def failed_trainings(self) -> list[Measurement]:
@@ -99,19 +92,23 @@ def collect_meeting(period: Period, wanted: Sequence[str] = (), ledger: Ledger |
         ValueError: a name is neither a notebook nor a path, or a named file cannot be read.
     """
     ledger = ledger or Ledger()
-    measurements, damaged = ledger.read()
+    read, damaged = ledger.read()
+    measurements = [m for m in read if datetime.fromisoformat(m.when) <= period.until]
+    new = [m for m in measurements if datetime.fromisoformat(m.when) in period]
     copies, unreadable = _executed_copies(period, wanted)
     current = [copy for copy in copies if copy.when in period]
     return Meeting(
         period=period,
-        measurements=tuple(m for m in measurements if datetime.fromisoformat(m.when) <= period.until),
-        new=tuple(m for m in measurements if datetime.fromisoformat(m.when) in period),
+        new=new,
+        total=len(measurements),
+        counts=count_positions(measurements),
+        new_counts=count_positions(new),
         searches=sum(datetime.fromisoformat(study["when"]) in period for study in ledger.studies()),
-        exams=tuple(_exams(period)),
+        exams=list(_exams(period)),
         damaged=len(damaged),
-        findings=tuple(copy for copy in current if copy.finding and not copy.error),
-        crashed=tuple(copy for copy in current if copy.error),
-        unreadable=tuple(dict.fromkeys(unreadable)),
+        findings=[copy for copy in current if copy.finding and not copy.error],
+        crashed=[copy for copy in current if copy.error],
+        unreadable=unreadable,
     )
 
 
@@ -130,60 +127,39 @@ def _exams(period: Period) -> Iterator[str]:
 
 def _executed_copies(period: Period, wanted: Sequence[str]) -> tuple[list[Executed], list[str]]:
     """The executed notebooks that a meeting may show, sorted by name, and the names of unreadable ones."""
+    folders = [Path(name) for name in wanted if "/" in name or "\\" in name or Path(name).is_dir()]
+    names = [name for name in wanted if Path(name) not in folders]
     copies: list[Executed] = []
-    unreadable: list[str] = []
+    unreadable: dict[str, None] = {}
 
-    def read_all(files: Iterable[Path], root: Path) -> Iterator[Executed]:
+    def read_all(files: Iterable[Path]) -> Iterator[Executed]:
         for path in files:
             try:
                 yield read_executed(path)
             except ValueError:
-                unreadable.append(path.relative_to(root).as_posix())
+                unreadable[f"{path.parent.name}/{path.name}"] = None
 
-    names = [name for name in wanted if not _is_path(name)]
-    for path in (Path(name) for name in wanted if _is_path(name)):
-        if path.is_dir():
-            copies += read_all(_notebooks_in(path.resolve()), path.resolve().parent)
-        elif path.exists():
-            copies.append(read_executed(path))
-        else:
+    for path in folders:
+        if not path.exists():
             raise ValueError(f"--notebooks {path}: no such file or folder; name an executed notebook or a run")
-    if names or len(names) == len(wanted):
-        committed = _committed(names)
+        copies += read_all(_notebooks_in(path.resolve())) if path.is_dir() else [read_executed(path)]
+    if names or not folders:
+        committed = [notebook.path for notebook in select(find_notebooks(paths.NOTEBOOKS), names)]
         stems = {path.stem for path in committed}
         runs = [path for path in _notebooks_in(paths.RUNS) if path.stat().st_mtime >= period.since.timestamp()]
         runs = [path for path in runs if re.sub(r"^\d+-", "", path.stem) in stems]
-        copies += _newest([*map(read_executed, committed), *read_all(runs, paths.RUNS)])
+        # Of each, the newest copy with a finding, and the newest of all if that one crashed.
+        by_time = sorted([*map(read_executed, committed), *read_all(runs)], key=lambda copy: copy.when)
+        copies += {copy.name: copy for copy in by_time if copy.finding and not copy.error}.values()
+        copies += [copy for copy in {copy.name: copy for copy in by_time}.values() if copy.error]
     unique = {copy.path.resolve(): copy for copy in copies if not copy.name.startswith(_MEETINGS)}
-    return sorted(unique.values(), key=lambda copy: (copy.name, copy.when)), unreadable
+    return sorted(unique.values(), key=lambda copy: (copy.name, copy.when)), list(unreadable)
 
 
 def _notebooks_in(folder: Path) -> list[Path]:
     """The notebooks below a folder, without Jupyter's checkpoints."""
     files = (path for path in folder.rglob("*.ipynb") if path.is_file())
     return sorted(path for path in files if ".ipynb_checkpoints" not in path.relative_to(folder).parts)
-
-
-def _is_path(name: str) -> bool:
-    return "/" in name or "\\" in name or Path(name).is_dir()
-
-
-def _committed(names: Sequence[str]) -> list[Path]:
-    """The committed notebooks with these numbers or names; all if ``names`` is empty."""
-    notebooks = sorted(paths.NOTEBOOKS.glob("[0-9]*_*.ipynb"))
-    named = {path: {path.stem, path.name, path.stem.split("_")[0]} for path in notebooks}
-    for name in names:
-        if not any(name in aliases for aliases in named.values()):
-            raise ValueError(f"no notebook {name!r}; there are {', '.join(path.stem for path in notebooks)}")
-    return [path for path, aliases in named.items() if not names or aliases & set(names)]
-
-
-def _newest(copies: Sequence[Executed]) -> Iterator[Executed]:
-    """For each notebook, the newest copy with a finding, and the newest copy of all if that one crashed."""
-    for name in {copy.name for copy in copies}:
-        by_time = sorted((copy for copy in copies if copy.name == name), key=lambda copy: copy.when)
-        yield from [copy for copy in by_time if copy.finding and not copy.error][-1:]
-        yield from [copy for copy in by_time[-1:] if copy.error]
 
 
 def farthest_positions(positions: Iterable[Position]) -> list[Position]:
@@ -194,8 +170,7 @@ def farthest_positions(positions: Iterable[Position]) -> list[Position]:
         others = (there for there in indices if there != here)
         return any(all(t >= h for t, h in zip(indices[there], indices[here], strict=True)) for there in others)
 
-    far = [position for position in indices if not is_behind(position)]
-    return sorted(far, key=lambda position: (-sum(indices[position]), indices[position]))
+    return sorted(itertools.filterfalse(is_behind, indices), key=lambda at: (-sum(indices[at]), indices[at]))
 
 
 def path_progress(measured: Iterable[Position]) -> tuple[int, int]:

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,32 +83,19 @@ def inline(text: str, anchors: dict[str, str]) -> Markup:
 
 
 def external_loads(page: str) -> list[str]:
-    """Everything that a browser would load to show the page, except data: URLs. Links to follow do not count."""
-    finder = _LoadFinder()
-    finder.feed(page)
-    finder.close()
-    return finder.found
+    """Everything that a browser would load to show the page, except data: URLs. Links to follow do not count.
 
+    Attributes that load, and url(...) and @import in styles.
+    """
+    from bs4 import BeautifulSoup
 
-class _LoadFinder(HTMLParser):
-    """Collects attributes that load, and url(...) and @import in styles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.tag = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tag = tag
-        for name, value in ((name, value or "") for name, value in attrs):
-            loads = name in _LOADING_ATTRIBUTES or (name in ("href", "xlink:href") and tag not in ("a", "area"))
+    found = []
+    for tag in BeautifulSoup(page, "html.parser", on_duplicate_attribute="ignore").find_all(True):  # as browsers do
+        for name, value in ((name, str(value)) for name, value in tag.attrs.items()):
+            loads = name in _LOADING_ATTRIBUTES or (name in ("href", "xlink:href") and tag.name not in ("a", "area"))
             loads = loads and value != "" and not value.startswith(("data:", "#"))
             if loads or name == "style" or (name == "http-equiv" and value.lower() == "refresh"):
-                self.found.append(f"{tag} {name}={value[:60]}")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.tag = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.tag == "style":
-            self.found += re.findall(r"@import[^;]*|url\((?!['\"]?(?:data:|#))[^)]*\)", data)
+                found.append(f"{tag.name} {name}={value[:60]}")
+        if tag.name == "style":
+            found += re.findall(r"@import[^;]*|url\((?!['\"]?(?:data:|#))[^)]*\)", tag.text)
+    return found

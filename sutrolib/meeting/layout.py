@@ -1,4 +1,4 @@
-"""What a slide is made of, how long tables and lists are spread over slides, and the wording that slides share.
+"""What a slide is made of, how long tables are spread over slides, and the wording that slides share.
 
 Everything here is text; :mod:`sutrolib.meeting.html` escapes it. The style sheet clamps what takes too many lines, so
 texts that may be clamped are repeated in full in the notes.
@@ -7,20 +7,17 @@ texts that may be clamped are repeated in full in the notes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+
+import numpy as np
 
 from sutrolib.batch.executed import Picture
 from sutrolib.core.cube import Position
 from sutrolib.meeting.collect import Period
 
-POINTS_PER_SLIDE = 6
-MAX_POINT = 280  # characters of a list item: three lines
 _ROW_CHARACTERS = 270  # characters of a table row that fit in three lines, over all columns
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -54,22 +51,22 @@ class Slide:
 
 def table_slides(
     key: str,
+    topic: str,
     heading: str,
     table: Table,
     *,
-    topic: str,
     rows_per_slide: int = 6,
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
     row_notes: Sequence[str] = (),
     commands: Sequence[str] = (),
 ) -> Iterator[Slide]:
-    """As many slides as the table needs, ``rows_per_slide`` rows on each; none for an empty table.
+    """As few slides as hold the table, about equally long, with ``rows_per_slide`` rows at most; none for no rows.
 
     ``row_notes`` and ``commands`` hold one text for each row.
     """
+    count = -(-len(table.rows) // rows_per_slide)
     limit = _ROW_CHARACTERS // len(table.header)
-    pages = _pages(range(len(table.rows)), rows_per_slide)
-    for number, page in enumerate(pages, start=1):
+    for number, page in enumerate(np.array_split(np.arange(len(table.rows)), max(count, 1))[:count], start=1):
         rows = [table.rows[row] for row in page]
         shown = tuple(tuple(shorten(cell, limit) for cell in row) for row in rows)
         cut = [f"{row[0]}: {cell}" for row, cells in zip(rows, shown, strict=True) for cell in row if cell not in cells]
@@ -77,37 +74,11 @@ def table_slides(
             key=f"{key}-{number}",
             layout="text",
             topic=topic,
-            heading=heading + _page_number(number, pages),
-            tables=(Table(table.caption, table.header, shown),),
+            heading=heading + (f" ({number} of {count})" if count > 1 else ""),
+            tables=(replace(table, rows=shown),),
             notes=(*notes, *(row_notes[row] for row in page if row_notes), *cut),
             commands=tuple(dict.fromkeys(commands[row] for row in page if commands)),
         )
-
-
-def list_slides(key: str, heading: str, points: Sequence[str], topic: str) -> Iterator[Slide]:
-    """As many slides as these points need."""
-    pages = _pages(points, POINTS_PER_SLIDE)
-    for number, page in enumerate(pages, start=1):
-        shown = tuple(shorten(point, MAX_POINT) for point in page)
-        yield Slide(
-            key=f"{key}-{number}",
-            layout="text",
-            topic=topic,
-            heading=heading + _page_number(number, pages),
-            points=shown,
-            notes=tuple(point for point in page if point not in shown),
-        )
-
-
-def _pages(items: Sequence[_T], most: int) -> list[Sequence[_T]]:
-    """The items on as few pages as possible, all about equally long."""
-    count = -(-len(items) // most)
-    each = -(-len(items) // max(count, 1))
-    return [items[start : start + each] for start in range(0, len(items), max(each, 1))]
-
-
-def _page_number(number: int, pages: Sequence[object]) -> str:
-    return f" ({number} of {len(pages)})" if len(pages) > 1 else ""
 
 
 def shorten(text: str, characters: int) -> str:
@@ -118,18 +89,6 @@ def shorten(text: str, characters: int) -> str:
     cut = first[: characters - 4]
     cut = cut.rsplit(" ", 1)[0] if " " in cut[characters // 2 :] else cut
     return re.sub(r"\[[^\]]*(\]\([^)]*)?$", "", cut).rstrip() + " ..."  # half a link would show its brackets
-
-
-def with_unique_keys(slides: Iterable[Slide]) -> list[Slide]:
-    """The slides, with a number added to keys that occur again: keys are the ids of the page."""
-    unique: dict[str, Slide] = {}
-    for slide in slides:
-        key, number = slide.key, 1
-        while key in unique:
-            number += 1
-            key = f"{slide.key}-{number}"
-        unique[key] = replace(slide, key=key)
-    return list(unique.values())
 
 
 def select_slides(slides: Sequence[Slide], keys: Sequence[str]) -> list[Slide]:

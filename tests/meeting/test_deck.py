@@ -141,14 +141,14 @@ def test_a_meeting_holds_what_is_new_and_the_newest_copy_of_each_notebook(collec
         ("20260310/001-10_first.ipynb", "Run again"),
         ("11_next", "Half the "),
     ]
-    assert meeting.unreadable == ("20260310/005-11_next.ipynb",)
-    assert "005-11_next.ipynb" in by_key(meeting)["unread-1"].points[0]
+    assert meeting.unreadable == ["20260310/005-11_next.ipynb"]
+    assert by_key(meeting)["unread-1"].tables[0].rows == (("notebook", "20260310/005-11_next.ipynb"),)
 
 
 def test_a_run_that_broke_off_is_told_with_its_error_and_command(collection):
     executed(collection, "11_next", {}, error="n_bits=2, accepted are 3 to 200", papermill={"end_time": WHEN})
     meeting = collect_meeting(WEEK)
-    assert meeting.findings == ()
+    assert meeting.findings == []
     slide = by_key(meeting)["crashed-1"]
     assert slide.tables[0].rows == (("11_next", "ValueError: n_bits=2, accepted are 3 to 200"),)
     assert slide.commands == ("python -m sutrolib run 11",)
@@ -173,7 +173,7 @@ def test_a_folder_is_read_without_checkpoints_each_file_once_and_past_what_canno
         "a/run/001-10_first.ipynb",
         "b/run/001-10_first.ipynb",
     ]
-    assert meeting.unreadable == ("mine/002-11_next.ipynb",)
+    assert meeting.unreadable == ["mine/002-11_next.ipynb"]
     keys = [slide.key for slide in build_slides(meeting)]
     assert "finding-run-001-10_first-ipynb" in keys
     assert "finding-run-001-10_first-ipynb-2" in keys
@@ -222,10 +222,10 @@ def test_rows_for_which_a_finding_has_no_room_are_whole_in_its_notes(collection)
     slide = by_key(collect_meeting(WEEK))["finding-10_first"]
     left = 9 - len(slide.tables[0].rows)
     assert f"{left} more in the notes" in slide.tables[0].caption
-    assert sum("0.5 (modelled)" in note for note in slide.notes) == left
+    assert sum("0.5 (modelled)" in note for note in slide.notes) == 9, "the notes hold everything"
     page = render_deck([Slide("title", "title", "T"), slide], "t").split('<div class="appendix">')[1]
     assert '<li value="2"><strong>Half the width costs half.</strong>' in page, "on paper they are at the end"
-    assert page.count("0.5 (modelled)") == left
+    assert page.count("0.5 (modelled)") == 9
     assert "python -m sutrolib run 10 -p n_bits 30" in page
 
 
