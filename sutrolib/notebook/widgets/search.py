@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 from sutrolib.core import paths
 from sutrolib.core.types import Problem, describe
 from sutrolib.meters.base import Meter, WindowMeter
-from sutrolib.notebook.widgets.layout import Cancelled, dropdown, hbox, image, panel
-from sutrolib.notebook.widgets.worker import PAUSE_S, Channel, ExitStatus, WorkerExit, WorkerPanel
+from sutrolib.notebook.widgets.layout import Cancelled, button, dropdown, hbox, image
+from sutrolib.notebook.widgets.worker import PAUSE_S, Channel, WorkerExit, WorkerPanel
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState, ignore
 from sutrolib.processes.samplers import GridSearch, PrunedTPE, RandomSearch, TPESearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
-from sutrolib.processes.storage import StudyStorage
 from sutrolib.processes.study import Study, Trial, best_of
 
 if TYPE_CHECKING:
@@ -47,21 +46,6 @@ _HEADING = (
 )
 
 
-@dataclass(frozen=True)
-class StudyOpened:
-    """The trials of a study when it was opened."""
-
-    trials: tuple[Trial, ...]
-
-
-@dataclass(frozen=True)
-class StudyFinished:
-    """A study that has used its budget or its space, and how many trials it had when it was last kept (0: never)."""
-
-    study: Study
-    kept: int = 0
-
-
 def resume_search(
     channel: Channel,
     search: Search,
@@ -71,7 +55,7 @@ def resume_search(
     budget: SearchBudget,
     seed: int,
 ) -> None:
-    """Go on with a study; sends :class:`StudyOpened`, every trial as it ends, and :class:`StudyFinished`."""
+    """Go on with a study; sends a list of its trials so far, every trial as it ends, and the study when it is over."""
 
     def on_trial(trial: Trial) -> None:
         channel.send(dataclasses.replace(trial, runs=()))
@@ -80,20 +64,11 @@ def resume_search(
         if isinstance(meter, WindowMeter):  # else one timing would follow directly on the other
             time.sleep(PAUSE_S)
 
-    storage = search.open_storage(problem, space, meter, seed)
-    channel.send(StudyOpened(tuple(storage.finished())))
-    try:
+    channel.send(search.open_storage(problem, space, meter, seed).finished())
+    with suppress(Cancelled):
         study = dataclasses.replace(search, on_trial=on_trial).improve(problem, space, meter, budget, seed)
-    except Cancelled:
-        return
-    light = tuple(dataclasses.replace(trial, runs=()) for trial in study.trials)
-    kept = int(storage.notes().get(_KEPT, {}).get("trials", 0))
-    channel.send(StudyFinished(dataclasses.replace(study, trials=light), kept))
-
-
-def _note_kept(storage: StudyStorage) -> None:
-    """Note in the journal that the study was kept with its current trials."""
-    storage.note(_KEPT, {"trials": len(storage.finished())})
+        light = tuple(dataclasses.replace(trial, runs=()) for trial in study.trials)
+        channel.send(dataclasses.replace(study, trials=light))
 
 
 def search_panel(
@@ -141,7 +116,7 @@ class _SearchPanel(WorkerPanel):
     ) -> None:
         import ipywidgets as widgets
 
-        super().__init__("search")
+        super().__init__("search", "Start", "Stop now", "abandon the current trial; it is repeated later")
         self.problem, self.space, self.meter, self.folder, self.keep = problem, space, meter, folder, keep
         self.searches = {search.name: search for search in searches}
         self.trials: dict[str, list[Trial]] = {}  # by the name of the study
@@ -150,24 +125,15 @@ class _SearchPanel(WorkerPanel):
         self.process.value = TPESearch.name if TPESearch.name in self.searches else next(iter(self.searches))
         self.count = widgets.BoundedIntText(value=trials, min=1, max=_MAX_TRIALS, description="trials")
         self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed")
+        self.inputs = [self.process, self.count, self.seed]
+        self.pause = button("Pause", self.on_pause, self.say, tooltip="stop after the current trial")
         self.bar.max = trials
-        self.start = widgets.Button(description="Start")
-        self.pause = widgets.Button(description="Pause", tooltip="stop after the current trial")
-        self.stop = widgets.Button(description="Stop now", tooltip="abandon the current trial; it is repeated later")
         for control in (self.process, self.seed):
             control.observe(self.on_choice, names="value")
         self.count.observe(lambda change: setattr(self.bar, "max", change["new"]), names="value")
-        self.start.on_click(lambda _: self.on_start())
-        self.pause.on_click(lambda _: self.on_pause())
-        self.stop.on_click(lambda _: self.on_stop())
         self.on_choice()
-        self.panel = panel(
-            [
-                *(widgets.HTML(_HEADING), self.process, hbox(self.count, self.seed)),
-                hbox(self.start, self.pause, self.stop),
-                *(hbox(self.bar, self.doing), self.message, self.picture, self.text),
-            ]
-        )
+        buttons = (self.start, self.pause, self.cancel)
+        self.panel = self.column(_HEADING, self.process, hbox(self.count, self.seed), buttons=buttons)
 
     @property
     def study(self) -> str:
@@ -188,8 +154,7 @@ class _SearchPanel(WorkerPanel):
     @property
     def is_known(self) -> bool:
         """Whether the chosen study has a journal."""
-        journal = self.search.journal
-        return journal is not None and journal.exists()
+        return bool(self.search.journal and self.search.journal.exists())
 
     @property
     def found(self) -> list[Trial]:
@@ -205,38 +170,34 @@ class _SearchPanel(WorkerPanel):
 
     def on_start(self) -> None:
         """Start or continue the study."""
-        if self.worker.running:  # the second of two quick clicks
-            return
         self.finished = ""
         budget = SearchBudget(trials=self.count.value)
         self.launch(resume_search, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
 
     def on_pause(self) -> None:
         """Ask the search to stop after the current trial."""
-        if not self.pause.disabled and self.worker.running:
-            self.pause.disabled = True
-            self.doing.value = "The current trial is still running; the search stops after it."
-            self.worker.request_stop()
+        self.pause.disabled = True
+        self.doing.value = "The current trial is still running; the search stops after it."
+        self.worker.request_stop()
 
-    def on_stop(self) -> None:
+    def on_cancel(self) -> None:
         """End the process now, in the middle of a trial."""
-        if not self.stop.disabled and self.worker.running:
-            self.pause.disabled = self.stop.disabled = True
-            self.worker.cancel()
+        self.pause.disabled = True
+        super().on_cancel()
 
-    def take(self, events: Sequence[StudyOpened | Trial | StudyFinished]) -> None:
-        """Keep the trials, and a study that is finished."""
+    def take(self, events: Sequence[list[Trial] | Trial | Study]) -> None:
+        """Keep the trials, and a study that is finished unless it was kept with as many trials before."""
         for event in events:
-            if isinstance(event, StudyOpened):
+            if isinstance(event, Study):
                 self.trials[self.study] = list(event.trials)
-            elif isinstance(event, Trial):
-                self.trials[self.study] = sorted([*self.found, event], key=lambda trial: trial.number)
+                self.finished = f"Ended: {event.stopped}. To go on, increase the trials and press Continue."
+                storage = self.search.open_storage(self.problem, self.space, self.meter, self.seed.value)
+                if len(event.trials) > storage.notes().get(_KEPT, {}).get("trials", 0):
+                    self.keep(event)
+                    storage.note(_KEPT, {"trials": len(event.trials)})
             else:
-                self.trials[self.study] = list(event.study.trials)
-                self.finished = f"Ended: {event.study.stopped}. To go on, increase the trials and press Continue."
-                if len(event.study.trials) > event.kept:
-                    self.keep(event.study)
-                    _note_kept(self.search.open_storage(self.problem, self.space, self.meter, self.seed.value))
+                found = event if isinstance(event, list) else [*self.found, event]
+                self.trials[self.study] = sorted(found, key=lambda trial: trial.number)
         if not self.pause.disabled:
             over = self.finished or len(self.found) >= self.count.value
             self.doing.value = "" if over else f"Trial {len(self.found) + 1} is running."
@@ -244,9 +205,9 @@ class _SearchPanel(WorkerPanel):
 
     def exit_text(self, end: WorkerExit) -> str:
         """How the search ended."""
-        if end.status is ExitStatus.FAILED:
+        if end.error:
             return f"Error: {end.error}. The {len(self.found)} finished trials are kept."
-        again = "; the interrupted one will be repeated" if end.status is ExitStatus.CANCELLED else ""
+        again = "; the interrupted one will be repeated" if end.cancelled else ""
         return self.finished or f"Paused after {len(self.found)} trials, which are kept{again}."
 
     def show(self) -> None:
@@ -262,11 +223,10 @@ class _SearchPanel(WorkerPanel):
 
     def enable(self, running: bool) -> None:
         """Enable the controls that make sense now."""
+        super().enable(running)
+        self.pause.disabled = not running
         self.start.description = "Continue" if self.is_known else "Start"
         self.start.tooltip = "go on with the kept trials" if self.is_known else "begin a new study"
-        for control in (self.process, self.count, self.seed, self.start):
-            control.disabled = running
-        self.pause.disabled = self.stop.disabled = not running
 
 
 def draw_search(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -> str:

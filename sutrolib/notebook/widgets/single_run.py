@@ -1,34 +1,39 @@
 """A model with its hyper-parameters, measured against a baseline, seed by seed, on a problem and with meters to choose.
 
-The runs are made in a worker process. Each is kept as soon as it ends; a run that a cancel interrupts is not.
+The runs are made in a worker process. Each is kept as soon as it ends; a run that a cancel interrupts is not. There is
+an input for each field of the problem and the model, by its type and with its value; a field of a field (the ``lr`` of
+a curriculum's ``network``) has a dotted name. The problem or the model itself rejects a value, with its own message.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import METERS, Meter, OperationCount, ReuseDistance, WallTime
 from sutrolib.models.parity.mlp import TwoLayerNetwork
-from sutrolib.notebook.widgets.alternating_runs import Role, RunFinished, RunProgress, run_alternating
-from sutrolib.notebook.widgets.inputs import input_fields, make_inputs, with_values
-from sutrolib.notebook.widgets.layout import dropdown, hbox, image, panel
-from sutrolib.notebook.widgets.paired_results import (
+from sutrolib.notebook.widgets.layout import dropdown, hbox
+from sutrolib.notebook.widgets.paired_runs import (
     compare_readings,
     draw_paired_ratios,
+    reading_label,
     result_table,
-    seed_pairs,
+    run_alternating,
     verdict_text,
 )
-from sutrolib.notebook.widgets.worker import ExitStatus, WorkerExit, WorkerPanel
+from sutrolib.notebook.widgets.worker import WorkerExit, WorkerPanel
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.evaluator import ignore
 
 if TYPE_CHECKING:
     from ipywidgets import Box, Checkbox, ValueWidget, VBox
+
+_T = TypeVar("_T")
 
 _TITLES = {meter.name: meter.title for meter in METERS}
 _MAX_SEEDS = 100
@@ -36,6 +41,15 @@ _HEADING = (
     "<b>One model against the baseline.</b> Choose a model and press Run both: on each seed, the baseline and then the "
     "candidate are trained and measured. Cancel ends that at once and keeps the finished seeds."
 )
+_LABELS = {  # of fields that carry no unit
+    "n": "bits n",
+    "k": "secret bits k",
+    "noise": "wrong labels, share",
+    "n_train": "training samples",
+    "n_test": "test samples",
+    "test_share": "held back, share",
+    "characters": "characters (0: all)",
+}
 
 
 def run_panel(
@@ -75,33 +89,22 @@ class _RunPanel(WorkerPanel):
     ) -> None:
         import ipywidgets as widgets
 
-        super().__init__("run")
+        super().__init__("run", "Run both", "Cancel", "end the run now and keep the finished seeds")
         self.choices, self.first, self.keep = _problem_choices(problem, baseline), first, keep
         self.title, self.cost, self.n_seeds = "", "", 0  # of the latest click on Run both
-        self.runs: dict[Role, list[Measurement]] = {"baseline": [], "candidate": []}
+        self.runs: list[Measurement] = []  # of the baseline and the candidate in turn
         self.problem = dropdown("problem", self.choices)
         self.model = dropdown("candidate", [""], width="min(100%, 52em)")
-        self.problem_fields: dict[str, ValueWidget] = {}
-        self.model_fields: dict[str, ValueWidget] = {}
         self.problem_box, self.model_box, self.about_baseline = hbox(), hbox(), widgets.HTML()
         self.meters, unavailable = _meter_boxes()
         self.seeds = widgets.BoundedIntText(value=seeds, min=1, max=_MAX_SEEDS, description="seeds")
-        self.run = widgets.Button(description="Run both", tooltip="run the candidate and the baseline on every seed")
-        self.cancel = widgets.Button(description="Cancel", tooltip="end the run now and keep the finished seeds")
         self.problem.observe(self.on_problem, names="value")
         self.model.observe(self.on_model, names="value")
-        self.run.on_click(lambda _: self.on_run())
-        self.cancel.on_click(lambda _: self.on_cancel())
         self.on_problem()
-        self.enable(running=False)
         meters = widgets.HTML(f"<b>Meters</b> in addition to wall time (s, measured). {escape(unavailable)}")
-        self.panel = panel(
-            [
-                *(widgets.HTML(_HEADING), self.problem, self.problem_box, self.model, self.about_baseline),
-                *(self.model_box, meters, hbox(*self.meters.values()), self.seeds, hbox(self.run, self.cancel)),
-                *(hbox(self.bar, self.doing), self.message, self.text, self.picture),
-            ]
-        )
+        inputs = [self.problem, self.problem_box, self.model, self.about_baseline, self.model_box]
+        inputs += [meters, hbox(*self.meters.values()), self.seeds]
+        self.panel = self.column(_HEADING, *inputs, buttons=(self.start, self.cancel))
 
     @property
     def chosen(self) -> tuple[Problem, tuple[Model, ...], Model]:
@@ -112,7 +115,7 @@ class _RunPanel(WorkerPanel):
     def on_problem(self, _change: object = None) -> None:
         """Show the fields of the problem, and its models."""
         problem, models, _ = self.chosen
-        self.problem_fields = _fill(self.problem_box, make_inputs(problem, labelled=True))
+        self.problem_fields = _fill(self.problem_box, problem)
         if "k" in self.problem_fields:
             self.problem_fields["k"].observe(self.copy_k, names="value")
         self.model.options = [(f"{type(m).name} (prior knowledge: {m.prior_knowledge})", type(m).name) for m in models]
@@ -121,9 +124,11 @@ class _RunPanel(WorkerPanel):
     def on_model(self, _change: object = None) -> None:
         """Show the hyper-parameters of the model."""
         _, (baseline, *_), model = self.chosen
-        self.model_fields = _fill(self.model_box, make_inputs(model))
+        self.model_fields = _fill(self.model_box, model)
         prior = f"Prior knowledge: {baseline.prior_knowledge}."
         self.about_baseline.value = escape(f"Baseline: {_in_words(baseline)} {prior}")
+        self.inputs = [self.problem, self.model, self.seeds, *self.meters.values()]
+        self.inputs += [*self.problem_fields.values(), *self.model_fields.values()]
         self.copy_k()
 
     def copy_k(self, _change: object = None) -> None:
@@ -131,70 +136,45 @@ class _RunPanel(WorkerPanel):
         if "k" in self.problem_fields and "k" in self.model_fields:
             self.model_fields["k"].value = self.problem_fields["k"].value
 
-    def on_run(self) -> None:
-        """Start the worker, or say what is wrong with the inputs."""
-        if self.worker.running:  # the second of two quick clicks
-            return
+    def on_start(self) -> None:
+        """Start the worker, or raise the ValueError of an input."""
         problem, (baseline, *_), candidate = self.chosen
-        try:
-            problem = with_values(problem, {name: control.value for name, control in self.problem_fields.items()})
-            candidate = with_values(candidate, {name: control.value for name, control in self.model_fields.items()})
-        except ValueError as error:
-            self.say(str(error))
-            return
+        problem = with_values(problem, {name: control.value for name, control in self.problem_fields.items()})
+        candidate = with_values(candidate, {name: control.value for name, control in self.model_fields.items()})
         meters = [meter for meter, box in self.meters.items() if box.value]
         seeds = range(self.first, self.first + self.seeds.value)
         self.title = f"{_in_words(problem)} Candidate: {_in_words(candidate)} Baseline: {_in_words(baseline)}"
         self.cost, self.n_seeds = meters[0].name if meters else WallTime.name, len(seeds)
-        self.runs = {"baseline": [], "candidate": []}
+        self.runs = []
         self.bar.value, self.bar.max = 0, 2 * len(seeds)
         self.text.value = self.picture.value = ""
         self.launch(run_alternating, problem, baseline, candidate, meters, seeds)
 
-    def on_cancel(self) -> None:
-        """End the worker."""
-        if not self.cancel.disabled and self.worker.running:
-            self.cancel.disabled = True
-            self.worker.cancel()
-
-    def take(self, events: Sequence[RunProgress | RunFinished]) -> None:
+    def take(self, events: Sequence[Measurement | str]) -> None:
         """Keep finished runs, and say what is being done."""
         for event in events:
-            if isinstance(event, RunFinished):
-                self.keep(event.run)
-                self.runs[event.role].append(event.run)
+            if isinstance(event, Measurement):
+                self.keep(event)
+                self.runs.append(event)
                 self.stale = True
             else:
-                which = f"Seed {event.seed} ({event.done // 2 + 1} of {self.n_seeds}), {event.role}"
-                self.doing.value = escape(f"{which}: {event.doing}.")
-        self.bar.value = sum(map(len, self.runs.values()))
+                self.doing.value = escape(event)
+        self.bar.value = len(self.runs)
 
     def exit_text(self, end: WorkerExit) -> str:
         """How the runs ended."""
-        candidate, baseline = self.runs["candidate"], self.runs["baseline"]
-        kept = f"{len(seed_pairs(candidate, baseline))} of {self.n_seeds} seeds are finished and kept."
-        if end.status is ExitStatus.FAILED:
+        kept = f"{len(self.runs) // 2} of {self.n_seeds} seeds are finished and kept."
+        if end.error:
             return f"Error: {end.error}. {kept}"
-        if end.status is ExitStatus.CANCELLED:
-            return f"Cancelled. {kept}"
-        return verdict_text(candidate, baseline, self.cost)
+        return f"Cancelled. {kept}" if end.cancelled else verdict_text(self.runs[1::2], self.runs[::2], self.cost)
 
     def show(self) -> None:
         """The table, and the figure if both models have a run on one seed."""
-        candidate, baseline = self.runs["candidate"], self.runs["baseline"]
+        candidate, baseline = self.runs[1::2], self.runs[::2]
         found = compare_readings(candidate, baseline, _TITLES)
         self.text.value = f"<p>{escape(self.title)}</p>{result_table(candidate, baseline, found)}"
-        self.picture.value = ""
-        if any(one.ratios for one in found):
-            names = (str(runs[0].model["name"]) for runs in (candidate, baseline))
-            self.picture.value = image(*draw_paired_ratios(found, *names))
-
-    def enable(self, running: bool) -> None:
-        """Enable the controls that make sense now."""
-        fields = (*self.problem_fields.values(), *self.model_fields.values(), *self.meters.values())
-        for control in (self.problem, self.model, self.seeds, self.run, *fields):
-            control.disabled = running
-        self.cancel.disabled = not running
+        names = (str(run.model["name"]) for run in self.runs[1::-1])
+        self.picture.value = draw_paired_ratios(found, *names) if candidate else ""
 
 
 def _meter_boxes() -> tuple[dict[type[Meter], Checkbox], str]:
@@ -207,16 +187,60 @@ def _meter_boxes() -> tuple[dict[type[Meter], Checkbox], str]:
         if not availability.ok:
             unavailable.append(f"{meter.title} ({availability.why.partition(':')[0]})")
         elif meter is not WallTime:
-            unit = "" if meter.unit == meter.name else f"{meter.unit}, "
-            label, ticked = f"{meter.title} ({unit}{meter.kind})", meter in (OperationCount, ReuseDistance)
+            label, ticked = reading_label(meter.title, meter), meter in (OperationCount, ReuseDistance)
             layout = widgets.Layout(width="27em")
             boxes[meter] = widgets.Checkbox(value=ticked, description=label, indent=False, layout=layout)
     more = "; for details: python -m sutrolib doctor" if unavailable else ""
     return boxes, f"Not available here: {', '.join(unavailable) or 'none'}{more}."
 
 
-def _fill(box: Box, inputs: dict[str, ValueWidget]) -> dict[str, ValueWidget]:
-    before, box.children = box.children, tuple(inputs.values())
+def input_fields(thing: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """Every field of ``thing`` that is a number, a text or a truth value, and its value, by (dotted) name."""
+    found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
+    for spec in dataclasses.fields(thing):
+        value, name = getattr(thing, spec.name), prefix + spec.name
+        if dataclasses.is_dataclass(value):
+            found |= input_fields(value, f"{name}.")
+        elif isinstance(value, bool | int | float | str):
+            found[name] = spec, value
+    return found
+
+
+def make_inputs(thing: Any) -> dict[str, ValueWidget]:
+    """A control for each of :func:`input_fields`; its label is the name with the unit, its tooltip the range."""
+    import ipywidgets as widgets
+
+    # Sent as a whole: letter by letter, the last ones of a text could arrive after a click.
+    text = functools.partial(widgets.Text, continuous_update=False)
+    by_type = {bool: widgets.Checkbox, int: widgets.IntText, float: widgets.FloatText, str: text}
+    inputs = {}
+    for name, (spec, value) in input_fields(thing).items():
+        about, layout = spec.metadata, widgets.Layout(width="23em")
+        label = f"{name}, {about['unit']}" if about.get("unit") else _LABELS.get(name, name)
+        options: dict[str, Any] = {"description": label, "style": {"description_width": "12em"}, "layout": layout}
+        if "low" in about:
+            options["tooltip"] = f"{about['low']:,g} to {about['high']:,g}"
+        if "choices" in about:
+            inputs[name] = widgets.Dropdown(options=list(about["choices"]), value=value, **options)
+        else:
+            inputs[name] = by_type[float if spec.type == "float" else type(value)](value=value, **options)
+    return inputs
+
+
+def with_values(thing: _T, values: dict[str, Any]) -> _T:
+    """A copy of ``thing`` with these values, by (dotted) name. Raises the ValueError of ``thing`` for a wrong value."""
+    own = {name: value for name, value in values.items() if "." not in name}
+    for name in {name.partition(".")[0] for name in values} - set(own):
+        inner = {k.removeprefix(f"{name}."): value for k, value in values.items() if k.startswith(f"{name}.")}
+        own[name] = with_values(getattr(thing, name), inner)
+    # All at once: some values are only valid together.
+    return dataclasses.replace(thing, **own)  # type: ignore[type-var]
+
+
+def _fill(box: Box, thing: Any) -> dict[str, ValueWidget]:
+    """The inputs for the fields of ``thing``, which take the place of those in the box."""
+    before, inputs = box.children, make_inputs(thing)
+    box.children = tuple(inputs.values())
     for control in before:
         control.close()
     return inputs

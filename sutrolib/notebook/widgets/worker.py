@@ -14,18 +14,21 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sutrolib.meters.lock import meter_lock
-from sutrolib.notebook.widgets.layout import replace_previous_panel, status
+from sutrolib.notebook.widgets.layout import button, hbox, message_line, panel, replace_previous_panel
+
+if TYPE_CHECKING:
+    from ipywidgets import Button, DOMWidget, VBox
 
 _POLL_S = 0.25  # between two batches of events, so that a panel that redraws after each still has time for other things
 PAUSE_S = _POLL_S + 0.05  # without a timing, in which a panel that waits for the meter lock can begin to draw
@@ -33,19 +36,11 @@ _KILL_TIMEOUT_S = 1.0  # from a cancel to the end of a process that does not rea
 _EXIT_TIMEOUT_S = 5.0  # that a process has to end after its last message
 
 
-class ExitStatus(StrEnum):
-    """How work ended."""
-
-    DONE = "done"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True)
 class WorkerExit:
-    """How work ended, and the error if it failed."""
+    """How work ended: cancelled, in an error, or else as it should."""
 
-    status: ExitStatus
+    cancelled: bool = False
     error: str = ""
 
 
@@ -90,24 +85,29 @@ class Worker:
         """Whether some work has not ended yet."""
         return self._process is not None
 
-    def start(self, work: Callable[..., object], *arguments: object) -> bool:
-        """Run ``work(channel, *arguments)`` in a process of its own. False if it cannot start."""
+    def start(self, work: Callable[..., object], *arguments: object) -> None:
+        """Run ``work(channel, *arguments)`` in a process of its own, unless some work is still running."""
         if self.running:
-            return False
+            return
+        interruptible = threading.current_thread() is threading.main_thread()  # only there handlers can be set
+        # Jupyter sends interrupts to all processes of a kernel; one that starts meanwhile ignores them.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if interruptible else None
         try:
             _ImportCheck(io.BytesIO()).dump((work, arguments))
             context = multiprocessing.get_context("spawn")
             self._connection, theirs = context.Pipe()
-            process = context.Process(target=_main, args=(theirs, work, arguments), daemon=True)
-            with theirs, _interrupts_ignored():
+            with theirs:
+                process = context.Process(target=_main, args=(theirs, work, arguments), daemon=True)
                 process.start()
         except Exception as error:  # what cannot be pickled, or no memory for another process
-            self._on_exit(WorkerExit(ExitStatus.FAILED, error_text(error)))
-            return False
+            self._on_exit(WorkerExit(error=error_text(error)))
+            return
+        finally:
+            if interruptible:
+                signal.signal(signal.SIGINT, handler)
         self._cancelled.clear()
         self._process = process
         threading.Thread(target=self._listen, args=(process,), daemon=True).start()
-        return True
 
     def request_stop(self) -> None:
         """Ask the work to stop where it loses nothing; it ends when it reads :attr:`Channel.stop_requested`."""
@@ -125,76 +125,83 @@ class Worker:
             timer.start()
 
     def _listen(self, process: BaseProcess) -> None:
-        try:
-            end = self._receive(process)
-        except Exception as error:  # in a thread, a raised error would be lost
-            process.kill()
-            end = WorkerExit(ExitStatus.FAILED, error_text(error))
-        process.join(_EXIT_TIMEOUT_S)
-        process.kill()
+        """Pass on events, in batches, until the work ends."""
+        end: WorkerExit | None = None
+        while not end:
+            *events, last = self._next_batch(process)
+            end = last if isinstance(last, WorkerExit) else None
+            try:
+                self._on_events(events if end else [*events, last])
+            except Exception as error:  # in a thread, a raised error would be lost
+                end = WorkerExit(error=error_text(error))
+            self._cancelled.wait(0 if end else _POLL_S)
+        process.kill()  # it has nothing left to do
         process.join()
         self._connection.close()
         self._process = None
         self._on_exit(end)
 
-    def _receive(self, process: BaseProcess) -> WorkerExit:
-        """Pass on events, in batches, until the work ends."""
-        while True:
-            events: list[Any] = []
-            end: WorkerExit | None = None
-            try:
-                while end is None and (not events or self._connection.poll()):
-                    message = self._connection.recv()
-                    if isinstance(message, WorkerExit):
-                        end = message
-                    else:
-                        events.append(message)
-            except (EOFError, OSError):  # the process ended, perhaps in the middle of a message
+    def _next_batch(self, process: BaseProcess) -> list[Any]:
+        """Wait for an event; returns all there are, and at the end of the work its WorkerExit as the last."""
+        found: list[Any] = []
+        try:
+            while not found or self._connection.poll():
+                found.append(self._connection.recv())
+        except (EOFError, OSError):  # the process ended, perhaps in the middle of a message
+            if not (found and isinstance(found[-1], WorkerExit)):
                 process.join(_EXIT_TIMEOUT_S)
-                crash = WorkerExit(ExitStatus.FAILED, f"the worker process crashed (exit code {process.exitcode})")
-                end = WorkerExit(ExitStatus.CANCELLED) if self._cancelled.is_set() else crash
-            if events:
-                self._on_events(events)
-            if end:
-                return end
-            self._cancelled.wait(_POLL_S)
+                crash = f"the worker process crashed (exit code {process.exitcode})"
+                found.append(WorkerExit(cancelled=True) if self._cancelled.is_set() else WorkerExit(error=crash))
+        return found
 
 
-class WorkerPanel:
-    """The displays of a panel with a worker, and the flow of its events.
+class WorkerPanel(ABC):
+    """The displays and buttons of a panel with a worker, and the flow of its events.
 
-    Subclasses take the events (:meth:`take`), draw (:meth:`show`), enable their controls (:meth:`enable`) and say how
-    the work ended (:meth:`exit_text`).
+    ``inputs`` are the controls that are disabled while work is running.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, start: str, cancel: str, tooltip: str) -> None:
         import ipywidgets as widgets
 
         self.worker = Worker(self._on_events, self._on_exit)
         self.stale = False  # whether something has come in that is not shown yet
+        self.inputs: list[Any] = []
         self.bar = widgets.IntProgress(value=0, min=0, max=1, description="progress")
-        self.doing, self.message, self.picture, self.text = (widgets.HTML() for _ in range(4))
+        self.doing, self.picture, self.text = (widgets.HTML() for _ in range(3))
+        self.message, self.say = message_line()
+        self.start = button(start, self.on_start, self.say)
+        self.cancel = button(cancel, self.on_cancel, self.say, tooltip=tooltip, disabled=True)
         replace_previous_panel(kind, self.worker.cancel)
 
+    def column(self, heading: str, *inputs: DOMWidget, buttons: Sequence[Button]) -> VBox:
+        """The whole panel."""
+        import ipywidgets as widgets
+
+        outputs = (hbox(self.bar, self.doing), self.message, self.picture, self.text)
+        return panel([widgets.HTML(heading), *inputs, hbox(*buttons), *outputs])
+
+    @abstractmethod
+    def on_start(self) -> None:
+        """Start the work, or raise the ValueError of an input."""
+
+    @abstractmethod
     def take(self, events: Sequence[Any]) -> None:
         """Keep what has come in; set ``stale`` if it has to be drawn."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self) -> None:
         """Draw everything."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def exit_text(self, end: WorkerExit) -> str:
+        """How the work ended, in words."""
 
     def enable(self, running: bool) -> None:
         """Enable the controls that make sense now."""
-        raise NotImplementedError
-
-    def exit_text(self, end: WorkerExit) -> str:
-        """How the work ended, in words."""
-        raise NotImplementedError
-
-    def say(self, text: str) -> None:
-        """Show a message, which screen readers read out."""
-        self.message.value = status(text)
+        for control in (self.start, *self.inputs):
+            control.disabled = running
+        self.cancel.disabled = not running
 
     def launch(self, work: Callable[..., object], *arguments: object) -> None:
         """Start the work."""
@@ -203,6 +210,11 @@ class WorkerPanel:
         self.say("")
         self.enable(running=True)
         self.worker.start(work, *arguments)
+
+    def on_cancel(self) -> None:
+        """End the process now."""
+        self.cancel.disabled = True
+        self.worker.cancel()
 
     def _on_events(self, events: Sequence[Any]) -> None:
         self.take(events)
@@ -245,19 +257,6 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """A process that starts in here ignores interrupts: Jupyter sends these to all processes of a kernel."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class _Cancelled(BaseException):
     """Raised in the work by a cancel; no Exception, as code that tests candidates would take that for their error."""
 
@@ -277,11 +276,11 @@ def _main(
     threading.Thread(target=_end_with_kernel, daemon=True).start()
     try:
         work(Channel(connection), *arguments)
-        connection.send(WorkerExit(ExitStatus.DONE))
+        connection.send(WorkerExit())
     except _Cancelled:
         pass  # the end of the pipe says it
     except BaseException as error:
-        connection.send(WorkerExit(ExitStatus.FAILED, error_text(error)))
+        connection.send(WorkerExit(error=error_text(error)))
     finally:
         os._exit(0)  # a regular exit with torch takes most of a second
 
@@ -289,5 +288,5 @@ def _main(
 def _end_with_kernel() -> None:  # pragma: no cover - in another process
     kernel = multiprocessing.parent_process()
     assert kernel is not None
-    wait([kernel.sentinel])
+    kernel.join()
     os._exit(1)

@@ -8,16 +8,20 @@ from builders import measurement
 from searches import PROBLEM, START
 from slow_work import LocalChannel, controls_of, until
 
-from sutrolib.measurement.measure import measure
+from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters import OperationCount, WallTime
 from sutrolib.meters.lock import meter_lock
 from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.notebook.widgets import PANEL, run_panel
-from sutrolib.notebook.widgets.alternating_runs import RunFinished, RunProgress, run_alternating
-from sutrolib.notebook.widgets.inputs import input_fields, make_inputs, with_values
-from sutrolib.notebook.widgets.paired_results import compare_readings, draw_paired_ratios, result_table, verdict_text
-from sutrolib.notebook.widgets.single_run import _RunPanel
+from sutrolib.notebook.widgets.paired_runs import (
+    compare_readings,
+    draw_paired_ratios,
+    result_table,
+    run_alternating,
+    verdict_text,
+)
+from sutrolib.notebook.widgets.single_run import _RunPanel, input_fields, make_inputs, with_values
 
 TITLES = {"time": "wall-clock time", "cost": "made up"}
 
@@ -28,7 +32,7 @@ class Person:
     def __init__(self, seeds=3, keep=None):
         self.kept = []
         self.panel = run_panel(PROBLEM, START, seeds=seeds, first=5, keep=keep or self.kept.append)
-        *_, self.doing, self.message, self.table, self.picture = controls_of(self.panel)[""]
+        *_, self.doing, self.message, self.picture, self.table = controls_of(self.panel)[""]
 
     def __getitem__(self, name):
         return controls_of(self.panel)[name]
@@ -110,8 +114,8 @@ def test_a_run_is_weighed_beside_the_baseline_on_the_same_seeds_and_every_run_is
     ]
     assert "operations ratio" in person.message.value
     assert solved(person.table.value)[:2] == [("3", "3"), ("3", "3")]
-    assert "wall-clock time, s</td><td>measured" in person.table.value
-    assert "operations</td><td>counted" in person.table.value
+    assert "wall-clock time (s, measured)</td>" in person.table.value
+    assert "operations (counted)</td>" in person.table.value
     assert "average reuse distance" not in person.table.value
     alt = re.search('alt="(.*?)"', person.picture.value)[1]
     assert "Ratio of GF(2) elimination to two-layer network, the baseline" in alt
@@ -188,23 +192,22 @@ def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
 def test_the_process_says_which_pass_of_which_run_is_under_way():
     line = LocalChannel()
     run_alternating(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
-    finished = [event for event in line.events if isinstance(event, RunFinished)]
-    assert [(event.role, event.run.seed) for event in finished] == [
-        (role, seed) for seed in (3, 4) for role in ("baseline", "candidate")
+    finished = [event for event in line.events if isinstance(event, Measurement)]
+    names = [START.name, "GF(2) elimination"]
+    assert [(run.model["name"], run.seed) for run in finished] == [(name, seed) for seed in (3, 4) for name in names]
+    assert [reading.name for reading in finished[0].readings] == ["time", "operations"]
+    passes = [event for event in line.events if isinstance(event, str) and "updates" not in event]
+    assert [now.partition(":")[0] for now in passes[::3]] == [
+        "Seed 3 (1 of 2), baseline",
+        "Seed 3 (1 of 2), candidate",
+        "Seed 4 (2 of 2), baseline",
+        "Seed 4 (2 of 2), candidate",
     ]
-    assert [reading.name for reading in finished[0].run.readings] == ["time", "operations"]
-    passes = [event for event in line.events if isinstance(event, RunProgress) and "updates" not in event.doing]
-    assert [(now.done, now.seed, now.role) for now in passes[::3]] == [
-        (0, 3, "baseline"),
-        (1, 3, "candidate"),
-        (2, 4, "baseline"),
-        (3, 4, "candidate"),
-    ]
-    assert [now.doing.split()[0] for now in passes[:3]] == ["waiting", "training", "training"]
-    assert "wall-clock time (measured)" in passes[1].doing
+    assert [now.partition(": ")[2].split()[0] for now in passes[:3]] == ["waiting", "training", "training"]
+    assert "wall-clock time (measured)" in passes[1]
     plain = measure(PROBLEM, START, [WallTime(), OperationCount()], 3)
-    assert finished[0].run.reading("operations") == plain.reading("operations"), "to be watched costs nothing"
-    assert finished[0].run.model == plain.model
+    assert finished[0].reading("operations") == plain.reading("operations"), "to be watched costs nothing"
+    assert finished[0].model == plain.model
 
 
 def test_fields_become_inputs_by_their_type_and_inputs_a_model_again():
@@ -221,60 +224,58 @@ def test_fields_become_inputs_by_their_type_and_inputs_a_model_again():
     assert (changed.network.lr, changed.first_bits) == (0.5, 4)
 
 
+def seeds_of(count, **fields):
+    return [measurement(seed=seed, **fields) for seed in range(count)]
+
+
 def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     baseline = [measurement(seed=seed, cost=10.0 + seed) for seed in range(6)]
     candidate = [measurement(seed=seed, cost=5.0 + seed / 2) for seed in range(5)]
     found = compare_readings(candidate, baseline, TITLES)
-    assert [(quantity.label, quantity.ratios) for quantity in found] == [
-        ("wall-clock time (s, measured)", (1.0,) * 5),
-        ("made up (units, counted)", (0.5,) * 5),
-    ]
-    assert found[1].mean.value == pytest.approx(0.5)
+    assert [one.label for one in found] == ["wall-clock time (s, measured)", "made up (units, counted)"]
+    for one, ratio in zip(found, (1.0, 0.5), strict=True):
+        assert one.ratio.points == pytest.approx((ratio,) * 5)
+        assert one.ratio.value == pytest.approx(ratio)
     table = result_table(candidate, baseline, found)
-    assert "<td>made up, units</td><td>counted</td><td>6 (5 to 7)</td><td>12.5 (10 to 15)</td><td>0.5 [" in table
+    assert "<td>made up (units, counted)</td><td>6 (5 to 7)</td><td>12.5 (10 to 15)</td><td>0.5 [" in table
     assert "; 5 of 5 seeds</td>" in table
-    figure, alt = draw_paired_ratios(found, "made up", "baseline")
-    assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 5 seeds" in figure.axes[
-        0
-    ].get_title("left")
-    assert "made up (units, counted) 0.5" in alt
-    assert verdict_text(candidate, baseline, "cost").startswith("Verdict: passed at 95%")
+    shown = draw_paired_ratios(found, "made up", "baseline")
+    assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 5 seeds" in shown
+    assert "made up (units, counted) 0.5" in shown
+    assert verdict_text(candidate, baseline[:5], "cost").startswith("Verdict: passed at 95%")
 
 
 def test_without_enough_seeds_or_with_failed_runs_there_is_no_ratio_and_the_reason_is_said():
-    two = [measurement(seed=seed) for seed in range(2)]
-    assert str(compare_readings(two, two, TITLES)[0].mean) == "1 (of 1, 1; an interval needs 5 pairs)"
+    two, three = seeds_of(2), seeds_of(3)
+    assert str(compare_readings(two, two, TITLES)[0].ratio) == "1 (of 1, 1; an interval needs 5 pairs)"
     assert "2 pairs are too few" in verdict_text(two, two, "cost")
-    three = [measurement(seed=seed) for seed in range(3)]
-    failed = [*three[:2], measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
+    failed = [*two, measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
     found = compare_readings(failed, three, TITLES)
-    assert [str(quantity.mean) for quantity in found] == ["1 (of 1, 1; an interval needs 5 pairs)"] * 2
-    assert compare_readings(failed[2:], three, TITLES)[0].why == "no seed has it for both"
+    assert [str(one.ratio) for one in found] == ["1 (of 1, 1; an interval needs 5 pairs)"] * 2
+    assert compare_readings(failed[2:], three[2:], TITLES)[0].ratio == "no seed has it for both"
     table = result_table(failed, three, found)
     assert "Seed 2, made up: left the &lt;finite&gt; numbers." in table
     assert solved(table)[:2] == [("2", "3"), ("3", "3")]
 
 
 def test_one_diverged_seed_takes_only_its_own_ratio_away():
-    baseline = [measurement(seed=seed, cost=10.0) for seed in range(5)]
-    candidate = [measurement(seed=seed, cost=5.0) for seed in range(5)]
+    baseline, candidate = seeds_of(5, cost=10.0), seeds_of(5, cost=5.0)
     candidate[1] = measurement(seed=1, score=None, failure="left the finite numbers", readings=())
     found = compare_readings(candidate, baseline, TITLES)
-    assert found[1].ratios == (0.5,) * 4
+    assert found[1].ratio.points == pytest.approx((0.5,) * 4)
     assert "<td>0.5 (of 0.5, 0.5, 0.5, 0.5; an interval needs 5 pairs); 4 of 5 seeds</td>" in result_table(
         candidate, baseline, found
     )
-    figure, _ = draw_paired_ratios(found, "made up", "baseline")
-    assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 4 seeds" in figure.axes[
-        0
-    ].get_title("left")
+    assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 4 seeds" in draw_paired_ratios(
+        found, "made up", "baseline"
+    )
 
 
 def test_a_figure_does_not_outlive_the_ratios_that_it_shows():
     panel = _RunPanel(PROBLEM, START, 3, 0, print)
-    panel.runs = {"baseline": [measurement()], "candidate": [measurement()]}
+    panel.runs = [measurement(), measurement()]
     panel.show()
     assert "<img" in panel.picture.value
-    panel.runs["candidate"][0] = measurement(failure="left the finite numbers", readings=())
+    panel.runs[1] = measurement(failure="left the finite numbers", readings=())
     panel.show()
     assert panel.picture.value == ""

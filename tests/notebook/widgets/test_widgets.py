@@ -22,8 +22,8 @@ from sutrolib.notebook.widgets import (
     run_cancellable,
     touch_test_panel,
 )
+from sutrolib.notebook.widgets.by_hand import RunControl
 from sutrolib.notebook.widgets.layout import Cancelled, html_table, status
-from sutrolib.notebook.widgets.touch_test import RunControl
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -116,7 +116,6 @@ class Person:
 
     def run(self, arm, control):
         self.ran.append(arm)
-        control.started.set()
         return LoadResult(1, 10.0, 10.0)
 
     def begin(self, before):
@@ -251,7 +250,8 @@ def test_a_panel_that_takes_the_place_of_another_controles_the_run_of_that_one_o
 
 
 def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
-    control, ended = RunControl(), []
+    reports, ended = [], []
+    control = RunControl(report=reports.append)
 
     def run():
         with pytest.raises(Cancelled):
@@ -261,10 +261,10 @@ def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
     with meter_lock():
         thread = threading.Thread(target=run)
         thread.start()
-        assert not control.started.wait(0.05)
+        time.sleep(0.05)
         control.cancel.set()
         thread.join(30)
-    assert ended == ["cancelled"]
+    assert (reports, ended) == ([], ["cancelled"])
 
 
 def test_the_rest_of_a_period_ends_when_it_is_cancelled():

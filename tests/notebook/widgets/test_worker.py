@@ -15,7 +15,7 @@ from sutrolib.core.paths import ROOT
 from sutrolib.meters import WallTime
 from sutrolib.notebook.widgets import manual_search_panel
 from sutrolib.notebook.widgets.layout import status
-from sutrolib.notebook.widgets.worker import ExitStatus, Worker, WorkerExit, _ImportCheck, error_text
+from sutrolib.notebook.widgets.worker import Worker, WorkerExit, _ImportCheck, error_text
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -37,15 +37,15 @@ def gone(pid):
 
 def test_events_come_in_order_without_a_word_on_the_screen_until_the_work_is_asked_to_stop(capfd):
     worker = Watched()
-    assert worker.start(count, 300, "until asked")
-    assert not worker.start(count, 5), "the second of two clicks"
+    worker.start(count, 300, "until asked")
+    worker.start(count, 5)  # the second of two clicks
     (process,) = multiprocessing.active_children()
     os.kill(process.pid, signal.SIGINT)  # an interrupt of a cell, which reaches every process of a kernel
     until(lambda: len(worker.events) == 301)
     os.kill(process.pid, signal.SIGINT)
     assert worker.running
     worker.request_stop()
-    assert worker.ended() == WorkerExit(ExitStatus.DONE)
+    assert worker.ended() == WorkerExit()
     pid, *rest = worker.events
     assert rest == [*range(300), "asked"]
     assert gone(pid)
@@ -59,25 +59,25 @@ def test_a_cancel_ends_a_process_that_does_not_listen_and_keeps_what_it_had_told
     until(lambda: len(worker.events) == 5)
     worker.cancel()
     worker.cancel()
-    assert worker.ended() == WorkerExit(ExitStatus.CANCELLED)
+    assert worker.ended() == WorkerExit(cancelled=True)
     pid, *rest = worker.events
     assert rest == [0, 1, 2, "deaf"]
     assert gone(pid)
-    assert worker.ends == [WorkerExit(ExitStatus.CANCELLED)]
+    assert worker.ends == [WorkerExit(cancelled=True)]
 
 
 def test_a_cancel_before_the_process_has_come_to_anything_leaves_nothing_behind():
     worker = Watched()
     worker.start(count, 3)
     worker.cancel()
-    assert worker.ended() == WorkerExit(ExitStatus.CANCELLED)
+    assert worker.ended() == WorkerExit(cancelled=True)
     assert worker.events == []
 
 
 def test_a_process_that_ends_without_a_word_is_an_error_after_what_it_had_told():
     worker = Watched()
     worker.start(count, 2, "exit")
-    assert worker.ended() == WorkerExit(ExitStatus.FAILED, "the worker process crashed (exit code 3)")
+    assert worker.ended() == WorkerExit(error="the worker process crashed (exit code 3)")
     assert worker.events[1:] == [0, 1]
 
 
@@ -89,8 +89,8 @@ def test_an_error_says_of_what_sort_it_is_unless_it_was_written_for_the_reader()
 
 def test_work_that_cannot_be_sent_is_an_error_and_the_worker_stays_usable():
     worker = Watched()
-    assert not worker.start(lambda line: None)
-    assert worker.ends[0].status is ExitStatus.FAILED
+    worker.start(lambda line: None)
+    assert worker.ends[0].error
     assert not worker.running
 
 
@@ -103,7 +103,7 @@ def test_words_in_passing_keep_nobody_waiting_while_the_kernel_does_not_listen()
         told.extend(events)
 
     Worker(listen_late, ends.append).start(flood, 20_000)
-    assert until(lambda: ends) == [WorkerExit(ExitStatus.DONE)]
+    assert until(lambda: ends) == [WorkerExit()]
     first, *words = told
     assert first == "first"
     assert words == sorted(words)
@@ -122,7 +122,7 @@ def of_a_cell():
 )
 def test_what_a_cell_of_the_notebook_defines_is_refused_before_a_process_starts(argument):
     worker = Watched()
-    assert not worker.start(count, argument)
+    worker.start(count, argument)
     assert "MyModel is defined in this notebook; put it in a module (README, 'A model')" in worker.ended().error
     assert not worker.running
     _ImportCheck(io.BytesIO()).dump((SPACE, METER, PROBLEM, count, WallTime, {1: [2.0]}))
@@ -134,7 +134,7 @@ sys.path[:0] = [{tests!r}, {root!r}]
 from slow_work import count
 from sutrolib.notebook.widgets.worker import Worker
 if __name__ == "__main__":
-    Worker(lambda events: print(events[0], flush=True), print).start(count, 0, "wait")
+    Worker(lambda events: print(*events, flush=True), print).start(count, 0, "wait")
     time.sleep(600)
 """
 

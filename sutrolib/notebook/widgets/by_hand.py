@@ -1,0 +1,290 @@
+"""Panels for steps that a person takes, with the work of each in a thread: tuning by hand, and the touch test."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from html import escape
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from sutrolib.measurement.measure import Measurement
+from sutrolib.meters.lock import meter_lock
+from sutrolib.meters.thermal.protocol import (
+    Arm,
+    HeatObservation,
+    Plan,
+    ReadingScale,
+    RoundRises,
+    format_readings,
+    heat_verdict,
+    next_run,
+)
+from sutrolib.meters.thermal.sensor import Clock, LoadResult, run_load
+from sutrolib.notebook.widgets.layout import (
+    Cancelled,
+    button,
+    hbox,
+    html_table,
+    image,
+    message_line,
+    panel,
+    replace_previous_panel,
+)
+from sutrolib.processes.evaluator import ignore
+from sutrolib.processes.manual import ProposedChange, TuningSession
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+
+_LOCK_POLL_S = 0.25
+
+_running: WeakSet[TuningSession] = WeakSet()  # sessions with a step under way, in this panel or an earlier one
+
+
+def manual_search_panel(session: TuningSession) -> VBox:
+    """The next step of a tuning session, chosen by the user: a field, its new value, and the expected effect.
+
+    "Try" measures the start, if that is not done yet, and then the change, in a thread. "Cancel" drops the step as soon
+    as the current measurement has ended; finished measurements stay where the session keeps them. A step needs an
+    expectation.
+    """
+    import ipywidgets as widgets
+
+    family, start = session.space.families[0], session.space.start
+    name = widgets.Dropdown(options=list(family.dimensions), description="field")
+    # Texts are sent as a whole: letter by letter, the last ones could arrive after a click.
+    value = widgets.Text(description="value", continuous_update=False)
+    placeholder = "what this should change, and why"
+    expectation = widgets.Text(description="expected", placeholder=placeholder, continuous_update=False)
+    message, say = message_line()
+    steps = widgets.HTML()
+    cancelled = threading.Event()
+
+    def refresh(_change: object = None) -> None:
+        best = session.best.proposal or start if session.steps else start
+        value.placeholder = f"now {best.settings[name.value]}"
+        rows = [(s.title, s.expectation, "kept" if s.kept else "rejected", s.why) for s in session.steps]
+        steps.value = html_table(("step", "expected", "decision", "why"), rows)
+
+    def work(change: ProposedChange) -> None:
+        process = session.process
+
+        def keep_or_cancel(measurement: Measurement) -> None:
+            process.on_measurement(measurement)
+            if cancelled.is_set():
+                raise Cancelled
+
+        session.process = dataclasses.replace(process, on_measurement=keep_or_cancel)
+        try:
+            if not session.steps:
+                session.begin()
+            step = session.step(change)
+            say(f"{'Kept' if step.kept else 'Rejected'}: {step.why}.")
+        except Cancelled:
+            say("Cancelled: the step is dropped, and the best so far stays.")
+        except Exception as error:  # in a thread, a raised error would be lost
+            say(f"Error: {error}")
+        finally:
+            session.process = process
+            _running.discard(session)
+            cancel.disabled, attempt.disabled = True, False
+            refresh()
+
+    def on_try() -> None:
+        if not expectation.value.strip():
+            raise ValueError("first write what you expect")
+        change = ProposedChange(f"{name.value} = {value.value}", {name.value: _parse(value.value)}, expectation.value)
+        session.check(change)
+        if session in _running:
+            raise ValueError("the previous step has not ended yet: try again in a moment")
+        if session.exhausted:
+            raise ValueError(f"the budget is used up: {session.exhausted}; start a session with a larger budget")
+        _running.add(session)
+        attempt.disabled, cancel.disabled = True, False
+        cancelled.clear()
+        say(f"Measuring the change and the best so far on {session.process.pairs} seeds.")
+        threading.Thread(target=work, args=(change,), daemon=True).start()
+
+    def on_cancel() -> None:
+        cancel.disabled = True
+        cancelled.set()
+        say("Cancelling after the current measurement.")
+
+    attempt = button("Try", on_try, say)
+    cancel = button("Cancel", on_cancel, say, disabled=True, tooltip="drop the current step")
+    name.observe(refresh, names="value")
+    replace_previous_panel("manual search", cancel.click)
+    refresh()
+    return panel([name, value, expectation, hbox(attempt, cancel), message, steps])
+
+
+def _parse(text: str) -> Any:
+    """A truth value or a number if the text reads as one, else the text."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (SyntaxError, ValueError):
+        return text.strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunControl:
+    """Signals of a run in the background: ``cancel`` ends it; ``report`` is called often, with the seconds so far."""
+
+    cancel: threading.Event = dataclasses.field(default_factory=threading.Event)
+    report: Callable[[float], object] = ignore
+
+
+def run_cancellable(
+    work: Callable[[], object], run_s: float, period_s: float | None, control: RunControl
+) -> LoadResult:
+    """:func:`sutrolib.meters.thermal.sensor.run_load` that a cancel ends at the next call of ``work``.
+
+    Raises Cancelled then, also while it waits for the measurement of another meter to end.
+    """
+
+    def work_or_cancel() -> None:
+        if control.cancel.is_set():
+            raise Cancelled
+        control.report(time.monotonic() - began)
+        work()
+
+    def sleep(seconds: float) -> None:
+        control.cancel.wait(seconds)
+
+    with _acquire_lock(control.cancel):
+        began = time.monotonic()
+        load = run_load(work_or_cancel, run_s, period_s, Clock(sleep=sleep))
+    if control.cancel.is_set():  # in the rest of the last period
+        raise Cancelled
+    return load
+
+
+def _acquire_lock(cancel: threading.Event) -> AbstractContextManager[object]:
+    while not cancel.is_set():
+        with suppress(TimeoutError):
+            return meter_lock().acquire(timeout=_LOCK_POLL_S)
+    raise Cancelled
+
+
+def touch_test_panel(
+    plan: Plan,
+    run: Callable[[Arm, RunControl], LoadResult],
+    observed: list[HeatObservation],
+    scale: ReadingScale = "celsius",
+) -> VBox:
+    """The user types in temperatures or touch scores, run after run of ``plan``, without knowing which is A or B.
+
+    "Start" calls ``run`` with the next arm in a thread, "Cancel" ends it; a run that was cancelled or failed is
+    repeated. "Record" appends to ``observed``; another panel with the same list goes on from there. After the last run
+    the panel shows the verdict, and the readings as text.
+    """
+    import ipywidgets as widgets
+
+    unit = "deg C" if scale == "celsius" else "touch, 1 cold to 5 hot"
+    task, picture = widgets.HTML(), widgets.HTML()
+    # Sent as a whole: letter by letter, the last ones could arrive after a click.
+    before, after = (
+        widgets.Text(description=name, placeholder=unit, continuous_update=False) for name in ("before", "after")
+    )
+    bar = widgets.FloatProgress(max=plan.run_s, description="run")
+    message, say = message_line()
+    latest = RunControl()
+
+    def enable(*enabled: object) -> None:
+        for control in (before, start, cancel, after, record):
+            control.disabled = control not in enabled
+
+    def refresh() -> None:
+        before.value = after.value = message.value = ""
+        bar.value = 0
+        picture.value = _draw_readings(plan, observed, scale)
+        if due := next_run(plan, observed):
+            enable(before, start)
+            task.value = (
+                f"<b>Round {due[0]} of {plan.rounds}, {due[1]} run.</b> Let the device rest for up to {plan.rest_s:g} "
+                f"s, until its temperature is stable; fill in before ({unit}), and start the run of {plan.run_s:g} s."
+            )
+        else:
+            enable()
+            why, readings = heat_verdict(plan, observed, scale).why, format_readings(plan, observed)
+            task.value = f"<b>All runs are recorded.</b> {escape(why)}.<br>As a parameter: readings = {readings!r}"
+
+    def observation(after_text: str) -> HeatObservation:
+        due = next_run(plan, observed)
+        assert due is not None  # the buttons are disabled when no run is left
+        return HeatObservation(*due, _number("before", before.value, unit), _number("after", after_text, unit), scale)
+
+    def on_start() -> None:
+        nonlocal latest
+        checked = observation(before.value)  # a typing error shows before the run, not after it
+        enable(cancel)
+        latest = RunControl(report=report)
+        say("Waiting for another measurement on this machine to end.")
+        arm = plan.reveal()[checked.round, checked.slot]
+        threading.Thread(target=work, args=(arm, latest), daemon=True).start()
+
+    def work(arm: Arm, control: RunControl) -> None:
+        try:
+            fault = run(arm, control).fault
+        except Cancelled:
+            fault = "was cancelled"
+        except Exception as error:  # in a thread, a raised error would be lost
+            fault = f"ended in an error: {error}"
+        bar.value = 0 if fault else plan.run_s
+        say(f"Please repeat: the run {fault}." if fault else "Read the device now.")
+        enable(*(before, start) if fault else (after, record))
+
+    def report(seconds: float) -> None:
+        # Once a second, as more of them would warm the device, and no status, which screen readers would read out.
+        if (text := f"Running: {int(seconds)} of {plan.run_s:g} s.") != message.value:
+            bar.value, message.value = int(seconds), text
+
+    def on_cancel() -> None:
+        latest.cancel.set()
+        say("The run ends after its current fit.")
+
+    def on_record() -> None:
+        observed.append(observation(after.value))
+        refresh()
+
+    start, record = button("Start the run", on_start, say), button("Record", on_record, say)
+    cancel = button("Cancel", on_cancel, say, disabled=True)
+    replace_previous_panel("touch test", cancel.click)
+    refresh()
+    column = [before, widgets.HBox([start, cancel]), bar, after, record, message]
+    controls = widgets.VBox(column, layout=widgets.Layout(width="25em"))  # so that the message never moves the figure
+    return panel([task, hbox(controls, picture)])
+
+
+def _draw_readings(plan: Plan, observed: Sequence[HeatObservation], scale: ReadingScale) -> str:
+    """A figure as HTML: the rises so far by the order of their runs, and after the last run those of A and B."""
+    if not observed:
+        return ""
+    from sutrolib.plots.metrics import draw_temperature_rises
+
+    quantity = f"temperature rise, {'K' if scale == 'celsius' else 'steps of the touch score'} (measured)"
+    if next_run(plan, observed) is None:
+        verdict = heat_verdict(plan, observed, scale)
+        rises, names = verdict.rises, ("A", "B")
+        title = f"A rose more in {verdict.warmer_a} and B in {verdict.warmer_b} of {len(rises)} rounds"
+    else:
+        found = {(o.round, o.slot): o.rise for o in observed}
+        numbers, names = sorted({o.round for o in observed}), ("first run", "second run")
+        rises = tuple(RoundRises(n, *(found.get((n, slot), math.nan) for slot in ("first", "second"))) for n in numbers)
+        title = f"{len(observed)} of {2 * plan.rounds} runs are read; their order is revealed at the end"
+    figure = draw_temperature_rises(rises, names, quantity, title)
+    figure.set_size_inches(5.3, 3.8)  # leaves room for the controls
+    return image(figure, f"The rises of {names[0]} and {names[1]} in each round. {title}.")
+
+
+def _number(name: str, text: str, unit: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number ({unit}), such as 3 or 30.1 (got {text!r})") from None
