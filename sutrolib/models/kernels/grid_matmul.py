@@ -119,11 +119,6 @@ class GridMatmul(CheckedModel):
         """:meth:`text` for a described problem."""
         return self.text(problem["n"])
 
-    def cost(self, n: int) -> int:
-        """The cost of the program for n-by-n matrices by its own count; the meter prices the run itself."""
-        plan, cells = self._plan(n)
-        return plan.cost(cells)
-
     def _plan(self, n: int) -> tuple[grid_schedule.Schedule, np.ndarray]:
         if n < 1:
             raise ValueError(f"n must be at least 1 (got {n!r})")

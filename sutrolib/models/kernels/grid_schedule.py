@@ -47,12 +47,6 @@ class Schedule:
         needed: np.ndarray = (code != COPY) | (cells[made] != cells[read])
         return needed
 
-    def cost(self, cells: np.ndarray) -> int:
-        """The sum of ceil(sqrt(cell)) over all reads, given the cell of each value."""
-        distance = np.ceil(np.sqrt(cells)).astype(np.int64)  # exact: cells are far below 2^52
-        idle = self.instructions[~self.is_needed(cells), 2]
-        return int(distance @ self.reads) - int(distance[idle].sum())
-
 
 def schedule(n: int, order: np.ndarray, windows: np.ndarray, min_reads: np.ndarray) -> Schedule:
     """The program of the multiply-adds (i, j, k), rows of ``order``, one after the other.
@@ -63,40 +57,25 @@ def schedule(n: int, order: np.ndarray, windows: np.ndarray, min_reads: np.ndarr
     return Schedule(*_emit(n, order, windows, min_reads))
 
 
-@njit(cache=True)
 def loop_order(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray) -> np.ndarray:
     """The (i, j, k) of a nest of nine loops, shape (n^3, 3).
 
     ``sizes[level, x]`` is the step of the loop over dimension x at levels 0 and 1, and 1 at level 2. ``orders[level]``
     lists the dimensions from the outermost loop to the innermost. If ``snakes[level]``, loops run back and forth.
     """
-    result = np.empty((n * n * n, 3), np.int64)
-    low = np.zeros((_LEVELS + 1, 3), np.int64)  # where the current tile, block and element begin
-    extent = np.full((_LEVELS + 1, 3), n, np.int64)
-    position, length, runs = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)
-    found, depth, entering = 0, 0, True
-    while depth >= 0:
-        level = depth // 3
-        x = orders[level, depth % 3]
-        if entering:
-            length[depth] = (extent[level, x] + sizes[level, x] - 1) // sizes[level, x]
-            position[depth] = 0
-            runs[depth] += 1
-        if position[depth] == length[depth]:
-            depth, entering = depth - 1, False
-            continue
-        turned = snakes[level] and runs[depth] % 2 == 0
-        at = (length[depth] - 1 - position[depth] if turned else position[depth]) * sizes[level, x]
-        position[depth] += 1
-        low[level + 1, x] = low[level, x] + at
-        extent[level + 1, x] = min(sizes[level, x], extent[level, x] - at)
-        entering = depth < 8
-        if entering:
-            depth += 1
-        else:
-            result[found] = low[_LEVELS]
-            found += 1
-    return result
+    low = np.zeros((1, 3), np.int64)  # where the tiles, then blocks, then elements begin, in the order of the loops
+    extent = np.full((1, 3), n, np.int64)
+    for level, x in ((level, x) for level in range(_LEVELS) for x in orders[level]):
+        size = sizes[level, x]
+        lengths = -(-extent[:, x] // size)
+        run = np.repeat(np.arange(len(low)), lengths)  # which run of this loop a step belongs to
+        step = np.arange(len(run)) - (np.cumsum(lengths) - lengths)[run]
+        if snakes[level]:
+            step = np.where(run % 2, lengths[run] - 1 - step, step)
+        low, extent = low[run], extent[run]
+        low[:, x] += step * size
+        extent[:, x] = np.minimum(size, extent[:, x] - step * size)
+    return low
 
 
 @njit(cache=True)

@@ -27,38 +27,40 @@ def checked_cost(program, n, rng):
     return grid_cost(program, [*a.ravel().tolist(), *b.ravel().tolist()], (a @ b).ravel().tolist())
 
 
+def cost_of(model, n):
+    return checked_cost(model.text(n), n, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(("n", "cost"), [(1, 5), (4, 1316), (16, 340_704)])
 def test_the_defaults_are_the_naive_program_and_cost_what_was_published(n, cost):
     model = GridMatmul()
     assert GridProgram.parse(model.text(n)) == naive_matmul(n)
-    assert model.cost(n) == cost
+    assert cost_of(model, n) == cost
 
 
 @pytest.mark.parametrize("allocation", list(ALLOCATIONS))
-def test_every_plan_computes_the_product_and_costs_what_it_says(allocation):
+def test_every_plan_computes_the_product(allocation):
     rng = np.random.default_rng(0)
     for n in [1, 2, 3, 4, 4, 5, 7] * 6:
-        model = any_plan(rng, allocation=allocation)
-        assert checked_cost(model.text(n), n, rng) == model.cost(n), (n, model)
+        assert cost_of(any_plan(rng, allocation=allocation), n) > 0  # raises if the product is wrong
 
 
 def test_plans_of_the_large_product_are_right_as_well():
     rng = np.random.default_rng(1)
     for _ in range(5):
-        model = any_plan(rng)
-        assert checked_cost(model.text(16), 16, rng) == model.cost(16), model
+        assert cost_of(any_plan(rng), 16) > 0
 
 
 def test_plans_drawn_at_random_come_below_the_public_records_of_4_and_of_tiles():
     # the public board: 800 for n = 4; 80,217 for n = 16 by tiles and reused cells, in a series that went on to 66,707
     rng = np.random.default_rng(2)
-    assert min(any_plan(rng, allocation="most read").cost(4) for _ in range(100)) < 800
-    assert min(any_plan(rng, allocation="most read").cost(16) for _ in range(100)) < 80_217
+    assert min(cost_of(any_plan(rng, allocation="most read"), 4) for _ in range(100)) < 800
+    assert min(cost_of(any_plan(rng, allocation="most read"), 16) for _ in range(100)) < 80_217
 
 
 def test_cells_given_by_lifetimes_beat_those_given_as_written():
     costs = [
-        GridMatmul(allocation=allocation).cost(8)
+        cost_of(GridMatmul(allocation=allocation), 8)
         for allocation in ("as written", "first free", "densest first", "most read")
     ]
     assert costs == sorted(costs, reverse=True)
@@ -134,12 +136,11 @@ def test_the_nearest_cell_takes_the_values_with_the_most_reads_that_fit_together
             assert cells[p] != cells[q] or death[p] <= birth[q] or death[q] <= birth[p]
 
 
-def test_a_copy_of_a_cell_to_itself_is_left_out_and_costs_nothing():
+def test_a_copy_of_a_cell_to_itself_is_left_out():
     instructions = np.array([[COPY, 1, 0, 0]])
     plan = Schedule(instructions, np.array([-1, 0]), np.array([0, 1]), np.array([1, 1]), np.zeros(2), np.array([1]))
-    assert plan.cost(np.array([5, 5])) == 3
-    assert plan.cost(np.array([5, 1])) == 3 + 1
     assert plan.is_needed(np.array([5, 5])).tolist() == [False]
+    assert plan.is_needed(np.array([5, 1])).tolist() == [True]
 
 
 def test_a_fit_runs_once_and_predicts_row_by_row():
