@@ -193,21 +193,21 @@ def instruction_depths(
 
 @njit(cache=True)
 def write_moved_depths(event: np.ndarray, elements: int) -> np.ndarray:
-    """The depths of the reads among ``event`` (2 e a read of element e, 2 e + 1 a write), in order; O(log n) each."""
+    """The depths of the reads among ``event`` (e a read of element e, -1 - e a write), in order; O(log n) each."""
     bits, tree = _new_stack(len(event) + 1)
     place, depths = np.full(elements, NEVER, np.int64), np.empty(len(event), np.int64)
     now = alive = reads = 0
-    for code in event:
-        element = code >> 1
-        if code & 1:
-            if place[element] == NEVER:
-                alive += 1
-            else:
-                _clear(bits, tree, place[element], now)
-            place[element] = now
-            _mark(bits, tree, now)
-            now += 1
-        else:
+    for element in event:
+        if element >= 0:
             depths[reads] = alive - _latest_until(bits, tree, place[element]) + 1
             reads += 1
+            continue
+        written = -1 - element
+        if place[written] == NEVER:
+            alive += 1
+        else:
+            _clear(bits, tree, place[written], now)
+        place[written] = now
+        _mark(bits, tree, now)
+        now += 1
     return depths[:reads]

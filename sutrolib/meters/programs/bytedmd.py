@@ -127,7 +127,7 @@ def _trace(func: Callable[..., Any], args: Sequence[Any]) -> tuple[np.ndarray, A
     arguments = _Arguments(tape, args)
     result = tape.run(func, arguments.tracked)
     results = [scalar._number for scalar in (*_scalars(result), *arguments.write_back())]
-    value = np.array(tape.value, dtype=np.int64)
+    value = np.array(tape.event, dtype=np.int64)
     last_use = np.full(tape.values, -1, np.int64)
     reads = np.flatnonzero(value >= 0)
     last_use[value[reads]] = reads  # the last of equal indices stays

@@ -1,6 +1,7 @@
 """Numbers and arrays that record each read of themselves, and the tape that they record it on.
 
-:mod:`sutrolib.meters.programs.bytedmd` defines what each operator does to the stack.
+:mod:`sutrolib.meters.programs.bytedmd` and :mod:`sutrolib.meters.programs.write_stack` define what each operator does
+to the stack.
 """
 
 from __future__ import annotations
@@ -21,12 +22,39 @@ ARITHMETIC = "add sub mul truediv floordiv mod pow lshift rshift and or xor".spl
 
 
 class Tape:
-    """What a program did, in order. It also keeps what was refused, so that a ``try`` in the program cannot hide it."""
+    """What a program did, in order: an event v for each read of value v, and -1 - v where v is pushed on the stack.
 
-    __slots__ = ("refusals",)
+    It also keeps what was refused, so that a ``try`` in the program cannot hide it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("event", "number_type", "refusals", "values")
+
+    def __init__(self, number_type: type[TrackedNumber]) -> None:
+        self.number_type = number_type
+        self.event = array("q")
+        self.values = 0
         self.refusals: list[str] = []
+
+    def load(self, value: Any) -> Any:
+        """A new value. On its own: one that is there before the program starts."""
+        self.values += 1
+        return self.number_type(self, self.values - 1, value)
+
+    def push(self, value: Any) -> Any:
+        """Record a result of the latest instruction."""
+        number = self.values
+        self.values = number + 1
+        self.event.append(-1 - number)
+        return self.number_type(self, number, value)
+
+    def read(self, *numbers: TrackedNumber) -> None:
+        """Record one instruction that reads these values."""
+        for number in numbers:
+            self.event.append(number._number)
+
+    def compute(self, operation: Callable[..., Any], *operands: Any) -> Any:
+        """The plain result of an operator."""
+        return operation(*operands)
 
     def refuse(self, what: str) -> UntraceableOperation:
         """Note a refusal, and return the error to raise."""
@@ -42,8 +70,46 @@ class Tape:
                 raise UntraceableOperation(self.refusals[0])
 
 
+def binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool = False) -> Callable[..., Any]:
+    """The method for an operator of two numbers, of which the other one may be plain."""
+
+    def operation(self: TrackedNumber, other: Any) -> Any:
+        tape = self._tape
+        if isinstance(other, TrackedNumber):
+            plain = other._value
+            tape.read(self, other)
+        elif isinstance(other, NUMBER_TYPES):
+            plain = other
+            tape.read(self)
+        else:
+            return self._with_array(other, operation) if isinstance(other, np.ndarray) else NotImplemented
+        result = tape.compute(compute, plain, self._value) if swapped else tape.compute(compute, self._value, plain)
+        return tape.overwrite(self, result) if in_place else tape.push(result)
+
+    return operation
+
+
+def unary(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """The method for an operator of one number."""
+
+    def operation(self: TrackedNumber, *arguments: Any) -> Any:
+        self._tape.read(self)
+        return self._tape.push(self._tape.compute(compute, self._value, *arguments))
+
+    return operation
+
+
+def refused(what: str) -> Callable[..., Any]:
+    """A method that refuses what would take a value off the stack unseen."""
+
+    def operation(self: TrackedNumber, *_: Any) -> Any:
+        raise self._tape.refuse(what)
+
+    return operation
+
+
 class TrackedNumber:
-    """A number with an identity on a tape. A subclass has the operators of a number, and nothing else."""
+    """A number with an identity on a tape, and with the arithmetic, bitwise and comparison operators."""
 
     __slots__ = ("_number", "_tape", "_value")
 
@@ -52,20 +118,18 @@ class TrackedNumber:
     def __init__(self, tape: Any, number: int, value: Any) -> None:
         self._tape, self._number, self._value = tape, number, value
 
+    def _with_array(self, array: np.ndarray, operation: Callable[..., Any]) -> Any:
+        raise self._tape.refuse("a tracked value meets a NumPy array; use lists that are passed")
 
-def define_operators(cls: type[TrackedNumber], binary: Callable[..., Any], unary: Callable[..., Any]) -> None:
-    """Give ``cls`` the arithmetic, bitwise and comparison operators.
 
-    ``binary(compute, swapped)`` and ``unary(compute)`` make the method for an operator that computes ``compute``.
-    """
-    for name in ARITHMETIC:
-        compute = getattr(operator, f"__{name}__")
-        setattr(cls, f"__{name}__", binary(compute))
-        setattr(cls, f"__r{name}__", binary(compute, True))
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        setattr(cls, f"__{name}__", binary(getattr(operator, name)))
-    for name in ("neg", "pos", "abs", "invert"):
-        setattr(cls, f"__{name}__", unary(getattr(operator, name)))
+for _name in ARITHMETIC:
+    _compute = getattr(operator, f"__{_name}__")
+    setattr(TrackedNumber, f"__{_name}__", binary(_compute))
+    setattr(TrackedNumber, f"__r{_name}__", binary(_compute, swapped=True))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(TrackedNumber, f"__{_name}__", binary(getattr(operator, _name)))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(TrackedNumber, f"__{_name}__", unary(getattr(operator, _name)))
 
 
 def untracked(value: Any) -> Any:
@@ -82,80 +146,26 @@ def untracked(value: Any) -> Any:
 
 
 class ReadTape(Tape):
-    """The instructions of one call: one event for each read and each push of a value."""
+    """A tape that also knows to which instruction each event belongs."""
 
-    __slots__ = ("instruction", "instructions", "value", "values")
+    __slots__ = ("instruction", "instructions")
 
     def __init__(self) -> None:
-        super().__init__()
-        self.instruction, self.value = array("q"), array("q")
-        self.instructions = self.values = 0
+        super().__init__(Scalar)
+        self.instruction = array("q")
+        self.instructions = 0
 
-    def read(self, *scalars: Scalar) -> None:
-        """Record one instruction that reads ``scalars``."""
+    def read(self, *numbers: TrackedNumber) -> None:
         self.instructions += 1
-        for scalar in scalars:
+        for number in numbers:
             self.instruction.append(self.instructions)
-            self.value.append(scalar._number)
+            self.event.append(number._number)
 
-    def push(self, value: Any) -> Scalar:
-        """Record a result of the latest instruction."""
+    def push(self, value: Any) -> Any:
+        if isinstance(value, tuple):  # of divmod
+            return tuple(map(self.push, value))
         self.instruction.append(self.instructions)
-        self.value.append(-1 - self.values)
-        return self.load(value)
-
-    def load(self, value: Any) -> Scalar:
-        """A new value. On its own: one that is there before the call."""
-        self.values += 1
-        return Scalar(self, self.values - 1, value)
-
-
-def _binary(compute: Callable[[Any, Any], Any], swapped: bool = False) -> Callable[[Scalar, Any], Any]:
-    def operation(self: Scalar, other: Any) -> Any:
-        tape = self._tape
-        kind = type(other)
-        if kind is Scalar:
-            plain = other._value
-            tape.instructions = now = tape.instructions + 1
-            tape.instruction.append(now)
-            tape.value.append(self._number)
-            tape.instruction.append(now)
-            tape.value.append(other._number)
-        elif isinstance(other, NUMBER_TYPES):
-            plain = other
-            tape.instructions = now = tape.instructions + 1
-            tape.instruction.append(now)
-            tape.value.append(self._number)
-        else:
-            return self._with_array(other, operation)
-        result = compute(plain, self._value) if swapped else compute(self._value, plain)
-        number = tape.values
-        tape.values = number + 1
-        tape.instruction.append(now)
-        tape.value.append(-1 - number)
-        return Scalar(tape, number, result)
-
-    return operation
-
-
-def _divmod(swapped: bool) -> Callable[[Scalar, Any], Any]:
-    def operation(self: Scalar, other: Any) -> Any:
-        if not isinstance(other, (Scalar, *NUMBER_TYPES)):
-            return self._with_array(other, operation)
-        self._tape.read(*(x for x in (self, other) if isinstance(x, Scalar)))
-        plain = untracked(other)
-        quotient, remainder = divmod(plain, self._value) if swapped else divmod(self._value, plain)
-        return self._tape.push(quotient), self._tape.push(remainder)
-
-    return operation
-
-
-def _unary(compute: Callable[..., Any]) -> Callable[..., Any]:
-    def operation(self: Scalar, *arguments: Any) -> Any:
-        self._tape.read(self)
-        return self._tape.push(compute(self._value, *arguments))
-
-    return operation
+        return super().push(value)
 
 
 def _read(compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,37 +180,25 @@ def _read(compute: Callable[..., Any]) -> Callable[..., Any]:
     return operation
 
 
-def _refused(what: str) -> Callable[..., Any]:
-    def operation(self: Scalar, *_: Any) -> Any:
-        raise self._tape.refuse(what)
-
-    return operation
-
-
 class Scalar(TrackedNumber):
     """A number whose reads are recorded."""
 
     __slots__ = ()
 
-    def _with_array(self, other: Any, operation: Callable[[Scalar, Any], Any]) -> Any:
-        if not isinstance(other, np.ndarray):
-            return NotImplemented
-        if other.dtype != object:
+    def _with_array(self, array: np.ndarray, operation: Callable[..., Any]) -> Any:
+        if array.dtype != object:
             raise self._tape.refuse("a tracked value meets a NumPy array of plain numbers; pass the array")
-        return np.frompyfunc(lambda item: operation(self, item), 1, 1)(np.asarray(other)).view(TrackedArray)
+        return np.frompyfunc(lambda item: operation(self, item), 1, 1)(np.asarray(array)).view(TrackedArray)
 
-    __divmod__, __rdivmod__ = _divmod(False), _divmod(True)
-    __floor__, __ceil__, __trunc__, __round__ = _unary(math.floor), _unary(math.ceil), _unary(math.trunc), _unary(round)
+    __divmod__, __rdivmod__ = binary(divmod), binary(divmod, swapped=True)
+    __floor__, __ceil__, __trunc__, __round__ = unary(math.floor), unary(math.ceil), unary(math.trunc), unary(round)
 
     __bool__, __int__, __float__, __complex__ = _read(bool), _read(int), _read(float), _read(complex)
     __index__, __hash__ = _read(operator.index), _read(hash)
     __str__, __repr__, __format__ = _read(str), _read(repr), _read(format)
 
-    __deepcopy__ = _refused("copy.deepcopy of a tracked value; pass it on instead, which is free")
-    __reduce_ex__ = _refused("pickling a tracked value; return it instead")
-
-
-define_operators(Scalar, _binary, _unary)
+    __deepcopy__ = refused("copy.deepcopy of a tracked value; pass it on instead, which is free")
+    __reduce_ex__ = refused("pickling a tracked value; return it instead")
 
 
 class TrackedArray(np.ndarray):
@@ -209,7 +207,9 @@ class TrackedArray(np.ndarray):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         arrays = [x for x in (*inputs, *options.get("out", ())) if isinstance(x, np.ndarray)]
         if any(x.dtype != object for x in arrays):
-            tape = next((x._tape for a in arrays if a.dtype == object for x in a.flat if isinstance(x, Scalar)), Tape())
+            tape = next(
+                (x._tape for a in arrays if a.dtype == object for x in a.flat if isinstance(x, Scalar)), ReadTape()
+            )
             raise tape.refuse("tracked values meet a NumPy array of plain numbers; pass the array")
         plain = [np.asarray(x) if isinstance(x, np.ndarray) else _boxed(x) for x in inputs]
         if "out" in options:

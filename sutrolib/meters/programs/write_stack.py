@@ -36,7 +36,6 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from array import array
 from collections.abc import Callable, Sequence
 from types import FunctionType, MethodType
 from typing import Any
@@ -51,7 +50,8 @@ from sutrolib.meters.programs.tracked_values import (
     NUMBER_TYPES,
     Tape,
     TrackedNumber,
-    define_operators,
+    binary,
+    refused,
     untracked,
 )
 
@@ -59,21 +59,25 @@ _WORD_BITS = 64
 
 
 class _WriteTape(Tape):
-    """The reads (2 e) and writes (2 e + 1) of elements e in order, and the decisions."""
+    """A tape that also counts decisions, and refuses what is read after it was overwritten."""
 
-    __slots__ = ("decisions", "elements", "event", "taken")
+    __slots__ = ("decisions", "taken")
 
     def __init__(self) -> None:
-        super().__init__()
-        self.event = array("q")
-        self.elements = self.decisions = self.taken = 0
+        super().__init__(_Element)
+        self.decisions = self.taken = 0
 
-    def new(self, value: Any) -> _Element:
-        """A new element, on top."""
-        number = self.elements
-        self.elements = number + 1
-        self.event.append(2 * number + 1)
-        return _Element(self, number, value)
+    def read(self, *numbers: Any) -> None:
+        for element in numbers:
+            if element._overwritten:
+                raise self.refuse("a value that an augmented assignment has overwritten is read")
+        super().read(*numbers)
+
+    def overwrite(self, element: _Element, value: Any) -> _Element:
+        """The same element with a new value, moved to the top."""
+        element._overwritten = True
+        self.event.append(-1 - element._number)
+        return _Element(self, element._number, value)
 
     def checked(self, value: Any) -> Any:
         """The value itself, if it fits into a word."""
@@ -90,51 +94,8 @@ class _WriteTape(Tape):
         return self.checked(value)
 
 
-def _operands(element: _Element, other: Any) -> Any:
-    """Record the reads of an operator's operands; return the other one as a plain number, or NotImplemented."""
-    if element._overwritten or (type(other) is _Element and other._overwritten):
-        raise element._tape.refuse("a value that an augmented assignment has overwritten is read")
-    if type(other) is _Element:
-        element._tape.event.append(2 * element._number)
-        element._tape.event.append(2 * other._number)
-        return other._value
-    if isinstance(other, np.ndarray):
-        raise element._tape.refuse("a tracked value meets a NumPy array; use lists that are passed")
-    if not isinstance(other, NUMBER_TYPES):
-        return NotImplemented
-    element._tape.event.append(2 * element._number)
-    return other
-
-
-def _binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool = False) -> Callable[..., Any]:
-    def operation(self: _Element, other: Any) -> Any:
-        plain = _operands(self, other)
-        if plain is NotImplemented:
-            return NotImplemented
-        tape, operands = self._tape, (plain, self._value) if swapped else (self._value, plain)
-        result = tape.compute(compute, *operands)
-        if not in_place:
-            return tape.new(result)
-        self._overwritten = True
-        tape.event.append(2 * self._number + 1)
-        return _Element(tape, self._number, result)
-
-    return operation
-
-
-def _unary(compute: Callable[[Any], Any]) -> Callable[[_Element], Any]:
-    def operation(self: _Element) -> Any:
-        _operands(self, 0)
-        return self._tape.new(self._tape.compute(compute, self._value))
-
-    return operation
-
-
 def _refused(what: str) -> Callable[..., Any]:
-    def operation(self: _Element, *_: Any) -> Any:
-        raise self._tape.refuse(f"{what} of a tracked value; use operators and decisions")
-
-    return operation
+    return refused(f"{what} of a tracked value; use operators and decisions")
 
 
 class _Element(TrackedNumber):
@@ -147,7 +108,7 @@ class _Element(TrackedNumber):
         self._overwritten = False
 
     def __bool__(self) -> bool:
-        _operands(self, 0)
+        self._tape.read(self)
         self._tape.decisions += 1
         self._tape.taken += bool(self._value)
         return bool(self._value)
@@ -159,9 +120,8 @@ class _Element(TrackedNumber):
     __copy__, __deepcopy__, __reduce_ex__ = (_refused("copying or pickling"),) * 3
 
 
-define_operators(_Element, _binary, _unary)
 for _name in ARITHMETIC:
-    setattr(_Element, f"__i{_name}__", _binary(getattr(operator, f"__{_name}__"), in_place=True))
+    setattr(_Element, f"__i{_name}__", binary(getattr(operator, f"__{_name}__"), in_place=True))
 
 
 def _load(tape: _WriteTape, value: Any) -> Any:
@@ -169,7 +129,7 @@ def _load(tape: _WriteTape, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_load(tape, item) for item in value]
     if isinstance(value, NUMBER_TYPES) and not isinstance(value, complex):
-        return tape.new(tape.checked(value))
+        return tape.push(tape.checked(value))
     raise TypeError(f"arguments must be numbers and nested lists of numbers (got {type(value).__name__})")
 
 
@@ -199,10 +159,10 @@ def traced_run(program: Callable[..., Any], arguments: Sequence[Any]) -> tuple[n
     _check_program(program)
     tape = _WriteTape()
     tracked = [_load(tape, value) for value in arguments]
-    loaded = tape.elements
+    loaded = tape.values
     result = tape.run(program, tracked)
     logs = (math.lgamma(count + 1) for count in (tape.decisions, tape.taken, tape.decisions - tape.taken))
-    depths = write_moved_depths(np.array(tape.event, dtype=np.int64), tape.elements)
+    depths = write_moved_depths(np.array(tape.event, dtype=np.int64), tape.values)
     control_bits = max(0.0, functools.reduce(operator.sub, logs) / math.log(2))
     detail = {"reads": len(depths), "writes": len(tape.event) - len(depths) - loaded, "loaded": loaded}
     return depths, untracked(result), detail | {"decisions": tape.decisions, "control_bits": control_bits}

@@ -126,9 +126,9 @@ def test_runs_add_up_and_a_block_without_one_has_no_reading():
 def reference_depths(events):
     """The rule, on a list whose last item is the top."""
     stack, found = [], []
-    for code in events:
-        element, write = divmod(code, 2)
-        if write:
+    for event in events:
+        element = max(event, -1 - event)
+        if event < 0:
             if element in stack:
                 stack.remove(element)
             stack.append(element)
@@ -140,11 +140,11 @@ def reference_depths(events):
 @settings(max_examples=60, deadline=None)
 @given(loaded=st.integers(1, 40), moves=st.lists(st.tuples(st.integers(0, 10**6), st.booleans()), max_size=1500))
 def test_the_depths_are_those_of_a_list(loaded, moves):
-    events, elements = [2 * element + 1 for element in range(loaded)], loaded
+    events, elements = [-1 - element for element in range(loaded)], loaded
     for number, write in moves:
         element = number % (elements + write)  # a write may also be of a new element
         elements = max(elements, element + 1)
-        events.append(2 * element + write)
+        events.append(-1 - element if write else element)
     assert write_moved_depths(np.array(events), elements).tolist() == reference_depths(events)
 
 
