@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ _REFUSED = 2
 _INTERRUPTED = 130  # as a shell puts it: 128 and the number of the signal
 _PIPE_CLOSED = 141
 _MIN_PYTHON = (3, 11)
+_ON_NOTEBOOKS = ("run", "new_notebook", "deck")  # the modules whose commands need the folder of notebooks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,10 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.version_info < _MIN_PYTHON:
         here = ".".join(map(str, sys.version_info[:3]))
         return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(words, argparse.Namespace(words=words))
     try:
         with _short_warnings():
-            status: int = options.command(options)
+            status = _command(options)
             sys.stdout.flush()
     except BrokenPipeError:
         return _pipe_closed()
@@ -75,28 +77,13 @@ def _short_warnings() -> Iterator[None]:
         yield
 
 
-def _later(module: str, name: str = "run", notebooks: bool = False) -> Callable[[argparse.Namespace], int]:
-    """A command of a module in ``cli``, imported only when it is used, as it may need rich or torch.
-
-    ``notebooks`` says whether it needs the folder of notebooks.
-    """
-
-    def command(options: argparse.Namespace) -> int:
-        if notebooks and not paths.NOTEBOOKS.is_dir():
-            raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
-        status: int = getattr(importlib.import_module(f"sutrolib.cli.{module}"), name)(options)
-        return status
-
-    return command
-
-
-def _run(options: argparse.Namespace) -> int:
-    """The command run. It checks first that there is a kernel: without one every notebook would fail."""
-    from sutrolib.cli.doctor import check_kernel
-
-    if not options.scheduler and not (found := check_kernel()).ok:  # workers of a scheduler have their own environment
-        raise FileNotFoundError(found.what)
-    return _later("run", notebooks=True)(options)
+def _command(options: argparse.Namespace) -> int:
+    """Run a command of a module in ``cli``, imported only when it is used, as it may need rich or torch."""
+    module, function = options.command
+    if module in _ON_NOTEBOOKS and not paths.NOTEBOOKS.is_dir():
+        raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
+    status: int = getattr(importlib.import_module(f"sutrolib.cli.{module}"), function)(options)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,8 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     after.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def add(name: str, what: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=what, description=what, parents=[after])
+    def add(name: str, what: str, module: str = "", function: str = "run") -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=what, description=what, parents=[after])
+        command.set_defaults(command=(module or name, function))
+        return command
 
     walk = add("run", "run notebooks through papermill, by default with the quick profile")
     walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
@@ -120,24 +109,21 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument(
         "--grid", type=_grid_axis, action="append", default=[], metavar="NAME=V1,V2,...", help="run once for each value"
     )
-    walk.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
-    walk.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler")
+    where = walk.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
+    where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler")
     walk.add_argument("--resume", action="store_true", help="continue the last run, or that of -o: skip what is done")
     walk.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
     walk.add_argument("-o", "--output", help="folder for the run; a new one under data/runs/ if none is given")
-    walk.set_defaults(command=_run)
-    listing = add("list", "show notebooks, axes, steps and parameters")
-    listing.set_defaults(command=_later("list_notebooks", notebooks=True))
-    new = add("new", "write a new notebook from a template, ready to run")
+    add("list", "show notebooks, axes, steps and parameters", "run", "list_notebooks")
+    new = add("new", "write a new notebook from a template, ready to run", "new_notebook")
     new.add_argument("what", choices=["notebook"])
     new.add_argument("--axis", required=True, help="process, metric, problem, exam or meeting")
     new.add_argument("--title", required=True, help="the title")
-    new.set_defaults(command=_later("new_notebook", notebooks=True))
-    add("doctor", "show what this machine can measure").set_defaults(command=_later("doctor"))
+    add("doctor", "show what this machine can measure")
     published = add("reproduce", "compute every published figure that is claimed, and compare")
     published.add_argument("--slow", action="store_true", help="include those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
-    published.set_defaults(command=_later("reproduce"))
     exam = add("exam", "run the final exam, or show its record")
     exam.add_argument("--division", default="closed", help="closed: only the training differs; open: anything")
     exam.add_argument(
@@ -146,25 +132,21 @@ def _parser() -> argparse.ArgumentParser:
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")
-    exam.set_defaults(command=_later("exam"))
     deck = add("deck", "write the slides of the weekly meeting, as one HTML file or PDF")
     deck.add_argument("--since", default="7d", help="how far back: 7d, 12h, or a date such as 2026-11-18")
     deck.add_argument("--notebooks", nargs="+", default=[], help="numbers or names; all if none is given")
     deck.add_argument("--format", choices=["html", "pdf"], default="html", help="pdf needs Chromium")
     deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf if none is given")
-    deck.set_defaults(command=_later("deck", notebooks=True))
-    ledger = add("ledger", "list publications and local runs of the ledger, or publish runs")
-    ledger.set_defaults(command=_later("ledger", "list_sources"))
+    ledger = add("ledger", "list publications and local runs of the ledger, or publish runs", function="list_sources")
     publish = ledger.add_subparsers(metavar="command").add_parser(
         "publish", help="add chosen runs to data/ledger/", parents=[after]
     )
     publish.add_argument("runs", nargs="+", metavar="RUN", help="names of runs under data/runs/, or folders")
     publish.add_argument("--dirty", action="store_true", help="also what cannot be traced to a commit, marked so")
-    publish.set_defaults(command=_later("ledger", "publish_runs"))
+    publish.set_defaults(command=("ledger", "publish_runs"))
     comparing = add("compare", "what changed between two runs, or two commits of the ledger")
     comparing.add_argument("first", metavar="A", help="a run (folder, or name under data/runs/), a commit, or ledger")
     comparing.add_argument("second", metavar="B", help="the same, for the later one")
-    comparing.set_defaults(command=_later("compare"))
     return parser
 
 

@@ -6,33 +6,27 @@ A batch has its own folder: executed copies, figures, a record of every run, ``r
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import secrets
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sutrolib.batch import execute as executing
 from sutrolib.batch import records
-from sutrolib.batch.execute import PlannedRun, attempt
-from sutrolib.batch.plan import Job as Job  # this module is how others use batches, so it offers these five too
-from sutrolib.batch.plan import Notebook as Notebook
-from sutrolib.batch.plan import find_notebooks as find_notebooks
-from sutrolib.batch.plan import plan as plan
-from sutrolib.batch.plan import select as select
+from sutrolib.batch.execute import Batch, PlannedRun, Reporter, attempt
+from sutrolib.batch.plan import Job, Notebook, find_notebooks, plan, select
 from sutrolib.batch.records import INTERRUPTED, RunResult
-from sutrolib.batch.reporter import Batch, Reporter
 from sutrolib.batch.tables import Tables
 from sutrolib.core import paths, provenance
 
 if TYPE_CHECKING:
     from sutrolib.core.dask_cluster import Cluster
 
-# Runs that do not meter use one core each, so that those beside them have theirs.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+__all__ = ["Job", "Notebook", "find_notebooks", "plan", "prepare", "run", "select"]  # what others need of batches
+
 Execute = Callable[[PlannedRun], RunResult]
 
 
@@ -52,32 +46,28 @@ def prepare(
         raise ValueError(f"there is no run to resume in {folder}; leave out --resume to begin one there")
     folder = (folder or (records.newest_batch() if resume else new_run_folder())).resolve()
     (folder / records.RECORDS).mkdir(parents=True, exist_ok=True)  # from now on there is a run to resume
-    with _locked(folder):
+    with _lock(folder):
         if not resume:
             records.note_begun(folder)
-        return _plan_runs(jobs, folder, keep_figures, resume)
-
-
-def _plan_runs(jobs: Sequence[Job], folder: Path, keep_figures: bool, resume: bool) -> Batch:
-    names = [job.notebook.name for job in jobs]
+        before = {result.identity: result for result in records.read_all(folder)}
     library = provenance.library()
     wanted = {job.identity(library): job for job in jobs}
-    before = {result.identity: result for result in records.read_all(folder)}
     done = {key: before[key] for key in wanted if resume and key in before and before[key].passed}
-    left = {key: job for key, job in wanted.items() if key not in done}
+    others = [result.notebook for key, result in before.items() if key in done or key not in wanted]
     # File names contain the number, so a new run never gets the number of a recorded one.
-    taken = {key: result.number for key, result in before.items()}
-    free = (number for number in itertools.count(1) if number not in taken.values())
-    others = [result.notebook for key, result in before.items() if key not in left]
+    taken = {result.number for result in before.values()}
+    free = (number for number in itertools.count(1) if number not in taken)
     runs, command_id = [], secrets.token_hex(4)
-    for key, job in left.items():
-        number = taken.get(key) or next(free)
+    for key, job in wanted.items():
+        if key in done:
+            continue
+        number = before[key].number if key in before else next(free)
         alone = names.count(job.notebook.name) == 1 and job.notebook.name not in others
         figures = folder / "figures" if alone else folder / "figures" / f"{number:03d}"
         environment = {
             "SUTRO_FIGURES": str(paths.ROOT / "figures" if keep_figures else figures),
-            **paths.ledger_environment(folder),
             "SUTRO_EXAM": str(paths.exam().resolve()),
+            **paths.ledger_environment(folder),
         }
         runs.append(PlannedRun(number, key, job, folder, environment, command_id=command_id))
     return Batch(folder, tuple(runs), tuple(done.values()), len(jobs) - len(wanted))
@@ -87,17 +77,16 @@ def run(
     jobs: Sequence[Job],
     reporter: Reporter,
     folder: Path | None = None,
-    keep_figures: bool = False,
     *,
+    keep_figures: bool = False,
     resume: bool = False,
     cluster: Cluster | None = None,
-    limit: int | None = None,
     execute: Execute | None = None,
 ) -> list[RunResult]:
     """Run the jobs; a failed one does not stop the others, an interruption (Ctrl-C) does.
 
-    They run one after the other in this process, or on the workers of ``cluster``, at most ``limit`` at once.
-    ``execute`` runs a notebook; a test may pass another function of a module.
+    They run one after the other in this process, or on the workers of ``cluster``. ``execute`` runs a notebook; a test
+    may pass another function of a module.
 
     Returns:
         The results in the order of the jobs, with those of runs that were skipped.
@@ -107,18 +96,7 @@ def run(
         OSError: the cluster is gone. What has ended by then is recorded.
     """
     batch = prepare(jobs, folder, keep_figures=keep_figures, resume=resume)
-    return run_prepared(batch, reporter, cluster, limit, execute)
-
-
-def run_prepared(
-    batch: Batch,
-    reporter: Reporter,
-    cluster: Cluster | None = None,
-    limit: int | None = None,
-    execute: Execute | None = None,
-) -> list[RunResult]:
-    """As :func:`run`, for a prepared batch. Raises ValueError if another command works in its folder."""
-    with _locked(batch.folder), ExitStack() as stack:  # each callback runs, even if another one fails
+    with _lock(batch.folder), ExitStack() as stack:  # each callback runs, even if another one fails
         executing.sweep(batch.folder)  # ends what a killed command left running
         if batch.runs:
             batch.runs[0].attempts.mkdir(parents=True)
@@ -126,7 +104,7 @@ def run_prepared(
         tables = Tables(batch.folder)
         stack.callback(tables.finish)
         stack.callback(executing.sweep, batch.folder)
-        source = _results(batch.runs, reporter, cluster, limit, execute)
+        source = _results(batch.runs, reporter, cluster, execute)
         stack.callback(source.close)
         results = list(batch.done)
         try:
@@ -144,50 +122,29 @@ def run_prepared(
     return sorted(results, key=lambda result: result.number)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> AbstractContextManager[object]:
     """Keep other commands out of the folder. Raises ValueError if there is one."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        lock.acquire()
+        return FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout:
-        raise ValueError(
-            f"another command is at work in {folder}; wait for it, or name another folder with -o"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        why = f"another command is at work in {folder}; wait for it, or name another folder with -o"
+        raise ValueError(why) from None
 
 
 def _results(
-    runs: Sequence[PlannedRun],
-    reporter: Reporter,
-    cluster: Cluster | None,
-    limit: int | None,
-    execute: Execute | None,
+    runs: Sequence[PlannedRun], reporter: Reporter, cluster: Cluster | None, execute: Execute | None
 ) -> Generator[RunResult, None, None]:
-    if cluster is None:
-        return _one_after_the_other(
-            runs, execute or (lambda run: executing.execute(run, reporter.cell_started)), reporter
-        )
-    from sutrolib.batch.dask import run_on_workers
+    if cluster:
+        from sutrolib.batch.dask import run_on_workers
 
-    runs = [run if run.job.notebook.meter else _on_one_thread(run) for run in runs]
-    return run_on_workers(runs, cluster, execute or executing.execute, reporter, None if cluster.local else limit)
-
-
-def _on_one_thread(run: PlannedRun) -> PlannedRun:
-    return dataclasses.replace(run, environment={**ONE_THREAD, **run.environment})
-
-
-def _one_after_the_other(
-    runs: Sequence[PlannedRun], execute: Execute, reporter: Reporter
-) -> Generator[RunResult, None, None]:
+        yield from run_on_workers(runs, cluster, execute or executing.execute, reporter)
+        return
     for run in runs:
-        result = attempt(run, execute, reporter.job_started)
+        result = attempt(
+            run, execute or (lambda run: executing.execute(run, reporter.cell_started)), reporter.job_started
+        )
         yield result
         if result.error == INTERRUPTED:
             return
@@ -196,11 +153,9 @@ def _one_after_the_other(
 def new_run_folder() -> Path:
     """A new folder under data/runs/, named after the time in UTC."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))):
-        folder = paths.RUNS / f"{stamp}{suffix}"
-        try:
+    for suffix in itertools.count(1):
+        folder = paths.RUNS / (f"{stamp}-{suffix}" if suffix > 1 else stamp)
+        with suppress(FileExistsError):
             folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("unreachable")
+            break
+    return folder

@@ -11,59 +11,55 @@ import dataclasses
 import queue
 import secrets
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.batch import records
-from sutrolib.batch.execute import MAX_ATTEMPTS, WORKERS_DIED, PlannedRun, attempt, begun
+from sutrolib.batch.execute import MAX_ATTEMPTS, WORKERS_DIED, PlannedRun, Reporter, attempt
 from sutrolib.batch.plan import Notebook
 from sutrolib.batch.records import INTERRUPTED, RunResult
-from sutrolib.batch.reporter import Reporter
 from sutrolib.core.dask_cluster import Cluster, ClusterWorker
 
 if TYPE_CHECKING:
     from distributed import Future
 
+# Runs that do not meter use one core each, so that those beside them have theirs.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 MAX_SUBMISSIONS = 10  # of a run that Dask gives up before it was begun twice
 _POLL_S = 0.05
 _LOOK_S = 1.0  # between two looks at the workers
 NO_WORKER_TIMEOUT_S = 60
 
 
-def check_workers(notebooks: Sequence[Notebook], workers: Sequence[ClusterWorker], where: str) -> None:
-    """Raise OSError if there is no worker, and ValueError if a notebook needs a meter and no worker has one."""
+def check_workers(cluster: Cluster, notebooks: Sequence[Notebook], where: str) -> list[ClusterWorker]:
+    """The workers. Raises OSError if there is none, and ValueError if a notebook needs a meter and none has it."""
+    workers = list(cluster.workers().values())
+    start = f"'dask worker {where} --nthreads 1 --resources meter=1'"
     if not workers:
-        raise OSError(
-            f"the scheduler at {where} has no workers: start some with"
-            f" 'dask worker {where} --nthreads 1 --resources meter=1'"
-        )
+        raise OSError(f"the scheduler at {where} has no workers: start some with {start}")
     metering = [notebook.name for notebook in notebooks if notebook.meter]
     if metering and not any(worker.meters for worker in workers):
         raise ValueError(
             f"none of the {len(workers)} workers at {where} has the resource meter, which {metering[0]} needs: start"
-            f" one per host with 'dask worker {where} --nthreads 1 --resources meter=1'"
+            f" one per host with {start}"
         )
+    return workers
 
 
 def run_on_workers(
-    runs: Sequence[PlannedRun],
-    cluster: Cluster,
-    execute: Callable[[PlannedRun], RunResult],
-    reporter: Reporter,
-    limit: int | None = None,
+    runs: Sequence[PlannedRun], cluster: Cluster, execute: Callable[[PlannedRun], RunResult], reporter: Reporter
 ) -> Generator[RunResult, None, None]:
-    """Make the runs, at most ``limit`` at once, and yield their results as they end.
+    """Make the runs, and yield their results as they end.
 
     If this ends early, what was running is recorded as interrupted. Raises OSError if the scheduler is gone or
     no worker can take what is left for NO_WORKER_TIMEOUT_S, LibraryMismatch for a worker with another library.
     """
     pool = _WorkerPool(cluster, execute, reporter)
-    waiting = deque(sorted(runs, key=lambda run: not run.job.notebook.meter))  # these are made one after the other
     try:
-        while waiting or pool.submitted:
-            while waiting and len(pool.submitted) < (limit or len(runs)):
-                pool.submit(waiting.popleft())
+        for run in runs:
+            pool.submit(run)
+        while pool.submitted:
             if result := pool.next_result():
                 yield result
     finally:
@@ -74,37 +70,33 @@ class _WorkerPool:
     """The runs that Dask has."""
 
     def __init__(self, cluster: Cluster, execute: Callable[[PlannedRun], RunResult], reporter: Reporter) -> None:
-        from distributed import as_completed
-
         self.cluster, self.execute, self.reporter = cluster, execute, reporter
         self.submitted: dict[Future[Any], PlannedRun] = {}
         self.running: dict[str, tuple[PlannedRun, float]] = {}  # by identity, with the time when it was begun
         self.submissions: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()  # attempts, as reported
-        self.done = as_completed(loop=cluster.client.loop)
         self.topic = f"sutrolib-{secrets.token_hex(8)}"
         self.started: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         cluster.client.subscribe_topic(self.topic, lambda event: self.started.put(event[1]))
         self.looked = self.able = time.monotonic()
 
     def submit(self, run: PlannedRun) -> None:
+        """Runs that meter are made one after the other, so they come first; each of the others has one thread."""
         meter = run.job.notebook.meter
-        future = self.cluster.submit(
-            _attempt_on_worker, run, self.execute, self.topic, meter=meter, priority=int(meter)
-        )
+        run = run if meter else dataclasses.replace(run, environment={**ONE_THREAD, **run.environment})
         self.submissions[run.identity] += 1
-        self.submitted[future] = run
-        self.done.add(future)
+        work = (_attempt_on_worker, run, self.execute, self.topic)
+        self.submitted[self.cluster.submit(*work, meter=meter, priority=int(meter))] = run
 
     def next_result(self) -> RunResult | None:
         """The next result, after a moment's wait; None if there is none yet."""
-        if not self.done.has_ready():
+        future = next((future for future in self.submitted if future.done()), None)
+        if future is None:
             self._look_at_workers()
             time.sleep(_POLL_S)
-            self._note_started()
-            return None
-        future = next(self.done)
         self._note_started()
+        if future is None:
+            return None
         run = self.submitted.pop(future)
         if future.status == "cancelled":
             raise OSError("the Dask scheduler does not answer any more; what was running is lost")
@@ -112,18 +104,16 @@ class _WorkerPool:
             result: RunResult | None = future.result()
         except Exception as error:
             result = self._after_error(run, error)
-        if result is None:
-            return None
-        if result.error == WORKERS_DIED:
-            self._report_lost(run, MAX_ATTEMPTS)
-        self.running.pop(run.identity, None)
+        if result is not None:
+            self._report_lost(run, MAX_ATTEMPTS if result.error == WORKERS_DIED else 0)
+            self.running.pop(run.identity, None)
         return result
 
     def _after_error(self, run: PlannedRun, error: Exception) -> RunResult | None:
         """The result of a run whose task failed; None if it is submitted again."""
         if not self.cluster.lost(error):
             return self._failed(run, f"{type(error).__name__}: {error}")  # such as a full disk
-        if begun(run) >= MAX_ATTEMPTS:
+        if dataclasses.replace(run, attempt=MAX_ATTEMPTS).attempt_file.exists():
             return self._failed(run, WORKERS_DIED)
         if self.submissions[run.identity] >= MAX_SUBMISSIONS:
             return self._failed(run, f"the workers that it was given to died, {MAX_SUBMISSIONS} times")
@@ -165,9 +155,7 @@ class _WorkerPool:
     def _failed(self, run: PlannedRun, error: str, seconds: float = 0.0) -> RunResult:
         run = self.running.get(run.identity, (run, 0.0))[0]
         run.attempt_file.unlink(missing_ok=True)
-        result = run.result(seconds, error)
-        records.write(run.folder, result)
-        return result
+        return records.write(run.folder, run.result(seconds, error))
 
     def close(self) -> None:
         """Cancel all tasks and record what is running as interrupted, unless it has just ended.
@@ -188,9 +176,8 @@ def _attempt_on_worker(run: PlannedRun, execute: Callable[[PlannedRun], RunResul
     worker = get_worker()
 
     def report(run: PlannedRun) -> None:
-        worker.log_event(
-            topic, {"identity": run.identity, "attempt": run.attempt, "name": run.worker}
-        )  # worker would be its address
+        about = {"identity": run.identity, "attempt": run.attempt, "name": run.worker}  # worker would be its address
+        worker.log_event(topic, about)
 
     name = str(worker.name).rpartition("//")[2]
     return attempt(dataclasses.replace(run, worker=name), execute, report)

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sutrolib.batch import records
-from sutrolib.batch.kernel import ATTEMPT_FILE
+from sutrolib.batch.kernel import ATTEMPT_FILE, has_ended
 from sutrolib.batch.plan import Job, read_notebook
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core import paths, provenance
@@ -62,19 +62,40 @@ class PlannedRun:
 
     def result(self, seconds: float, error: str = "", **found: Any) -> RunResult:
         """How the run ended; ``found`` are further fields of the result."""
-        result = RunResult(
-            identity=self.identity,
-            number=self.number,
-            notebook=self.job.notebook.name,
-            label=self.job.label,
-            parameters=self.job.values,
-            seconds=seconds,
-            when=provenance.now(),
-            error=error,
-            attempts=max(1, self.attempt),
-            worker=self.worker,
-        )
-        return dataclasses.replace(result, **found)
+        job, attempts = self.job, max(1, self.attempt)
+        fields = {
+            "identity": self.identity,
+            "notebook": job.notebook.name,
+            "label": job.label,
+            "parameters": job.values,
+        }
+        fields |= {"number": self.number, "attempts": attempts, "worker": self.worker, **found}
+        return RunResult(**(fields | found), seconds=seconds, error=error, when=provenance.now())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The folder, the runs to make, the results that are already there, and how many jobs were given more than once."""
+
+    folder: Path
+    runs: tuple[PlannedRun, ...]
+    done: tuple[RunResult, ...] = ()
+    repeated: int = 0
+
+    @property
+    def total(self) -> int:
+        """The number of different runs."""
+        return len(self.runs) + len(self.done)
+
+
+class Reporter(Protocol):
+    """Is called as a batch makes progress, always from the thread that runs the batch."""
+
+    def batch_started(self, batch: Batch) -> None: ...
+    def job_started(self, run: PlannedRun) -> None: ...
+    def cell_started(self, cell: int) -> None: ...
+    def job_lost(self, run: PlannedRun, again: bool) -> None: ...
+    def job_ended(self, result: RunResult) -> None: ...
 
 
 def attempt(
@@ -95,29 +116,14 @@ def attempt(
         except FileExistsError:
             this.attempt_file.write_text("lost")
     else:
-        return _record(dataclasses.replace(run, attempt=MAX_ATTEMPTS).result(0.0, WORKERS_DIED), run.folder)
+        return records.write(run.folder, dataclasses.replace(run, attempt=MAX_ATTEMPTS).result(0.0, WORKERS_DIED))
     if number == 1:
         records.forget(run.folder, run.identity)  # how the run ended in another batch
     elif recorded := records.read(run.folder, run.identity):
         return recorded  # its worker died after the run had ended
     on_start(this)
     result = execute(this)
-    return _record(result, run.folder) if is_current(this.attempt_file) else result
-
-
-def is_current(attempt_file: Path) -> bool:
-    """Whether an attempt may go on: its file is there, and no other attempt has taken its place."""
-    return attempt_file.exists() and not attempt_file.stat().st_size
-
-
-def begun(run: PlannedRun) -> int:
-    """How often this command has begun a run."""
-    return sum(dataclasses.replace(run, attempt=number).attempt_file.exists() for number in range(1, MAX_ATTEMPTS + 1))
-
-
-def _record(result: RunResult, folder: Path) -> RunResult:
-    records.write(folder, result)
-    return result
+    return result if has_ended(this.attempt_file) else records.write(run.folder, result)
 
 
 def sweep(folder: Path) -> None:
@@ -136,20 +142,15 @@ def execute(run: PlannedRun, on_cell: Callable[[int], None] = lambda cell: None)
     error, about = "", {}
     try:
         run.output.unlink(missing_ok=True)  # or the finding of an earlier run could pass for this one's
-        about = _read_again(run)
+        library = provenance.library()
+        job = dataclasses.replace(run.job, notebook=read_notebook(run.job.notebook.path))  # maybe edited since the plan
+        about = {"library": library, "identity": job.identity(library), "parameters": job.values, "label": job.label}
         _execute(run, on_cell)
     except KeyboardInterrupt:
         error = INTERRUPTED
     except Exception as failure:  # the other notebooks run whatever it is
         error = _error_text(failure)
     return run.result(time.perf_counter() - began, error, **about, **_finding(run.output))
-
-
-def _read_again(run: PlannedRun) -> dict[str, Any]:
-    """What is on disk now: the notebook may have been edited since the batch was planned."""
-    library = provenance.library()
-    job = dataclasses.replace(run.job, notebook=read_notebook(run.job.notebook.path))
-    return {"library": library, "identity": job.identity(library), "parameters": job.values, "label": job.label}
 
 
 def _execute(run: PlannedRun, on_cell: Callable[[int], None]) -> None:
@@ -197,19 +198,11 @@ def _kernel_manager(run: PlannedRun) -> type[Any]:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
+    # -P: a file beside the notebooks must not hide a library
+    command = [sys.executable, "-P", "-m", "sutrolib.batch.kernel", "-f", "{connection_file}", "--log-level=CRITICAL"]
+    attempt_file = str(run.attempt_file) if run.attempt else ""
+
     class RunKernelManager(AsyncKernelManager):
-        kernel_spec = KernelSpec(
-            # -P: a file beside the notebooks must not hide a library
-            argv=[
-                sys.executable,
-                "-P",
-                "-m",
-                "sutrolib.batch.kernel",
-                "-f",
-                "{connection_file}",
-                "--log-level=CRITICAL",
-            ],
-            env={**run.environment, ATTEMPT_FILE: str(run.attempt_file) if run.attempt else ""},
-        )
+        kernel_spec = KernelSpec(argv=command, env={**run.environment, ATTEMPT_FILE: attempt_file})
 
     return RunKernelManager

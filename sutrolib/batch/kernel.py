@@ -18,10 +18,10 @@ ATTEMPT_FILE = "SUTRO_ATTEMPT"  # the environment variable with the path of the 
 _POLL_S = 0.5
 
 
-def _watch(parent: int, attempt_file: Path | None) -> None:
+def _watch(parent: int, attempt_file: str | None) -> None:
     import psutil
 
-    while os.getppid() == parent and not _ended(attempt_file):
+    while os.getppid() == parent and not (attempt_file and has_ended(Path(attempt_file))):
         time.sleep(_POLL_S)
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process().children(recursive=True):  # also those in a session of their own
@@ -32,10 +32,10 @@ def _watch(parent: int, attempt_file: Path | None) -> None:
     os._exit(1)
 
 
-def _ended(attempt_file: Path | None) -> bool:
+def has_ended(attempt_file: Path) -> bool:
     """Whether the attempt has ended: its file is gone, or says that another attempt has taken its place."""
     try:
-        return attempt_file is not None and attempt_file.stat().st_size > 0
+        return attempt_file.stat().st_size > 0
     except FileNotFoundError:
         return True
     except OSError:  # a shared disk that does not answer for a moment
@@ -45,10 +45,7 @@ def _ended(attempt_file: Path | None) -> bool:
 if __name__ == "__main__":
     if os.name == "posix":  # on Windows IPython waits for its parent's handle
         parent = int(os.environ.get("JPY_PARENT_PID") or os.getppid())
-        attempt_file = os.environ.get(ATTEMPT_FILE)
-        threading.Thread(
-            target=_watch, args=(parent, Path(attempt_file) if attempt_file else None), daemon=True
-        ).start()
+        threading.Thread(target=_watch, args=(parent, os.environ.get(ATTEMPT_FILE)), daemon=True).start()
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()

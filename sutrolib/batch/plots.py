@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sutrolib.batch.records import RunResult, as_float
 
@@ -113,7 +113,7 @@ def panels_of(results: Sequence[RunResult]) -> list[Panel]:
     panels: list[Panel] = []
     for notebook, rows in _table(results).groupby("notebook", sort=False):
         settings = pd.DataFrame(rows["parameters"].tolist())
-        values = {name: settings[name].map(repr).nunique() for name in settings}
+        values = {str(name): settings[name].map(repr).nunique() for name in settings}
         # Rather no seed, rather a number, rather one with many values.
         order = sorted(
             values, key=lambda n: (n not in _SEEDS, settings[n].dtype.kind in "iuf", values[n]), reverse=True
@@ -121,7 +121,7 @@ def panels_of(results: Sequence[RunResult]) -> list[Panel]:
         varying = [name for name in order if values[name] > 1]
         if not varying:
             continue
-        x, by = varying[0], tuple(name for name in settings if name in varying[1:] and name not in _SEEDS)
+        x, by = varying[0], tuple(name for name in values if name in varying[1:] and name not in _SEEDS)
         series = [", ".join(f"{name}={given.get(name)}" for name in by) for given in rows["parameters"]]
         rows = rows.assign(x=settings[x].to_numpy(), series=series)
         groups = rows.groupby("quantity", sort=False)
@@ -188,7 +188,9 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     for (name, rows), (color, marker) in zip(data.groupby("series", sort=False), styles, strict=False):
         ax.plot(rows["x"], rows["value"], marker, color=color, alpha=0.6)
         medians = rows.groupby("x", sort=numeric)["value"].median()
-        line = {"lw": 1.2, "marker": marker} if numeric else {"ls": "", "marker": "_", "ms": 22, "mew": 2}
+        line: dict[str, Any] = (
+            {"lw": 1.2, "marker": marker} if numeric else {"ls": "", "marker": "_", "ms": 22, "mew": 2}
+        )
         ax.plot(medians.index, medians, color=color, label=_shorten(str(name), 30), **line)
     ax.margins(0.15)
     if panel.shade:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,9 +83,12 @@ def as_float(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def write(folder: Path, result: RunResult) -> None:
-    """Record how a run ended. Raises OSError, with the folder, if it cannot be written."""
-    write_json(folder / RECORDS / f"{result.identity}.json", _finite(dataclasses.asdict(result)))
+def write(folder: Path, result: RunResult) -> RunResult:
+    """Record how a run ended, and return it. Raises OSError, with the folder, if it cannot be written."""
+    # JSON has no infinities and no NaN: they are read as None.
+    content = json.loads(json.dumps(dataclasses.asdict(result)), parse_constant=lambda _: None)
+    write_json(folder / RECORDS / f"{result.identity}.json", content)
+    return result
 
 
 def forget(folder: Path, identity: str) -> None:
@@ -136,14 +138,3 @@ def newest_batch() -> Path:
 def _begun(folder: Path) -> float:
     note = folder / BATCH
     return (note if note.exists() else folder).stat().st_mtime
-
-
-def _finite(value: Any) -> Any:
-    """The value with None for the numbers that JSON does not have: infinities and NaN."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(name): _finite(content) for name, content in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(content) for content in value]
-    return value

@@ -1,4 +1,4 @@
-"""The command run: batches of notebooks, with progress bars on a terminal, and lines elsewhere."""
+"""The commands run and list: batches of notebooks, with progress bars on a terminal and lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,26 +9,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
+from rich import progress
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from sutrolib.batch import batch, records
-from sutrolib.batch.execute import PlannedRun
+from sutrolib.batch.execute import Batch, PlannedRun
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
-from sutrolib.batch.reporter import Batch
-from sutrolib.core.dask_cluster import Cluster, ClusterWorker, open_cluster
+from sutrolib.cli.doctor import check_kernel
+from sutrolib.core.dask_cluster import Cluster, open_cluster
 
 _T = TypeVar("_T")
 _SOME_FAILED = 1
@@ -41,14 +33,20 @@ class ProgressView:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-        self.total = self.ended = 0
-        self.bars: dict[int, TaskID] = {}  # of the runs that are being made, by number
+        columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn()
+        times = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
+        off = not console.is_terminal
+        self.progress = progress.Progress(*columns, *times, console=console, transient=True, disable=off)
+        self.folder, self.total, self.ended = Path(), 0, 0
+        self.bars: dict[int, progress.TaskID] = {}  # of the runs that are being made, by number
 
     def batch_started(self, batch: Batch) -> None:
-        self.total, self.ended = batch.total, len(batch.done)
+        self.folder, self.total, self.ended = batch.folder, batch.total, len(batch.done)
         self.all = self.progress.add_task("runs", total=self.total, completed=self.ended)
+        if batch.repeated:
+            self.say(f"{batch.repeated} of the runs were given more than once; each is made once.")
+        if batch.done:
+            self.say(f"Resuming {batch.folder}: {self.ended} of {self.total} runs are done.")
 
     def job_started(self, run: PlannedRun) -> None:
         where = f"worker {run.worker}: " if run.worker else ""
@@ -72,7 +70,7 @@ class ProgressView:
         where = f" (worker {result.worker})" if result.worker else ""
         line = Text(f"run {self.ended} of {self.total}: {result.label}  ")
         line.append(result.status, "green" if result.passed else "red").append(f" in {result.seconds:.1f} s{where}")
-        self.console.print(line, soft_wrap=True)
+        self.say(line)
         if result.finding or result.error:
             self.say(result.error or f"  {result.finding}", style="red" if result.error else "dim")
 
@@ -80,25 +78,55 @@ class ProgressView:
         if number in self.bars:
             self.progress.remove_task(self.bars.pop(number))
 
-    def say(self, text: str, style: str | None = None) -> None:
+    def say(self, text: str | Text, style: str | None = None) -> None:
         """Print a line, above the bars if there are any."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the notebooks; 1 if any failed, 130 if it was interrupted."""
-    console = Console()
+    if not options.scheduler and not (kernel := check_kernel()).ok:  # workers elsewhere have their own environment
+        raise FileNotFoundError(kernel.what)  # before it begins: without a kernel every notebook would fail
     notebooks = batch.select(batch.find_notebooks(), options.notebooks)
     if not notebooks:
         raise ValueError("there are no notebooks to run")
     jobs = batch.plan(notebooks, _by_name(options.parameter), _by_name(options.grid))
+    folder = Path(options.output) if options.output else None
     on_dask = options.jobs is not None or options.scheduler is not None
+    view = ProgressView(Console())
     try:
-        with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster:
-            return _run(options, jobs, console, cluster)
+        with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster, view.progress:
+            if cluster:  # before a folder is made: a refused batch leaves nothing to resume
+                view.say(_describe_workers(cluster, options.scheduler or "this machine", notebooks))
+            given = {"keep_figures": options.keep_figures, "resume": options.resume}
+            results = batch.run(jobs, view, folder, cluster=cluster, **given)
     except KeyboardInterrupt:
-        console.print("Interrupted.")
+        view.say("Interrupted.")
         return _INTERRUPTED
+    except (OSError, ValueError):
+        if view.total:
+            view.say(_to_resume(options, view.folder))
+        raise
+    if results:
+        view.console.print(_summary(results, view.total))
+        view.say(f"Executed copies, figures, results.csv, results.parquet and findings.md are in {view.folder}")
+    if len(results) < view.total or any(result.status == records.INTERRUPTED for result in results):
+        view.say(f"Interrupted. {_to_resume(options, view.folder)}")
+        return _INTERRUPTED
+    return _SOME_FAILED if any(not result.passed for result in results) else 0
+
+
+def list_notebooks(options: argparse.Namespace) -> int:
+    """Show the notebooks with their axis, step and parameters."""
+    console = Console(highlight=False, soft_wrap=True)
+    for notebook in batch.find_notebooks():
+        console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}")
+        lines = [
+            f"axis: {notebook.axis}; step: {notebook.step}",
+            *(f"-p {one}" for one in notebook.parameters.values()),
+        ]
+        console.print(*(f"  {line}" for line in lines), sep="\n", markup=False)
+    return 0
 
 
 def _by_name(pairs: Iterable[tuple[str, _T]]) -> dict[str, _T]:
@@ -111,65 +139,23 @@ def _by_name(pairs: Iterable[tuple[str, _T]]) -> dict[str, _T]:
     return found
 
 
-def _run(options: argparse.Namespace, jobs: Sequence[batch.Job], console: Console, cluster: Cluster | None) -> int:
-    folder = Path(options.output) if options.output else None
-    if cluster and not options.resume:  # before a folder is made: a refused batch leaves nothing to resume
-        _workers(cluster, options, [job.notebook for job in jobs])
-    prepared = batch.prepare(jobs, folder, keep_figures=options.keep_figures, resume=options.resume)
-    view = ProgressView(console)
-    if cluster:
-        workers = _workers(cluster, options, [run.job.notebook for run in prepared.runs])
-        view.say(_describe_workers(workers, cluster, options, prepared))
-    if prepared.repeated:
-        view.say(f"{prepared.repeated} of the runs were given more than once; each is made once.")
-    if options.resume:
-        view.say(f"Resuming {prepared.folder}: {len(prepared.done)} of {prepared.total} runs are done.")
-    to_resume = f"Continue with: {_command_to_resume(options, prepared.folder)}"
-    try:
-        with view.progress if console.is_terminal else nullcontext():
-            results = batch.run_prepared(prepared, view, cluster, options.jobs)
-    except (OSError, ValueError):
-        view.say(to_resume)
-        raise
-    if results:
-        console.print(_summary(results, prepared.total))
-        view.say(f"Executed copies, figures, results.csv, results.parquet and findings.md are in {prepared.folder}")
-    if len(results) < prepared.total or any(result.status == records.INTERRUPTED for result in results):
-        view.say(f"Interrupted. {to_resume}")
-        return _INTERRUPTED
-    return _SOME_FAILED if any(not result.passed for result in results) else 0
-
-
-def _workers(cluster: Cluster, options: argparse.Namespace, notebooks: Sequence[batch.Notebook]) -> list[ClusterWorker]:
-    """The workers. Raises as :func:`sutrolib.batch.dask.check_workers` if they cannot run these notebooks."""
+def _describe_workers(cluster: Cluster, where: str, notebooks: Sequence[batch.Notebook]) -> str:
+    """How many workers there are. Raises as :func:`check_workers` if they cannot run these notebooks."""
     from sutrolib.batch.dask import check_workers
 
-    workers = list(cluster.workers().values())
-    check_workers(notebooks, workers, options.scheduler or "this machine")
-    return workers
-
-
-def _describe_workers(
-    workers: Sequence[ClusterWorker], cluster: Cluster, options: argparse.Namespace, prepared: Batch
-) -> str:
-    metering = sum(run.job.notebook.meter for run in prepared.runs)
+    workers = check_workers(cluster, notebooks, where)
     meters = sum(worker.meters for worker in workers)
-    text = f"{len(workers)} workers on {options.scheduler or 'this machine'}"
+    text = f"{len(workers)} workers on {where}"
     text += f"; Dask's dashboard: {cluster.dashboard}" if cluster.dashboard else ""
-    if metering and len(workers) > 1:
+    if len(workers) > 1 and any(notebook.meter for notebook in notebooks):
         how = "one at a time" if meters == 1 else f"on {meters} workers, one for each host"
-        text += f"\n{metering} of {len(prepared.runs)} runs may read seconds or joules: {how}"
+        text += f"\nRuns that may read seconds or joules: {how}"
     return text
 
 
-def _command_to_resume(options: argparse.Namespace, folder: Path) -> str:
-    words = ["python", "-m", "sutrolib", "run", *options.notebooks]
-    words += [word for name, value in options.parameter for word in ("-p", name, value)]
-    words += [word for name, values in options.grid for word in ("--grid", f"{name}={','.join(values)}")]
-    words += ["--jobs", str(options.jobs)] if options.jobs is not None else []
-    words += ["--scheduler", options.scheduler] if options.scheduler else []
-    words += ["--keep-figures"] if options.keep_figures else []
-    return shlex.join([*words, "--resume", "-o", options.output or str(folder)])
+def _to_resume(options: argparse.Namespace, folder: Path) -> str:
+    words = ["python", "-m", "sutrolib", *options.words, *([] if options.resume else ["--resume"])]
+    return f"Continue with: {shlex.join([*words, *([] if options.output else ['-o', str(folder)])])}"
 
 
 def _summary(results: Sequence[RunResult], total: int) -> Table:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -73,29 +72,28 @@ class Cluster:
             name = str(about.get("name", address))
             short = address.rpartition("//")[2] if name == address else name
             workers[address] = ClusterWorker(address, short, bool(about.get("resources", {}).get(METER)))
-        if not self.local:
-            self._check_library([worker for address, worker in workers.items() if address not in self._checked])
+        unknown = [worker for address, worker in workers.items() if address not in self._checked]
+        if unknown and not self.local:
+            self._check_library(unknown)
         return workers
 
     def _check_library(self, workers: list[ClusterWorker]) -> None:
-        if not workers:
-            return
         here, addresses = provenance.library(), [worker.address for worker in workers]
         found = self.client.run(_loaded_library, workers=addresses, on_error="return")
         for worker in workers:
             version = found.get(worker.address)
-            if isinstance(version, Exception) and "sutrolib" in str(version):  # else the worker went away
-                raise LibraryMismatch(
-                    f"worker {worker.name} cannot import sutrolib: run `pip install -r requirements.txt` in"
-                    " its checkout, and restart the worker"
-                )
-            if isinstance(version, str) and version != here:
+            if version == here:
+                self._checked.add(worker.address)
+            elif isinstance(version, str):
                 raise LibraryMismatch(
                     f"worker {worker.name} has sutrolib {version[:12]} and this command {here[:12]}: give both the same"
                     " checkout, and restart the worker"
                 )
-            if isinstance(version, str):
-                self._checked.add(worker.address)
+            elif "sutrolib" in str(version):  # else the worker went away
+                raise LibraryMismatch(
+                    f"worker {worker.name} cannot import sutrolib: run `pip install -r requirements.txt` in"
+                    " its checkout, and restart the worker"
+                )
 
     @staticmethod
     def lost(error: BaseException) -> bool:
@@ -120,9 +118,10 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
 
     Raises ValueError for fewer than one job, and OSError if no scheduler answers.
     """
-    if jobs is not None and jobs < 1:
+    jobs = 1 if jobs is None else jobs
+    if jobs < 1:
         raise ValueError(f"jobs must be at least 1 (got {jobs!r})")
-    with _quiet(), _client_of(scheduler) if scheduler else _local(jobs or os.cpu_count() or 1) as client:
+    with _quiet(), _client_of(scheduler) if scheduler else _local(jobs) as client:
         yield Cluster(client, local=not scheduler)
 
 
@@ -162,24 +161,13 @@ def _local(jobs: int) -> Iterator[Client]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sutro-dask-", ignore_cleanup_errors=True))
         stack.enter_context(dask.config.set(settings))
-        worker = common | {
-            "nthreads": 1,
-            "memory_limit": None,
-            "dashboard": False,
-            "local_directory": folder,
-            "preload": [__name__],
-            "silence_logs": logging.CRITICAL,
-        }
-        scheduler = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
-        cluster = SpecCluster(
-            scheduler={"cls": Scheduler, "options": scheduler},
-            workers={
-                number: {"cls": Nanny, "options": worker | ({"resources": {METER: 1}} if number == 1 else {})}
-                for number in range(1, jobs + 1)
-            },
-            security=common["security"],
-            silence_logs=logging.CRITICAL,
-        )
+        worker = common | {"nthreads": 1, "memory_limit": None, "dashboard": False, "local_directory": folder}
+        worker |= {"preload": [__name__], "silence_logs": logging.CRITICAL}
+        workers = {number: {"cls": Nanny, "options": worker} for number in range(1, jobs + 1)}
+        workers[1] = {"cls": Nanny, "options": worker | {"resources": {METER: 1}}}
+        options = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
+        scheduler = {"cls": Scheduler, "options": options}
+        cluster = SpecCluster(workers, scheduler, security=common["security"], silence_logs=logging.CRITICAL)
         client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
         client.wait_for_workers(jobs, timeout=START_TIMEOUT_S)
         yield client
@@ -193,12 +181,8 @@ def dask_setup(_: object) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence Dask's log: the callers report lost workers and connections."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio", "bokeh")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
+    with ExitStack() as stack:
+        for logger in map(logging.getLogger, ("distributed", "tornado", "asyncio", "bokeh")):
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
         yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

@@ -136,7 +136,7 @@ def test_equal_jobs_are_run_once(folder):
     jobs = [*jobs_of(folder, "1", "1"), *jobs_of(folder, "1")]
     prepared = batch.prepare(jobs, folder / "run")
     assert (len(prepared.runs), prepared.repeated) == (2, 4)
-    assert len(batch.run_prepared(prepared, Silent(), execute=execute)) == len(execute.labels) == 2
+    assert len(batch.run(jobs, Silent(), folder / "run", execute=execute)) == len(execute.labels) == 2
 
 
 def test_resume_takes_the_newest_run_and_says_which(folder, monkeypatch, capsys):

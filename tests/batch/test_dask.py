@@ -227,7 +227,7 @@ def test_an_attempt_that_another_one_has_replaced_ends_and_is_not_recorded(plann
 
     def overtaken(run):
         results.append(attempt(planned, nap))
-        assert kernel._ended(run.attempt_file)
+        assert kernel.has_ended(run.attempt_file)
         return run.result(1.0, "late")
 
     attempt(planned, overtaken)
@@ -419,7 +419,7 @@ def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert err == ""
-    assert f"Continue with: python -m sutrolib {' '.join(words[:-2])} --resume -o {tmp_path / 'run'}" in out
+    assert f"Continue with: python -m sutrolib {' '.join(words)} --resume" in out
     assert [(o.parameters["n"], o.status) for o in records.read_all(tmp_path / "run")] == [
         (1, "passed"),
         (2, "interrupted"),
