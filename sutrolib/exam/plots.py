@@ -1,53 +1,46 @@
-"""The four figures of a final exam, drawn from its record; each title states the finding."""
+"""The figures of a final exam and of its recipes; each title states the finding."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import LogLocator, MaxNLocator
 
 from sutrolib.core.format import number
-from sutrolib.core.stats import pareto_front
+from sutrolib.core.stats import Interval, pareto_front
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.verdict import ACCURACY, JOULES, LOSS, OTHER_COSTS, EntryVerdict, VerdictLine, energy_meter, verdicts
+from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE
-from sutrolib.plots.metrics import draw_intervals, label_rows
+from sutrolib.plots.metrics import draw_rows, set_log_axis
 from sutrolib.plots.models import MODEL_STYLES
-from sutrolib.plots.style import BLACK, GREY, RED
+from sutrolib.plots.style import BLACK, GREY, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SCORES = {LOSS: "loss on the validation text, nats (counted)", ACCURACY: "accuracy on the validation text (counted)"}
-_CHANGES = {LOSS: "change of loss, nats (lower is better)", ACCURACY: "change of accuracy (higher is better)"}
+_CHANGES = {LOSS: "change of loss, nats\n(lower is better)", ACCURACY: "change of accuracy\n(higher is better)"}
+_RATIO = "candidate / baseline\n(below 1 is better)"
+_Points = Mapping[str, tuple[float, float]]  # cost and score, by model
 
 
 def draw_verdict(record: ExamRecord) -> Figure:
     """Energy and time as ratios, loss and accuracy as differences, with intervals; a row for each entry."""
     found = verdicts(record)
-    figure, axes = plt.subplot_mosaic([["ratio", LOSS], ["ratio", ACCURACY]], width_ratios=(1.3, 1))
-    ratio = axes["ratio"]
-    energies, times = [verdict.energy for verdict in found], [verdict.time for verdict in found]
-    for name, lines, style, offset in (("training energy", energies, "o", -0.16), ("time", times, "s", 0.16)):
-        kind = " and ".join(dict.fromkeys(line.kind for line in lines if line))
-        _draw_lines(ratio, lines, style, BLACK if style == "o" else RED, f"{name} ({kind})", offset)
-    _format_ratio_axis(ratio)
-    ratio.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
-    for name, label in _CHANGES.items():
-        _draw_lines(axes[name], [verdict.line(name) for verdict in found], "o", BLACK, name)
-        axes[name].axvline(0, color=GREY, ls="--", lw=1)
-        axes[name].set_xlabel(label, fontsize=8)
-        axes[name].xaxis.set_major_locator(MaxNLocator(3))
-    for name, ax in axes.items():
-        label_rows(ax, [v.entry if name == "ratio" else "" for v in found], fontsize=8)
-        ax.tick_params(labelsize=8)
-    ratio.set_title(_verdict_title(found))
+    entries = [verdict.entry for verdict in found]
+    figure, (ratio, *scores) = plt.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True)
+    costs = {"training energy": [v.energy for v in found], "time": [v.time for v in found]}
+    series = {f"{name} ({_kinds(lines)})": _changes(lines) for name, lines in costs.items()}
+    draw_rows(entries, series, _verdict_title(found), _RATIO, ax=ratio)
+    for ax, (score, label) in zip(scores, _CHANGES.items(), strict=True):
+        changes = {score: _changes(verdict.line(score) for verdict in found)}
+        draw_rows(entries, changes, "", label, reference=0, log=False, ax=ax)
     return figure
 
 
@@ -62,8 +55,7 @@ def draw_seeds(record: ExamRecord) -> Figure:
                 mean = statistics.fmean(run.scores[score] for run in runs.values())
                 ax.axhline(mean, color=GREY, ls="--", lw=1, zorder=0)
         ax.set_xticks(range(record.seeds))
-        ax.set_xlabel("seed")
-        ax.set_ylabel(label, fontsize=9)
+        ax.set(xlabel="seed", ylabel=label)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     axes[0].set_title(_seeds_title(record))
     return figure
@@ -73,16 +65,9 @@ def draw_other_costs(record: ExamRecord) -> Figure:
     """Costs that the verdict has no criterion for, as ratios: inference, memory, size, and modelled energy."""
     found = verdicts(record)
     kinds = {line.quantity: line.kind for verdict in found for line in verdict.lines if line.met is None}
-    figure, ax = plt.subplots()
-    for row, verdict in enumerate(found):
-        marker, colour = _styles(record)[verdict.entry]
-        offset = 0.2 * (row - (len(found) - 1) / 2)
-        _draw_lines(ax, [verdict.line(quantity) for quantity in kinds], marker, colour, verdict.entry, offset)
-    _format_ratio_axis(ax)
-    label_rows(ax, [f"{quantity} ({kind})" for quantity, kind in kinds.items()], fontsize=8)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    ax.set_title(_other_costs_title(found))
-    return figure
+    series = {verdict.entry: _changes(verdict.line(quantity) for quantity in kinds) for verdict in found}
+    labels = [f"{quantity} ({kind})" for quantity, kind in kinds.items()]
+    return draw_rows(labels, series, _other_costs_title(found), _RATIO)
 
 
 def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, highlight: str = "") -> Figure:
@@ -97,28 +82,60 @@ def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, hig
     means: dict[str, tuple[float, float]] = {}
     for name, (marker, colour) in _styles(record).items():
         runs = record.trained(name).values()
-        if not runs or cost not in labels:
-            continue
-        points = [(r.value, run.scores[score]) for run in runs for r in run.readings if r.name == cost]
-        means[name] = statistics.geometric_mean(x for x, _ in points), statistics.fmean(y for _, y in points)
-        ax.plot(*zip(*points, strict=True), marker, color=colour, ms=4, alpha=0.4)
-        ax.plot(*means[name], marker, color=colour, ms=10, label=name)
-    if BASELINE in means:
-        ax.axhline(means[BASELINE][1], color=GREY, ls="--", lw=1, zorder=0)
-        ax.axvline(means[BASELINE][0], color=GREY, ls="--", lw=1, zorder=0)
+        points = [(r.value, run.scores[score]) for run in runs for r in run.readings if r.name == cost in labels]
+        if points:
+            means[name] = statistics.geometric_mean(x for x, _ in points), statistics.fmean(y for _, y in points)
+            ax.plot(*zip(*points, strict=True), marker, color=colour, ms=4, alpha=0.4)
     if means:
-        sign = -1 if score == ACCURACY else 1
-        front = [means[name] for name in pareto_front({name: (x, sign * y) for name, (x, y) in means.items()})]
-        draw_front(ax, front, "Pareto front")
-        _format_log_axis(ax)
+        _draw_models(ax, means, _styles(record), falling=score == LOSS)
         ax.set(xlabel=labels[cost], ylabel=SCORES[score])
+        ax.legend(fontsize=8)
+    if BASELINE in means:
+        ax.axvline(means[BASELINE][0], color=GREY, ls="--", lw=1, zorder=0)
+        ax.axhline(means[BASELINE][1], color=GREY, ls="--", lw=1, zorder=0)
     if highlight in means:
         ax.plot(*means[highlight], "o", color=BLACK, ms=20, mfc="none", mew=1.5)
-    if means:
-        ax.legend(fontsize=8)
     cost_name = "energy" if cost in JOULES else OTHER_COSTS.get(cost, cost or "cost")
     ax.set_title(_front_title(means, cost_name, score, highlight), loc="left")
     return figure
+
+
+def draw_corpus_sizes(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
+    """Loss against training energy on each corpus that models were trained on, with the Pareto front."""
+    trained = {corpus: {name: r for name, r in found.items() if not r.failure} for corpus, found in runs.items()}
+    trained = {corpus: found for corpus, found in trained.items() if found}
+    every = [run for found in trained.values() for run in found.values()]
+    energy = energy_meter(every)
+    figure, axes = plt.subplots(1, len(trained), sharex=True, squeeze=False)
+    styles = dict(zip(dict.fromkeys(name for found in trained.values() for name in found), cycle(MODEL_STYLES)))
+    best = []
+    for ax, (corpus, found) in zip(axes[0], trained.items(), strict=True):
+        points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
+        front = _draw_models(ax, points, styles)
+        ax.set_xlabel(f"{corpus}\ntraining energy, J\n({every[0].reading(energy).kind})", fontsize=8)
+        best.append(f"{front[-1]} ({points[front[-1]][1]:.2f})")
+    axes[0][0].set_ylabel("loss on its last tenth, nats (counted)", fontsize=9)
+    handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
+    title = f"Lowest loss, from the short to the long corpus: {'; '.join(best)}"
+    figure.suptitle(wrap_lines(title, 80), fontsize=11, x=0.02, ha="left")
+    return figure
+
+
+def draw_savings(savings: Mapping[str, Mapping[str, Interval]], at_least: Collection[str]) -> Figure:
+    """The cost without each ingredient over that of the full recipe, with intervals.
+
+    ``savings`` maps a quantity, with its kind, to the ratios by ingredient; those in ``at_least`` missed the target
+    loss, so their ratios are lower bounds.
+    """
+    first = next(iter(savings.values()))
+    names = sorted(first, key=lambda name: -first[name].value)
+    bounds = {name: "at least " if name in at_least else "" for name in names}
+    costs = [f"{bounds[name]}{first[name].value:.2g} times as much without {name}" for name in names[:2]]
+    labels = [f"{name} (at least)" if bounds[name] else name for name in names]
+    series = {quantity: [ratios[name] for name in names] for quantity, ratios in savings.items()}
+    xlabel = "without it / full recipe, at the same loss on the first seed"
+    return draw_rows(labels, series, f"Training costs {' and '.join(costs)}", xlabel, log=False)
 
 
 def cost_labels(record: ExamRecord) -> dict[str, str]:
@@ -144,36 +161,29 @@ def ratio_in_words(ratio: float) -> str:
     return f"{number(1 / ratio)} times less" if ratio < 1 else f"{number(ratio)} times as much"
 
 
-def draw_front(ax: Axes, points: Sequence[tuple[float, float]], label: str = "") -> None:
-    """The Pareto front as a stair through these points."""
-    ax.step(*zip(*points, strict=True), where="post", color=GREY, ls=":", zorder=0, label=label or None)
-
-
 def _styles(record: ExamRecord) -> dict[str, tuple[str, str]]:
-    return dict(zip(record.model_names, cycle(MODEL_STYLES)))
+    return dict(zip((*record.entries, BASELINE), cycle(MODEL_STYLES)))  # entries as in rows, which lack the baseline
 
 
-def _draw_lines(
-    ax: Axes, lines: Sequence[VerdictLine | None], marker: str, colour: str, label: str, offset: float = 0.0
-) -> None:
-    there = [(row + offset, line.change) for row, line in enumerate(lines) if line is not None]
-    draw_intervals(ax, [row for row, _ in there], [change for _, change in there], marker, colour, label)
+def _draw_models(
+    ax: Axes, points: _Points, styles: Mapping[str, tuple[str, str]], falling: bool = True
+) -> Sequence[str]:
+    """A marker for each model, and the Pareto front as a stair; returns the names on it, from the cheapest on."""
+    front = pareto_front({name: (x, y if falling else -y) for name, (x, y) in points.items()})
+    stair = [points[name] for name in front]
+    ax.step(*zip(*stair, strict=True), where="post", color=GREY, ls=":", zorder=0, label="Pareto front")
+    for name, point in points.items():
+        ax.plot(*point, styles[name][0], color=styles[name][1], ms=9, label=name)
+    set_log_axis(ax)
+    return front
 
 
-def _format_ratio_axis(ax: Axes) -> None:
-    ax.axvline(1, color=GREY, ls="--", lw=1)
-    _format_log_axis(ax)
-    ax.set_xlabel("candidate / baseline (below 1 is better)", fontsize=9)
+def _changes(lines: Iterable[VerdictLine | None]) -> list[Interval | None]:
+    return [line.change if line else None for line in lines]
 
 
-def _format_log_axis(ax: Axes) -> None:
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
-    ax.xaxis.set_major_formatter("{x:g}")
-    if high < 100 * low:  # the decades alone would leave hardly any label
-        ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7) if high < 10 * low else (2, 5)))
-    ax.xaxis.set_minor_formatter("{x:g}" if high < 100 * low else "")
-    ax.tick_params(axis="x", which="both", labelsize=8)
+def _kinds(lines: Iterable[VerdictLine | None]) -> str:
+    return " and ".join(dict.fromkeys(line.kind for line in lines if line))
 
 
 def _verdict_title(found: Sequence[EntryVerdict]) -> str:
@@ -207,24 +217,16 @@ def _seeds_title(record: ExamRecord) -> str:
 
 
 def _other_costs_title(found: Sequence[EntryVerdict]) -> str:
-    """The higher costs of the only entry; of several, how many have one, and the highest."""
-    costlier = [verdict for verdict in found if verdict.side_costs]
-    if len(found) == 1 or not costlier:
-        return "; ".join(f"{verdict.entry}: {_side_costs(verdict)}" for verdict in found)
-    ratio, quantity, entry = max(
-        (line.change.value, line.quantity, verdict.entry) for verdict in costlier for line in verdict.side_costs
-    )
-    return f"{len(costlier)} of {len(found)} entries have higher other costs, up to {quantity} x {ratio:.3g} ({entry})"
+    """The costs of each entry that are above the baseline's: the highest, and of a single entry the highest three."""
+    parts = []
+    for verdict in found:
+        highest = sorted(verdict.side_costs, key=lambda line: -line.change.value)[: 3 if len(found) == 1 else 1]
+        costs = ", ".join(f"{line.quantity} x {line.change.value:.3g}" for line in highest)
+        parts.append(f"{verdict.entry}: {costs or 'no other cost is higher'}")
+    return "; ".join(parts)
 
 
-def _side_costs(verdict: EntryVerdict) -> str:
-    lines = sorted(verdict.side_costs, key=lambda line: -line.change.value)
-    if not lines:
-        return "no other cost is higher"
-    return "at the cost of " + ", ".join(f"{line.quantity} x {line.change.value:.3g}" for line in lines[:3])
-
-
-def _front_title(means: Mapping[str, tuple[float, float]], cost_name: str, score: str, highlight: str) -> str:
+def _front_title(means: _Points, cost_name: str, score: str, highlight: str) -> str:
     """What ``highlight`` reaches; without it, the cheapest of the entries that beat the baseline in both."""
     if BASELINE not in means:
         return "There is no baseline to compare with"

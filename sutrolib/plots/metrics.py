@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator
 
 from sutrolib.core.format import bytes_text
 from sutrolib.core.stats import Interval, error_bars
-from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, wrap_lines
+from sutrolib.plots.models import MODEL_STYLES
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sutrolib.meters.thermal.protocol import RoundRises
-
-_MARKERS = tuple(zip("osD^", (BLACK, RED, PURPLE, GREY), strict=True))
 
 
 def label_rows(ax: Axes, labels: Sequence[str], **text: Any) -> None:
@@ -47,13 +48,14 @@ def draw_rows(
     xlabel: str,
     reference: float | None = 1.0,
     log: bool = True,
+    ax: Axes | None = None,
 ) -> Figure:
     """One row for each label, and in it one marker for each series: an interval, or numbers (pale) with their mean.
 
     None stands for what was not measured. A dashed line marks the ``reference``.
     """
-    figure, ax = plt.subplots()
-    for number, ((name, found), (marker, colour)) in enumerate(zip(series.items(), _MARKERS, strict=False)):
+    ax = ax or plt.subplots()[1]
+    for number, ((name, found), (marker, colour)) in enumerate(zip(series.items(), cycle(MODEL_STYLES))):
         offset = 0.2 * (number - (len(series) - 1) / 2)
         rows = [row + offset for row, one in enumerate(found) if one is not None]
         measured = [one if isinstance(one, Interval) else _points(one) for one in found if one is not None]
@@ -64,14 +66,23 @@ def draw_rows(
     if reference is not None:
         ax.axvline(reference, color=GREY, ls="--", lw=1)
     if log:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("{x:.2g}")
-        ax.tick_params(axis="x", which="minor", labelsize=8)
-    label_rows(ax, [wrap_lines(label, 30) for label in labels])
+        set_log_axis(ax)
+    label_rows(ax, [wrap_lines(label, 34) for label in labels], fontsize=9)
     ax.set(xlabel=xlabel, title=title)
-    ax.legend(loc="best", fontsize=9)
-    return figure
+    if len(series) > 1:
+        ax.legend(loc="best", fontsize=9)
+    return ax.get_figure()  # type: ignore[return-value]
+
+
+def set_log_axis(ax: Axes) -> None:
+    """A logarithmic x axis with plain numbers; over less than two decades, some between the powers of ten as well."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_formatter("{x:g}")
+    if high < 100 * low:
+        ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7) if high < 10 * low else (2, 5)))
+    ax.xaxis.set_minor_formatter("{x:g}" if high < 100 * low else "")
+    ax.tick_params(axis="x", which="both", labelsize=8)
 
 
 def _points(values: Sequence[float]) -> Interval:
@@ -142,7 +153,7 @@ def draw_temperature_rises(rises: Sequence[RoundRises], names: tuple[str, str], 
     """The rises of A and B in each round, joined by a line; ``quantity`` labels the axis, with unit and kind."""
     figure, ax = plt.subplots()
     rounds = [r.round for r in rises]
-    for name, arm, (marker, colour) in zip(names, "ab", _MARKERS, strict=False):
+    for name, arm, (marker, colour) in zip(names, "ab", MODEL_STYLES, strict=False):
         ax.plot(rounds, [getattr(r, arm) for r in rises], marker, color=colour, ms=7, label=name)
     ax.vlines(rounds, [r.a for r in rises], [r.b for r in rises], color=GREY, lw=1, zorder=0)
     ax.axhline(0, color=GREY, ls="--", lw=1)

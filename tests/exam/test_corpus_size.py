@@ -8,7 +8,7 @@ import sutrolib.exam.corpus_size
 from sutrolib.core.types import describe
 from sutrolib.exam.corpus_size import corpora, corpus_models, load_runs, run_corpora
 from sutrolib.exam.entries import CLOSED, OPEN, Entry
-from sutrolib.exam.recipe_plots import draw_corpus_sizes
+from sutrolib.exam.plots import draw_corpus_sizes
 from sutrolib.exam.record import new_record
 from sutrolib.exam.store import exam_path
 from sutrolib.models.language.distilled_gpt import DistilledGPT

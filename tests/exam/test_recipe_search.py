@@ -9,7 +9,7 @@ from sutrolib.core.types import describe
 from sutrolib.exam import ablation
 from sutrolib.exam.ablation import ablate, ablated_recipes, load_ablation, save_ablation, savings, train_until_loss
 from sutrolib.exam.entries import SCALES, scale_of
-from sutrolib.exam.recipe_plots import draw_savings
+from sutrolib.exam.plots import draw_savings
 from sutrolib.exam.recipe_search import (
     LOW_LOSS_MARGIN,
     TARGET_MARGIN,
