@@ -169,10 +169,6 @@ class WindowMeter(Meter):
         """Whether the window is long enough."""
         return self.seconds >= self.window
 
-    def record_run(self, seconds: float) -> None:
-        """Count one run of the work, which took ``seconds``."""
-        self._run_seconds.append(seconds)
-
     @abstractmethod
     def _open(self) -> None:
         """Start the window."""
@@ -190,7 +186,7 @@ def repeat_until_full(work: Callable[[], _T], meters: Sequence[WindowMeter]) -> 
         finish_queued_work()
         seconds = time.perf_counter() - start
         for meter in meters:
-            meter.record_run(seconds)
+            meter._run_seconds.append(seconds)
         if all(meter.is_full for meter in meters):
             return result
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sutrolib.meters.access.trace import WRITE, Accesses, TorchTrace, TracedMeter
+from sutrolib.meters.access.trace import READ, WRITE, Accesses, TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, NoReading, Reading
 
 
@@ -44,25 +44,19 @@ class BufferReuse:
 
 def buffer_reuse(accesses: Accesses) -> BufferReuse:
     """The reuse distances of a stream. Raises NoReading if nothing written in it is ever read."""
-    count = len(accesses)
     clock = np.cumsum(accesses.elements) - accesses.elements
-    order = np.argsort(accesses.buffer, kind="stable")
-    buffer = accesses.buffer[order]
-    is_write = accesses.write[order] == WRITE
-    positions = np.arange(count)
-    first = np.maximum.accumulate(np.where(np.diff(buffer, prepend=-1) != 0, positions, 0))
+    order = np.argsort(accesses.buffer, kind="stable")  # buffer by buffer, each in the order of the program
+    is_write, positions = accesses.write[order] == WRITE, np.arange(len(order))
+    first = np.maximum.accumulate(np.where(np.diff(accesses.buffer[order], prepend=-1) != 0, positions, 0))
     last_write = np.maximum.accumulate(np.where(is_write, positions, -1))
     warm = ~is_write & (last_write >= first)
     if not warm.any():
         raise NoReading("average reuse distance: nothing written in the measured block is read there")
-    back = np.argsort(order[warm])  # in the order of the program again
-    read, written = order[warm][back], order[last_write[warm]][back]
-    return BufferReuse(
-        buffer=accesses.buffer[read],
-        distance=clock[read] - clock[written],
-        floats=accesses.elements[read],
-        cold=int(accesses.elements[order[~is_write & ~warm]].sum()),
-    )
+    written = np.full(len(order), -1)  # for each read, in the order of the program: the write before it
+    written[order[warm]] = order[last_write[warm]]
+    read = np.flatnonzero(written >= 0)
+    cold = int(accesses.elements[(accesses.write == READ) & (written < 0)].sum())
+    return BufferReuse(accesses.buffer[read], clock[read] - clock[written[read]], accesses.elements[read], cold)
 
 
 class ReuseDistance(TracedMeter):

@@ -122,22 +122,14 @@ CORE_I7_950 = Hardware(
     "measured power, quoted from memory and not checked against the paper; caches: Horowitz 2014, of the same 45 nm, "
     "with 20 pJ for 64 bits in 32 KB, and 100 pJ in 8 MB of which the source only lists 1 MB",
     {"float32": 371, "float64": 670},
-    (
-        MemoryLevel("L1", 32 * KB, 20 / 8),
-        MemoryLevel("L3", 8 * MB, 100 / 8),
-        MemoryLevel("DRAM", math.inf, 795),
-    ),
+    (MemoryLevel("L1", 32 * KB, 20 / 8), MemoryLevel("L3", 8 * MB, 100 / 8), MemoryLevel("DRAM", math.inf, 795)),
 )
 A100 = Hardware(
     "A100 (GPU)",
     "O. Antepara et al., SC 2025, doi 10.1145/3712285.3759815, table 3, fitted to measured power (vector float32 and "
     "float64, matrix float16); capacities: 108 first-level caches of 192 KB together, and a second level of 40 MB",
     {"float16": 0.70, "bfloat16": 0.70, "float32": 10.7, "float64": 28.5},
-    (
-        MemoryLevel("L1", 108 * 192 * KB, 12.7),
-        MemoryLevel("L2", 40 * MB, 50.4),
-        MemoryLevel("HBM2", math.inf, 155.3),
-    ),
+    (MemoryLevel("L1", 108 * 192 * KB, 12.7), MemoryLevel("L2", 40 * MB, 50.4), MemoryLevel("HBM2", math.inf, 155.3)),
 )
 HARDWARE_PROFILES = (HOROWITZ_2014, JOUPPI_2021, CORE_I7_950, A100)
 

@@ -91,11 +91,7 @@ class TorchTrace(TorchDispatchMode):
         return Accesses(write, buffer, range_set, elements, nbytes, *self._ranges.columns(), sizes)
 
     def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         rules = rules_for(func)

@@ -9,6 +9,7 @@ and where everything else goes, unlike with a cache, which decides for the progr
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,13 @@ class GridProgram:
         parts = [part.strip() for part in text.split(";")]
         if len(parts) < 2:
             raise ValueError(f"a program must be 'inputs;instruction;...;outputs' (got {text!r})")
-        return cls(_cells(parts[0]), tuple(map(_instruction, parts[1:-1])), _cells(parts[-1]))
+        instructions = []
+        for part in parts[1:-1]:
+            name, _, cells = part.partition(" ")
+            if not (numbers := _cells(cells)):
+                raise ValueError(f"an instruction must be 'operator target,source,...' (got {part!r})")
+            instructions.append(Instruction(name, numbers[0], numbers[1:]))
+        return cls(_cells(parts[0]), tuple(instructions), _cells(parts[-1]))
 
     @property
     def cost(self) -> int:
@@ -92,11 +99,11 @@ class GridProgram:
 
 def grid_cost(program: GridProgram | str, arguments: Sequence[Number], expected: Sequence[Number]) -> int:
     """The cost of a program that must compute ``expected`` from ``arguments``. Raises ValueError if it does not."""
-    parsed = GridProgram.parse(program) if isinstance(program, str) else program
-    found = parsed.run(arguments)
+    with GridCost() as meter:
+        found = meter.run(program, arguments)
     if found != list(expected):
         raise ValueError(f"the program computes {found} instead of {list(expected)}")
-    return parsed.cost
+    return int(meter.reading.value)
 
 
 class GridCost(ProgramMeter):
@@ -126,28 +133,17 @@ def naive_matmul(n: int) -> GridProgram:
     a, b, c = (1 + part * n * n for part in range(3))
     scratch = 1 + 3 * n * n
     instructions = []
-    for i in range(n):
-        for j in range(n):
-            cell = c + i * n + j
-            for k in range(n):
-                product = (a + i * n + k, b + k * n + j)
-                instructions.append(Instruction("mul", scratch if k else cell, product))
-                if k:
-                    instructions.append(Instruction("add", cell, (cell, scratch)))
+    for i, j, k in itertools.product(range(n), repeat=3):
+        cell = c + i * n + j
+        instructions.append(Instruction("mul", scratch if k else cell, (a + i * n + k, b + k * n + j)))
+        if k:
+            instructions.append(Instruction("add", cell, (cell, scratch)))
     return GridProgram(tuple(range(1, c)), tuple(instructions), tuple(range(c, scratch)))
 
 
 @functools.lru_cache(maxsize=1)  # the same text is often run row by row
 def _parsed(text: str) -> GridProgram:
     return GridProgram.parse(text)
-
-
-def _instruction(text: str) -> Instruction:
-    name, _, cells = text.partition(" ")
-    numbers = _cells(cells)
-    if not numbers:
-        raise ValueError(f"an instruction must be 'operator target,source,...' (got {text!r})")
-    return Instruction(name, numbers[0], numbers[1:])
 
 
 def _cells(text: str) -> tuple[int, ...]:

@@ -134,11 +134,10 @@ def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> li
 
     A run that was not read is a ``-``; runs at the end may be left out. Raises ValueError that names the run.
     """
-    check_choice("scale", scale, ReadingScale)
     parts = [part.strip() for part in text.strip().removesuffix(";").split(";")] if text.strip() else []
     if len(parts) > 2 * plan.rounds:
         raise ValueError(
-            f"readings must hold at most the {2 * plan.rounds} runs of the plan (got {len(parts)}: {text!r})"
+            f"readings must be at most the {2 * plan.rounds} runs of the plan (got {len(parts)}: {text!r})"
         )
     observations = []
     for number, ((rnd, slot), part) in enumerate(zip(plan.reveal(), parts, strict=False), start=1):
@@ -173,7 +172,6 @@ class RoundRises:
 class HeatVerdict:
     """What the complete rounds say of A against B; intervals are of 95 %."""
 
-    scale: ReadingScale
     rises: tuple[RoundRises, ...]
     incomplete: int  # rounds of the plan without both observations: left out
     p_value: float  # two-sided sign test, rounds without a difference left out
@@ -196,9 +194,8 @@ class HeatVerdict:
         """Which one is shown to be warmer: by the interval of the difference if there is one, else by the signs."""
         if self.difference is not None:
             return "A" if self.difference.low > 0 else "B" if self.difference.high < 0 else None
-        if self.p_value >= 1 - CONFIDENCE:
-            return None
-        return "A" if self.warmer_a > self.warmer_b else "B"
+        more: Arm = "A" if self.warmer_a > self.warmer_b else "B"
+        return more if self.p_value < 1 - CONFIDENCE else None
 
     @property
     def why(self) -> str:
@@ -227,22 +224,21 @@ def heat_verdict(plan: Plan, observations: Iterable[HeatObservation], scale: Rea
     if not rises:
         raise NoReading(f"heat: nothing was measured, because none of {plan.rounds} rounds has both of its runs")
     a, b = np.array([[r.a, r.b] for r in rises]).T
-    difference: Interval | None = None
-    ratio: Interval | None = None
-    missing = ""
+    difference = ratio = None
+    missing = "no difference and no ratio: "
     if scale == "touch":
-        missing = "no difference and no ratio: touch scores have no unit"
+        missing += "touch scores have no unit"
     elif len(rises) < MIN_PAIRS:
-        missing = f"no difference and no ratio: an interval needs {MIN_PAIRS} complete rounds (got {len(rises)})"
+        missing += f"an interval needs {MIN_PAIRS} complete rounds (got {len(rises)})"
     elif np.ptp(a - b) == 0:  # a coarse scale must not pass for certainty
-        missing = f"no difference and no ratio: all {len(rises)} rounds have the same difference"
+        missing += f"all {len(rises)} rounds have the same difference"
     else:
-        difference = paired_difference(a, b)
+        difference, missing = paired_difference(a, b), ""
         try:
             ratio = ratio_of_means(a, b)
         except NoInterval as error:
             missing = f"no ratio: {error}"
-    return HeatVerdict(scale, rises, plan.rounds - len(rises), sign_test(a - b), difference, ratio, missing)
+    return HeatVerdict(rises, plan.rounds - len(rises), sign_test(a - b), difference, ratio, missing)
 
 
 def _rises(plan: Plan, observations: Iterable[HeatObservation], scale: ReadingScale) -> tuple[RoundRises, ...]:

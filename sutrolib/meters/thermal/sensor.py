@@ -109,17 +109,14 @@ def run_load(
     With a period the number of calls is fixed, and the time is that of whole periods. A run that is late by more than
     5 % is stopped, and its ``fault`` says so. ValueError for a period that is not above 0 and up to run_s.
     """
-    if period_s is None:
-        limit, planned = None, run_s
-    elif 0 < period_s <= run_s:
-        limit = round(run_s / period_s)
-        planned = limit * period_s
-    else:
+    if period_s is not None and not 0 < period_s <= run_s:
         raise ValueError(f"period_s must be above 0 and up to run_s={run_s:g} s (got {period_s!r})")
+    limit = round(run_s / period_s) if period_s else None
+    planned = limit * period_s if limit and period_s else run_s
     calls = 0
     with meter_lock():
         began = clock.now()
-        while calls < limit if limit is not None else clock.now() - began < planned:
+        while calls < limit if limit else clock.now() - began < planned:
             work()
             calls += 1
             if clock.now() - began > planned * (1 + _MAX_OVERRUN):
