@@ -65,7 +65,7 @@ def loop_order(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray
     """
     low = np.zeros((1, 3), np.int64)  # where the tiles, then blocks, then elements begin, in the order of the loops
     extent = np.full((1, 3), n, np.int64)
-    for level, x in ((level, x) for level in range(_LEVELS) for x in orders[level]):
+    for level, x in [(outer, x) for outer in range(_LEVELS) for x in orders[outer]]:
         size = sizes[level, x]
         lengths = -(-extent[:, x] // size)
         run = np.repeat(np.arange(len(low)), lengths)  # which run of this loop a step belongs to

@@ -5,8 +5,8 @@ Only the training differs from the published recipe; the network and its inferen
 
 - soft targets: the distribution of a Kneser-Ney n-gram counted on the training text, mixed with the characters
   themselves (distillation: Hinton et al., arXiv 1503.02531);
-- a first block that attends to the previous characters from the start (``previous_token_init``);
-- Muon for the matrices of the blocks (:mod:`sutrolib.models.language.muon`), Adam for the rest;
+- a first block that attends to the previous characters from the start, and
+- Muon for the matrices of the blocks, Adam for the rest (both in :mod:`sutrolib.models.language.fast_training`);
 - learning rates that start high and decay linearly to 0, without warm-up;
 - forward and backward pass in bfloat16, with weights, optimizers and logits in float32 (Kalamkar et al., A Study of
   BFLOAT16 for Deep Learning Training, arXiv 1905.12322).
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +25,15 @@ from torch import Tensor
 
 from sutrolib.core.types import Budget, Diverged, Task
 from sutrolib.models.fields import choice, float_field, int_field
+from sutrolib.models.language.fast_training import (
+    MATRICES,
+    Muon,
+    previous_token_init,
+    stack_weights,
+    stacked_logits,
+    write_weights,
+)
 from sutrolib.models.language.kneser_ney import FittedNGram, KneserNey, lookup
-from sutrolib.models.language.muon import Muon
-from sutrolib.models.language.previous_token_init import previous_token_init
-from sutrolib.models.language.stacked_weights import StackedWeights
 from sutrolib.models.language.transformer import Architecture, FittedGPT, Transformer, report_out_of_memory
 
 _LOSS_CHECK_STEPS = 20  # reading a loss waits for the graphics card, so it is read only this often
@@ -89,14 +94,14 @@ class DistilledGPT(Architecture):
         if self.value_gain:
             previous_token_init(network, seed, self.embedding_std, self.attention_logit, self.value_gain)
         network.to(self.device)
-        weights = StackedWeights.of(network)
+        weights = stack_weights(network)
         with report_out_of_memory(self.name, self.batch):
             steps = self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began)
-        weights.write_to(network)
+        write_weights(weights, network)
         return FittedGPT(network.eval(), task.alphabet, steps=steps)
 
     def _train(
-        self, weights: StackedWeights, ids: Tensor, teacher: _Teacher | None, seed: int, budget: Budget, began: float
+        self, weights: dict[str, Tensor], ids: Tensor, teacher: _Teacher | None, seed: int, budget: Budget, began: float
     ) -> int:
         """Train ``weights`` in place; returns the number of updates."""
         dtype = getattr(torch, self.precision)
@@ -108,11 +113,14 @@ class DistilledGPT(Architecture):
         while True:
             starts = torch.randint(len(ids) - len(within) + 1, (self.batch, 1), generator=generator).to(self.device)
             rows = ids[starts + within]
-            copies = weights.trainable_copies(dtype)
-            log_probabilities = F.log_softmax(copies.logits(rows[:, lead:-1], self.heads), 1)
+            copies = {name: weight.to(dtype, copy=True).requires_grad_() for name, weight in weights.items()}
+            log_probabilities = F.log_softmax(stacked_logits(copies, rows[:, lead:-1], self.heads), 1)
             loss = self._loss(log_probabilities, rows, teacher)
             loss.backward()
-            optimizer.step(copies.gradients(), 1 - steps / self.max_steps if self.lr_decay else 1.0)
+            optimizer.step(  # the gradients have no name here, so that they are freed after the step
+                {name: copy.grad.float() for name, copy in copies.items() if copy.grad is not None},
+                1 - steps / self.max_steps if self.lr_decay else 1.0,
+            )
             steps += 1
             spent = steps >= self.max_steps or budget.spent(steps, time.perf_counter() - began)
             if (spent or steps % _LOSS_CHECK_STEPS == 0) and not math.isfinite(value := loss.item()):
@@ -145,25 +153,21 @@ class _Teacher:
 class _Optimizer:
     """Muon or Adam for the matrices, Adam for the rest."""
 
-    def __init__(self, model: DistilledGPT, weights: StackedWeights, dtype: torch.dtype) -> None:
-        self.model = model
-        self.muons: dict[str, Muon] = {}
-        groups: list[dict[str, Any]] = [{"params": list(weights.others), "lr": model.lr}]
-        if model.optimizer == "muon":
-            for name, stack in weights.matrices.items():
-                self.muons[name] = Muon(stack, model.momentum, model.newton_schulz_steps, dtype)
-        else:
-            groups.append({"params": list(weights.matrices.values()), "lr": model.matrix_lr})
-        self.adam = torch.optim.Adam(groups, betas=(model.beta1, model.beta2), fused=True)
+    def __init__(self, model: DistilledGPT, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
+        self.rates = model.lr, model.matrix_lr
+        by_muon = MATRICES if model.optimizer == "muon" else ()
+        self.muons = {name: Muon(weights[name], model.momentum, model.newton_schulz_steps, dtype) for name in by_muon}
+        self.by_adam = {name: weight for name, weight in weights.items() if name not in by_muon}
+        groups = [[w for n, w in self.by_adam.items() if (n in MATRICES) == matrices] for matrices in (False, True)]
+        parameters = [{"params": group} for group in groups if group]
+        self.adam = torch.optim.Adam(parameters, betas=(model.beta1, model.beta2), fused=True)
 
-    def step(self, gradients: StackedWeights, share: float) -> None:
+    def step(self, gradients: dict[str, Tensor], share: float) -> None:
         """Make one update at this share of the learning rates."""
         for name, muon in self.muons.items():
-            muon.step(gradients.matrices[name], share * self.model.matrix_lr)
-        rates = self.model.lr, self.model.matrix_lr
-        found = gradients.others, tuple(gradients.matrices.values())
-        for group, rate, new in zip(self.adam.param_groups, rates, found, strict=False):
+            muon.step(gradients[name], share * self.rates[1])
+        for name, weight in self.by_adam.items():
+            weight.grad = gradients[name]
+        for group, rate in zip(self.adam.param_groups, self.rates, strict=False):
             group["lr"] = share * rate
-            for weight, gradient in zip(group["params"], new, strict=True):
-                weight.grad = gradient
         self.adam.step()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sutrolib.models.language.muon import Muon, orthogonalize
+from sutrolib.models.language.fast_training import Muon, orthogonalize
 
 
 def stack(*shape, seed=0):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sutrolib.models.language.previous_token_init import previous_token_init
+from sutrolib.models.language.fast_training import previous_token_init
 from sutrolib.models.language.transformer import Transformer
 
 
