@@ -9,8 +9,7 @@ from sutrolib.core.format import duration
 from sutrolib.exam.entries import scale_of
 from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.run import run_exam
-from sutrolib.exam.table import plain_text, table
-from sutrolib.exam.verdict import JOULES, target, verdicts
+from sutrolib.exam.verdict import JOULES, plain_text, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
 
 _INTERRUPTED = 130  # the exit status of a shell

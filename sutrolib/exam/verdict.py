@@ -1,4 +1,4 @@
-"""The verdict on each entry of a final exam: ratios and differences over paired seeds.
+"""The verdict on each entry of a final exam, and its table: ratios and differences over paired seeds.
 
 The target is the baseline's mean over its seeds. Costs are compared by paired ratios, scores by paired differences,
 each with its 95 % interval (:mod:`sutrolib.core.stats`). An entry passes if the interval of the energy ratio is below
@@ -13,9 +13,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sutrolib.core.format import amount
 from sutrolib.core.stats import Interval, paired_difference, paired_ratio
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
@@ -36,6 +37,7 @@ OTHER_COSTS = {
     INFERENCE + "peak_memory": "peak memory of inference",
     SIZE: "model size",
 }
+_Pairs = Sequence[tuple[Measurement, Measurement]]  # baseline and candidate, by seed
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,8 @@ class VerdictLine:
 
     def __str__(self) -> str:
         form = ".3g" if self.ratio else "+.4f"
-        if self.change.bounded and self.change.low < self.change.high:
-            return f"{self.change.value:{form}} [{self.change.low:{form}}, {self.change.high:{form}}]"
-        return f"{self.change.value:{form}}"
+        value, low, high = (f"{number:{form}}" for number in (self.change.value, self.change.low, self.change.high))
+        return f"{value} [{low}, {high}]" if self.change.bounded and self.change.low < self.change.high else value
 
 
 @dataclass(frozen=True)
@@ -134,24 +135,26 @@ def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
         if len(runs) < record.seeds:
             errors.append(f"{name} has {len(runs)} of {record.seeds} runs")
     first, second = record.trained(BASELINE), record.trained(entry)
-    seeds = sorted(first.keys() & second.keys())
-    baseline, candidate = [first[seed] for seed in seeds], [second[seed] for seed in seeds]
-    if len(seeds) < 2:
-        return EntryVerdict(entry, (), (*errors, f"cannot compare: {len(seeds)} pairs of successful runs"))
-    energy = energy_meter([*baseline, *candidate])
+    pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
+    if len(pairs) < 2:
+        return EntryVerdict(entry, (), (*errors, f"cannot compare: {len(pairs)} pairs of successful runs"))
+    energy = energy_meter([run for pair in pairs for run in pair])
     if not energy:
-        why = {**baseline[0].missing, **candidate[0].missing}
+        why = {**pairs[0][0].missing, **pairs[0][1].missing}
         errors.append(f"no joules ({'; '.join(f'{n}: {why[n]}' for n in JOULES if n in why) or 'not in every run'})")
-    lines = [*_criteria(record, energy, baseline, candidate), *_other_costs(energy, baseline, candidate)]
-    return EntryVerdict(entry, tuple(lines), tuple(errors), _notes(energy, candidate))
+    lines = (*_criteria(energy, pairs, target(record)[0]), *_other_costs(energy, pairs))
+    missing = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
+    parts = "; ".join(f"{part} ({why})" for part, why in missing.items())
+    return EntryVerdict(entry, lines, tuple(errors), (f"The {energy} do not cover: {parts}.",) if parts else ())
 
 
 def target(record: ExamRecord) -> tuple[float, float]:
     """The baseline's loss and accuracy, as means over its seeds. Raises ValueError if it has no run yet."""
-    runs = list(record.trained(BASELINE).values())
+    runs = record.trained(BASELINE).values()
     if not runs:
         raise ValueError("there is no target yet: the baseline has no successful run")
-    return _mean(runs, LOSS), _mean(runs, ACCURACY)
+    loss, accuracy = (statistics.fmean(run.scores[name] for run in runs) for name in (LOSS, ACCURACY))
+    return loss, accuracy
 
 
 def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
@@ -169,65 +172,81 @@ def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
 
 def energy_meter(runs: Sequence[Measurement]) -> str:
     """The name of the joule reading that decides: the first that all runs have, or empty."""
-    return next((name for name in JOULES if runs and _all_have(name, runs)), "")
+    return next((name for name in JOULES if runs and all(_has(run, name) for run in runs)), "")
 
 
-def _criteria(
-    record: ExamRecord, energy: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]
-) -> list[VerdictLine]:
-    loss, accuracy = (_difference(name, baseline, candidate) for name in (LOSS, ACCURACY))
-    reached = loss.candidate <= target(record)[0]
-    time = _ratio("time", TO_TARGET if reached else MISSED, baseline, candidate)
+def table(record: ExamRecord) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: every quantity of every entry. A change marked ``x`` is candidate / baseline, else a difference.
+
+    The last column says what the verdict requires, and whether that holds; or that another cost is higher.
+    """
+    rows = []
+    for verdict in verdicts(record):
+        for line in verdict.lines:
+            required = "higher" if line.costlier else ""
+            if line.criterion:
+                required = f"{line.criterion}: {'yes' if line.met else 'NO'}"
+            rows.append([verdict.entry, *comparison_cells(line), str(line.pairs), required])
+    return ["entry", "quantity", "kind", "baseline", "candidate", "change (95 %)", "pairs", "required"], rows
+
+
+def comparison_cells(line: VerdictLine) -> tuple[str, ...]:
+    """Quantity, kind, baseline, candidate and change, as text."""
+    values = amount(line.baseline, line.unit), amount(line.candidate, line.unit)
+    return line.quantity, line.kind, *values, f"x {line}" if line.ratio else str(line)
+
+
+def plain_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table as aligned text columns; the first cell is shown only where it changes."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines, last = [], ""
+    for row in (header, ["-" * width for width in widths], *rows):
+        shown = ["" if row[0] == last else row[0], *row[1:]]
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(shown, widths, strict=True)).rstrip())
+        last = row[0]
+    return "\n".join(lines)
+
+
+def _criteria(energy: str, pairs: _Pairs, target_loss: float) -> list[VerdictLine]:
+    loss, accuracy = _difference(LOSS, "nats", pairs), _difference(ACCURACY, "", pairs)
+    reached = loss.candidate <= target_loss
+    time = _ratio("time", TO_TARGET if reached else MISSED, pairs)
     found = [
         (time, "at most 1", reached and time.change.high <= 1),
         (loss, "not above 0", loss.change.high <= 0),
         (accuracy, "not below 0", accuracy.change.low >= 0),
     ]
     if energy:
-        ratio = _ratio(energy, TRAINING_ENERGY, baseline, candidate)
+        ratio = _ratio(energy, TRAINING_ENERGY, pairs)
         found.insert(0, (ratio, "below 1", ratio.change.high < 1))
     return [dataclasses.replace(line, criterion=criterion, met=met) for line, criterion, met in found]
 
 
-def _other_costs(energy: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> list[VerdictLine]:
+def _other_costs(energy: str, pairs: _Pairs) -> Iterator[VerdictLine]:
     """Costs without a criterion: other readings of the training energy, and the cost of inference."""
     others = {name: f"{TRAINING_ENERGY}, {name}" for name in JOULES if name != energy}
-    lines = []
     for name, quantity in (others | OTHER_COSTS).items():
         if energy and name in {INFERENCE + other for other in others}:
             continue  # the meter that decides for training decides for inference too
-        pairs = [(b, c) for b, c in zip(baseline, candidate, strict=True) if _all_have(name, [b, c])]
-        if pairs:
-            lines.append(_ratio(name, quantity, *zip(*pairs, strict=True)))
-    return lines
+        if both := [(b, c) for b, c in pairs if _has(b, name) and _has(c, name)]:
+            yield _ratio(name, quantity, both)
 
 
-def _notes(energy: str, candidate: Sequence[Measurement]) -> tuple[str, ...]:
-    """Which part of the machine the joules do not cover."""
-    missing = candidate[0].reading(energy).detail.get("not_covered") if energy else None
-    if not missing:
-        return ()
-    return (f"The {energy} do not cover: {'; '.join(f'{part} ({why})' for part, why in missing.items())}.",)
+def _ratio(name: str, quantity: str, pairs: _Pairs) -> VerdictLine:
+    readings = [(b.reading(name), c.reading(name)) for b, c in pairs]
+    kinds = " and ".join(sorted({str(reading.kind) for pair in readings for reading in pair}))
+    baseline, candidate = zip(*((b.value, c.value) for b, c in readings), strict=True)
+    unit = "" if readings[0][0].unit == name else readings[0][0].unit
+    means = statistics.fmean(baseline), statistics.fmean(candidate)
+    return VerdictLine(quantity, unit, kinds, *means, paired_ratio(candidate, baseline), len(pairs))
 
 
-def _ratio(name: str, quantity: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> VerdictLine:
-    pairs = [(b.reading(name), c.reading(name)) for b, c in zip(baseline, candidate, strict=True)]
-    kinds = " and ".join(sorted({str(reading.kind) for pair in pairs for reading in pair}))
-    firsts, seconds = zip(*((b.value, c.value) for b, c in pairs), strict=True)
-    unit = "" if pairs[0][0].unit == name else pairs[0][0].unit
-    means = statistics.fmean(firsts), statistics.fmean(seconds)
-    return VerdictLine(quantity, unit, kinds, *means, paired_ratio(seconds, firsts), len(pairs))
+def _difference(name: str, unit: str, pairs: _Pairs) -> VerdictLine:
+    baseline, candidate = zip(*((b.scores[name], c.scores[name]) for b, c in pairs), strict=True)
+    means = statistics.fmean(baseline), statistics.fmean(candidate)
+    change = paired_difference(candidate, baseline)
+    return VerdictLine(name, unit, "counted", *means, change, len(pairs), ratio=False)
 
 
-def _difference(name: str, baseline: Sequence[Measurement], candidate: Sequence[Measurement]) -> VerdictLine:
-    change = paired_difference([run.scores[name] for run in candidate], [run.scores[name] for run in baseline])
-    means = _mean(baseline, name), _mean(candidate, name)
-    return VerdictLine(name, "nats" if name == LOSS else "", "counted", *means, change, len(baseline), ratio=False)
-
-
-def _all_have(name: str, runs: Sequence[Measurement]) -> bool:
-    return all(any(reading.name == name for reading in run.readings) for run in runs)
-
-
-def _mean(runs: Sequence[Measurement], name: str) -> float:
-    return statistics.fmean(run.scores[name] for run in runs)
+def _has(run: Measurement, name: str) -> bool:
+    return any(reading.name == name for reading in run.readings)

@@ -14,8 +14,7 @@ from sutrolib.core.provenance import machine
 from sutrolib.exam.entries import BASELINE, OPEN
 from sutrolib.exam.plots import draw_other_costs, draw_pareto_front, draw_seeds, draw_verdict
 from sutrolib.exam.record import new_record
-from sutrolib.exam.table import plain_text, table
-from sutrolib.exam.verdict import target, verdict_of, verdicts
+from sutrolib.exam.verdict import plain_text, table, target, verdict_of, verdicts
 from sutrolib.meters.base import Kind, Reading
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}

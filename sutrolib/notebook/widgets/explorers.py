@@ -20,8 +20,7 @@ from sutrolib.exam.entries import CLOSED, OPEN, SCALES
 from sutrolib.exam.plots import SCORES, cost_labels, draw_pareto_front
 from sutrolib.exam.record import read_record
 from sutrolib.exam.store import exam_path
-from sutrolib.exam.table import comparison_cells
-from sutrolib.exam.verdict import EntryVerdict, verdict_of
+from sutrolib.exam.verdict import EntryVerdict, comparison_cells, verdict_of
 from sutrolib.measurement.coverage import count_positions, measured_at, steps_from
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.access.cache_energy import HARDWARE_PROFILES, MB, Hardware, cache_energy
