@@ -18,8 +18,7 @@ from sutrolib.batch import batch
 from sutrolib.batch.parameters import ParameterError, declared_in
 from sutrolib.core import paths
 from sutrolib.core.markdown import finding_in
-from sutrolib.exam.record import read_record
-from sutrolib.exam.store import exam_path
+from sutrolib.exam.record import exam_path, read_record
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.processes.storage import StudyStorage
 

@@ -16,8 +16,7 @@ from sutrolib.exam.ablation import load_ablation
 from sutrolib.exam.corpus_size import load_runs
 from sutrolib.exam.entries import scale_of
 from sutrolib.exam.recipe_search import load_searches, load_verifications
-from sutrolib.exam.record import read_record
-from sutrolib.exam.store import exam_path
+from sutrolib.exam.record import exam_path, read_record
 from sutrolib.measurement.ledger import Ledger, is_dirty, read_lines
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import METERS, GridCost, WriteStackMovement

@@ -21,7 +21,7 @@ from sutrolib.core.stats import Interval, paired_ratio
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import Scale
 from sutrolib.exam.evaluate import evaluate
-from sutrolib.exam.store import load, save
+from sutrolib.exam.record import load, save
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT

@@ -15,8 +15,7 @@ from typing import TypeAlias
 from sutrolib.core.types import Model, describe
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam.evaluate import evaluate
-from sutrolib.exam.record import read_record
-from sutrolib.exam.store import as_json, exam_path, load, save
+from sutrolib.exam.record import as_json, exam_path, load, read_record, save
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT

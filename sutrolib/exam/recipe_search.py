@@ -15,7 +15,7 @@ from typing import Any
 
 from sutrolib.core.provenance import commit, machine, now
 from sutrolib.exam.entries import Scale, distilled_gpt_like
-from sutrolib.exam.store import as_json, load, save
+from sutrolib.exam.record import as_json, load, save
 from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
 from sutrolib.measurement.passes import score_of

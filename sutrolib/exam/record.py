@@ -1,28 +1,52 @@
-"""The record of a final exam: one JSON file per scale and division, saved after every run.
+"""The exam's files: one JSON document per scale and content, ``data/exam/<scale>_<content>.json``.
 
-It holds the problem, the models, the machine, the command, and each run as a Measurement. An interrupted exam resumes
-from it. Runs of another exam, or of an unfinished one on another machine, are never mixed into it.
+The record of an exam is such a document, by division, saved after every run. It holds the problem, the models, the
+machine, the command, and each run as a Measurement. An interrupted exam resumes from it. Runs of another exam, or of an
+unfinished one on another machine, are never mixed into it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sutrolib.core import paths
+from sutrolib.core.io import write_json
 from sutrolib.core.provenance import commit, machine, now, versions
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import BASELINE, Scale
-from sutrolib.exam.store import as_json, exam_path, save
 from sutrolib.measurement.measure import Measurement
 
 _MIN_SEEDS = 5
-_EXAM = ("scale", "division", "problem", "baseline", "entries")
-_PLACE = ("machine", "versions")  # runs from different places cannot be paired
-_PACKAGES = ("torch",)  # whose version decides what a training costs
+
+
+def exam_path(scale: str, content: str) -> Path:
+    """The file for this scale and content. Raises ValueError for a name that could lead to another folder."""
+    for name in (scale, content):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise ValueError(f"an exam's name must consist of letters, digits, '_' and '-' (got {name!r})")
+    return paths.exam() / f"{scale}_{content}.json"
+
+
+def load(scale: str, content: str, default: Any = None) -> Any:
+    """The stored document, or ``default`` if there is none. Raises OSError without a default."""
+    path = exam_path(scale, content)
+    return default if default is not None and not path.exists() else json.loads(path.read_bytes())
+
+
+def save(scale: str, content: str, document: Any) -> Path:
+    """Write the document; the file is replaced as a whole. Raises OSError, naming the folder, if that fails."""
+    return write_json(exam_path(scale, content), document)
+
+
+def as_json(value: Any) -> Any:
+    """The value as it comes back from a file (tuples become lists), to compare it with a stored one."""
+    return json.loads(json.dumps(value))
 
 
 @dataclass(frozen=True)
@@ -135,16 +159,13 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
     if not new.path.exists():
         return new
     if again:
-        archive_record(new.path)
+        _archive(new.path)
         return new
     old = read_record(new.path)
-    complete = old.finished and seeds <= old.seeds  # nothing more is paired, so it can be read anywhere
-    differ = [
-        f"{name}: {there}, now {here}"
-        for name in (_EXAM if complete else (*_EXAM, *_PLACE))
-        for there, here in _differences(name, old, new)
-    ]
-    if differ:
+    fields = ["problem", "baseline", "entries"]
+    if not old.finished or seeds > old.seeds:  # runs from different places cannot be paired, but can be read anywhere
+        fields += ["machine", "versions"]
+    if differ := [f"{name}: {difference}" for name in fields if (difference := _difference(name, old, new))]:
         raise ValueError(
             f"{new.path} holds another exam; {'; '.join(differ)}. Use --again to archive it and start a new one"
         )
@@ -153,24 +174,19 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
     return dataclasses.replace(old, seeds=max(old.seeds, seeds), command=command)
 
 
-def archive_record(path: Path) -> Path:
+def _archive(path: Path) -> None:
     """Rename a record to a name with its start time (the file's own time if it cannot be read)."""
     try:
         when = read_record(path).when
     except ValueError:
         when = f"unreadable-{path.stat().st_mtime_ns}"
     stamp = "".join(c for c in when.split("+")[0] if c not in ":-")
-    return path.rename(path.with_name(f"{path.stem}_{stamp}.json"))
+    path.rename(path.with_name(f"{path.stem}_{stamp}.json"))
 
 
-def _differences(name: str, old: ExamRecord, new: ExamRecord) -> list[tuple[Any, Any]]:
-    """The differing parts of this field in ``old`` and ``new``."""
+def _difference(name: str, old: ExamRecord, new: ExamRecord) -> str:
+    """The differing parts of a field in ``old`` and ``new``; of the packages only torch decides what a run costs."""
     there, here = getattr(old, name), getattr(new, name)
-    if name == "versions":
-        there, here = ({package: v.get(package) for package in _PACKAGES} for v in (there, here))
-    if there == here:
-        return []
-    if not isinstance(there, Mapping):
-        return [(there, here)]
-    keys = [key for key in dict.fromkeys([*there, *here]) if there.get(key) != here.get(key)]
-    return [({key: there.get(key) for key in keys}, {key: here.get(key) for key in keys})]
+    keys = {"torch": None} if name == "versions" else {**there, **here}
+    found = [{key: side.get(key) for key in keys if there.get(key) != here.get(key)} for side in (there, here)]
+    return f"{found[0]}, now {found[1]}" if found[0] else ""

@@ -48,31 +48,27 @@ def run_exam(
     """
     record = open_record(scale, division, seeds, again)
     meter = CombinedMeter([CodeCarbon(), Joules()] if meters is None else meters)
-    remaining = record.remaining()
+    remaining, baseline = record.remaining(), Entry(BASELINE, scale.baseline, "as published")
+    entries = {entry.name: entry for entry in scale.division(division)}
     if remaining:  # two updates that are not measured: libraries load at their first use in a process
         scale.baseline.fit(scale.problem.sample(0).for_training(), 0, Budget(steps=2))
     total, seconds = len(record.model_names) * record.seeds, dict[str, float]()
     for number, (seed, name) in enumerate(remaining, start=1):
         began = time.perf_counter()
-        run = _run(scale, division, name, seed, meter)
+        entry = entries.get(name, baseline)
+        run = evaluate(
+            dataclasses.replace(scale.problem, online=entry.online),
+            entry.model,
+            seed,
+            meter,
+            closed=scale.baseline if division == CLOSED else None,
+            traced=seed == 0,  # counts hardly depend on the seed, and tracing is slow
+            trace_updates=scale.trace_updates if entry.trace_updates == 0 else entry.trace_updates,
+            process=entry.process,
+        )
         record.add(name, run)
         Ledger().add(run)  # for the cube
         seconds[name] = time.perf_counter() - began
         left = sum(seconds.get(name, max(seconds.values())) for _, name in remaining[number:])
         on_run(total - len(remaining) + number, total, name, run, left)
     return record
-
-
-def _run(scale: Scale, division: str, name: str, seed: int, meter: CombinedMeter) -> Measurement:
-    entries = {entry.name: entry for entry in scale.division(division)}
-    entry = entries.get(name) or Entry(BASELINE, scale.baseline, "as published")
-    return evaluate(
-        dataclasses.replace(scale.problem, online=entry.online),
-        entry.model,
-        seed,
-        meter,
-        closed=scale.baseline if division == CLOSED else None,
-        traced=seed == 0,  # counts hardly depend on the seed, and tracing is slow
-        trace_updates=scale.trace_updates if entry.trace_updates == 0 else entry.trace_updates,
-        process=entry.process,
-    )

@@ -9,8 +9,7 @@ from sutrolib.core.types import describe
 from sutrolib.exam.corpus_size import corpora, corpus_models, load_runs, run_corpora
 from sutrolib.exam.entries import CLOSED, OPEN, Entry
 from sutrolib.exam.plots import draw_corpus_sizes
-from sutrolib.exam.record import new_record
-from sutrolib.exam.store import exam_path
+from sutrolib.exam.record import exam_path, new_record
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import KneserNey
 

@@ -14,9 +14,8 @@ import sutrolib.exam.run
 from sutrolib.core.types import Diverged
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, SCALES, Entry, Scale, scale_of
 from sutrolib.exam.evaluate import RuleBroken, check_closed_division, evaluate
-from sutrolib.exam.record import read_record
+from sutrolib.exam.record import exam_path, read_record
 from sutrolib.exam.run import run_exam
-from sutrolib.exam.store import exam_path
 from sutrolib.exam.verdict import verdict_of
 from sutrolib.meters import Joules
 from sutrolib.meters.energy import joules

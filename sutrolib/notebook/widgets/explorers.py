@@ -18,8 +18,7 @@ from sutrolib.core.cube import RUNGS, A, Axis, Position
 from sutrolib.core.format import bytes_text, number
 from sutrolib.exam.entries import CLOSED, OPEN, SCALES
 from sutrolib.exam.plots import SCORES, cost_labels, draw_pareto_front
-from sutrolib.exam.record import read_record
-from sutrolib.exam.store import exam_path
+from sutrolib.exam.record import exam_path, read_record
 from sutrolib.exam.verdict import EntryVerdict, comparison_cells, verdict_of
 from sutrolib.measurement.coverage import count_positions, measured_at, steps_from
 from sutrolib.measurement.measure import Measurement
