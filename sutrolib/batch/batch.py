@@ -21,6 +21,7 @@ from sutrolib.batch.plan import Job, Notebook, find_notebooks, plan, select
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.batch.tables import Tables
 from sutrolib.core import paths, provenance
+from sutrolib.core.io import write_json
 
 if TYPE_CHECKING:
     from sutrolib.core.dask_cluster import Cluster
@@ -48,7 +49,7 @@ def prepare(
     (folder / records.RECORDS).mkdir(parents=True, exist_ok=True)  # from now on there is a run to resume
     with _lock(folder):
         if not resume:
-            records.note_begun(folder)
+            write_json(folder / records.BATCH, {"begun": provenance.now()})
         before = {result.identity: result for result in records.read_all(folder)}
     library = provenance.library()
     wanted = {job.identity(library): job for job in jobs}
@@ -110,7 +111,7 @@ def run(
         try:
             for result in source:
                 results.append(result)
-                tables.add(result)
+                tables.refresh()
                 reporter.job_ended(result)
         except KeyboardInterrupt:
             source.close()  # records what was running

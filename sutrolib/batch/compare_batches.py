@@ -19,7 +19,7 @@ from sutrolib.core.markdown import finding_in
 
 def results_of(folder: Path) -> list[RunResult]:
     """The newest run of each notebook and parameters in a batch's folder: its records, or else its executed copies."""
-    return records.newest_of_each(records.read_all(folder)) or [
+    return records.read_newest(folder) or [
         _read_copy(path, number) for number, path in enumerate(sorted(folder.glob("*.ipynb")), start=1)
     ]
 

@@ -13,15 +13,18 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sutrolib.batch.parameters import declared_in
+from sutrolib.batch.parameters import Parameter
+from sutrolib.batch.plan import read_notebook
 from sutrolib.core import paths
 from sutrolib.core.format import integer_or_number
-from sutrolib.core.markdown import FINDING_TYPE
+from sutrolib.core.markdown import finding_in
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NO_ALT = "A figure that its notebook does not describe."
@@ -80,42 +83,29 @@ class Executed:
 def read_executed(path: Path) -> Executed:
     """Read an executed notebook. Raises ValueError, naming the file, for one that cannot be read."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        cells = notebook["cells"]
-        outputs = [output for cell in cells for output in cell.get("outputs", [])]
-        about = notebook.get("metadata", {})
-        payload = _payload(outputs)
-        when, dated = _when(path, payload, about)
+        notebook, payload = read_notebook(path), finding_in(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        outputs = [output for cell in content["cells"] for output in cell.get("outputs", [])]
+        papermill = content.get("metadata", {}).get("papermill", {})
+        when, dated = _when(path, payload, papermill)
         name = re.sub(r"^\d+-", "", path.stem)
+        errors = (f"{o.get('ename')}: {o.get('evalue')}" for o in outputs if o.get("output_type") == "error")
         return Executed(
             path=path,
             name=name,
-            title=_title(cells) or name,
-            axis=str(about.get("sutro", {}).get("axis", "")),
-            step=str(about.get("sutro", {}).get("step", "")),
+            title=name if notebook.title == path.stem else notebook.title.strip(),
+            axis=str(notebook.axis),
+            step=str(notebook.step),
             when=when,
             dated=dated,
-            finding=str(payload.get("finding", "")),
-            sign=str(payload.get("sign", "")),
-            then=str(payload.get("then", "")),
             rows=tuple(_rows(payload)),
             picture=_picture(outputs, payload.get("figure")),
-            command=_command(name, cells, payload, about),
-            error=_error(outputs),
+            command=_command(name, payload.get("parameters") or papermill.get("parameters") or {}, notebook.parameters),
+            error=next(errors, ""),
+            **{name: str(payload.get(name, "")) for name in ("finding", "sign", "then")},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as an executed notebook: {type(error).__name__}: {error}") from error
-
-
-def _payload(outputs: list[dict[str, Any]]) -> dict[str, Any]:
-    found = [output["data"][FINDING_TYPE] for output in outputs if FINDING_TYPE in output.get("data", {})]
-    return dict(found[-1]) if found else {}
-
-
-def _title(cells: list[dict[str, Any]]) -> str:
-    first = "".join(cells[0]["source"]) if cells else ""
-    match = re.match(r"# (.+)", first)
-    return match[1].strip() if match else ""
 
 
 def _rows(payload: Mapping[str, Any]) -> Iterator[Row]:
@@ -136,73 +126,46 @@ def _rows(payload: Mapping[str, Any]) -> Iterator[Row]:
 
 def _picture(outputs: list[dict[str, Any]], label: object) -> Picture | None:
     """The figure of this label, which the notebook says shows its finding; the first one where it says nothing."""
-    shown = list(_pictures(outputs))
+    shown: list[tuple[object, Picture]] = []
+    for output in outputs:
+        about = output.get("metadata", {}).get("image/png", {})
+        with suppress(binascii.Error):
+            encoded = "".join(output.get("data", {}).get("image/png", "")).split()
+            png = base64.b64decode("".join(encoded), validate=True)
+            if png.startswith(PNG):
+                shown.append((about.get("label"), Picture(png, str(about.get("alt") or NO_ALT))))
     return next((picture for name, picture in shown if label and name == label), shown[0][1] if shown else None)
 
 
-def _pictures(outputs: list[dict[str, Any]]) -> Iterator[tuple[object, Picture]]:
-    """Every PNG with the label that it was shown under."""
-    for output in outputs:
-        encoded = output.get("data", {}).get("image/png")
-        if encoded is None:
-            continue
-        try:
-            png = base64.b64decode("".join("".join(encoded).split()), validate=True)
-        except binascii.Error:
-            continue
-        if png.startswith(PNG):
-            about = output.get("metadata", {}).get("image/png", {})
-            yield about.get("label"), Picture(png, str(about.get("alt") or NO_ALT))
-
-
-def _error(outputs: list[dict[str, Any]]) -> str:
-    errors = [f"{o.get('ename')}: {o.get('evalue')}" for o in outputs if o.get("output_type") == "error"]
-    return errors[0] if errors else ""
-
-
-def _command(name: str, cells: list[dict[str, Any]], payload: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def _command(name: str, given: Mapping[str, Any], declared: Mapping[str, Parameter]) -> str:
     """The command that runs the notebook again with the parameters that this copy had."""
-    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
-    declared = declared_in("".join(tagged[0]["source"])) if tagged else {}
-    given = payload.get("parameters") or about.get("papermill", {}).get("parameters") or {}
-    changed = {k: v for k, v in given.items() if k not in declared or declared[k].default != v}
     words = ["python", "-m", "sutrolib", "run", name.split("_")[0]]
-    for parameter, value in changed.items():
-        words += ["-p", str(parameter), str(value)]
+    for parameter, value in given.items():
+        if parameter not in declared or declared[parameter].default != value:
+            words += ["-p", parameter, str(value)]
     return shlex.join(words)
 
 
-def _when(path: Path, payload: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[datetime, str]:
+def _when(path: Path, payload: Mapping[str, Any], papermill: Mapping[str, Any]) -> tuple[datetime, str]:
     """When the notebook ran, and how that is known."""
-    said = (payload.get("when"), "says the notebook"), (about.get("papermill", {}).get("end_time"), "says papermill")
-    for text, source in said:
-        if text:
-            return _in_utc(str(text)), source
-    if text := _committed(path):
-        return _in_utc(text), "when it was committed; the notebook does not say when it ran"
-    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return changed, "when its file was changed; the notebook does not say when it ran"
-
-
-def _in_utc(text: str) -> datetime:
-    when = datetime.fromisoformat(text)
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    if text := payload.get("when"):
+        dated = "says the notebook"
+    elif text := papermill.get("end_time"):
+        dated = "says papermill"
+    elif text := _committed(path):
+        dated = "when it was committed; the notebook does not say when it ran"
+    else:
+        text = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+        dated = "when its file was changed; the notebook does not say when it ran"
+    when = datetime.fromisoformat(str(text))
+    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC), dated
 
 
 def _committed(path: Path) -> str:
     """When git last saw this file change; empty where the file differs from that, or there is no git."""
+    git = partial(subprocess.run, cwd=path.parent, capture_output=True, text=True, check=True, timeout=10)
     try:
-        status, log = (
-            subprocess.run(
-                ["git", *command, "--", path.name],
-                cwd=path.parent,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            ).stdout.strip()
-            for command in (["status", "--porcelain"], ["log", "-1", "--format=%cI"])
-        )
+        status = git(["git", "status", "--porcelain", "--", path.name]).stdout
+        return "" if status.strip() else git(["git", "log", "-1", "--format=%cI", "--", path.name]).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-    return "" if status else log

@@ -47,8 +47,7 @@ class Parameter:
         """The value, with an int converted to float if needed. Raises ParameterError for any other type or range."""
         if self.type is float and type(value) is int:
             value = float(value)
-        given = type(value)
-        if given is not self.type:
+        if type(value) is not self.type:
             raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {value!r})")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} must be one of {', '.join(self.choices)} (got {value!r})")
@@ -59,29 +58,21 @@ class Parameter:
     def parse(self, text: str) -> Any:
         """The value of ``text`` from a command line, which is never evaluated. Raises ParameterError."""
         try:
-            if self.type is bool:
-                return self.check({"true": True, "false": False}[text.lower()])
-            return self.check(self.type(text))
-        except (KeyError, ValueError) as error:
-            if isinstance(error, ParameterError):
-                raise
+            value = {"true": True, "false": False}[text.lower()] if self.type is bool else self.type(text)
+        except (KeyError, ValueError):
             raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {text!r})") from None
+        return self.check(value)
 
 
 def declared_in(source: str) -> dict[str, Parameter]:
     """The parameters that a cell declares, by name; empty if it holds anything but annotated literals."""
     try:
-        statements = ast.parse(source).body
-        comments = _comments(source)
-    except (SyntaxError, tokenize.TokenError):
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+        comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+        found = [_parameter(statement, comments) for statement in ast.parse(source).body]
+    except (SyntaxError, ValueError, tokenize.TokenError):
         return {}
-    found: dict[str, Parameter] = {}
-    for statement in statements:
-        parameter = _parameter(statement, comments)
-        if parameter is None:
-            return {}
-        found[parameter.name] = parameter
-    return found
+    return {parameter.name: parameter for parameter in found}
 
 
 def assigned_in(source: str) -> tuple[str, ...]:
@@ -107,32 +98,19 @@ def listing(declared: Mapping[str, Parameter]) -> str:
     return f"Its parameters are:\n{lines}" if lines else "It has no parameters."
 
 
-def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter | None:
-    if not (
-        isinstance(statement, ast.AnnAssign)
-        and isinstance(statement.target, ast.Name)
-        and isinstance(statement.annotation, ast.Name)
-        and statement.annotation.id in _TYPES
-        and statement.value is not None
-    ):
-        return None
-    try:
-        default = ast.literal_eval(statement.value)
-    except ValueError:
-        return None
-    text = comments.get(statement.end_lineno or statement.lineno, "")
-    span = _RANGE.search(text)
-    return Parameter(
-        name=statement.target.id,
-        type=_TYPES[statement.annotation.id],
-        default=default,
-        help=text,
-        low=float(span[1]) if span else None,
-        high=float(span[2]) if span else None,
-        choices=tuple(re.split(", | or ", text)) if _CHOICES.match(text) else (),
-    )
-
-
-def _comments(source: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+    """The parameter of a statement. Raises ValueError if it is anything but an annotated literal."""
+    match statement:
+        case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if kind in _TYPES:
+            text = comments.get(statement.end_lineno or statement.lineno, "")
+            span = _RANGE.search(text)
+            return Parameter(
+                name=name,
+                type=_TYPES[kind],
+                default=ast.literal_eval(value),
+                help=text,
+                low=float(span[1]) if span else None,
+                high=float(span[2]) if span else None,
+                choices=tuple(re.split(", | or ", text)) if _CHOICES.match(text) else (),
+            )
+    raise ValueError("no annotated literal")

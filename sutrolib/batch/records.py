@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sutrolib.core import paths, provenance
+from sutrolib.core import paths
 from sutrolib.core.io import write_json
 
 RECORDS = "records"
@@ -54,9 +54,7 @@ class RunResult:
     @property
     def status(self) -> str:
         """passed, failed or interrupted."""
-        if self.error == INTERRUPTED:
-            return INTERRUPTED
-        return "passed" if self.passed else "failed"
+        return {"": "passed", INTERRUPTED: INTERRUPTED}.get(self.error, "failed")
 
     def expected_range(self, quantity: str) -> tuple[float, float] | None:
         """The range that was predicted for a quantity; None if there was none."""
@@ -114,17 +112,12 @@ def read_all(folder: Path) -> list[RunResult]:
     return sorted((result for result in found if result), key=lambda result: (result.number, result.when))
 
 
-def newest_of_each(results: Iterable[RunResult]) -> list[RunResult]:
-    """The last record for each notebook and parameters: the others are of earlier sources."""
+def read_newest(folder: Path) -> list[RunResult]:
+    """The last record for each notebook and parameters of a batch: the others are of earlier sources."""
     newest: dict[str, RunResult] = {}
-    for result in sorted(results, key=lambda result: result.when):
+    for result in sorted(read_all(folder), key=lambda result: result.when):
         newest[json.dumps([result.notebook, result.parameters], sort_keys=True)] = result
     return sorted(newest.values(), key=lambda result: (result.number, result.when))
-
-
-def note_begun(folder: Path) -> None:
-    """Note that a batch is begun in this folder now."""
-    write_json(folder / BATCH, {"begun": provenance.now()})
 
 
 def newest_batch() -> Path:
@@ -132,9 +125,5 @@ def newest_batch() -> Path:
     folders = {path.parent.parent for path in paths.RUNS.glob(f"*/{RECORDS}/*.json")}
     if not folders:
         raise ValueError(f"there is no run to resume in {paths.RUNS}; name its folder with -o, or leave out --resume")
-    return max(folders, key=lambda folder: (_begun(folder), folder.name))
-
-
-def _begun(folder: Path) -> float:
-    note = folder / BATCH
-    return (note if note.exists() else folder).stat().st_mtime
+    begun = {folder: folder / BATCH if (folder / BATCH).exists() else folder for folder in folders}
+    return max(folders, key=lambda folder: (begun[folder].stat().st_mtime, folder.name))

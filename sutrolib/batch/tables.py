@@ -26,12 +26,8 @@ _FIRST = ("run", "notebook")
 _RUN = ("status", "seconds", "attempts", "worker", "when", "sign")
 _LAST = (*_RUN, "quantity", "value", "kind", "low", "high", "finding", "error")
 _TYPES = {"seconds": float, "attempts": int, "value": float, "low": float, "high": float}  # the others are str
-_DTYPES: dict[type, Any] = {
-    int: "Int64",
-    float: "Float64",
-    bool: "boolean",
-    str: "string",
-}  # of pandas, all with missing values
+# Of pandas, all with missing values.
+_DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
 _MAX_SHARE = 0.1  # of a batch's time that writing its tables may take
 
 
@@ -39,25 +35,20 @@ class Tables:
     """The tables of a batch's folder, kept up to date."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.results = {result.identity: result for result in records.read_all(folder)}
-        self.took = self.last = 0.0
+        self.folder, self.next = folder, 0.0
 
-    def add(self, result: RunResult) -> None:
-        """Add a result and write the tables, unless writing takes too large a share of the time."""
-        self.results[result.identity] = result
-        if time.monotonic() - self.last >= min(self.took / _MAX_SHARE, 60.0) or self.took < 0.1:
-            self._write(list(self.results.values()))
+    def refresh(self) -> None:
+        """Write the tables of all records, unless writing takes too large a share of the time."""
+        if time.monotonic() >= self.next:
+            self._write()
 
     def finish(self) -> None:
         """Write the tables of all records, and draw the figure that compares them.
 
         If the figure fails, findings.md and a line on stderr say why, and no row is lost.
         """
-        results = records.newest_of_each(records.read_all(self.folder))
-        if not results:
+        if not (results := self._write()):
             return
-        self._write(results)
         try:
             from sutrolib.batch.plots import draw_comparison
 
@@ -69,45 +60,41 @@ class Tables:
             above = f"{_escape_markdown(words)}\n\n"
         write_atomically(self.folder / FINDINGS, _findings(results, above).encode())
 
-    def _write(self, results: Sequence[RunResult]) -> None:
+    def _write(self) -> list[RunResult]:
         import pandas  # noqa: F401 - before the time is taken: importing takes long, and only once
         import pyarrow.parquet  # noqa: F401
 
         began = time.monotonic()
-        results = records.newest_of_each(results)
-        table = tidy(results)
-        write_atomically(self.folder / f"{RESULTS}.csv", table.to_csv(index=False).encode())
-        write_atomically(self.folder / f"{RESULTS}.parquet", table.to_parquet(index=False))
-        write_atomically(self.folder / FINDINGS, _findings(results).encode())
-        self.last = time.monotonic()
-        self.took = self.last - began
+        if results := records.read_newest(self.folder):
+            table = tidy(results)
+            write_atomically(self.folder / f"{RESULTS}.csv", table.to_csv(index=False).encode())
+            write_atomically(self.folder / f"{RESULTS}.parquet", table.to_parquet(index=False))
+            write_atomically(self.folder / FINDINGS, _findings(results).encode())
+        took = time.monotonic() - began
+        self.next = began + took + (min(took / _MAX_SHARE, 60.0) if took > 0.1 else 0.0)
+        return results
 
 
 def tidy(results: Iterable[RunResult]) -> pd.DataFrame:
     """A row for each run and quantity. A parameter with the name of another column gets a prefix."""
     import pandas as pd
 
-    results = list(results)
-    names = list(dict.fromkeys(name for result in results for name in result.parameters))
     fixed = {*_FIRST, *_LAST}
-    header = [*_FIRST, *(f"parameter.{name}" if name in fixed else name for name in names), *_LAST]
-    columns = zip(header, zip(*(row for result in results for row in _rows(result, names)), strict=True), strict=True)
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        run = {name: getattr(result, name) for name in (*_RUN, "notebook", "finding", "error")}
+        run |= {f"parameter.{name}" if name in fixed else name: value for name, value in result.parameters.items()}
+        for quantity, value in result.results.items() or [("", None)]:
+            low, high = result.expected_range(quantity) or (None, None)
+            found = {"quantity": quantity or None, "value": as_float(value), "kind": result.kinds.get(quantity)}
+            rows.append({"run": result.identity, **run, **found, "low": low, "high": high})
+    parameters = dict.fromkeys(name for row in rows for name in row if name not in fixed)
     table = {}
-    for name, cells in columns:
+    for name in (*_FIRST, *parameters, *_LAST):
+        cells = [row.get(name) for row in rows]
         kind = _TYPES.get(name, str) if name in fixed else common_type(cells)
         table[name] = pd.array([None if cell is None else kind(cell) for cell in cells], dtype=_DTYPES[kind])
     return pd.DataFrame(table)
-
-
-def _rows(result: RunResult, names: Sequence[str]) -> Iterable[list[Any]]:
-    run = [result.identity, result.notebook, *(result.parameters.get(name) for name in names)]
-    run += [getattr(result, name) for name in _RUN]
-    last = [result.finding, result.error]
-    if not result.results:
-        yield [*run, None, None, None, None, None, *last]
-    for quantity, value in result.results.items():
-        expected = result.expected_range(quantity) or (None, None)
-        yield [*run, quantity, as_float(value), result.kinds.get(quantity), *expected, *last]
 
 
 def common_type(cells: Iterable[Any]) -> type:
@@ -119,9 +106,9 @@ def common_type(cells: Iterable[Any]) -> type:
     types = {type(cell) for cell in present}
     if any(isinstance(cell, int) and not -(2**63) <= cell < 2**63 for cell in present):
         return str
-    if len(types) == 1 and types <= {int, float, bool}:
-        return types.pop()
-    return float if types == {int, float} else str
+    if types == {int, float}:
+        return float
+    return types.pop() if len(types) == 1 and types <= set(_DTYPES) else str
 
 
 def _findings(results: Sequence[RunResult], above: str = "") -> str:

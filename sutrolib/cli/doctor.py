@@ -10,8 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sutrolib.cli.errors import INSTALL
 from sutrolib.core import paths
@@ -19,8 +19,7 @@ from sutrolib.core import paths
 MIN_FREE_GIB = 1.0  # a run of all notebooks writes a few dozen MiB
 
 
-@dataclass(frozen=True)
-class HealthCheck:
+class HealthCheck(NamedTuple):
     """One line of the report."""
 
     topic: str
@@ -31,13 +30,13 @@ class HealthCheck:
 def run(options: argparse.Namespace) -> int:
     """Print the report."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("topic", "", "what")
-    for check in examine():
-        table.add_row(check.topic, "[green]yes[/]" if check.ok else "[red]no[/]", escape(check.what))
-    Console().print(table)
+    for topic, ok, what in examine():
+        table.add_row(topic, Text("yes", "green") if ok else Text("no", "red"), what)
+    Console(markup=False).print(table)
     return 0
 
 
@@ -46,24 +45,20 @@ def examine() -> list[HealthCheck]:
     from sutrolib.core.provenance import machine, versions
     from sutrolib.meters import METERS
 
-    checks = []
-    for meter in METERS:
-        availability = meter.available()
-        note = f"{meter.title} ({meter.kind}, {meter.unit}): {availability.why}"
-        checks.append(HealthCheck("meter", availability.ok, note))
-    about = machine()
+    able = [(meter, meter.available()) for meter in METERS]
+    about, free = machine(), shutil.disk_usage(paths.ROOT).free / 2**30
     gpu = about["gpu"] if about["gpu"] != "none" else "none; no notebook needs one"
-    free = shutil.disk_usage(paths.ROOT).free / 2**30
-    checks += [
+    folders = {"figures": paths.figures(), "ledger": paths.ledger(), "exam": paths.exam(), "runs": paths.RUNS}
+    return [
+        *(HealthCheck("meter", can.ok, f"{m.title} ({m.kind}, {m.unit}): {can.why}") for m, can in able),
         HealthCheck("machine", True, f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB"),
         HealthCheck("gpu", True, gpu),
         HealthCheck("versions", True, ", ".join(f"{name} {version}" for name, version in versions().items())),
         _check_packages(),
         check_kernel(),
         HealthCheck("disk", free >= MIN_FREE_GIB, f"{free:.1f} GiB are free for what runs write"),
+        *(_check_writable(name, folder) for name, folder in folders.items()),
     ]
-    folders = {"figures": paths.figures(), "ledger": paths.ledger(), "exam": paths.exam(), "runs": paths.RUNS}
-    return checks + [_check_writable(name, folder) for name, folder in folders.items()]
 
 
 def _check_packages() -> HealthCheck:
@@ -74,10 +69,9 @@ def _check_packages() -> HealthCheck:
     for name, wanted in required:
         try:
             found = importlib.metadata.version(name).split("+")[0]  # torch adds the card that it was built for
+            others += [f"{name} {found} (pinned: {wanted})"] if found != wanted else []
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
-        else:
-            others += [f"{name} {found} (pinned: {wanted})"] if found != wanted else []
     if missing:
         return HealthCheck("packages", False, f"missing: {', '.join(missing)}; {INSTALL}")
     note = f"; other versions than pinned: {', '.join(others)}" if others else ""
@@ -94,16 +88,15 @@ def check_kernel() -> HealthCheck:
         return HealthCheck("kernel", False, f"there is no kernel to run notebooks on ({missing}); {INSTALL}")
     ask = [sys.executable, "-P", "-c", "import sutrolib; print(sutrolib.__path__[0])"]
     found = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
-    if not found or Path(found).resolve() != Path(__file__).resolve().parents[1]:
+    here = Path(__file__).resolve().parents[1]
+    if not found or Path(found).resolve() != here:
         where = f"the one in {found}" if found else "none"
-        here = Path(__file__).resolve().parents[2]
-        return HealthCheck("kernel", False, f"notebooks would not import the library of {here} but {where}; {INSTALL}")
+        why = f"notebooks would not import the library of {here.parent} but {where}; {INSTALL}"
+        return HealthCheck("kernel", False, why)
     return HealthCheck("kernel", True, f"notebooks run on {Path(sys.executable).name} of this environment")
 
 
 def _check_writable(name: str, folder: Path) -> HealthCheck:
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     ok = existing.is_dir() and os.access(existing, os.W_OK)
     return HealthCheck("folder", ok, f"{name}: {'can be written' if ok else f'{folder} cannot be written'}")

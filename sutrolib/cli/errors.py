@@ -64,12 +64,7 @@ def _of_the_system(error: OSError) -> str:
 
 def _chain(error: BaseException) -> list[BaseException]:
     """The error, and those that it was raised from."""
-    found: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in found:
-        found.append(cause)
-        cause = cause.__cause__
-    return found
+    return [error, *(_chain(error.__cause__) if error.__cause__ else ())]
 
 
 def _raised_by_us(error: BaseException) -> bool:

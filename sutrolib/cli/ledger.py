@@ -25,7 +25,7 @@ def list_sources(options: argparse.Namespace) -> int:
         def add(record: dict[str, Any], source: str, dirty: bool, kind: str = kind) -> None:
             rows.setdefault(source, []).append((kind, record["when"], record.get("commit", ""), dirty))
 
-        damaged |= {file.path: file.why for file in ledger.scan(kind, add)[1]}
+        damaged |= ledger.scan(kind, add)[1]
     table = Table(Column("source", overflow="fold"), "measurements", "studies", "days (UTC)", "commits", "dirty")
     for source in sorted(rows):
         kinds, days, commits, dirty = zip(*rows[source], strict=True)

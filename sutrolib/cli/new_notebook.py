@@ -7,6 +7,7 @@ replace is marked YOURS.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import re
 import unicodedata
@@ -14,6 +15,7 @@ from pathlib import Path
 from string import Template
 
 from sutrolib.core import paths
+from sutrolib.core.io import write_atomically
 
 DECADES = {"process": 1, "metric": 2, "problem": 3, "exam": 4, "meeting": 5}  # the first digit of a notebook's number
 MAX_NAME, MAX_TITLE = 50, 200
@@ -25,24 +27,15 @@ def run(options: argparse.Namespace) -> int:
     title = clean_title(options.title)
     name = name_for(options.axis, title)
     path = paths.NOTEBOOKS / f"{name}.ipynb"
-    _write_new(path, fill_in(name, options.axis, title))
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "File exists", str(path))
+    write_atomically(path, fill_in(name, options.axis, title).encode())
     where = f"notebooks/{path.name}" if path.is_relative_to(paths.ROOT) else path
     print(f"{where} is written. Replace what is marked YOURS; it runs as it is:")
     print(f"  python -m sutrolib run {name.split('_')[0]}")
     print("To keep it in the collection, run it in its place, so that it holds its outputs and its figures:")
     print(f"  jupyter nbconvert --to notebook --execute --inplace {where}")
     return 0
-
-
-def _write_new(path: Path, content: str) -> None:
-    """Write a new file, completely or not at all. Raises OSError, also if there is a file of this name."""
-    file = path.open("x", encoding="utf-8")
-    try:
-        with file:
-            file.write(content)
-    except BaseException:
-        path.unlink()
-        raise
 
 
 def clean_title(title: str) -> str:

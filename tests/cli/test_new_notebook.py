@@ -1,6 +1,7 @@
 """python -m sutrolib new notebook: its number, its name and its anatomy. A whole one is run by test_readme.py."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -111,28 +112,10 @@ def test_what_is_there_is_never_overwritten(folder, monkeypatch, capsys):
 
 
 def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch, capsys):
-    class Full:
-        """A file that takes a few characters, and no more."""
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def __init__(self, file):
-            self.file = file
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def write(self, content):
-            self.file.write(content[:10])
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    opened = new_notebook.Path.open
-    monkeypatch.setattr(
-        new_notebook.Path,
-        "open",
-        lambda path, mode="r", **k: Full(opened(path, mode, **k)) if "x" in mode else opened(path, mode, **k),
-    )
+    monkeypatch.setattr(os, "fsync", full)
     assert new("metric") == 2
     assert "the disk is full" in capsys.readouterr().err
     assert list(folder.iterdir()) == []
