@@ -31,7 +31,7 @@ from sutrolib.guards.checks import (
     fit_and_score,
 )
 from sutrolib.guards.rescoring import accuracy
-from sutrolib.problems.shuffled_labels import ShuffledLabels
+from sutrolib.problems.holdout import ShuffledLabels
 
 _SIGNIFICANCE = 0.01  # a p-value below it means that fewer seeds were solved
 _SHUFFLED_SEEDS = 3

@@ -1,4 +1,8 @@
-"""Problems to search on, made of the training samples alone: a search must not fit the test split."""
+"""Problems made of another one: to search on, and to see whether a model learns from its samples.
+
+A search must not fit the test split, so it uses the training samples alone (:func:`search_holdout`). A model that
+scores above chance on :class:`ShuffledLabels` has not learned from its samples.
+"""
 
 from __future__ import annotations
 
@@ -57,3 +61,24 @@ class HeldOut:
         return dataclasses.replace(
             task, train=Split(train.x[kept], train.y[kept]), test=Split(train.x[held], train.y[held])
         )
+
+
+@dataclass(frozen=True)
+class ShuffledLabels:
+    """``problem`` with the labels of its training samples in random order; the test split is unchanged.
+
+    It has no oracles: they would answer with the true labels.
+    """
+
+    problem: Problem
+
+    name: ClassVar[str] = "shuffled labels"
+    rung: ClassVar[str] = ""  # a control has no position on the cube
+
+    def sample(self, seed: int) -> Task:
+        """The task of this seed. Raises ValueError for text, whose labels are its next inputs."""
+        task = self.problem.sample(seed)
+        if task.alphabet:
+            raise ValueError(f"{self.problem.name}: the labels of text are its next characters; use a table")
+        order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
+        return dataclasses.replace(task, train=Split(task.train.x, task.train.y[order]), oracles={})

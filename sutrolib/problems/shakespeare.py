@@ -19,7 +19,6 @@ import functools
 import hashlib
 import importlib.util
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,16 +26,9 @@ from pathlib import Path
 from sutrolib.core import paths
 
 _PLAYS = (
-    "roman/coriolanus",
-    "histories/richard-iii",
-    "histories/richard-ii",
-    "tragedies/romeo-and-juliet",
-    "histories/henry-vi-part-3",
-    "romances/a-winter-s-tale",
-    "problems/measure-for-measure",
-    "problems/the-taming-of-the-shrew",
-    "romances/the-tempest",
-)
+    "roman/coriolanus histories/richard-iii histories/richard-ii tragedies/romeo-and-juliet histories/henry-vi-part-3 "
+    "romances/a-winter-s-tale problems/measure-for-measure problems/the-taming-of-the-shrew romances/the-tempest"
+).split()
 _LINES = 40_000
 KEPT_SHA256 = "b70f22f6060d4568aa69f5bec61d3b74fc30a428f51771839f8ef83e7ad55a61"
 
@@ -100,17 +92,13 @@ def _package() -> Path | None:
 
 def _written(folder: Path, names: Sequence[str]) -> str:
     """These plays, with a blank line between speeches."""
-    texts = ((_markdown(folder, name), _RUNNING_TITLES.get(name, "")) for name in names)
-    speeches = (speech for text, title in texts for speech in _speeches(text, title))
-    return "\n\n".join("\n".join(speech) for speech in speeches) + "\n"
-
-
-def _markdown(folder: Path, name: str) -> str:
-    found = (folder / f"{name}.md").read_text(encoding="utf-8")
-    if name != _OTHER_EDITION:
-        return found
-    found = re.sub(r"(?<!\*)\*([^*]+)\*(?!\*)", r"_\1_", found)
-    return found.replace("\N{EM DASH}", "--").replace('"', "'")
+    speeches: list[list[str]] = []
+    for name in names:
+        text = (folder / f"{name}.md").read_text(encoding="utf-8")
+        if name == _OTHER_EDITION:
+            text = re.sub(r"(?<!\*)\*([^*]+)\*(?!\*)", r"_\1_", text).replace("\N{EM DASH}", "--").replace('"', "'")
+        speeches += _speeches(text, _RUNNING_TITLES.get(name, ""))
+    return "\n\n".join(map("\n".join, speeches)) + "\n"
 
 
 def original() -> str:
@@ -126,7 +114,7 @@ def original() -> str:
     try:
         with urllib.request.urlopen(ORIGINAL, timeout=_TIMEOUT) as answer:
             content = answer.read()
-    except (urllib.error.URLError, OSError) as error:
+    except OSError as error:
         raise OSError(
             f"cannot download tinyshakespeare from {ORIGINAL} ({error}); use text 'shakespeare', which needs no "
             f"network, or put a copy at {path.relative_to(paths.ROOT)}"

@@ -3,6 +3,10 @@
 The first 90 % of the characters are for training and the last 10 % for the test, as in nanoGPT's ``shakespeare_char``.
 Models get ids and the alphabet; :mod:`sutrolib.problems.text_evaluation` takes their predictions. The 27 letters are
 those of Shannon, Prediction and Entropy of Printed English, 1951.
+
+:class:`NextVowel` is a question about text in the form of sparse parity: four letters of five bits each make n = 20
+inputs of -1 and +1, and the label is -1 or +1, exactly as in a parity of 20 bits. Every model of a parity can be tried
+on it, and one that knows the form of a parity's answer fails.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from torch import Tensor
 
 from sutrolib.core.types import Split, Task, check_fields
 from sutrolib.problems import shakespeare
+from sutrolib.problems.parity import sign_accuracy
 from sutrolib.problems.text_evaluation import TEXT_SCORES, StreamInference, minus_loss
 
 _TEXTS: Mapping[str, Callable[[], str]] = {
@@ -27,6 +32,8 @@ _TEXTS: Mapping[str, Callable[[], str]] = {
     "tinyshakespeare": shakespeare.original,  # as published, by download
     "all plays": shakespeare.all_plays,  # the 38 of the package
 }
+_BITS = 5  # of a letter
+_VOWELS = "aeiou"
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
 TRAIN_SHARE = 0.9
 WINDOWS_PER_DECODER = 256  # keys and values of all windows at once would not fit into memory
@@ -184,3 +191,48 @@ class WindowedText(_Text):
         windows = {"length": self.context - self.min_context, "max_streams": WINDOWS_PER_DECODER}
         reading = {"streams": 1} if self.online else windows
         return self._task(text, alphabet_of(text), self.target, self.min_context, **reading)
+
+
+@dataclass(frozen=True)
+class NextVowel:
+    """Is the letter after ``letters`` letters a vowel? Fields out of range raise ValueError.
+
+    ``n_train`` random places are in the first 90 % of the text, ``n_test`` in the last 10 %. The target is the accuracy
+    of the best rule that sees only the last letter, as counted on the training text.
+    """
+
+    letters: int = 4
+    n_train: int = 5000
+    n_test: int = 5000
+    text: str = "shakespeare"
+
+    name: ClassVar[str] = "is the next letter a vowel"
+    rung: ClassVar[str] = "letters"
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"letters": (1, 1000), "n_train": (1, 10_000_000), "n_test": (1, 10_000_000)})
+
+    def sample(self, seed: int) -> Task:
+        """The task of this seed: x of shape (samples, 5 * letters) and y of shape (samples, 1), all -1 or +1."""
+        ids = encode(in_letters(load_text(self.text)), LETTERS)
+        kept = int(TRAIN_SHARE * len(ids))
+        generator = torch.Generator().manual_seed(seed)
+        train, test = self._draw(ids[:kept], self.n_train, generator), self._draw(ids[kept:], self.n_test, generator)
+        return Task(train, test, sign_accuracy, "accuracy", _last_letter_accuracy(ids[:kept], ids[kept:]))
+
+    def _draw(self, ids: Tensor, count: int, generator: torch.Generator) -> Split:
+        starts = torch.randint(len(ids) - self.letters, (count, 1), generator=generator)
+        window = ids[starts + torch.arange(self.letters + 1)]
+        bits = window[:, :-1, None] >> torch.arange(_BITS) & 1
+        return Split(1 - 2 * bits.flatten(1).float(), _vowel(window[:, -1:]))
+
+
+def _vowel(ids: Tensor) -> Tensor:
+    """+1 for a vowel and -1 for anything else."""
+    return torch.isin(ids, encode(_VOWELS, LETTERS)).float() * 2 - 1
+
+
+def _last_letter_accuracy(train: Tensor, test: Tensor) -> float:
+    """The accuracy on ``test`` of predicting, after each letter, what mostly follows it in ``train``."""
+    lean = torch.zeros(len(LETTERS)).index_add_(0, train[:-1], _vowel(train[1:]))
+    return (lean[test[:-1]].sign() == _vowel(test[1:])).double().mean().item()

@@ -7,9 +7,8 @@ from sutrolib.models.images.classifier import SoftmaxRegression
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.problems.digits import Digits
-from sutrolib.problems.holdout import HeldOut, search_holdout
+from sutrolib.problems.holdout import HeldOut, ShuffledLabels, search_holdout
 from sutrolib.problems.parity import SparseParity
-from sutrolib.problems.shuffled_labels import ShuffledLabels
 from sutrolib.problems.text import NextCharacter, NextLetter
 
 

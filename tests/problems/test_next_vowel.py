@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from sutrolib.problems.text import LETTERS, in_letters, load_text
-from sutrolib.problems.vowels import NextVowel
+from sutrolib.problems.text import LETTERS, NextVowel, in_letters, load_text
 
 
 def test_it_has_the_shape_of_a_parity_of_twenty_bits():
