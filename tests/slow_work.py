@@ -7,31 +7,24 @@ import time
 import ipywidgets
 
 
-def count(channel, numbers, then="end"):
+def count(connection, numbers, then="end"):
     """Send the numbers one by one, noisily, and then end or fail in some way."""
     print("to standard output", flush=True)
     os.write(2, b"to standard error")
-    channel.send(os.getpid())
+    connection.send(os.getpid())
     for number in range(numbers):
-        channel.send(number)
+        connection.send(number)
     if then == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        channel.send("deaf")
+        connection.send("deaf")
     if then in ("wait", "deaf"):
         time.sleep(600)
     if then == "until asked":
-        while not channel.stop_requested:
+        while not connection.poll():
             time.sleep(0.01)
-        channel.send("asked")
+        connection.send("asked")
     if then == "exit":
         os._exit(3)
-
-
-def flood(channel, number):
-    """Try to send more than a pipe holds, and end."""
-    channel.send("first")
-    for word in range(number):
-        channel.try_send(word)
 
 
 def until(condition, limit=60):
@@ -61,8 +54,8 @@ def controls_of(panel):
     return found
 
 
-class LocalChannel:
-    """The channel of work that runs in this process: keeps the events, and requests a stop after so many."""
+class LocalConnection:
+    """The connection of work that runs in this process: keeps the events, and requests a stop after so many."""
 
     def __init__(self, most=None):
         self.events, self.most = [], most
@@ -70,8 +63,5 @@ class LocalChannel:
     def send(self, event):
         self.events.append(event)
 
-    try_send = send
-
-    @property
-    def stop_requested(self):
+    def poll(self):
         return self.most is not None and len(self.events) >= self.most

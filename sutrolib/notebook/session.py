@@ -9,22 +9,25 @@ papermill and in a copied or renamed notebook. An unknown parameter or one of a 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
 from sutrolib.core import paths
+from sutrolib.core.cube import COLOURS, Axis
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
 from sutrolib.core.provenance import now
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Kind, Meter
-from sutrolib.notebook.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +54,65 @@ class Expectation:
     def range(self) -> str:
         """The expected range as text."""
         return f"{self.low:g} to {self.high:g}"
+
+
+class Progress:
+    """A callback for every finished trial of a search, which shows a bar and the best cost so far.
+
+    One display is updated in place and needs no widget, so that a run without a browser keeps its last state.
+    ``total`` is the largest number of trials; None, and no bar, if the budget is in seconds or joules.
+    """
+
+    def __init__(self, title: str, total: int | None = None) -> None:
+        if total is not None and total < 1:
+            raise ValueError(f"total must be at least 1, or None if it is unknown (got {total!r})")
+        self.title, self.total = title, total
+        self._costs: list[float | None] = []
+        self._handle: Any = None
+        self._show()
+
+    def __call__(self, trial: Trial) -> None:
+        """Count a finished trial, and redraw."""
+        self._costs.append(trial.cost)
+        self._show()
+
+    @property
+    def text(self) -> str:
+        """The state in words."""
+        solved = [cost for cost in self._costs if cost is not None]
+        best = f"best cost {min(solved):.4g}" if solved else "nothing solved yet"
+        limit = "" if self.total is None else f" of at most {self.total}"
+        return f"{self.title}: {len(self._costs)}{limit} trials, {len(solved)} solved, {best}"
+
+    @property
+    def html(self) -> str:
+        """The state as a bar, its text, and the curve of the best cost on a logarithmic scale."""
+        label = f'aria-label="{escape(self.title)}"'
+        bar = f'<progress value="{len(self._costs)}" max="{self.total}" {label}></progress> ' if self.total else ""
+        return f"<div>{bar}{escape(self.text)}</div>{self._curve()}"
+
+    def _curve(self) -> str:
+        best = accumulate((math.inf if cost is None else cost for cost in self._costs), min)
+        steps = [(number, -math.log10(cost)) for number, cost in enumerate(best, start=1) if math.isfinite(cost)]
+        if not steps:
+            return ""
+        top, bottom, width = steps[0][1], steps[-1][1], max(self.total or 1, len(self._costs))
+        height = bottom - top or 1.0
+        points = " ".join(f"{number},{y:.4f}" for number, y in steps)
+        alt = f"Best cost so far, from {10**-top:.3g} down to {10**-bottom:.3g}, over {len(self._costs)} trials"
+        return (
+            f'<svg width="480" height="120" viewBox="0 {top - 0.05 * height} {width} {1.1 * height}" '
+            f'preserveAspectRatio="none" role="img" aria-label="{alt}"><polyline points="{points}" fill="none" '
+            f'stroke="{COLOURS[Axis.PROCESS]}" stroke-width="3" vector-effect="non-scaling-stroke"/></svg>'
+        )
+
+    def _show(self) -> None:
+        from IPython.display import HTML, display
+
+        if self._handle is None:
+            self._handle = display(HTML(self.html), display_id=True)
+        if self._handle is not None:  # there is no display outside IPython
+            self._handle.update({"text/html": self.html, "text/plain": self.text}, raw=True)
 
 
 @dataclass
@@ -81,8 +143,11 @@ class Session:
 
         Example: ``nb.kinds("counted", measured=["seconds", "joules"])``.
         """
-        self.quantity_kinds = {"": _kind(rest)}
-        self.quantity_kinds |= {name: _kind(kind) for kind, quantities in others.items() for name in quantities}
+        try:
+            self.quantity_kinds = {"": Kind(rest)}
+            self.quantity_kinds |= {name: Kind(kind) for kind, quantities in others.items() for name in quantities}
+        except ValueError as error:
+            raise ValueError(f"kind must be {', '.join(Kind)} ({error})") from None
 
     def kind_of(self, quantity: str) -> Kind:
         """The kind of a quantity. ValueError before :meth:`kinds` was called, as every number must have a kind."""
@@ -117,9 +182,7 @@ class Session:
         """Add a search, its result and its cost to the ledger."""
         self.ledger.add_study(study.to_dict())
 
-    def progress(self, title: str, total: int | None = None) -> Callable[[Trial], None]:
-        """A callback that shows the progress of a search of ``total`` trials: a bar and the best cost so far."""
-        return Progress(title, total)
+    progress = staticmethod(Progress)
 
     def show(self, figure: Figure, label: str, alt: str) -> None:
         """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""
@@ -156,21 +219,21 @@ class Session:
         if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
             raise ValueError(f"results must hold every expectation ({', '.join(missing)} missing)")
         expected = {e.quantity: e for e in self.expectations}
-        held = {quantity: e.holds(results[quantity]) for quantity, e in expected.items()}
+        answers = {quantity: e.holds(results[quantity]) for quantity, e in expected.items()}
         rows = [
             (
                 quantity,
                 self.kind_of(quantity),
                 expected[quantity].range if quantity in expected else "",
                 "not measured" if value is None else f"{value:.4g}",
-                {True: "yes", False: "no", None: ""}[held.get(quantity)],
+                {True: "yes", False: "no", None: ""}[answers.get(quantity)],
             )
             for quantity, value in results.items()
         ]
-        answers = list(held.values())
-        sign = sign_of_life(answers)
-        count = f"{answers.count(True)} of {len(answers)} expectations held"
-        unmeasured = f", {answers.count(None)} not measured" if None in answers else ""
+        held = list(answers.values())
+        sign = sign_of_life(held)
+        count = f"{held.count(True)} of {len(held)} expectations held"
+        unmeasured = f", {held.count(None)} not measured" if None in held else ""
         table = markdown_table(("quantity", "kind", "expected", "saw", "held"), rows)
         text = f"**{finding}**\n\n{table}\n\nSign of life: **{sign}** ({count}{unmeasured}). {then}"
         payload = {
@@ -198,13 +261,6 @@ def sign_of_life(held: Sequence[bool | None]) -> str:
     if all(measured):
         return "continue"
     return "turn back" if any(measured) else "stop"
-
-
-def _kind(text: str) -> Kind:
-    try:
-        return Kind(text)
-    except ValueError:
-        raise ValueError(f"kind must be {', '.join(Kind)} (got {text!r})") from None
 
 
 def start(name: str) -> Session:

@@ -1,6 +1,6 @@
 import pytest
 
-from sutrolib.notebook.progress import Progress
+from sutrolib.notebook.session import Progress
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.study import Trial
 

@@ -69,7 +69,7 @@ def test_a_conclusion_sets_expectation_against_result_and_hands_on_the_finding(s
 def test_a_number_without_a_kind_or_of_an_unknown_one_is_refused(session, shown):
     with pytest.raises(ValueError, match="'speed' has no kind"):
         session.conclude("It is fast.", {"speed": 1.5}, "Next.")
-    with pytest.raises(ValueError, match=r"kind must be counted, modelled, estimated, measured \(got 'guessed'\)"):
+    with pytest.raises(ValueError, match=r"kind must be counted, modelled, estimated, measured \('guessed' is not"):
         session.kinds("guessed")
     assert shown == []
 

@@ -1,7 +1,6 @@
 """Interactive panels for JupyterLab. Each notebook shows a static figure beside its panel, for runs without a user."""
 
 from sutrolib.notebook.widgets.by_hand import manual_search_panel as manual_search_panel
-from sutrolib.notebook.widgets.by_hand import run_cancellable as run_cancellable
 from sutrolib.notebook.widgets.by_hand import touch_test_panel as touch_test_panel
 from sutrolib.notebook.widgets.explorers import CountedProgram as CountedProgram
 from sutrolib.notebook.widgets.explorers import cube_explorer as cube_explorer

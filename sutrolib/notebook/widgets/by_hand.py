@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from sutrolib.meters.thermal.protocol import (
     heat_verdict,
     next_run,
 )
-from sutrolib.meters.thermal.sensor import Clock, LoadResult, run_load
+from sutrolib.meters.thermal.sensor import Clock, run_load
 from sutrolib.notebook.widgets.layout import (
     Cancelled,
     button,
@@ -36,7 +36,6 @@ from sutrolib.notebook.widgets.layout import (
     panel,
     replace_previous_panel,
 )
-from sutrolib.processes.evaluator import ignore
 from sutrolib.processes.manual import ProposedChange, TuningSession
 
 if TYPE_CHECKING:
@@ -113,8 +112,8 @@ def manual_search_panel(session: TuningSession) -> VBox:
 
     def on_cancel() -> None:
         cancel.disabled = True
-        cancelled.set()
         say("Cancelling after the current measurement.")
+        cancelled.set()
 
     attempt = button("Try", on_try, say)
     cancel = button("Cancel", on_cancel, say, disabled=True, tooltip="drop the current step")
@@ -132,57 +131,19 @@ def _parse(text: str) -> Any:
         return text.strip()
 
 
-@dataclasses.dataclass(frozen=True)
-class RunControl:
-    """Signals of a run in the background: ``cancel`` ends it; ``report`` is called often, with the seconds so far."""
-
-    cancel: threading.Event = dataclasses.field(default_factory=threading.Event)
-    report: Callable[[float], object] = ignore
-
-
-def run_cancellable(
-    work: Callable[[], object], run_s: float, period_s: float | None, control: RunControl
-) -> LoadResult:
-    """:func:`sutrolib.meters.thermal.sensor.run_load` that a cancel ends at the next call of ``work``.
-
-    Raises Cancelled then, also while it waits for the measurement of another meter to end.
-    """
-
-    def work_or_cancel() -> None:
-        if control.cancel.is_set():
-            raise Cancelled
-        control.report(time.monotonic() - began)
-        work()
-
-    def sleep(seconds: float) -> None:
-        control.cancel.wait(seconds)
-
-    with _acquire_lock(control.cancel):
-        began = time.monotonic()
-        load = run_load(work_or_cancel, run_s, period_s, Clock(sleep=sleep))
-    if control.cancel.is_set():  # in the rest of the last period
-        raise Cancelled
-    return load
-
-
-def _acquire_lock(cancel: threading.Event) -> AbstractContextManager[object]:
-    while not cancel.is_set():
-        with suppress(TimeoutError):
-            return meter_lock().acquire(timeout=_LOCK_POLL_S)
-    raise Cancelled
-
-
 def touch_test_panel(
     plan: Plan,
-    run: Callable[[Arm, RunControl], LoadResult],
+    works: Mapping[Arm, Callable[[], object]],
     observed: list[HeatObservation],
     scale: ReadingScale = "celsius",
+    period_s: float | None = None,
 ) -> VBox:
     """The user types in temperatures or touch scores, run after run of ``plan``, without knowing which is A or B.
 
-    "Start" calls ``run`` with the next arm in a thread, "Cancel" ends it; a run that was cancelled or failed is
-    repeated. "Record" appends to ``observed``; another panel with the same list goes on from there. After the last run
-    the panel shows the verdict, and the readings as text.
+    "Start" runs the next one of ``works`` as in :func:`sutrolib.meters.thermal.sensor.run_load`, in a thread; "Cancel"
+    ends it at its next call. A run that was cancelled or failed is repeated. "Record" appends to ``observed``; another
+    panel with the same list goes on from there. After the last run the panel shows the verdict, and the readings as
+    text.
     """
     import ipywidgets as widgets
 
@@ -194,7 +155,7 @@ def touch_test_panel(
     )
     bar = widgets.FloatProgress(max=plan.run_s, description="run")
     message, say = message_line()
-    latest = RunControl()
+    cancelled = threading.Event()
 
     def enable(*enabled: object) -> None:
         for control in (before, start, cancel, after, record):
@@ -221,17 +182,19 @@ def touch_test_panel(
         return HeatObservation(*due, _number("before", before.value, unit), _number("after", after_text, unit), scale)
 
     def on_start() -> None:
-        nonlocal latest
         checked = observation(before.value)  # a typing error shows before the run, not after it
         enable(cancel)
-        latest = RunControl(report=report)
+        cancelled.clear()
         say("Waiting for another measurement on this machine to end.")
         arm = plan.reveal()[checked.round, checked.slot]
-        threading.Thread(target=work, args=(arm, latest), daemon=True).start()
+        threading.Thread(target=run, args=(works[arm],), daemon=True).start()
 
-    def work(arm: Arm, control: RunControl) -> None:
+    def run(work: Callable[[], object]) -> None:
         try:
-            fault = run(arm, control).fault
+            with acquire_lock():
+                began = time.monotonic()
+                fault = run_load(lambda: step(work, began), plan.run_s, period_s, Clock(sleep=pause)).fault
+            pause()
         except Cancelled:
             fault = "was cancelled"
         except Exception as error:  # in a thread, a raised error would be lost
@@ -240,14 +203,27 @@ def touch_test_panel(
         say(f"Please repeat: the run {fault}." if fault else "Read the device now.")
         enable(*(before, start) if fault else (after, record))
 
-    def report(seconds: float) -> None:
+    def pause(seconds: float = 0) -> None:
+        if cancelled.wait(seconds):
+            raise Cancelled
+
+    def acquire_lock() -> AbstractContextManager[object]:
+        while True:
+            pause()
+            with suppress(TimeoutError):
+                return meter_lock().acquire(timeout=_LOCK_POLL_S)
+
+    def step(work: Callable[[], object], began: float) -> None:
+        pause()
+        seconds = int(time.monotonic() - began)
         # Once a second, as more of them would warm the device, and no status, which screen readers would read out.
-        if (text := f"Running: {int(seconds)} of {plan.run_s:g} s.") != message.value:
-            bar.value, message.value = int(seconds), text
+        if (text := f"Running: {seconds} of {plan.run_s:g} s.") != message.value:
+            bar.value, message.value = seconds, text
+        work()
 
     def on_cancel() -> None:
-        latest.cancel.set()
         say("The run ends after its current fit.")
+        cancelled.set()
 
     def on_record() -> None:
         observed.append(observation(after.value))

@@ -12,7 +12,7 @@ from sutrolib.core import paths
 from sutrolib.core.io import write_atomically
 from sutrolib.meeting.html import render_deck
 from sutrolib.meeting.layout import Slide, select_slides, shorten
-from sutrolib.notebook.widgets.layout import dropdown, panel, status
+from sutrolib.notebook.widgets.layout import button, dropdown, message_line, panel
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -43,20 +43,13 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
     }
     listing = widgets.VBox(layout=widgets.Layout(max_height="20em", overflow="hidden auto", border="1px solid #888888"))
     moved = dropdown("to move", [(label, key) for key, label in labels.items()], width="40em")
-    buttons = ("Move up", "Move down", "Preview", "Export")
-    up, down, preview, export = (widgets.Button(description=text) for text in buttons)
     file = widgets.Text(value=name, description="file name", continuous_update=False)
-    message, frame = widgets.HTML(), widgets.HTML()
+    message, say = message_line()
+    frame = widgets.HTML()
 
-    def say(text: str) -> None:
-        message.value = status(text)
-
-    def clear_preview(_change: object = None) -> None:
-        frame.value = ""  # it would show another deck than the chosen one
-
-    def arrange() -> None:
+    def arrange(_change: object = None) -> None:
         listing.children = [boxes[key] for key in order]
-        clear_preview()
+        frame.value = ""  # it would show another deck than the chosen one
 
     def page() -> str:
         return render_deck(select_slides(slides, [key for key in order if boxes[key].value]), title)
@@ -65,41 +58,32 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
         here = order.index(moved.value)
         there = here + by
         if not 0 <= there < len(order):
-            say(f"Already the {'first' if by < 0 else 'last'} slide: {labels[moved.value]}")
-            return
+            raise ValueError(f"Already the {'first' if by < 0 else 'last'} slide: {labels[moved.value]}")
         order[here], order[there] = order[there], order[here]
         arrange()
         say(f"Slide {there + 1} of {len(order)}: {labels[moved.value]}")
 
-    def on_preview(_button: object) -> None:
-        try:
-            content = page()
-        except ValueError as error:
-            say(str(error))
-            return
+    def on_preview() -> None:
         # An empty sandbox: no scripts, no forms, no navigation, whatever the slides hold.
         frame.value = (
-            f'<iframe title="Preview of the deck" sandbox="" srcdoc="{escape(content)}" '
+            f'<iframe title="Preview of the deck" sandbox="" srcdoc="{escape(page())}" '
             'style="width:100%;height:32em;border:1px solid #888888"></iframe>'
         )
         say(f"{sum(box.value for box in boxes.values())} slides, below; scroll through them.")
 
-    def on_export(_button: object) -> None:
+    def on_export() -> None:
         try:
             target, content = deck_file(file.value, folder), page()
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(target, content.encode())
         except (ValueError, OSError) as error:
-            say(f"Not written: {error}")
-            return
+            raise ValueError(f"Not written: {error}") from error
         where = target.relative_to(paths.ROOT) if target.is_relative_to(paths.ROOT) else target
         say(f"Written to {where}, {len(content) / 1e6:.1f} MB. Open it in any browser, offline.")
 
-    up.on_click(lambda _: move(-1))
-    down.on_click(lambda _: move(1))
-    preview.on_click(on_preview)
-    export.on_click(on_export)
+    up, down = button("Move up", lambda: move(-1), say), button("Move down", lambda: move(1), say)
+    preview, export = button("Preview", on_preview, say), button("Export", on_export, say)
     for box in boxes.values():
-        box.observe(clear_preview, names="value")
+        box.observe(arrange, names="value")
     arrange()
     return panel([listing, widgets.HBox([moved, up, down]), widgets.HBox([file, preview, export]), message, frame])

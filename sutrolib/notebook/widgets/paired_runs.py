@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from sutrolib.core.stats import MIN_PAIRS, Interval, error_bars
 from sutrolib.core.types import Budget, Model, Problem
@@ -19,16 +20,17 @@ from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters import Kind, Meter, Reading, WallTime
 from sutrolib.meters.access.trace import TracedMeter
 from sutrolib.notebook.widgets.layout import html_table, image
-from sutrolib.notebook.widgets.worker import PAUSE_S, Channel
+from sutrolib.notebook.widgets.worker import PAUSE_S
 
 _TEXT_TRACE_UPDATES = 100  # a training on text is long: counts are extrapolated from these updates
 _PROGRESS_INTERVAL_S = 0.2  # more messages would disturb a timing
 
+_T = TypeVar("_T")
 _Runs = Sequence[Measurement]
 
 
 def run_alternating(
-    channel: Channel,
+    connection: Connection,
     problem: Problem,
     baseline: Model,
     candidate: Model,
@@ -37,49 +39,41 @@ def run_alternating(
 ) -> None:
     """Measure both models on every seed; sends what is being done, in words, and every finished run."""
     trace_updates = _TEXT_TRACE_UPDATES if problem.rung in ("letters", "shakespeare") else None
-    with_time: tuple[type[Meter], ...] = (WallTime, *meters)
-    counts = any(issubclass(meter, TracedMeter) for meter in meters)
     for position, seed in enumerate(seeds, start=1):
         for role, model in (("baseline", baseline), ("candidate", candidate)):
 
             def say(doing: str, which: str = f"Seed {seed} ({position} of {len(seeds)}), {role}") -> None:
-                channel.try_send(f"{which}: {doing}.")
+                connection.send(f"{which}: {doing}.")
 
             say("waiting until nothing else is measured on this machine")
-            reporting = [_reporting(meter, say, counts) for meter in with_time]
-            budget = Budget(watch=_learning_curve(say))
-            channel.send(measure(problem, model, reporting, seed, budget=budget, trace_updates=trace_updates))
-        if not counts:  # else one timing would follow directly on the other
+            clock = _ReportingClock(say, ", ".join(meter.title for meter in meters))
+            read = [clock, *(meter() for meter in meters)]
+            budget = Budget(watch=clock.watch)
+            connection.send(measure(problem, model, read, seed, budget=budget, trace_updates=trace_updates))
+        if not any(issubclass(meter, TracedMeter) for meter in meters):  # else one timing would follow on the other
             time.sleep(PAUSE_S)
 
 
-def _learning_curve(say: Callable[[str], None]) -> Callable[[int, float], bool]:
-    """A ``watch`` that reports the learning curve and never ends the training."""
-    last = time.perf_counter()
+class _ReportingClock(WallTime):
+    """The wall clock, which says when the timed training begins and how it goes, and what the next ones are for."""
 
-    def watch(updates: int, score: float) -> bool:
-        nonlocal last
-        if time.perf_counter() - last >= _PROGRESS_INTERVAL_S:
-            last = time.perf_counter()
-            say(f"timed training, {updates:,} updates, held-out score {score:.3g}")
+    def __init__(self, say: Callable[[str], None], others: str) -> None:
+        super().__init__()
+        self._say, self._others, self._said = say, others, time.perf_counter()
+
+    def repeat(self, work: Callable[[], _T]) -> _T:
+        self._say(f"training for {self.title} ({self.kind})")
+        result = super().repeat(work)
+        if self._others:
+            self._say(f"training again, for {self._others}")
+        return result
+
+    def watch(self, updates: int, score: float) -> bool:
+        """Report the learning curve; never ends the training."""
+        if time.perf_counter() - self._said >= _PROGRESS_INTERVAL_S:
+            self._said = time.perf_counter()
+            self._say(f"timed training, {updates:,} updates, held-out score {score:.3g}")
         return True
-
-    return watch
-
-
-def _reporting(meter: type[Meter], say: Callable[[str], None], counts: bool) -> Meter:
-    """A meter that says when its pass begins. The pass of all counts follows on that of wall time."""
-
-    class Reporting(meter):  # type: ignore[misc, valid-type]
-        def repeat(self, work: Callable[[], Any]) -> Any:
-            say(f"training for {self.title} ({self.kind})")
-            result = super().repeat(work)
-            if counts and isinstance(self, WallTime):
-                say("training again, for the counts")
-            return result
-
-    made: Meter = Reporting()
-    return made
 
 
 @dataclass(frozen=True)

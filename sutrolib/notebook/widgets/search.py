@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from html import escape
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from sutrolib.core import paths
 from sutrolib.core.types import Problem, describe
 from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.notebook.widgets.layout import Cancelled, button, dropdown, hbox, image
-from sutrolib.notebook.widgets.worker import PAUSE_S, Channel, WorkerExit, WorkerPanel
+from sutrolib.notebook.widgets.worker import PAUSE_S, WorkerExit, WorkerPanel
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState, ignore
 from sutrolib.processes.samplers import GridSearch, PrunedTPE, RandomSearch, TPESearch
@@ -46,29 +47,24 @@ _HEADING = (
 )
 
 
-def resume_search(
-    channel: Channel,
-    search: Search,
-    problem: Problem,
-    space: SearchSpace,
-    meter: Meter,
-    budget: SearchBudget,
-    seed: int,
-) -> None:
+_Task = tuple[Problem, SearchSpace, Meter]  # what to search, and its cost
+
+
+def resume_search(connection: Connection, search: Search, task: _Task, budget: SearchBudget, seed: int) -> None:
     """Go on with a study; sends a list of its trials so far, every trial as it ends, and the study when it is over."""
 
     def on_trial(trial: Trial) -> None:
-        channel.send(dataclasses.replace(trial, runs=()))
-        if channel.stop_requested:
+        connection.send(dataclasses.replace(trial, runs=()))
+        if connection.poll():
             raise Cancelled
-        if isinstance(meter, WindowMeter):  # else one timing would follow directly on the other
+        if isinstance(task[-1], WindowMeter):  # else one timing would follow directly on the other
             time.sleep(PAUSE_S)
 
-    channel.send(search.open_storage(problem, space, meter, seed).finished())
+    connection.send(search.open_storage(*task, seed).finished())
     with suppress(Cancelled):
-        study = dataclasses.replace(search, on_trial=on_trial).improve(problem, space, meter, budget, seed)
+        study = dataclasses.replace(search, on_trial=on_trial).improve(*task, budget, seed)
         light = tuple(dataclasses.replace(trial, runs=()) for trial in study.trials)
-        channel.send(dataclasses.replace(study, trials=light))
+        connection.send(dataclasses.replace(study, trials=light))
 
 
 def search_panel(
@@ -97,82 +93,66 @@ def search_panel(
     settings: dict[str, Any] = {"pairs": pairs, "trace_updates": trace_updates}
     searches: list[Search] = [RandomSearch(**settings), GridSearch(**settings)]
     searches += [kind(n_startup_trials=_STARTUP_TRIALS, **settings) for kind in (TPESearch, PrunedTPE)]
-    return _SearchPanel(problem, space, meter, searches, trials, seed, journal_folder or paths.STUDIES, keep).panel
+    panel = _SearchPanel((problem, space, meter), searches, trials, seed, journal_folder or paths.STUDIES, keep)
+    panel.process.value = TPESearch.name
+    return panel.panel
 
 
 class _SearchPanel(WorkerPanel):
     """The controls and their actions."""
 
     def __init__(
-        self,
-        problem: Problem,
-        space: SearchSpace,
-        meter: Meter,
-        searches: Sequence[Search],
-        trials: int,
-        seed: int,
-        folder: Path,
-        keep: Callable[[Study], object],
+        self, task: _Task, searches: Sequence[Search], trials: int, seed: int, folder: Path, keep: Callable[..., object]
     ) -> None:
         import ipywidgets as widgets
 
         super().__init__("search", "Start", "Stop now", "abandon the current trial; it is repeated later")
-        self.problem, self.space, self.meter, self.folder, self.keep = problem, space, meter, folder, keep
+        self.task, self.folder, self.keep = task, folder, keep
         self.searches = {search.name: search for search in searches}
-        self.trials: dict[str, list[Trial]] = {}  # by the name of the study
+        self.trials: dict[Path, list[Trial]] = {}  # that this panel has seen, by the journal of the study
         self.finished = ""  # how a study ended whose budget is used up
-        self.process = dropdown("process", [(_DESCRIPTIONS.get(name, name), name) for name in self.searches])
-        self.process.value = TPESearch.name if TPESearch.name in self.searches else next(iter(self.searches))
+        self.process = dropdown("process", [(_DESCRIPTIONS[name], name) for name in self.searches])
         self.count = widgets.BoundedIntText(value=trials, min=1, max=_MAX_TRIALS, description="trials")
         self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed")
         self.inputs = [self.process, self.count, self.seed]
         self.pause = button("Pause", self.on_pause, self.say, tooltip="stop after the current trial")
-        self.bar.max = trials
-        for control in (self.process, self.seed):
+        for control in self.inputs:
             control.observe(self.on_choice, names="value")
-        self.count.observe(lambda change: setattr(self.bar, "max", change["new"]), names="value")
         self.on_choice()
-        buttons = (self.start, self.pause, self.cancel)
-        self.panel = self.column(_HEADING, self.process, hbox(self.count, self.seed), buttons=buttons)
+        buttons = hbox(self.start, self.pause, self.cancel)
+        self.panel = self.column(_HEADING, self.process, hbox(self.count, self.seed), buttons)
 
     @property
-    def study(self) -> str:
-        """The name of the chosen study, with a hash of everything that makes it another study."""
+    def journal(self) -> Path:
+        """The file of the chosen study; its name has a hash of everything that makes it another study."""
+        problem, space, meter = self.task
+        settings = {name: value for name, value in vars(meter).items() if not name.startswith("_")}
         search = self.searches[self.process.value]
-        meter = {name: value for name, value in vars(self.meter).items() if not name.startswith("_")}
-        about = [describe(self.problem), self.space.describe(), self.meter.name, meter]
-        about += [self.seed.value, search.settings]
+        about = [describe(problem), space.describe(), meter.name, settings, self.seed.value, search.settings]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
-        return f"panel {search.name} {digest[:8]}"
+        return self.folder / paths.study_file(f"panel {search.name} {digest[:8]}").name
 
     @property
     def search(self) -> Search:
         """The chosen process, with the journal of the chosen study."""
-        journal = self.folder / paths.study_file(self.study).name
-        return dataclasses.replace(self.searches[self.process.value], journal=journal)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the chosen study has a journal."""
-        return bool(self.search.journal and self.search.journal.exists())
+        return dataclasses.replace(self.searches[self.process.value], journal=self.journal)
 
     @property
     def found(self) -> list[Trial]:
         """The trials of the chosen study that this panel has seen."""
-        return self.trials.get(self.study, [])
+        return self.trials.get(self.journal, [])
 
     def on_choice(self, _change: object = None) -> None:
         """Show what is known of the chosen study."""
         self.enable(running=False)
-        kept = self.is_known and not self.found
+        kept = self.journal.exists() and not self.found
         self.say("Trials of this study are kept: Continue goes on with them." if kept else "")
         self.show()
 
     def on_start(self) -> None:
         """Start or continue the study."""
         self.finished = ""
-        budget = SearchBudget(trials=self.count.value)
-        self.launch(resume_search, self.search, self.problem, self.space, self.meter, budget, self.seed.value)
+        self.launch(resume_search, self.search, self.task, SearchBudget(trials=self.count.value), self.seed.value)
 
     def on_pause(self) -> None:
         """Ask the search to stop after the current trial."""
@@ -189,15 +169,15 @@ class _SearchPanel(WorkerPanel):
         """Keep the trials, and a study that is finished unless it was kept with as many trials before."""
         for event in events:
             if isinstance(event, Study):
-                self.trials[self.study] = list(event.trials)
+                self.trials[self.journal] = list(event.trials)
                 self.finished = f"Ended: {event.stopped}. To go on, increase the trials and press Continue."
-                storage = self.search.open_storage(self.problem, self.space, self.meter, self.seed.value)
+                storage = self.search.open_storage(*self.task, self.seed.value)
                 if len(event.trials) > storage.notes().get(_KEPT, {}).get("trials", 0):
                     self.keep(event)
                     storage.note(_KEPT, {"trials": len(event.trials)})
             else:
                 found = event if isinstance(event, list) else [*self.found, event]
-                self.trials[self.study] = sorted(found, key=lambda trial: trial.number)
+                self.trials[self.journal] = sorted(found, key=lambda trial: trial.number)
         if not self.pause.disabled:
             over = self.finished or len(self.found) >= self.count.value
             self.doing.value = "" if over else f"Trial {len(self.found) + 1} is running."
@@ -212,21 +192,21 @@ class _SearchPanel(WorkerPanel):
 
     def show(self) -> None:
         """The bar, the figure and the best settings."""
-        found, best = self.found, best_of(self.found)
-        self.picture.value = draw_search(self.process.value, found, self.meter, self.space) if found else ""
+        found, best, (_, space, meter) = self.found, best_of(self.found), self.task
+        self.picture.value = draw_search(self.process.value, found, meter, space) if found else ""
+        self.text.value = ""
         if best is not None and best.cost is not None:
-            cost = f"{best.cost:.4g} {self.meter.unit} ({self.meter.kind})"
+            cost = f"{best.cost:.4g} {meter.unit} ({meter.kind})"
             self.text.value = escape(f"Best: trial {1 + found.index(best)}, {best.proposal}: {cost}; {best.why}.")
-        else:
-            self.text.value = ""
-        self.bar.value = min(len(found), self.bar.max)
+        self.bar.max, self.bar.value = self.count.value, min(len(found), self.count.value)
 
     def enable(self, running: bool) -> None:
         """Enable the controls that make sense now."""
         super().enable(running)
         self.pause.disabled = not running
-        self.start.description = "Continue" if self.is_known else "Start"
-        self.start.tooltip = "go on with the kept trials" if self.is_known else "begin a new study"
+        known = self.journal.exists()
+        self.start.description = "Continue" if known else "Start"
+        self.start.tooltip = "go on with the kept trials" if known else "begin a new study"
 
 
 def draw_search(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -> str:

@@ -104,7 +104,7 @@ class _RunPanel(WorkerPanel):
         meters = widgets.HTML(f"<b>Meters</b> in addition to wall time (s, measured). {escape(unavailable)}")
         inputs = [self.problem, self.problem_box, self.model, self.about_baseline, self.model_box]
         inputs += [meters, hbox(*self.meters.values()), self.seeds]
-        self.panel = self.column(_HEADING, *inputs, buttons=(self.start, self.cancel))
+        self.panel = self.column(_HEADING, *inputs, hbox(self.start, self.cancel))
 
     @property
     def chosen(self) -> tuple[Problem, tuple[Model, ...], Model]:

@@ -1,9 +1,10 @@
 """Slow work in a process of its own: the interface stays free, and the work can be ended at any moment.
 
 The process is spawned (a forked torch may hang on the locks of its threads), so its work is a function that can be
-imported. Events come back through a pipe, in order, and a thread passes them on in batches; what was sent before a
-cancel is still passed on. The process prints nothing, and it ends when the kernel does, however that ends. The locks
-that it holds are those of the operating system, so they end with it.
+imported. Its first argument is a connection to the kernel: it sends events, which must be picklable, and once it can
+``poll()``, it is asked to stop as soon as that loses nothing. Events come in order, and a thread passes them on in
+batches; what was sent before a cancel is still passed on. The process prints nothing, and it ends when the kernel does,
+however that ends. The locks that it holds are those of the operating system, so they end with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-import select
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ from sutrolib.meters.lock import meter_lock
 from sutrolib.notebook.widgets.layout import button, hbox, message_line, panel, replace_previous_panel
 
 if TYPE_CHECKING:
-    from ipywidgets import Button, DOMWidget, VBox
+    from ipywidgets import DOMWidget, VBox
 
 _POLL_S = 0.25  # between two batches of events, so that a panel that redraws after each still has time for other things
 PAUSE_S = _POLL_S + 0.05  # without a timing, in which a panel that waits for the meter lock can begin to draw
@@ -42,28 +42,6 @@ class WorkerExit:
 
     cancelled: bool = False
     error: str = ""
-
-
-class Channel:
-    """The connection of some work to the kernel: it sends events, which must be picklable, and may be asked to stop."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def send(self, event: object) -> None:
-        """Send an event to the kernel."""
-        self._connection.send(event)
-
-    def try_send(self, event: object) -> None:
-        """Send an event if that needs no waiting, else drop it: for progress while the meter lock is held."""
-        # Windows cannot tell whether there is room. Elsewhere, a writable pipe has room for a short message.
-        if os.name == "nt" or select.select([], [self._connection], [], 0)[1]:
-            self.send(event)
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether the work should stop as soon as it loses nothing."""
-        return self._connection.poll()
 
 
 class Worker:
@@ -86,7 +64,7 @@ class Worker:
         return self._process is not None
 
     def start(self, work: Callable[..., object], *arguments: object) -> None:
-        """Run ``work(channel, *arguments)`` in a process of its own, unless some work is still running."""
+        """Run ``work(connection, *arguments)`` in a process of its own, unless some work is still running."""
         if self.running:
             return
         interruptible = threading.current_thread() is threading.main_thread()  # only there handlers can be set
@@ -110,7 +88,7 @@ class Worker:
         threading.Thread(target=self._listen, args=(process,), daemon=True).start()
 
     def request_stop(self) -> None:
-        """Ask the work to stop where it loses nothing; it ends when it reads :attr:`Channel.stop_requested`."""
+        """Ask the work to stop where it loses nothing."""
         if self.running:
             with suppress(OSError):  # it has just ended
                 self._connection.send(None)
@@ -174,12 +152,12 @@ class WorkerPanel(ABC):
         self.cancel = button(cancel, self.on_cancel, self.say, tooltip=tooltip, disabled=True)
         replace_previous_panel(kind, self.worker.cancel)
 
-    def column(self, heading: str, *inputs: DOMWidget, buttons: Sequence[Button]) -> VBox:
+    def column(self, heading: str, *controls: DOMWidget) -> VBox:
         """The whole panel."""
         import ipywidgets as widgets
 
         outputs = (hbox(self.bar, self.doing), self.message, self.picture, self.text)
-        return panel([widgets.HTML(heading), *inputs, hbox(*buttons), *outputs])
+        return panel([widgets.HTML(heading), *controls, *outputs])
 
     @abstractmethod
     def on_start(self) -> None:
@@ -222,19 +200,16 @@ class WorkerPanel(ABC):
             # Drawing would disturb a timing in another process; it is then left to the next events. Waiting for the
             # lock here would keep a cancel from being seen.
             with suppress(TimeoutError), meter_lock().acquire(timeout=0):
-                self._draw()
+                self.show()
+                self.stale = False
 
     def _on_exit(self, end: WorkerExit) -> None:
         text = self.exit_text(end)
         self.doing.value = ""
         if self.stale:
-            self._draw()
+            self.show()
         self.enable(running=False)
         self.say(text)
-
-    def _draw(self) -> None:
-        self.stale = False
-        self.show()
 
 
 class _ImportCheck(ForkingPickler):
@@ -275,7 +250,7 @@ def _main(
         os.dup2(nowhere, stream)
     threading.Thread(target=_end_with_kernel, daemon=True).start()
     try:
-        work(Channel(connection), *arguments)
+        work(connection, *arguments)
         connection.send(WorkerExit())
     except _Cancelled:
         pass  # the end of the pipe says it

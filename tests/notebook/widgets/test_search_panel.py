@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from matplotlib import pyplot as plt
 from searches import METER, PROBLEM, SPACE
-from slow_work import LocalChannel, controls_of, until
+from slow_work import LocalConnection, controls_of, until
 
 from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, CacheEnergy
 from sutrolib.notebook.widgets import PANEL, search_panel
@@ -89,9 +89,9 @@ def test_a_store_that_cannot_be_written_ends_in_a_sentence_and_frees_the_control
 
 def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_was_there_before(tmp_path):
     search, budget = RandomSearch(journal=tmp_path / "study.log"), SearchBudget(trials=4)
-    resume_search(first := LocalChannel(most=3), search, PROBLEM, SPACE, METER, budget, 0)
+    resume_search(first := LocalConnection(most=3), search, (PROBLEM, SPACE, METER), budget, 0)
     assert [type(event) for event in first.events] == [list, Trial, Trial]
-    resume_search(second := LocalChannel(), search, PROBLEM, SPACE, METER, budget, 0)
+    resume_search(second := LocalConnection(), search, (PROBLEM, SPACE, METER), budget, 0)
     begun, *trials, exhausted = second.events
     assert begun == first.events[1:]
     assert [trial.number for trial in trials] == [2, 3]
@@ -100,7 +100,7 @@ def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_
 
 
 def panel_of(journal, keep, meter=METER):
-    return _SearchPanel(PROBLEM, SPACE, meter, [RandomSearch()], 2, 0, journal, keep)
+    return _SearchPanel((PROBLEM, SPACE, meter), [RandomSearch()], 2, 0, journal, keep)
 
 
 def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_that_failed(tmp_path):
@@ -111,7 +111,7 @@ def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_
 
     kept = []
     panel = panel_of(tmp_path, keep)
-    resume_search(last := LocalChannel(most=3), panel.search, PROBLEM, SPACE, METER, SearchBudget(trials=2), 0)
+    resume_search(last := LocalConnection(most=3), panel.search, panel.task, SearchBudget(trials=2), 0)
     assert [type(event) for event in last.events] == [list, Trial, Trial], "paused, after all trials"
     ends = []
     for _ in range(3):
@@ -124,7 +124,7 @@ def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_
 
 def test_another_machine_of_the_same_meter_is_another_study(tmp_path):
     one, same, other = (panel_of(tmp_path, print, CacheEnergy(machine)) for machine in (A100, A100, HOROWITZ_2014))
-    assert one.study == same.study != other.study
+    assert one.journal == same.journal != other.journal
 
 
 def test_a_figure_drawn_while_a_cell_draws_its_own_leaves_that_one_alone():

@@ -6,7 +6,7 @@ import ipywidgets
 import pytest
 from builders import measurement
 from searches import PROBLEM, START
-from slow_work import LocalChannel, controls_of, until
+from slow_work import LocalConnection, controls_of, until
 
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters import OperationCount, WallTime
@@ -190,7 +190,7 @@ def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
 
 
 def test_the_process_says_which_pass_of_which_run_is_under_way():
-    line = LocalChannel()
+    line = LocalConnection()
     run_alternating(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
     finished = [event for event in line.events if isinstance(event, Measurement)]
     names = [START.name, "GF(2) elimination"]

@@ -1,7 +1,7 @@
 import html
 import re
-import threading
 import time
+from dataclasses import replace
 
 import ipywidgets
 import pytest
@@ -13,17 +13,16 @@ from sutrolib.core.cube import A, Position
 from sutrolib.measurement.coverage import count_positions, describe_position, positions_of
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.protocol import Plan, heat_verdict, parse_readings
+from sutrolib.meters.thermal.protocol import HeatObservation, Plan, heat_verdict, parse_readings
 from sutrolib.meters.thermal.sensor import LoadResult
 from sutrolib.notebook.widgets import (
     PANEL,
+    by_hand,
     cube_explorer,
     manual_search_panel,
-    run_cancellable,
     touch_test_panel,
 )
-from sutrolib.notebook.widgets.by_hand import RunControl
-from sutrolib.notebook.widgets.layout import Cancelled, html_table, status
+from sutrolib.notebook.widgets.layout import html_table, status
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
@@ -103,20 +102,28 @@ def test_a_link_in_a_name_from_the_ledger_is_text(name):
 HEAT_PLAN = Plan(10, 20, (("A", "B"), ("B", "A"), ("A", "B"), ("B", "A"), ("A", "B")))
 
 
+@pytest.fixture
+def one_call(monkeypatch):
+    """Runs take no time: each calls its work once."""
+
+    def run_load(work, run_s, period_s, clock):
+        work()
+        return LoadResult(1, 10.0, 10.0)
+
+    monkeypatch.setattr(by_hand, "run_load", run_load)
+
+
 class Person:
     """Works a reading panel through its controls; ``ran`` holds the arms that it ran."""
 
-    def __init__(self, observed, scale="celsius", run=None):
+    def __init__(self, observed, scale="celsius", work=None, plan=HEAT_PLAN, period_s=None):
         self.ran = []
-        self.panel = touch_test_panel(HEAT_PLAN, run or self.run, observed, scale)
+        works = {arm: work or (lambda arm=arm: self.ran.append(arm)) for arm in ("A", "B")}
+        self.panel = touch_test_panel(plan, works, observed, scale, period_s)
         self.task, row = self.panel.children
         column, self.picture = row.children
         self.before, buttons, self.bar, self.after, self.record, self.message = column.children
         self.start, self.cancel = buttons.children
-
-    def run(self, arm, control):
-        self.ran.append(arm)
-        return LoadResult(1, 10.0, 10.0)
 
     def begin(self, before):
         self.before.value = before
@@ -149,6 +156,7 @@ def wait_until(condition):
     raise AssertionError("it did not come to that")
 
 
+@pytest.mark.usefixtures("one_call")
 def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_verdict():
     observed, rises = [], {"A": iter((5.0, 5.5, 5.2, 5.3, 5.1)), "B": iter((2.0, 2.2, 2.1, 2.0, 2.3))}
     person = Person(observed)
@@ -165,6 +173,7 @@ def test_typed_readings_become_observations_of_the_hidden_order_and_end_in_the_v
     assert person.enabled == set()
 
 
+@pytest.mark.usefixtures("one_call")
 def test_a_run_is_started_after_a_reading_and_recorded_after_another():
     person = Person(observed := [])
     assert person.enabled == {"before", "start"}
@@ -190,14 +199,14 @@ def test_a_run_is_started_after_a_reading_and_recorded_after_another():
 
 
 @pytest.mark.parametrize(
-    ("run", "told"),
+    ("work", "told"),
     [
-        (lambda arm, control: 1 / 0, "Please repeat: the run ended in an error: division by zero"),
-        (lambda arm, control: LoadResult(1, 20.0, 10.0), "Please repeat: the run ended 10 s too late"),
+        (lambda: 1 / 0, "Please repeat: the run ended in an error: division by zero"),
+        (lambda: time.sleep(0.3), "Please repeat: the run ended 0."),
     ],
 )
-def test_a_run_that_failed_or_overran_is_repeated(run, told):
-    person = Person(observed := [], run=run)
+def test_a_run_that_failed_or_overran_is_repeated(work, told):
+    person = Person(observed := [], work=work, plan=replace(HEAT_PLAN, run_s=0.1))
     person.read("30", "33")
     assert told in person.message.value
     assert person.enabled == {"before", "start"}
@@ -205,6 +214,7 @@ def test_a_run_that_failed_or_overran_is_repeated(run, told):
     assert "Round 1 of 5, first run" in person.task.value
 
 
+@pytest.mark.usefixtures("one_call")
 def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_ones_list():
     observed = []
     Person(observed, "touch").read("2", "4")
@@ -220,12 +230,8 @@ def test_touch_scores_are_typed_too_and_a_second_panel_goes_on_with_the_first_on
 
 
 def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated():
-    def run(arm, control):
-        person.ran.append(arm)
-        return run_cancellable(lambda: control.cancel.wait(60), 10.0, None, control)
-
-    Person(observed := []).read("30", "33")
-    person = Person(observed, run=run)
+    observed = [HeatObservation(1, "first", 30, 33)]
+    person = Person(observed, work=lambda: time.sleep(0.05))
     person.before.value = "31"
     person.start.click()
     wait_until(lambda: "Running: 0 of 10 s." in person.message.value)
@@ -237,11 +243,10 @@ def test_a_run_goes_on_in_the_background_and_one_that_is_cancelled_is_repeated()
     assert person.bar.value == 0
     assert person.before.value == "31"
     assert [(o.before, o.after) for o in observed] == [(30, 33)]
-    assert person.ran == ["B"]
 
 
-def test_a_panel_that_takes_the_place_of_another_controles_the_run_of_that_one_off():
-    first = Person([], run=lambda arm, control: run_cancellable(lambda: control.cancel.wait(60), 10.0, None, control))
+def test_a_panel_that_takes_the_place_of_another_ends_the_run_of_that_one():
+    first = Person([], work=lambda: time.sleep(0.05))
     first.before.value = "31"
     first.start.click()
     Person([])
@@ -250,27 +255,23 @@ def test_a_panel_that_takes_the_place_of_another_controles_the_run_of_that_one_o
 
 
 def test_a_run_waits_for_another_meters_window_and_can_be_cancelled_meanwhile():
-    reports, ended = [], []
-    control = RunControl(report=reports.append)
-
-    def run():
-        with pytest.raises(Cancelled):
-            run_cancellable(lambda: ended.append("ran"), 10.0, None, control)
-        ended.append("cancelled")
-
+    person = Person([])
+    person.before.value = "31"
     with meter_lock():
-        thread = threading.Thread(target=run)
-        thread.start()
+        person.start.click()
         time.sleep(0.05)
-        control.cancel.set()
-        thread.join(30)
-    assert (reports, ended) == ([], ["cancelled"])
+        assert "Waiting for another measurement" in person.message.value
+        person.cancel.click()
+        person.until_ended()
+    assert "the run was cancelled" in person.message.value
+    assert person.ran == []
 
 
 def test_the_rest_of_a_period_ends_when_it_is_cancelled():
-    control = RunControl()
-    with pytest.raises(Cancelled):
-        run_cancellable(control.cancel.set, 1000.0, 1000.0, control)
+    plan = replace(HEAT_PLAN, run_s=1000.0)
+    person = Person([], work=lambda: person.cancel.click(), plan=plan, period_s=1000.0)
+    person.begin("31")
+    assert "the run was cancelled" in person.message.value
 
 
 class Hand:

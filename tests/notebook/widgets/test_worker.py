@@ -9,7 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 from searches import METER, PROBLEM, SPACE
-from slow_work import count, flood, until
+from slow_work import count, until
 
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import WallTime
@@ -92,22 +92,6 @@ def test_work_that_cannot_be_sent_is_an_error_and_the_worker_stays_usable():
     worker.start(lambda line: None)
     assert worker.ends[0].error
     assert not worker.running
-
-
-def test_words_in_passing_keep_nobody_waiting_while_the_kernel_does_not_listen():
-    told, ends = [], []
-
-    def listen_late(events):
-        if not told:
-            until(lambda: not multiprocessing.active_children())
-        told.extend(events)
-
-    Worker(listen_late, ends.append).start(flood, 20_000)
-    assert until(lambda: ends) == [WorkerExit()]
-    first, *words = told
-    assert first == "first"
-    assert words == sorted(words)
-    assert 0 < len(words) < 20_000
 
 
 def of_a_cell():
