@@ -87,9 +87,7 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sutrolib", description="Walk the Sutro cube from corner A to corner B."
-    )
+    parser = argparse.ArgumentParser(prog="python -m sutrolib", description="Walk the Sutro cube from corner A to B.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     # Again for each command, so that it may stand behind it as well; not given there, it leaves what stands before.
     after = argparse.ArgumentParser(add_help=False)
@@ -103,12 +101,9 @@ def _parser() -> argparse.ArgumentParser:
 
     walk = add("run", "run notebooks through papermill, by default with the quick profile")
     walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
-    walk.add_argument(
-        "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
-    )
-    walk.add_argument(
-        "--grid", type=_grid_axis, action="append", default=[], metavar="NAME=V1,V2,...", help="run once for each value"
-    )
+    many: dict[str, Any] = {"action": "append", "default": []}
+    walk.add_argument("-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter", **many)
+    walk.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
     where = walk.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
     where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler")
@@ -126,9 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     published.add_argument("--json", action="store_true", help="print JSON")
     exam = add("exam", "run the final exam, or show its record")
     exam.add_argument("--division", default="closed", help="closed: only the training differs; open: anything")
-    exam.add_argument(
-        "--scale", default="smoke", help="smoke: a minute; cpu: up to an hour; gpu: needs a graphics card"
-    )
+    exam.add_argument("--scale", default="smoke", help="smoke: a minute; cpu: up to an hour; gpu: needs a GPU")
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")
@@ -138,9 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     deck.add_argument("--format", choices=["html", "pdf"], default="html", help="pdf needs Chromium")
     deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf if none is given")
     ledger = add("ledger", "list publications and local runs of the ledger, or publish runs", function="list_sources")
-    publish = ledger.add_subparsers(metavar="command").add_parser(
-        "publish", help="add chosen runs to data/ledger/", parents=[after]
-    )
+    inner = ledger.add_subparsers(metavar="command")
+    publish = inner.add_parser("publish", help="add chosen runs to data/ledger/", parents=[after])
     publish.add_argument("runs", nargs="+", metavar="RUN", help="names of runs under data/runs/, or folders")
     publish.add_argument("--dirty", action="store_true", help="also what cannot be traced to a commit, marked so")
     publish.set_defaults(command=("ledger", "publish_runs"))

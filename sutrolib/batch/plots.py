@@ -96,8 +96,8 @@ def _table(results: Sequence[RunResult]) -> pd.DataFrame:
     rows = []
     for result in results:
         for quantity, found in result.results.items():
-            value, expected = as_float(found), result.expected_range(quantity) or (math.nan, math.nan)
-            if value is not None and math.isfinite(value):
+            if (value := as_float(found)) is not None:
+                expected = result.expected_range(quantity) or (math.nan, math.nan)
                 kind = result.kinds.get(quantity, "")
                 rows.append((result.notebook, quantity, kind, value, *expected, result.parameters))
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -114,14 +114,12 @@ def panels_of(results: Sequence[RunResult]) -> list[Panel]:
     for notebook, rows in _table(results).groupby("notebook", sort=False):
         settings = pd.DataFrame(rows["parameters"].tolist())
         values = {str(name): settings[name].map(repr).nunique() for name in settings}
-        # Rather no seed, rather a number, rather one with many values.
-        order = sorted(
-            values, key=lambda n: (n not in _SEEDS, settings[n].dtype.kind in "iuf", values[n]), reverse=True
-        )
-        varying = [name for name in order if values[name] > 1]
+        varying = [name for name, count in values.items() if count > 1]
         if not varying:
             continue
-        x, by = varying[0], tuple(name for name in values if name in varying[1:] and name not in _SEEDS)
+        # Rather no seed, rather a number, rather one with many values.
+        x = max(varying, key=lambda name: (name not in _SEEDS, settings[name].dtype.kind in "iuf", values[name]))
+        by = tuple(name for name in varying if name != x and name not in _SEEDS)
         series = [", ".join(f"{name}={given.get(name)}" for name in by) for given in rows["parameters"]]
         rows = rows.assign(x=settings[x].to_numpy(), series=series)
         groups = rows.groupby("quantity", sort=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,8 +78,8 @@ def file_name(number: int, notebook: str) -> str:
 
 
 def as_float(value: Any) -> float | None:
-    """The value as a float; None for what is not a number."""
-    return float(value) if isinstance(value, int | float) else None
+    """The value as a float; None for what is not a finite number."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def write(folder: Path, result: RunResult) -> RunResult:

@@ -13,8 +13,7 @@ from rich.table import Column, Table
 
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, ChangeStatus, Comparison
-from sutrolib.batch.compare_batches import compare_batches
-from sutrolib.batch.compare_ledgers import CURRENT, commit_of, compare_ledgers, ledger_at, recent_commits
+from sutrolib.batch.comparisons import CURRENT, commit_of, compare_batches, compare_ledgers, ledger_at, recent_commits
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement

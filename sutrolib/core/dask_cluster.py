@@ -79,20 +79,16 @@ class Cluster:
 
     def _check_library(self, workers: list[ClusterWorker]) -> None:
         here, addresses = provenance.library(), [worker.address for worker in workers]
-        found = self.client.run(_loaded_library, workers=addresses, on_error="return")
+        versions = self.client.run(_loaded_library, workers=addresses, on_error="return")
         for worker in workers:
-            version = found.get(worker.address)
+            version = versions.get(worker.address)
             if version == here:
                 self._checked.add(worker.address)
-            elif isinstance(version, str):
+            elif isinstance(version, str) or "sutrolib" in str(version):  # else the worker went away
+                found = f"has sutrolib {version[:12]}" if isinstance(version, str) else "cannot import sutrolib"
                 raise LibraryMismatch(
-                    f"worker {worker.name} has sutrolib {version[:12]} and this command {here[:12]}: give both the same"
-                    " checkout, and restart the worker"
-                )
-            elif "sutrolib" in str(version):  # else the worker went away
-                raise LibraryMismatch(
-                    f"worker {worker.name} cannot import sutrolib: run `pip install -r requirements.txt` in"
-                    " its checkout, and restart the worker"
+                    f"worker {worker.name} {found}, and this command has {here[:12]}: give both the same checkout, run"
+                    " `pip install -r requirements.txt` there, and restart the worker"
                 )
 
     @staticmethod
@@ -118,15 +114,17 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
 
     Raises ValueError for fewer than one job, and OSError if no scheduler answers.
     """
-    jobs = 1 if jobs is None else jobs
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise ValueError(f"jobs must be at least 1 (got {jobs!r})")
-    with _quiet(), _client_of(scheduler) if scheduler else _local(jobs) as client:
+    with ExitStack() as stack:
+        for logger in map(logging.getLogger, ("distributed", "tornado", "asyncio", "bokeh")):
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)  # the callers report lost workers and connections
+        client = _connect(scheduler, stack) if scheduler else _start_workers(jobs or 1, stack)
         yield Cluster(client, local=not scheduler)
 
 
-@contextmanager
-def _client_of(scheduler: str) -> Iterator[Client]:
+def _connect(scheduler: str, stack: ExitStack) -> Client:
     import dask
     from distributed import Client
 
@@ -138,14 +136,11 @@ def _client_of(scheduler: str) -> Iterator[Client]:
             f"no Dask scheduler answers at {scheduler}: start one with 'dask scheduler' and give its address, such as"
             f" tcp://{LOOPBACK}:8786, or use --jobs for workers on this machine ({type(error).__name__})"
         ) from error
-    try:
-        yield client
-    finally:
-        client.close(timeout=2)
+    stack.callback(client.close, timeout=2)
+    return client
 
 
-@contextmanager
-def _local(jobs: int) -> Iterator[Client]:
+def _start_workers(jobs: int, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, Nanny, Scheduler
     from distributed.deploy.spec import SpecCluster
@@ -158,31 +153,20 @@ def _local(jobs: int) -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": 100,  # a batch counts for itself how often a run was begun
     }
     common = {"host": LOOPBACK, "security": Security.temporary()}  # its own keys: no other user can send it work
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sutro-dask-", ignore_cleanup_errors=True))
-        stack.enter_context(dask.config.set(settings))
-        worker = common | {"nthreads": 1, "memory_limit": None, "dashboard": False, "local_directory": folder}
-        worker |= {"preload": [__name__], "silence_logs": logging.CRITICAL}
-        workers = {number: {"cls": Nanny, "options": worker} for number in range(1, jobs + 1)}
-        workers[1] = {"cls": Nanny, "options": worker | {"resources": {METER: 1}}}
-        options = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
-        scheduler = {"cls": Scheduler, "options": options}
-        cluster = SpecCluster(workers, scheduler, security=common["security"], silence_logs=logging.CRITICAL)
-        client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
-        client.wait_for_workers(jobs, timeout=START_TIMEOUT_S)
-        yield client
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sutro-dask-", ignore_cleanup_errors=True))
+    stack.enter_context(dask.config.set(settings))
+    worker = common | {"nthreads": 1, "memory_limit": None, "dashboard": False, "local_directory": folder}
+    worker |= {"preload": [__name__], "silence_logs": logging.CRITICAL}
+    workers = {number: {"cls": Nanny, "options": worker} for number in range(1, jobs + 1)}
+    workers[1] = {"cls": Nanny, "options": worker | {"resources": {METER: 1}}}
+    options = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
+    scheduler = {"cls": Scheduler, "options": options}
+    cluster = SpecCluster(workers, scheduler, security=common["security"], silence_logs=logging.CRITICAL)
+    client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
+    client.wait_for_workers(jobs, timeout=START_TIMEOUT_S)
+    return client
 
 
 def dask_setup(_: object) -> None:
     """Run by Dask in each local worker: Ctrl-C in a terminal reaches all processes, and only the command acts on it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Dask's log: the callers report lost workers and connections."""
-    with ExitStack() as stack:
-        for logger in map(logging.getLogger, ("distributed", "tornado", "asyncio", "bokeh")):
-            stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.CRITICAL)
-        yield

@@ -10,11 +10,10 @@ from builders import measurement
 from meetings import executed, payload
 
 from sutrolib.__main__ import main
-from sutrolib.batch import compare_ledgers as module
+from sutrolib.batch import comparisons as module
 from sutrolib.batch import records
 from sutrolib.batch.changes import ChangeStatus, compare_values
-from sutrolib.batch.compare_batches import compare_batches
-from sutrolib.batch.compare_ledgers import compare_ledgers
+from sutrolib.batch.comparisons import compare_batches, compare_ledgers
 from sutrolib.batch.records import RunResult
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger

@@ -353,7 +353,7 @@ def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
         assert main(command) == 2
         said = capsys.readouterr().err
     assert "has sutrolib " in said
-    assert "and this command another vers" in said
+    assert "and this command has another vers" in said
 
 
 def test_a_worker_that_has_loaded_the_library_before_an_edit_is_refused(scheduler, elsewhere, monkeypatch):

@@ -1,6 +1,8 @@
-"""Two states of the ledger compared: two commits of this checkout, or a commit and the ledger as it is now.
+"""What can be compared: two batches of notebooks, or two states of the ledger (commits, or the ledger as it is now).
 
-The ledger only grows, so the measurements of the first state are compared with those that the second has in addition.
+Of batches, a case is a notebook with its parameters except the seed; runs of a case with other seeds are its repeats.
+Of the ledger, it is a problem with a model that one process found. The ledger only grows, so the measurements of the
+first state are compared with those that the second has in addition.
 """
 
 from __future__ import annotations
@@ -11,15 +13,82 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from sutrolib.batch import records
 from sutrolib.batch.changes import Comparison, Facts, Value, case_of, compare
+from sutrolib.batch.executed import read_executed
+from sutrolib.batch.records import RunResult, as_float
 from sutrolib.core import paths
+from sutrolib.core.markdown import finding_in
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind
 
 CURRENT = "ledger"  # the name of the ledger as it is now
 _GIT_TIMEOUT_S = 60
+
+
+def results_of(folder: Path) -> list[RunResult]:
+    """The newest run of each notebook and parameters in a batch's folder: its records, or else its executed copies."""
+    return records.read_newest(folder) or [
+        _read_copy(path, number) for number, path in enumerate(sorted(folder.glob("*.ipynb")), start=1)
+    ]
+
+
+def _read_copy(path: Path, number: int) -> RunResult:
+    executed, payload = read_executed(path), finding_in(path)
+    said: dict[str, Any] = {name: payload.get(name) or {} for name in ("parameters", "results", "kinds")}
+    run = ("", number, executed.name, executed.name)
+    when = executed.when.isoformat()
+    return RunResult(*run, seconds=0.0, when=when, sign=executed.sign, error=executed.error, **said)
+
+
+def compare_batches(first: Path, second: Path) -> Comparison:
+    """What changed from one batch to another. Raises ValueError for a folder that holds no run."""
+    sides = results_of(first), results_of(second)
+    for folder, results in zip((first, second), sides, strict=True):
+        if not results:
+            raise ValueError(f"{folder} holds no run; name the folder of a batch, such as those under data/runs/")
+    times = [sorted(result.when[:16] for result in side) for side in sides]
+    ran = " -> ".join(f"{when[0]} to {when[-1]} UTC, {len(when)} runs" for when in times)
+    values = [list(_batch_values(side)) for side in sides]
+    return compare(values, [_batch_facts(side) for side in sides], [f"ran: {ran}", *_changed_sources(*sides)])
+
+
+def _case(result: RunResult) -> str:
+    return case_of((result.notebook, {name: value for name, value in result.parameters.items() if name != "seed"}))
+
+
+def _batch_values(results: Iterable[RunResult]) -> Iterator[Value]:
+    for result in results:
+        for quantity, found in result.results.items():
+            if (value := as_float(found)) is not None:
+                seed = result.parameters.get("seed", 0)
+                yield _case(result), quantity, seed, result.kinds.get(quantity, ""), "", value
+
+
+def _batch_facts(results: Sequence[RunResult]) -> Facts:
+    """The version of the library, and failures and signs of life by case."""
+    versions = ", ".join(sorted({result.library for result in results if result.library}))
+    facts = {("", "version of the library"): versions or "not recorded"}
+    for case in dict.fromkeys(map(_case, results)):
+        runs = [result for result in results if _case(result) == case]
+        facts[case, "failed"] = f"{sum(not run.passed for run in runs)} of {len(runs)}"
+        facts[case, "sign of life"] = ", ".join(sorted({run.sign for run in runs if run.sign})) or "none"
+    return facts
+
+
+def _changed_sources(*sides: Sequence[RunResult]) -> Iterator[str]:
+    """Notebooks whose source changed: the same parameters and version, and yet another identity.
+
+    A run that was killed or interrupted has no version, and its identity is the planned one.
+    """
+    before, after = (
+        {(_case(r), r.parameters.get("seed"), r.library): r for r in side if r.identity and r.library} for side in sides
+    )
+    changed = {before[key].notebook for key in before if key in after and before[key].identity != after[key].identity}
+    return (f"source changed: {name}" for name in sorted(changed))
 
 
 def commit_of(name: str) -> str:
@@ -84,16 +153,16 @@ def compare_ledgers(before: Sequence[Measurement], after: Sequence[Measurement])
     known, later = ({_identity(m) for m in side} for side in (before, after))
     added = [m for m in after if _identity(m) not in known]
     gone = sum(_identity(m) not in later for m in before)
-    new = list(_values(added))
+    new = list(_ledger_values(added))
     again = {value[:2] for value in new}
-    old = [value for value in _values(before) if value[:2] in again]  # what was not measured again is no news
+    old = [value for value in _ledger_values(before) if value[:2] in again]  # what was not measured again is no news
     count = f"{len(before):,} -> {len(after):,} ({len(added):,} added, {gone:,} gone)"
-    facts = (_facts(before), _facts(added)) if added else ({}, {})
+    facts = (_ledger_facts(before), _ledger_facts(added)) if added else ({}, {})
     note = "A's are compared with those that B has in addition; on another machine, seconds and joules differ anyway"
     return compare((old, new), facts, [f"measurements: {count}", note])
 
 
-def _facts(measurements: Sequence[Measurement]) -> Facts:
+def _ledger_facts(measurements: Sequence[Measurement]) -> Facts:
     """The properties of their machines, and their versions."""
     facts = {}
     for title in ("machine", "versions"):
@@ -107,7 +176,7 @@ def _identity(measurement: Measurement) -> str:
     return json.dumps(measurement.to_dict(), sort_keys=True)
 
 
-def _values(measurements: Iterable[Measurement]) -> Iterator[Value]:
+def _ledger_values(measurements: Iterable[Measurement]) -> Iterator[Value]:
     """The readings and the score. A case is a problem with a model, found by one process."""
     for m in measurements:
         model, problem = dict(m.model), dict(m.problem)
