@@ -18,7 +18,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -41,14 +41,6 @@ _Values = tuple[Any, ...]
 
 class UnreadableMeasurement(UserWarning):
     """Lines of a ledger file could not be read. They were skipped, and the file was left as it is."""
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A file of the ledger in which lines could not be read, and why."""
-
-    path: Path
-    why: str
 
 
 class LedgerLine(NamedTuple):
@@ -100,14 +92,14 @@ class Ledger:
             if path.name.endswith((".jsonl", ".jsonl.gz"))
         ]
 
-    def scan(self, kind: str, convert: Callable[[dict[str, Any], str, bool], _T]) -> tuple[list[_T], list[Damaged]]:
-        """``convert(record, source, dirty)`` for each record of this kind, once each, and the files with damaged lines.
+    def scan(self, kind: str, convert: Callable[[dict[str, Any], str, bool], _T]) -> tuple[list[_T], dict[Path, str]]:
+        """``convert(record, source, dirty)`` for each record of this kind, once each; and why files are damaged.
 
         ``dirty`` says that the record cannot be traced to a commit. A record that ``convert`` refuses (KeyError,
         TypeError, ValueError) counts as damaged.
         """
         found: list[_T] = []
-        damaged = []
+        damaged: dict[Path, str] = {}
         seen: set[str] = set()
         with _no_garbage_collection():
             for path in self.files():
@@ -125,12 +117,11 @@ class Ledger:
                     else:
                         seen.add(line.id)
                 if bad:
-                    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-                    damaged.append(Damaged(path, f"{bad[0]}{more}"))
+                    damaged[path] = bad[0] + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else "")
         return found, damaged
 
-    def read(self) -> tuple[list[Measurement], list[Damaged]]:
-        """All measurements, oldest first, and the files with lines that could not be read."""
+    def read(self) -> tuple[list[Measurement], dict[Path, str]]:
+        """All measurements, oldest first, and the files with lines that could not be read and why."""
         found, damaged = self.scan("measurement", lambda record, source, dirty: Measurement.from_dict(record))
         return sorted(found, key=lambda measurement: measurement.when), damaged
 
@@ -251,6 +242,6 @@ def is_dirty(commit: str) -> bool:
     return not commit or commit.endswith("+")
 
 
-def _warn(damaged: Iterable[Damaged]) -> None:
-    for file in damaged:
-        warnings.warn(f"{file.path.name} was skipped in part: {file.why}", UnreadableMeasurement, stacklevel=3)
+def _warn(damaged: Mapping[Path, str]) -> None:
+    for path, why in damaged.items():
+        warnings.warn(f"{path.name} was skipped in part: {why}", UnreadableMeasurement, stacklevel=3)

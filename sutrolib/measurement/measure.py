@@ -123,7 +123,8 @@ def measure(
         why = f"not measured, because the score of {score:.3g} misses the target of {target:g}"
         passes.missing |= {meter.name: why for meter in (*passes.traced, *passes.windows)}
         return measurement_of(passes, process)
-    passes.measure_training(fitted.steps)
+    passes.trace_training(fitted.steps)
+    passes.measure_windows(passes.fit)
     if whole:
         passes.measure_inference(unused)
         passes.measure_time_to_target(fitted)
@@ -174,8 +175,7 @@ def measurement_of(passes: MeasurementPasses, process: str) -> Measurement:
 def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     """The access trace of a model's first training step, its buffers loaded first, in the model's own order."""
     buffers, step = model.one_step(problem.sample(seed).for_training(), seed)
-    trace = TorchTrace()
-    with trace:
+    with TorchTrace() as trace:
         trace.load_inputs(buffers)
         step()
     return trace

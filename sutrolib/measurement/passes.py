@@ -79,11 +79,6 @@ class MeasurementPasses:
         self.scores = {name: score(predictions, labels) for name, score in self.task.also.items()}
         return self.score
 
-    def measure_training(self, updates: int) -> None:
-        """The traced pass over ``updates`` updates, and the windows of the joule meters."""
-        self.trace_training(updates)
-        self._windows(self.fit)
-
     def trace_training(self, updates: int) -> None:
         """The traced pass; where ``trace_updates`` is less than ``updates``, the readings are extrapolated."""
         if self.traced and self.trace_updates is not None and self.trace_updates < updates:
@@ -95,13 +90,13 @@ class MeasurementPasses:
         """The same meters on 1,000 predictions, and the bytes of the model."""
         self.trace_inference(fitted)  # before the clock: the first use pays for work that the training has put off
         self._window(WallTime(), self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
-        self._windows(self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
+        self.measure_windows(self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
         self._keep_size(fitted)
 
     def trace_inference(self, fitted: Fitted) -> None:
         """The traced pass of 1,000 predictions."""
         if self.traced:
-            self._read_trace(_trace_of(self._inference(fitted)), INFERENCE, predictions=PREDICTIONS)
+            self._read_trace(trace_of(self._inference(fitted)), INFERENCE, predictions=PREDICTIONS)
 
     def combined(self, meter: CombinedMeter, work: Callable[[], _T], prefix: str = "", **detail: Any) -> _T:
         """Run ``work`` with all windows of ``meter`` open, keep its readings, and return the last result."""
@@ -129,7 +124,7 @@ class MeasurementPasses:
             with clock:
                 part = clock.repeat(functools.partial(self.fit, Budget(steps=updates)))
             if score_of(self.task, part) >= target:
-                self.keep(TO_TARGET, functools.partial(getattr, clock, "reading"), updates=updates)
+                self._add(clock.reading, TO_TARGET, updates=updates)
                 return
         whole = next(reading for reading in self.readings if reading.name == self.clock.name)
         self._add(whole, TO_TARGET, updates=fitted.steps)
@@ -152,7 +147,8 @@ class MeasurementPasses:
         self.keep(prefix + meter.name, lambda: meter.reading, **detail)
         return result
 
-    def _windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
+    def measure_windows(self, work: Callable[[], Any], prefix: str = "", **detail: Any) -> None:
+        """The windows of the joule meters, one after the other."""
         for meter in self.windows:
             if (available := meter.available()).ok:
                 self.copy_task()
@@ -171,7 +167,7 @@ class MeasurementPasses:
 
     def _trace_fit(self, limit: Budget | None = None) -> TorchTrace:
         self.copy_task()
-        return _trace_of(functools.partial(self.fit, limit))
+        return trace_of(functools.partial(self.fit, limit))
 
     def _read_trace(self, trace: TorchTrace, prefix: str = "", **detail: Any) -> None:
         for meter in self.traced:
@@ -208,8 +204,8 @@ def score_of(task: Task, fitted: Fitted) -> float:
     return task.score(task.inference.predictions(fitted, task.test_split), task.test_split.y)
 
 
-def _trace_of(work: Callable[[], Any]) -> TorchTrace:
-    trace = TorchTrace()
-    with trace:
+def trace_of(work: Callable[[], Any]) -> TorchTrace:
+    """The trace of some work."""
+    with TorchTrace() as trace:
         work()
     return trace

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from grids import checked_grid_cost
 
 from sutrolib.meters import GridCost, WriteStackMovement
-from sutrolib.meters.programs.grid_cost import GridProgram, grid_cost
+from sutrolib.meters.programs.grid_cost import GridProgram
 from sutrolib.models.kernels.grid_matmul import GridMatmul
 from sutrolib.models.parity.programs import ParityProgram
 from sutrolib.problems.matmul import MatrixProduct
@@ -28,7 +29,7 @@ def test_a_grid_program_is_kept_and_scored_from_its_text_alone():
     assert found["model"] == json.loads(json.dumps({"name": "grid matmul"} | vars(study.model)))
     a, b = np.random.default_rng(0).integers(-9, 9, (2, 4, 4))
     arguments = [*a.ravel().tolist(), *b.ravel().tolist()]
-    assert grid_cost(found["program"], arguments, (a @ b).ravel().tolist()) == found["cost"] == study.best.cost
+    assert checked_grid_cost(found["program"], arguments, (a @ b).ravel().tolist()) == found["cost"] == study.best.cost
     assert GridProgram.parse(found["program"]).cost == found["cost"]
     assert found["score"] == 1.0
 

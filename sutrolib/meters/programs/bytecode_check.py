@@ -85,17 +85,10 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 def _check_code(code: CodeType, known: dict[str, Any]) -> None:
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG", "PRECALL")]
-    line = code.co_firstlineno
+    lines = [position[0] for position in code.co_positions()]  # of each unit of two bytes
     for index, instruction in enumerate(instructions):
-        line = _line_of(instruction) or line
-        what = _refusal(instructions, index, known)
-        if what:
-            raise UntraceableOperation(f"{code.co_name}, line {line}: {what}")
-
-
-def _line_of(instruction: dis.Instruction) -> int | None:
-    starts = instruction.starts_line  # a line up to Python 3.12, whether one starts from 3.13 on
-    return getattr(instruction, "line_number", None) if isinstance(starts, bool) else starts
+        if what := _refusal(instructions, index, known):
+            raise UntraceableOperation(f"{code.co_name}, line {lines[instruction.offset // 2]}: {what}")
 
 
 def _refusal(instructions: list[dis.Instruction], index: int, known: dict[str, Any]) -> str:

@@ -46,13 +46,10 @@ class _Arguments:
     def _track(self, value: Any) -> Any:
         if isinstance(value, NUMBER_TYPES):
             return self._tape.load(value)
-        if isinstance(value, list | tuple | dict | np.ndarray):
-            if id(value) not in self._known:
-                self._known[id(value)] = self._container(value)
+        if not isinstance(value, list | tuple | dict | np.ndarray):
+            return value
+        if id(value) in self._known:
             return self._known[id(value)]
-        return value
-
-    def _container(self, value: Any) -> Any:
         made: Any
         if isinstance(value, np.ndarray):
             made = np.empty(value.shape, object).view(TrackedArray)
@@ -60,11 +57,13 @@ class _Arguments:
                 made[index] = self._track(value[index])
         elif isinstance(value, dict):
             made = {key: self._track(item) for key, item in value.items()}
-        elif isinstance(value, list):
-            made = [self._track(item) for item in value]
         else:
-            return tuple(self._track(item) for item in value)
-        self._pairs.append((value, made))
+            made = [self._track(item) for item in value]
+        if isinstance(value, tuple):
+            made = tuple(made)
+        else:
+            self._pairs.append((value, made))
+        self._known[id(value)] = made
         return made
 
     def write_back(self) -> list[Scalar]:

@@ -14,7 +14,6 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any
 
 from sutrolib.meters.base import Kind, ProgramMeter
@@ -95,15 +94,6 @@ class GridProgram:
             values = [cells[source] for source in instruction.sources]
             cells[instruction.target] = _OPERATORS[instruction.operator](*values)
         return [cells[cell] for cell in self.outputs]
-
-
-def grid_cost(program: GridProgram | str, arguments: Sequence[Number], expected: Sequence[Number]) -> int:
-    """The cost of a program that must compute ``expected`` from ``arguments``. Raises ValueError if it does not."""
-    with GridCost() as meter:
-        found = meter.run(program, arguments)
-    if found != list(expected):
-        raise ValueError(f"the program computes {found} instead of {list(expected)}")
-    return int(meter.reading.value)
 
 
 class GridCost(ProgramMeter):

@@ -4,8 +4,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from grids import checked_grid_cost
 
-from sutrolib.meters.programs.grid_cost import GridCost, GridProgram, grid_cost, naive_matmul
+from sutrolib.meters.programs.grid_cost import GridCost, GridProgram, naive_matmul
 from sutrolib.models.kernels.grid_matmul import GridMatmul
 from sutrolib.models.kernels.grid_schedule import ALLOCATIONS, COPY, Schedule, loop_order, schedule
 from sutrolib.problems.matmul import MatrixProduct
@@ -24,7 +25,7 @@ def any_plan(rng, **fixed):
 
 def checked_cost(program, n, rng):
     a, b = rng.integers(-9, 10, (2, n, n))
-    return grid_cost(program, [*a.ravel().tolist(), *b.ravel().tolist()], (a @ b).ravel().tolist())
+    return checked_grid_cost(program, [*a.ravel().tolist(), *b.ravel().tolist()], (a @ b).ravel().tolist())
 
 
 def cost_of(model, n):
