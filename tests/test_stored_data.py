@@ -12,11 +12,10 @@ import sutrolib.models
 import sutrolib.problems
 from sutrolib.core import paths
 from sutrolib.core.cube import RUNGS, Axis
-from sutrolib.exam.ablation import load_ablation
-from sutrolib.exam.corpus_size import load_runs
 from sutrolib.exam.entries import scale_of
 from sutrolib.exam.recipe_search import load_searches, load_verifications
 from sutrolib.exam.record import exam_path, read_record
+from sutrolib.exam.variants import load_ablation, load_runs
 from sutrolib.measurement.ledger import Ledger, is_dirty, read_lines
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import METERS, GridCost, WriteStackMovement
@@ -69,7 +68,7 @@ def test_the_ledger_is_a_few_small_files_without_damage():
 
 def test_every_measurement_is_read():
     measurements, damaged = LEDGER.read()
-    assert damaged == []
+    assert damaged == {}
     assert len(measurements) >= 885
     for made in measurements:
         check_measurement(made)

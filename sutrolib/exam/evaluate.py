@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -94,18 +95,14 @@ class _ExamPasses(MeasurementPasses):
                 f"a probability changes by {gap:.2g} with the rest of the batch, more than {_MAX_GAP}: predict each "
                 "window from itself (a model that learns from what it reads needs online=True)"
             )
-        self.score, self.scores = (
-            task.score(found, test.y),
-            {name: rate(found, test.y) for name, rate in task.also.items()},
-        )
+        self.score = task.score(found, test.y)
+        self.scores = {name: rate(found, test.y) for name, rate in task.also.items()}
 
 
 def _trace(passes: MeasurementPasses, fitted: Fitted, updates: int) -> None:
     """The traced passes; a model that cannot be traced (a kernel of unknown cost) has no reading, and the reason."""
-    for prefix, work in (
-        ("", lambda: passes.trace_training(updates)),
-        (INFERENCE, lambda: passes.trace_inference(fitted)),
-    ):
+    training, inference = partial(passes.trace_training, updates), partial(passes.trace_inference, fitted)
+    for prefix, work in (("", training), (INFERENCE, inference)):
         try:
             work()
         except (ValueError, RuntimeError) as error:
@@ -156,7 +153,13 @@ def check_closed_division(fitted: Fitted, baseline: GPT, alphabet: str) -> Fitte
         raise RuleBroken(f"closed: {name} is {found.get(name, 'missing')}, the baseline's {expected.get(name)}{more}")
     plain.load_state_dict(fitted.network.state_dict())
     scored = FittedGPT(plain.to(fitted.device), alphabet, history=fitted.history, steps=fitted.steps)
-    _check_same_predictions(fitted, scored)
+    decoder, other = fitted.decoder(2), scored.decoder(2)
+    if type(decoder) is not GPTDecoder:
+        raise RuleBroken(f"closed: the decoder must be GPTDecoder (got {type(decoder).__name__})")
+    for ids in torch.arange(2 * plain.block_size).remainder(len(alphabet)).view(-1, 2):
+        difference = float((decoder.step(ids) - other.step(ids)).abs().max())
+        if not difference <= _MAX_DIFFERENCE:
+            raise RuleBroken(f"closed: a log-probability is {difference:.2g} off the plain network with its weights")
     return scored
 
 
@@ -164,14 +167,3 @@ def _architecture(network: Transformer) -> dict[str, str]:
     shapes = {name: f"{tuple(weight.shape)} {weight.dtype}" for name, weight in network.state_dict().items()}
     heads = sorted({block.heads for block in network.block_list()})
     return {**shapes, "heads": str(heads), "block_size": str(network.block_size)}
-
-
-def _check_same_predictions(fitted: FittedGPT, plain: FittedGPT) -> None:
-    decoder = fitted.decoder(2)
-    if type(decoder) is not GPTDecoder:
-        raise RuleBroken(f"closed: the decoder must be GPTDecoder (got {type(decoder).__name__})")
-    other = plain.decoder(2)
-    for ids in torch.arange(2 * plain.network.block_size).remainder(len(plain.alphabet)).view(-1, 2):
-        difference = float((decoder.step(ids) - other.step(ids)).abs().max())
-        if not difference <= _MAX_DIFFERENCE:
-            raise RuleBroken(f"closed: a log-probability is {difference:.2g} off the plain network with its weights")

@@ -20,7 +20,6 @@ from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
 from sutrolib.measurement.passes import score_of
 from sutrolib.models.language.distilled_gpt import DistilledGPT
-from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.models.language.product_of_experts import ProductOfExperts
@@ -68,10 +67,26 @@ def recipe_searches(scale: Scale, loss: float) -> dict[str, RecipeSearch]:
     A closed recipe and an n-gram that are as good, and a product of both that is better by LOW_LOSS_MARGIN.
     """
     as_good, low = (holdout_problem(scale, loss - margin) for margin in (TARGET_MARGIN, LOW_LOSS_MARGIN))
+    baseline, order = scale.baseline, Range(3, 8, integer=True)
+    max_steps, batch = max(1, baseline.max_steps // 9), max(1, 11 * baseline.batch // 12)
+    closed = distilled_gpt_like(baseline, max_steps, batch, **_START)
+    learned = LeaveOneOutNGram(samples=30_000, batch=5_000)
+    learned_family = family_of(learned, order=order, steps=Range(5, 60, log=True, integer=True))
+    fields = {"distill_weight": 0.0, "layers": min(2, baseline.layers)}
+    gpt = distilled_gpt_like(baseline, max(1, baseline.max_steps // 6), baseline.batch, **fields)
+    product = {  # the exponents, the order of the n-gram, and the GPT's size and training
+        "ngram.order": Range(6, 9, integer=True),
+        "ngram.steps": Range(10, 60, log=True, integer=True),
+        "ngram_exponent": Range(0.65, 0.9),
+        "gpt_exponent": Range(0.15, 0.4),
+        "gpt.layers": Range(1, baseline.layers, integer=True),
+        **{f"gpt.{name}": dimension for name, dimension in _training_ranges(gpt).items()},
+        "gpt.distill_weight": Range(0.0, 0.6),
+    }
     return {
-        "closed": RecipeSearch(as_good, _closed_space(scale.baseline)),
-        "n-gram": RecipeSearch(as_good, _ngram_space()),
-        "low loss": RecipeSearch(low, _product_space(scale.baseline)),
+        "closed": RecipeSearch(as_good, space_of(closed, **_training_ranges(closed))),
+        "n-gram": RecipeSearch(as_good, SearchSpace((family_of(KneserNey(), order=order), learned_family))),
+        "low loss": RecipeSearch(low, space_of(ProductOfExperts(gpt=gpt), **product)),
     }
 
 
@@ -82,40 +97,11 @@ def holdout_problem(scale: Scale, target_loss: float) -> WindowedText:
     return dataclasses.replace(problem, target_loss=target_loss)
 
 
-def _closed_space(baseline: GPT) -> SearchSpace:
-    """The fields of DistilledGPT that do not belong to the architecture."""
-    max_steps, batch = max(1, baseline.max_steps // 9), max(1, 11 * baseline.batch // 12)
-    start = distilled_gpt_like(baseline, max_steps, batch, **_START)
-    return space_of(start, **_training_ranges(start))
-
-
-def _ngram_space() -> SearchSpace:
-    order, steps = Range(3, 8, integer=True), Range(5, 60, log=True, integer=True)
-    learned = LeaveOneOutNGram(samples=30_000, batch=5_000)
-    return SearchSpace((family_of(KneserNey(), order=order), family_of(learned, order=order, steps=steps)))
-
-
-def _product_space(baseline: GPT) -> SearchSpace:
-    """The exponents, the order of the n-gram, and the GPT's size and training."""
-    fields = {"distill_weight": 0.0, "layers": min(2, baseline.layers)}
-    gpt = distilled_gpt_like(baseline, max(1, baseline.max_steps // 6), baseline.batch, **fields)
-    ranges = {f"gpt.{name}": dimension for name, dimension in _training_ranges(gpt).items()}
-    return space_of(
-        ProductOfExperts(gpt=gpt),
-        **{
-            "ngram.order": Range(6, 9, integer=True),
-            "ngram.steps": Range(10, 60, log=True, integer=True),
-            "ngram_exponent": Range(0.65, 0.9),
-            "gpt_exponent": Range(0.15, 0.4),
-            "gpt.layers": Range(1, baseline.layers, integer=True),
-            **ranges,
-            "gpt.distill_weight": Range(0.0, 0.6),
-        },
-    )
-
-
 def _training_ranges(start: DistilledGPT) -> dict[str, Dimension]:
-    """Ranges around a start that is known to work: most recipes of wider ranges never reach the loss."""
+    """Of the fields that do not belong to the architecture, around a start that is known to work.
+
+    Most recipes of wider ranges never reach the loss.
+    """
     return {
         "max_steps": Range(max(1, int(0.5 * start.max_steps)), int(1.6 * start.max_steps), log=True, integer=True),
         "batch": Range(max(1, start.batch // 2), int(1.5 * start.batch), log=True, integer=True),

@@ -4,12 +4,12 @@ import json
 import pytest
 from exams import SHAPE, TINY, fake_run
 
-import sutrolib.exam.corpus_size
+import sutrolib.exam.variants
 from sutrolib.core.types import describe
-from sutrolib.exam.corpus_size import corpora, corpus_models, load_runs, run_corpora
 from sutrolib.exam.entries import CLOSED, OPEN, Entry
 from sutrolib.exam.plots import draw_corpus_sizes
 from sutrolib.exam.record import exam_path, new_record
+from sutrolib.exam.variants import corpora, corpus_models, load_runs, run_corpora
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import KneserNey
 
@@ -38,7 +38,7 @@ def runs_made(monkeypatch, tmp_path):
         return dataclasses.replace(run, **plain)
 
     stop_at = [-1]
-    monkeypatch.setattr(sutrolib.exam.corpus_size, "evaluate", fake)
+    monkeypatch.setattr(sutrolib.exam.variants, "evaluate", fake)
     return found, stop_at
 
 
