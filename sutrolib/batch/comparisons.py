@@ -13,10 +13,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from sutrolib.batch import records
 from sutrolib.batch.changes import Comparison, Facts, Value, case_of, compare
+from sutrolib.batch.execute import conclusion_of
 from sutrolib.batch.executed import read_executed
 from sutrolib.batch.records import RunResult, as_float
 from sutrolib.core import paths
@@ -37,11 +37,9 @@ def results_of(folder: Path) -> list[RunResult]:
 
 
 def _read_copy(path: Path, number: int) -> RunResult:
-    executed, payload = read_executed(path), finding_in(path)
-    said: dict[str, Any] = {name: payload.get(name) or {} for name in ("parameters", "results", "kinds")}
-    run = ("", number, executed.name, executed.name)
-    when = executed.when.isoformat()
-    return RunResult(*run, seconds=0.0, when=when, sign=executed.sign, error=executed.error, **said)
+    executed, parameters = read_executed(path), finding_in(path).get("parameters") or {}
+    run = ("", number, executed.name, executed.name, parameters, 0.0, executed.when.isoformat())
+    return RunResult(*run, error=executed.error, **conclusion_of(path))
 
 
 def compare_batches(first: Path, second: Path) -> Comparison:

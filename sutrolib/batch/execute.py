@@ -62,15 +62,11 @@ class PlannedRun:
 
     def result(self, seconds: float, error: str = "", **found: Any) -> RunResult:
         """How the run ended; ``found`` are further fields of the result."""
-        job, attempts = self.job, max(1, self.attempt)
-        fields = {
-            "identity": self.identity,
-            "notebook": job.notebook.name,
-            "label": job.label,
-            "parameters": job.values,
-        }
-        fields |= {"number": self.number, "attempts": attempts, "worker": self.worker, **found}
-        return RunResult(**(fields | found), seconds=seconds, error=error, when=provenance.now())
+        job = self.job
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ("identity", "number", "worker")}
+        fields |= {"notebook": job.notebook.name, "label": job.label, "parameters": job.values}
+        fields |= {"attempts": max(1, self.attempt), "when": provenance.now(), **found}
+        return RunResult(**fields, seconds=seconds, error=error)
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,7 @@ def execute(run: PlannedRun, on_cell: Callable[[int], None] = lambda cell: None)
         error = INTERRUPTED
     except Exception as failure:  # the other notebooks run whatever it is
         error = _error_text(failure)
-    return run.result(time.perf_counter() - began, error, **about, **_finding(run.output))
+    return run.result(time.perf_counter() - began, error, **about, **conclusion_of(run.output))
 
 
 def _execute(run: PlannedRun, on_cell: Callable[[int], None]) -> None:
@@ -183,7 +179,7 @@ def _error_text(failure: Exception) -> str:
     return f"{type(failure).__name__}: {failure}"
 
 
-def _finding(output: Path) -> dict[str, Any]:
+def conclusion_of(output: Path) -> dict[str, Any]:
     """The conclusion of the executed copy, in so far as it has the shape that ``Session.conclude`` writes."""
     try:
         found = finding_in(output)

@@ -25,6 +25,7 @@ MAX_PANELS = 12
 _MAX_ROWS = 40  # of the figure of expectations
 _SEEDS = ("seed", "repeat", "repetition")  # parameters whose values mean nothing by themselves
 _MARKERS = "osD^v"
+_BAR: dict[str, Any] = {"ls": "", "marker": "_", "ms": 22, "mew": 2}  # a median that is on no line
 _ROUNDING = 1e-9  # a smaller relative difference is none
 _COLUMNS = ("notebook", "quantity", "kind", "value", "low", "high", "parameters")
 
@@ -56,10 +57,8 @@ class Panel:
     @property
     def shade(self) -> tuple[float, float] | None:
         """The range that every run expected; None if they differ."""
-        ranges = self.data[["low", "high"]].drop_duplicates()
-        return (
-            (float(ranges["low"].iloc[0]), float(ranges["high"].iloc[0])) if self.stated and len(ranges) == 1 else None
-        )
+        ranges = list(self.data[["low", "high"]].drop_duplicates().itertuples(index=False, name=None))
+        return ranges[0] if self.stated and len(ranges) == 1 else None
 
     @property
     def spread(self) -> float:
@@ -186,23 +185,18 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     for (name, rows), (color, marker) in zip(data.groupby("series", sort=False), styles, strict=False):
         ax.plot(rows["x"], rows["value"], marker, color=color, alpha=0.6)
         medians = rows.groupby("x", sort=numeric)["value"].median()
-        line: dict[str, Any] = (
-            {"lw": 1.2, "marker": marker} if numeric else {"ls": "", "marker": "_", "ms": 22, "mew": 2}
-        )
+        line = {"lw": 1.2, "marker": marker} if numeric else _BAR
         ax.plot(medians.index, medians, color=color, label=_shorten(str(name), 30), **line)
     ax.margins(0.15)
     if panel.shade:
         limits = ax.get_ylim()  # the expected range may be far wider
         ax.axhspan(*panel.shade, color=GREY, alpha=0.15, lw=0)
         ax.set_ylim(limits)
-    title = f"{panel.notebook}: {_measure(data).iloc[0]}"
-    ax.set_title(textwrap.fill(_no_formula(title), 37), fontsize=9.5)
+    ax.set_title(textwrap.fill(_no_formula(f"{panel.notebook}: {_measure(data).iloc[0]}"), 37), fontsize=9.5)
     repeats = f"{panel.data['x'].nunique()} values of {panel.x}, the line is the median"
     ax.set_xlabel(repeats if over_seeds else panel.x, fontsize=10)
     if numeric and data["x"].min() > 0 and data["x"].max() / data["x"].min() >= 100:
         ax.set_xscale("log")
-    elif numeric and data["x"].nunique() <= 5:
-        ax.set_xticks(sorted(set(data["x"])))
     if data["series"].nunique() > 1 and not over_seeds:
         ax.legend(fontsize=8)
     ax.tick_params(labelsize=9)

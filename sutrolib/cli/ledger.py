@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from sutrolib.core import paths
@@ -17,30 +15,24 @@ from sutrolib.measurement.publish import publish
 
 def list_sources(options: argparse.Namespace) -> int:
     """Show each publication and each local run: how many records it holds, of which days and commits, and damage."""
-    rows: dict[str, list[tuple[str, str, str, bool]]] = {}
     ledger = Ledger()
+    rows: list[tuple[str, str, str, str, bool]] = []
     damaged: dict[Path, str] = {}
     for kind in ("measurement", "study"):
-
-        def add(record: dict[str, Any], source: str, dirty: bool, kind: str = kind) -> None:
-            rows.setdefault(source, []).append((kind, record["when"], record.get("commit", ""), dirty))
-
-        damaged |= ledger.scan(kind, add)[1]
+        found, bad = ledger.scan(kind, lambda r, source, dirty: (source, r["when"][:10], r.get("commit", ""), dirty))
+        rows += [(kind, *row) for row in found]
+        damaged |= bad
     table = Table(Column("source", overflow="fold"), "measurements", "studies", "days (UTC)", "commits", "dirty")
-    for source in sorted(rows):
-        kinds, days, commits, dirty = zip(*rows[source], strict=True)
-        table.add_row(
-            escape(source),
-            f"{kinds.count('measurement'):,}",
-            f"{kinds.count('study'):,}",
-            " to ".join(sorted({min(days)[:10], max(days)[:10]})),
-            escape(", ".join(sorted({commit or "unknown" for commit in commits}))),
-            f"{sum(dirty):,}",
-        )
-    console = Console()
+    for source in sorted({row[1] for row in rows}):
+        kinds, _, days, commits, dirty = zip(*(row for row in rows if row[1] == source), strict=True)
+        counts = f"{kinds.count('measurement'):,}", f"{kinds.count('study'):,}"
+        period = " to ".join(sorted({min(days), max(days)}))
+        names = ", ".join(sorted({commit or "unknown" for commit in commits}))
+        table.add_row(source, *counts, period, names, f"{sum(dirty):,}")
+    console = Console(markup=False, highlight=False)
     console.print(table)
     for path, why in damaged.items():
-        console.print(f"{path}: {why}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{path}: {why}", soft_wrap=True)
     console.print("A record that is in several files counts where it stands first: publications before local runs.")
     return 0
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sutrolib.guards.claims import Reproduction
 from sutrolib.guards.reproduce import reproduce_claims
@@ -37,16 +38,15 @@ def _row(one: Reproduction) -> dict[str, object]:
 
 
 def _print_table(found: Sequence[Reproduction]) -> None:
-    console = Console()
+    console = Console(markup=False, highlight=False)
     sources = list(dict.fromkeys(one.claim.source for one in found))
     table = Table("what", "source", "published", "ours", "difference", "result")
     for one in found:
         ours = ("", "") if one.ours is None else (f"{one.ours:,.6g}", f"{one.difference:+.3g}")
-        result = f"[{ {'pass': 'green', 'fail': 'red'}.get(one.result, 'yellow') }]{one.result}[/]"
+        result = Text(one.result, {"pass": "green", "fail": "red"}.get(one.result, "yellow"))
         source = f"({sources.index(one.claim.source) + 1})"
         table.add_row(one.claim.quantity, source, f"{one.claim.published:,.7g}", *ours, result)
     console.print(table)
     lines = [f"({number}) {source}" for number, source in enumerate(sources, 1)]
     lines += [f"{r.result}: {r.claim.quantity}: {why}" for r in found if (why := r.missing or r.claim.known_difference)]
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
+    console.print("\n".join(lines))
