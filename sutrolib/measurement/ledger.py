@@ -85,12 +85,7 @@ class Ledger:
     def files(self) -> list[Path]:
         """All files of the ledger, the published ones first."""
         folders = paths.ledger_folders() if self._everywhere else [self.folder]
-        return [
-            path
-            for folder in folders
-            for path in sorted(folder.glob("*.jsonl*"))
-            if path.name.endswith((".jsonl", ".jsonl.gz"))
-        ]
+        return [path for f in folders for path in sorted([*f.glob("*.jsonl"), *f.glob("*.jsonl.gz")])]
 
     def scan(self, kind: str, convert: Callable[[dict[str, Any], str, bool], _T]) -> tuple[list[_T], dict[Path, str]]:
         """``convert(record, source, dirty)`` for each record of this kind, once each; and why files are damaged.

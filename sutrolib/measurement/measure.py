@@ -175,7 +175,8 @@ def measurement_of(passes: MeasurementPasses, process: str) -> Measurement:
 def trace_one_step(problem: Problem, model: Any, seed: int = 0) -> TorchTrace:
     """The access trace of a model's first training step, its buffers loaded first, in the model's own order."""
     buffers, step = model.one_step(problem.sample(seed).for_training(), seed)
-    with TorchTrace() as trace:
+    trace = TorchTrace()
+    with trace:
         trace.load_inputs(buffers)
         step()
     return trace

@@ -206,6 +206,7 @@ def score_of(task: Task, fitted: Fitted) -> float:
 
 def trace_of(work: Callable[[], Any]) -> TorchTrace:
     """The trace of some work."""
-    with TorchTrace() as trace:
+    trace = TorchTrace()
+    with trace:
         work()
     return trace

@@ -11,8 +11,8 @@ from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CodeCarbon, DataMovement, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
 from sutrolib.meters.base import Availability, Kind, Reading
-from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
 from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.guided_network import FeatureSelectThenTrain
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 

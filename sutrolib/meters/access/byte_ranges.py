@@ -32,13 +32,8 @@ def _view_ranges(offset: int, shape: tuple[int, ...], stride: tuple[int, ...], i
         else:
             starts = (starts + step * np.arange(size)[:, None]).ravel()
     starts = np.sort(starts)
-    return _joined(starts, np.full(len(starts), run))
-
-
-def _joined(starts: np.ndarray, lengths: np.ndarray) -> Ranges:
-    """Ascending ranges, with those that touch or overlap merged."""
-    ends = np.maximum.accumulate(starts + lengths)
-    first = np.flatnonzero(np.r_[True, starts[1:] > ends[:-1]])
+    ends = starts + run
+    first = np.flatnonzero(np.r_[True, starts[1:] > ends[:-1]])  # ranges that touch or overlap are merged
     return starts[first], np.r_[ends[first[1:] - 1], ends[-1]] - starts[first]
 
 

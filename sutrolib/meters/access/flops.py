@@ -72,7 +72,7 @@ def _attention(name: str, arguments: dict[str, Any]) -> int:
     rows, products = query.shape[-2], 5 if name.endswith("_backward") else 2
     pairs = sum(min(row + 1, columns) for row in range(rows)) if arguments.get("is_causal") else rows * columns
     widths = (products + 1) // 2 * query.shape[-1] + products // 2 * arguments["value"].shape[-1]
-    return math.prod(query.shape[:-2]) * pairs * (2 * widths + products // 2 * 2)
+    return int(math.prod(query.shape[:-2]) * pairs * (2 * widths + products // 2 * 2))
 
 
 def _convolution(name: str, arguments: dict[str, Any], written: Sequence[Tensor]) -> int:

@@ -123,7 +123,9 @@ class LRUStack:
 
         Stack distance counts distinct units, time distance counts accesses; both include the unit itself.
         """
-        self._reserve(int(units.max(initial=-1)) + 1)
+        if (count := int(units.max(initial=-1)) + 1) > len(self._last):
+            more = max(count, 2 * len(self._last)) - len(self._last)
+            self._last = np.append(self._last, np.full(more, NEVER))
         out = np.empty((2, len(units)), np.int64)
         self._now, self._latest = _walk(units, self._now, self._latest, self._last, self._bits, self._tree, out)
         return out[0], out[1]
@@ -134,12 +136,6 @@ class LRUStack:
         They keep their places on the stack, because a least-recently-used cache does not know that they are dead.
         """
         self._last[first : first + count] = NEVER
-
-    def _reserve(self, units: int) -> None:
-        if units > len(self._last):
-            grown = np.full(max(units, 2 * len(self._last)), NEVER, np.int64)
-            grown[: len(self._last)] = self._last
-            self._last = grown
 
 
 @njit(cache=True)

@@ -18,7 +18,6 @@ import numpy as np
 from sutrolib.meters.programs.bytecode_check import UntraceableOperation, stores_item
 
 NUMBER_TYPES = (int, float, complex, np.number, np.bool_)  # bool is an int
-ARITHMETIC = "add sub mul truediv floordiv mod pow lshift rshift and or xor".split()
 
 
 class Tape:
@@ -46,6 +45,10 @@ class Tape:
         self.values = number + 1
         self.event.append(-1 - number)
         return self.number_type(self, number, value)
+
+    def overwrite(self, number: Any, value: Any) -> Any:
+        """Record a result that takes the place of ``number``: that of an augmented assignment."""
+        return self.push(value)
 
     def read(self, *numbers: TrackedNumber) -> None:
         """Record one instruction that reads these values."""
@@ -122,10 +125,11 @@ class TrackedNumber:
         raise self._tape.refuse("a tracked value meets a NumPy array; use lists that are passed")
 
 
-for _name in ARITHMETIC:
+for _name in "add sub mul truediv floordiv mod pow lshift rshift and or xor".split():
     _compute = getattr(operator, f"__{_name}__")
     setattr(TrackedNumber, f"__{_name}__", binary(_compute))
     setattr(TrackedNumber, f"__r{_name}__", binary(_compute, swapped=True))
+    setattr(TrackedNumber, f"__i{_name}__", binary(_compute, in_place=True))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(TrackedNumber, f"__{_name}__", binary(getattr(operator, _name)))
 for _name in ("neg", "pos", "abs", "invert"):

@@ -45,15 +45,7 @@ import numpy as np
 from sutrolib.meters.access.lru_stack import write_moved_depths
 from sutrolib.meters.base import Kind, ProgramMeter
 from sutrolib.meters.programs.bytecode_check import MAX_SHAPE_LENGTH, UntraceableOperation, check_function
-from sutrolib.meters.programs.tracked_values import (
-    ARITHMETIC,
-    NUMBER_TYPES,
-    Tape,
-    TrackedNumber,
-    binary,
-    refused,
-    untracked,
-)
+from sutrolib.meters.programs.tracked_values import NUMBER_TYPES, Tape, TrackedNumber, refused, untracked
 
 _WORD_BITS = 64
 
@@ -118,10 +110,6 @@ class _Element(TrackedNumber):
     __round__, __floor__, __ceil__, __trunc__, __divmod__, __rdivmod__ = (_refused("rounding or divmod()"),) * 6
     __str__, __repr__, __format__ = (_refused("text"),) * 3
     __copy__, __deepcopy__, __reduce_ex__ = (_refused("copying or pickling"),) * 3
-
-
-for _name in ARITHMETIC:
-    setattr(_Element, f"__i{_name}__", binary(getattr(operator, f"__{_name}__"), in_place=True))
 
 
 def _load(tape: _WriteTape, value: Any) -> Any:

@@ -42,19 +42,17 @@ class ThermalModel:
 
     def rise(self, power_w: float, seconds: float) -> float:
         """Kelvins above the rested state after ``seconds`` (infinity is the steady state) at ``power_w`` above idle."""
-        _check_amount("power_w", power_w, "W")
-        _check_amount("seconds", seconds, "s", math.inf)
+        _check_amounts(power_w=power_w, seconds=seconds)
         return -power_w * self.resistance * math.expm1(-seconds / self.time_constant)
 
     def remaining_rise(self, rise: float, seconds: float) -> float:
         """Kelvins that are left of a ``rise`` (K) after ``seconds`` of rest: rise exp(-t / RC)."""
-        _check_amount("rise", rise, "K")
-        _check_amount("seconds", seconds, "s", math.inf)
+        _check_amounts(rise=rise, seconds=seconds)
         return rise * math.exp(-seconds / self.time_constant)
 
     def rest_seconds(self, rise: float) -> float:
         """Seconds of rest until a ``rise`` (K) is down to the noise of one reading; 0 if it is not above that."""
-        _check_amount("rise", rise, "K")
+        _check_amounts(rise=rise)
         return self.time_constant * math.log(max(rise / self.noise, 1.0))
 
     def detectable_difference(self, rounds: int, scale: ReadingScale = "celsius") -> float:
@@ -103,6 +101,7 @@ def simulate_readings(
     return observations
 
 
-def _check_amount(name: str, value: float, unit: str, most: float = 1e9) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise ValueError(f"{name} must be 0 to {most:g} {unit} (got {value!r})")
+def _check_amounts(**amounts: float) -> None:
+    for name, value in amounts.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0 (got {value!r})")

@@ -20,15 +20,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
-from sutrolib.core.stats import (
-    CONFIDENCE,
-    MIN_PAIRS,
-    Interval,
-    NoInterval,
-    paired_difference,
-    ratio_of_means,
-    sign_test,
-)
+from sutrolib.core import stats
 from sutrolib.core.types import check_fields
 from sutrolib.meters.base import NoReading
 
@@ -175,8 +167,8 @@ class HeatVerdict:
     rises: tuple[RoundRises, ...]
     incomplete: int  # rounds of the plan without both observations: left out
     p_value: float  # two-sided sign test, rounds without a difference left out
-    difference: Interval | None  # rise of A minus rise of B, in kelvins
-    ratio: Interval | None  # rise of A over rise of B, which is that of their powers above idle
+    difference: stats.Interval | None  # rise of A minus rise of B, in kelvins
+    ratio: stats.Interval | None  # rise of A over rise of B, which is that of their powers above idle
     missing: str  # why there is no difference or no ratio; empty if there are both
 
     @property
@@ -195,7 +187,7 @@ class HeatVerdict:
         if self.difference is not None:
             return "A" if self.difference.low > 0 else "B" if self.difference.high < 0 else None
         more: Arm = "A" if self.warmer_a > self.warmer_b else "B"
-        return more if self.p_value < 1 - CONFIDENCE else None
+        return more if self.p_value < 1 - stats.CONFIDENCE else None
 
     @property
     def why(self) -> str:
@@ -228,17 +220,17 @@ def heat_verdict(plan: Plan, observations: Iterable[HeatObservation], scale: Rea
     missing = "no difference and no ratio: "
     if scale == "touch":
         missing += "touch scores have no unit"
-    elif len(rises) < MIN_PAIRS:
-        missing += f"an interval needs {MIN_PAIRS} complete rounds (got {len(rises)})"
+    elif len(rises) < stats.MIN_PAIRS:
+        missing += f"an interval needs {stats.MIN_PAIRS} complete rounds (got {len(rises)})"
     elif np.ptp(a - b) == 0:  # a coarse scale must not pass for certainty
         missing += f"all {len(rises)} rounds have the same difference"
     else:
-        difference, missing = paired_difference(a, b), ""
+        difference, missing = stats.paired_difference(a, b), ""
         try:
-            ratio = ratio_of_means(a, b)
-        except NoInterval as error:
+            ratio = stats.ratio_of_means(a, b)
+        except stats.NoInterval as error:
             missing = f"no ratio: {error}"
-    return HeatVerdict(rises, plan.rounds - len(rises), sign_test(a - b), difference, ratio, missing)
+    return HeatVerdict(rises, plan.rounds - len(rises), stats.sign_test(a - b), difference, ratio, missing)
 
 
 def _rises(plan: Plan, observations: Iterable[HeatObservation], scale: ReadingScale) -> tuple[RoundRises, ...]:
