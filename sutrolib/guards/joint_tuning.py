@@ -61,9 +61,7 @@ def break_even(one: Lifetime, other: Lifetime) -> float | None:
     if one.unit != other.unit:
         raise ValueError(f"costs must have the same unit (got {one.unit} and {other.unit})")
     dearer, saved = other.training - one.training, one.inference - other.inference
-    if dearer * saved <= 0:
-        return None
-    return dearer / saved
+    return dearer / saved if dearer * saved > 0 else None
 
 
 @dataclass
@@ -95,10 +93,9 @@ class CostEvaluator:
         if key not in self.known:
             logs: list[float] = []
             for seed in self.seeds:
-                run = self.run(settings, seed)
-                logs.append(math.log(run.reading(self.meter.name).value) if run.solved else math.inf)
-                if not run.solved:
-                    break
+                if not (run := self.run(settings, seed)).solved:
+                    return self.known.setdefault(key, math.inf)
+                logs.append(math.log(run.reading(self.meter.name).value))
             self.known[key] = math.exp(float(np.mean(logs)))
         return self.known[key]
 
@@ -145,24 +142,19 @@ def coordinate_search(cost: CostFunction, start: Settings, space: ParameterGrid)
     here = dict(start)
     if not math.isfinite(cost(here)):
         raise ValueError(f"the start {here} does not solve the problem; begin with settings that do")
-    while True:
-        best = min((move for name in space for move in _moves(here, space, (name,))), key=cost, default=here)
-        if cost(best) >= cost(here):
-            return here
+    while cost(best := min(joint_moves(here, space, 1), key=cost, default=here)) < cost(here):
         here = best
+    return here
 
 
-def joint_moves(here: Settings, space: ParameterGrid) -> list[dict[str, Any]]:
-    """All settings that differ from ``here`` in two fields, each by one step up or down."""
-    return [move for names in combinations(space, 2) for move in _moves(here, space, names)]
-
-
-def _moves(here: Settings, space: ParameterGrid, names: Sequence[str]) -> list[dict[str, Any]]:
-    near = []
-    for name in names:
-        index = list(space[name]).index(here[name])
-        near.append([space[name][i] for i in (index - 1, index + 1) if 0 <= i < len(space[name])])
-    return [{**here, **dict(zip(names, values, strict=True))} for values in product(*near)]
+def joint_moves(here: Settings, space: ParameterGrid, count: int = 2) -> list[dict[str, Any]]:
+    """All settings that differ from ``here`` in ``count`` fields, each by one step up or down."""
+    near = {}
+    for name, values in space.items():
+        index = list(values).index(here[name])
+        near[name] = [values[i] for i in (index - 1, index + 1) if 0 <= i < len(values)]
+    chosen = ({name: near[name] for name in names} for names in combinations(space, count))
+    return [{**here, **move} for part in chosen for move in grid(part)]
 
 
 @dataclass(frozen=True)
@@ -205,7 +197,6 @@ def joint_tuning_gap(
     best = min(moves, key=evaluator.cost, default=None)
     if best is None or evaluator.cost(best) >= evaluator.cost(stopped):
         return JointTuningGap(stopped, None, len(moves), None)
-    candidate, before = ([evaluator.run(settings, seed) for seed in fresh] for settings in (best, stopped))
-    solved = all(run.solved for run in (*candidate, *before))
-    ratio = reading_ratio(candidate, before, evaluator.meter.name) if solved else None
-    return JointTuningGap(stopped, best, len(moves), ratio)
+    runs = [[evaluator.run(settings, seed) for seed in fresh] for settings in (best, stopped)]
+    solved = all(run.solved for group in runs for run in group)
+    return JointTuningGap(stopped, best, len(moves), reading_ratio(*runs, evaluator.meter.name) if solved else None)

@@ -45,33 +45,36 @@ class TransferResult:
     rerun: Evaluation | None
     baseline: Evaluation
 
-    def _ratio(self, one: Evaluation | None, other: Evaluation) -> Interval | None:
-        """Cost of ``one`` over ``other``; None if one of them does not solve the target."""
+    def _compare(self, one: Evaluation | None, other: Evaluation) -> tuple[bool, Interval | None]:
+        """Whether ``one`` is cheaper or solves what ``other`` does not, and their cost ratio if both solve the target.
+
+        Cheaper means that the interval of the ratio lies below 1.
+        """
         if one is None or one.cost is None or other.cost is None:
-            return None
+            return one is not None and one.cost is not None, None
         name = self.target.meter.name  # the evaluator keeps runs in the order of the seeds
-        costs, baseline = ([run.reading(name).value for run in evaluation.runs] for evaluation in (one, other))
-        return paired_ratio(costs, baseline)
+        ratio = paired_ratio(*([run.reading(name).value for run in found.runs] for found in (one, other)))
+        return ratio.high < 1, ratio
 
     @property
     def transferred_ratio(self) -> Interval | None:
         """Cost of the transferred algorithm over the baseline; None if one of them does not solve the target."""
-        return self._ratio(self.transferred, self.baseline)
+        return self._compare(self.transferred, self.baseline)[1]
 
     @property
     def rerun_ratio(self) -> Interval | None:
         """Cost of the rerun's algorithm over the transferred one; None if one of them does not solve the target."""
-        return self._ratio(self.rerun, self.transferred)
+        return self._compare(self.rerun, self.transferred)[1]
 
     @property
     def still_wins(self) -> bool:
         """Whether the transferred algorithm solves the target at a lower cost than the baseline."""
-        return _is_cheaper(self.transferred, self.baseline, self.transferred_ratio)
+        return self._compare(self.transferred, self.baseline)[0]
 
     @property
     def rerun_wins(self) -> bool:
         """Whether the search in the target found something cheaper than the transferred algorithm."""
-        return self.rerun is not None and _is_cheaper(self.rerun, self.transferred, self.rerun_ratio)
+        return self._compare(self.rerun, self.transferred)[0]
 
     @property
     def new_winner(self) -> bool:
@@ -99,7 +102,7 @@ class TransferResult:
         if self.rerun.cost is None:
             return f"{name}, which fails on fresh seeds ({_reason(self.rerun)})"
         if ratio is None:
-            over = self._ratio(self.rerun, self.baseline)
+            over = self._compare(self.rerun, self.baseline)[1]
             return f"{name}, at {over} of the baseline's cost" if over else f"{name}, while the baseline fails as well"
         if not self.rerun_wins:
             return f"nothing cheaper ({name}, at {ratio} of its cost)"
@@ -138,13 +141,6 @@ def evaluate_transfer(
         rerun=evaluator.evaluate(target_study.model) if target_study.best else None,
         baseline=evaluator.evaluate(target.space.model(target.space.start)),
     )
-
-
-def _is_cheaper(one: Evaluation, other: Evaluation, ratio: Interval | None) -> bool:
-    """Whether ``one`` solves what the ``other`` does not, or is shown to cost less."""
-    if one.cost is None or other.cost is None:
-        return one.cost is not None
-    return ratio is not None and ratio.high < 1
 
 
 def _reason(evaluation: Evaluation) -> str:
