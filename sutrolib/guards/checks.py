@@ -1,4 +1,6 @@
-"""Shared parts of the checks of a surprising result: a check's result, a permuted problem, and a fit with its trace.
+"""Shared parts of the checks of a surprising result.
+
+A check's result, an independent accuracy, a permuted problem, and a fit with its trace.
 
 A permuted problem is as hard as before, but its right answers have other names: a model that learns from the samples
 does not notice, and a model that brings an answer along has the wrong one.
@@ -10,7 +12,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, ParamSpec
+from typing import Any, ClassVar, ParamSpec
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from torch import Tensor
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, Split, Task
 from sutrolib.measurement.passes import score_of
 from sutrolib.meters.access.trace import TorchTrace
+from sutrolib.problems.parity import SparseSum
 
 _P = ParamSpec("_P")
 Observation = tuple[bool | None, str]  # passed, and the evidence
@@ -69,6 +72,26 @@ def check(title: str, why: str) -> Callable[[Callable[_P, Observation]], Callabl
         return checked
 
     return decorate
+
+
+def accuracy(problem: Problem, predictions: Tensor, labels: Tensor) -> float:
+    """The share of right predictions, counted one by one; this code shares nothing with the score of a problem.
+
+    A class number is right if its prediction is the largest, a label of a sparse sum if it is the nearest value, a
+    label of -1 or +1 if the sign agrees.
+    """
+    base: Any = problem
+    while hasattr(base, "problem"):  # inside a shuffled or permuted one
+        base = base.problem
+    rows, count = labels.flatten().tolist(), 0
+    for prediction, label in zip(predictions.flatten(1).tolist(), rows, strict=True):
+        if not labels.is_floating_point():
+            count += prediction.index(max(prediction)) == label
+        elif isinstance(base, SparseSum):
+            count += -1 < prediction[0] - label < 1
+        else:
+            count += prediction[0] * label > 0
+    return count / len(rows)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from sutrolib.core.types import Model
 from sutrolib.measurement.passes import score_of
 from sutrolib.models.language.gpt import GPT
-from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import RobustGF2
+from sutrolib.models.parity.guided_network import Curriculum
 from sutrolib.models.parity.hebbian import Hebbian
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import HARDER, SparseParity

@@ -9,10 +9,10 @@ so a model with the same seed can draw it again.
 
 from __future__ import annotations
 
-import functools
 import gc
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -27,10 +27,10 @@ from sutrolib.guards.checks import (
     CheckResult,
     Observation,
     PermutedProblem,
+    accuracy,
     check,
     fit_and_score,
 )
-from sutrolib.guards.rescoring import accuracy
 from sutrolib.problems.holdout import ShuffledLabels
 
 _SIGNIFICANCE = 0.01  # a p-value below it means that fewer seeds were solved
@@ -62,12 +62,9 @@ def _references(here: Any) -> list[tuple[str, Any]]:
         closure = [(f".{name}", content) for name, cell in cells for content in gc.get_referents(cell)]
         defaults = (*(here.__defaults__ or ()), *(here.__kwdefaults__ or {}).values())
         return [*closure, *((".default", value) for value in defaults), (".__dict__", here.__dict__)]
-    if isinstance(here, functools.partial):
-        return [(".func", here.func), (".args", here.args), (".keywords", here.keywords)]
-    if isinstance(here, Mapping):
-        return [(f"[{key!r:.40}]", value) for key, value in here.items()]
-    if isinstance(here, list | tuple | set | frozenset | deque):
-        return [(f"[{index}]", value) for index, value in enumerate(here) if index < 1000]
+    if isinstance(here, Mapping | list | tuple | set | frozenset | deque):
+        items = here.items() if isinstance(here, Mapping) else enumerate(islice(here, 1000))
+        return [(f"[{key!r:.40}]", value) for key, value in items]
     attributes = getattr(here, "__dict__", {})
     named = [(f".{name}", value) for name, value in attributes.items()]
     if isinstance(here, Tensor):
@@ -89,28 +86,28 @@ def reachability(problem: Problem, model: Model, seed: int) -> Observation:
     secret = tuple(problem.secret(seed)) if hasattr(problem, "secret") else None
     forbidden = {_storage(task.test_split.x): "the test inputs", _storage(task.test_split.y): "the test labels"}
     oracles = {id(oracle) for oracle in given.oracles.values()}
-    leaks, objects = [], 0
-    for thing, path in _reachable(given):
-        if path.startswith("task.oracles") or id(thing) in oracles:
-            continue
-        objects += 1
-        if what := _leaked(thing, forbidden, secret, problem):
-            leaks.append(f"{what} at {path}")
-    evidence = "; ".join(leaks) or f"none of {objects:,} objects is or holds the test split or the secret"
+    objects = [
+        (thing, path)
+        for thing, path in _reachable(given)
+        if not path.startswith("task.oracles") and id(thing) not in oracles
+    ]
+    found = ((_leaked(thing, forbidden, secret, problem), path) for thing, path in objects)
+    leaks = [f"{what} at {path}" for what, path in found if what]
+    evidence = "; ".join(leaks) or f"none of {len(objects):,} objects is or holds the test split or the secret"
     if model.required_oracles:
         evidence += f"; it queries {', '.join(model.required_oracles)}, which may give the answer"
     return not leaks, evidence
 
 
 def _leaked(thing: Any, forbidden: Mapping[int, str], secret: tuple[int, ...] | None, problem: Problem) -> str:
-    if isinstance(thing, Tensor):
-        if thing.numel() and _storage(thing) in forbidden:
-            return forbidden[_storage(thing)]
-        whole = secret and thing.numel() == len(secret) and not thing.is_floating_point()
-        return "the secret" if whole and tuple(sorted(thing.flatten().tolist())) == secret else ""
-    if isinstance(thing, list | tuple | set | frozenset) and secret and len(thing) == len(secret):
-        return "the secret" if all(isinstance(i, int) for i in thing) and tuple(sorted(thing)) == secret else ""
-    return "the problem, which holds the secret" if secret and thing is problem else ""
+    if isinstance(thing, Tensor) and thing.numel() and _storage(thing) in forbidden:
+        return forbidden[_storage(thing)]
+    if secret and thing is problem:
+        return "the problem, which holds the secret"
+    if isinstance(thing, Tensor) and not thing.is_floating_point() and thing.numel() == len(secret or ()):
+        thing = thing.flatten().tolist()
+    numbers = isinstance(thing, list | tuple | set | frozenset) and all(isinstance(item, int) for item in thing)
+    return "the secret" if secret and numbers and tuple(sorted(thing)) == secret else ""
 
 
 @check("predictions ignore the test labels", "a model that looks the labels up is right whatever they are")

@@ -71,36 +71,27 @@ def reproduce_claims(slow: bool = False) -> list[Reproduction]:
 
 
 def _sprint_claims() -> Iterator[Claim]:
-    def claim(
-        quantity: str,
-        update: str,
-        published: float,
-        read: Callable[[StepReuse], float],
-        tolerance: float = 0,
-        source: str = _SPRINT_1,
-    ) -> Claim:
-        return Claim(f"{quantity}, {update} step", source, published, lambda: read(sprint_step(update)), tolerance)
-
-    for update, per_read, per_float, source in (
-        ("standard", 9716, 10640, _SPRINT_1_RULE),
-        ("fused", 8174, 10219, _SPRINT_1),
-    ):
-        yield claim("ARD per read", update, per_read, lambda step: step.per_read, 0.5)
-        yield claim("ARD per float", update, per_float, lambda step: step.per_float, 0.5, source)
-        yield claim("floats read", update, 19013, lambda step: step.floats_read)
-        yield claim("working set in floats", update, 10008, lambda step: step.working_set)
-    yield Claim(
-        "ARD saved by the fused order, %",
-        _SPRINT_1,
-        16,
-        lambda: 100 * (1 - sprint_step("fused").per_read / sprint_step("standard").per_read),
-    )
-    yield claim("dW2 distance", "standard", 16005, lambda step: step.by_buffer["linear_grad[0]"][0])
-    yield claim("dW2 distance", "fused", 3002, lambda step: step.by_buffer["linear_grad[0]"][0])
-    yield claim("db2 distance", "standard", 18005, lambda step: step.by_buffer["linear_grad[1]"][0])
-    yield claim("db2 distance", "fused", 5002, lambda step: step.by_buffer["linear_grad[1]"][0])
-    yield claim("W1 distance, first read", "fused", 5008, lambda step: step.by_buffer["W1"][0])
-    yield claim("W1 distance, second read", "fused", 25022, lambda step: step.by_buffer["W1"][1])
+    quantities: dict[str, Callable[[StepReuse], float]] = {
+        "ARD per read": lambda step: step.per_read,
+        "ARD per float": lambda step: step.per_float,
+        "floats read": lambda step: step.floats_read,
+        "working set in floats": lambda step: step.working_set,
+        "dW2 distance": lambda step: step.by_buffer["linear_grad[0]"][0],
+        "db2 distance": lambda step: step.by_buffer["linear_grad[1]"][0],
+        "W1 distance, first read": lambda step: step.by_buffer["W1"][0],
+        "W1 distance, second read": lambda step: step.by_buffer["W1"][1],
+    }
+    published = {
+        "standard": (9716, 10640, 19013, 10008, 16005, 18005),
+        "fused": (8174, 10219, 19013, 10008, 3002, 5002, 5008, 25022),
+    }
+    for update, values in published.items():
+        for value, (quantity, read) in zip(values, quantities.items(), strict=False):
+            source = _SPRINT_1_RULE if (quantity, update) == ("ARD per float", "standard") else _SPRINT_1
+            compute = functools.partial(lambda read, update: read(sprint_step(update)), read, update)
+            yield Claim(f"{quantity}, {update} step", source, value, compute, 0.5 if "ARD" in quantity else 0)
+    standard, fused = (sprint_step(update).per_read for update in published)
+    yield Claim("ARD saved by the fused order, %", _SPRINT_1, 16, lambda: 100 * (1 - fused / standard))
 
 
 def _byte_dmd_claims() -> Iterator[Claim]:

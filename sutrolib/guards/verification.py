@@ -10,19 +10,27 @@ result holds up to there. If a part of the training does not represent all of it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
 
 from sutrolib.core.types import Model, Problem
-from sutrolib.guards.checks import CheckResult, Observation, check, fit_and_score
+from sutrolib.guards.checks import CHECK_CONFIDENCE, CheckResult, Observation, accuracy, check, fit_and_score
 from sutrolib.guards.leakage import leak_checks
 from sutrolib.guards.metric_gaming import gaming_checks
-from sutrolib.guards.rescoring import independent_scoring
+from sutrolib.measurement.measure import measure
+from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
 
 _MIN_FRESH_SEEDS = 10
 _FRESH_OFFSET = 1_000_003  # from the seeds of the search to fresh ones
 _RELIABLE = 0.5  # the share of seeds that must be shown to be solved
 _SEEDS_PER_LIMIT = 3  # seeds for each harder or noisy problem
+_FRESH_INPUTS = 2000  # drawn by NumPy, not by the problem's generator
+_LABELS: Mapping[Any, Any] = {SparseParity: math.prod, SparseSum: math.fsum, SparseAnd: min}  # of the secret bits
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,47 @@ def verify(
         *gaming_checks(problem, model, first + fresh, trace_updates),
     ]
     return Verification(problem.name, model.name, tuple(checks))
+
+
+@check("independent scoring", "an error in the score would be an error in every run")
+def independent_scoring(problem: Problem, model: Model, seed: int) -> Observation:
+    """Score the same predictions by loops; for a parity, also on inputs from NumPy with labels from the secret."""
+    stated = measure(problem, model, [], seed, timed=False)
+    if stated.score is None:
+        return False, f"the fit failed: {stated.failure}"
+    task = problem.sample(seed)
+    fitted = model.fit(task.for_training(model.required_oracles), seed)
+    predictions, labels = task.inference.predictions(fitted, task.test_split), task.test_split.y
+    if task.alphabet:  # the mean natural logarithm of the probability of each label, from an exact sum
+        rows = np.asarray(predictions.double())
+        found = math.fsum(rows[row, label] for row, label in enumerate(labels.flatten().tolist())) / len(labels)
+    else:
+        found = accuracy(problem, predictions, labels)
+    agrees = math.isclose(found, stated.score, rel_tol=1e-6, abs_tol=1e-9)
+    evidence = f"{task.score_name} {stated.score:.6g} as measured, {found:.6g} by loops"
+    if type(problem) in _LABELS:
+        fresh = _on_fresh_inputs(problem, fitted, seed)
+        low, high = _plausible(stated.score, len(labels))
+        agrees = agrees and low <= fresh <= high
+        evidence += f", {fresh:.4f} on {_FRESH_INPUTS:,} fresh inputs (expected {low:.4f} to {high:.4f})"
+    return agrees, evidence
+
+
+def _on_fresh_inputs(problem: Any, fitted: Any, seed: int) -> float:
+    rows = np.random.default_rng([seed, _FRESH_INPUTS]).choice((-1.0, 1.0), (_FRESH_INPUTS, problem.n))
+    labels = [_LABELS[type(problem)](row) for row in rows[:, problem.secret(seed)].tolist()]
+    predictions = fitted.predict(torch.tensor(rows, dtype=torch.float32))
+    return accuracy(problem, predictions, torch.tensor(labels)[:, None])
+
+
+def _plausible(score: float, samples: int) -> tuple[float, float]:
+    """The range of the accuracy on fresh inputs, given the accuracy ``score`` on ``samples``."""
+    from scipy.stats import binom, binomtest
+
+    true = binomtest(round(score * samples), samples).proportion_ci(CHECK_CONFIDENCE, method="exact")
+    side = (1 - CHECK_CONFIDENCE) / 2
+    low, high = binom.ppf(side, _FRESH_INPUTS, true.low), binom.ppf(1 - side, _FRESH_INPUTS, true.high)
+    return float(low / _FRESH_INPUTS), float(high / _FRESH_INPUTS)
 
 
 @check("fresh seeds", "a result found on some seeds may hold on these only")

@@ -12,14 +12,13 @@ from sutrolib.core.types import Split
 from sutrolib.guards.checks import SEED_OFFSET, PermutedProblem
 from sutrolib.guards.leakage import label_swap, reachability, shuffled_labels, unrelated_seed
 from sutrolib.guards.planted_cheats import Cheat, MemorisesRows, RedrawsSecret, RepeatsFirstAnswer, planted_cheats
-from sutrolib.guards.rescoring import independent_scoring
-from sutrolib.guards.verification import fresh_seeds, verify
+from sutrolib.guards.verification import fresh_seeds, independent_scoring, verify
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CacheEnergy
 from sutrolib.models.images.classifier import NearestNeighbours
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.guided_network import Curriculum
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.models.parity.subset_search import ConstraintSearch, InfluenceEstimation
 from sutrolib.problems.digits import Digits
