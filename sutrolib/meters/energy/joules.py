@@ -116,9 +116,9 @@ class Joules(JouleMeter):
         try:
             with energy_counters() as (counters, missing):
                 covered = ", ".join(counter.label for counter in counters)
+                return Availability(True, "; ".join([f"counters of {covered}", *missing.values()]))
         except NoReading as error:
             return Availability(False, str(error))
-        return Availability(True, "; ".join([f"counters of {covered}", *missing.values()]))
 
     def _open(self) -> None:
         self._idle = measured_idle_watts(self.idle_s, self.root) if self.idle_s else None
