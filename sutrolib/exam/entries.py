@@ -15,11 +15,10 @@ from typing import Any
 from sutrolib.core.types import Model
 from sutrolib.measurement.measure import BY_HAND
 from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.models.language.extended_ngram import OnlineNGram, ProductOfExperts
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.models.language.online_ngram import OnlineNGram
-from sutrolib.models.language.product_of_experts import ProductOfExperts
 from sutrolib.problems.text import WindowedText
 
 CLOSED, OPEN = "closed", "open"

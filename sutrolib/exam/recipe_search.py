@@ -20,9 +20,9 @@ from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
 from sutrolib.measurement.passes import score_of
 from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.models.language.extended_ngram import ProductOfExperts
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.models.language.product_of_experts import ProductOfExperts
 from sutrolib.problems.holdout import search_holdout
 from sutrolib.problems.text import WindowedText
 from sutrolib.processes.dimension import Dimension, Range

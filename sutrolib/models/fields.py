@@ -34,21 +34,6 @@ def choice(default: Any, *others: Any, search: bool = True) -> Any:
     return field(default=default, metadata={**metadata, "search": True} if search else metadata)
 
 
-def check_model(model: Any) -> None:
-    """Check every field against its metadata: ``choices`` lists the values, ``low`` and ``high`` bound them.
-
-    Raises:
-        ValueError: a value is out of range, or a field of type int holds something else.
-    """
-    kind = type(model).__name__
-    for spec in dataclasses.fields(model):
-        value, choices = getattr(model, spec.name), spec.metadata.get("choices")
-        if choices and value not in choices:
-            raise ValueError(f"{kind}: {spec.name} must be one of {', '.join(map(str, choices))} (got {value!r})")
-        if "low" in spec.metadata:
-            check_fields(model, {spec.name: (spec.metadata["low"], spec.metadata["high"])})
-
-
 def check_ids(ids: Tensor, characters: int) -> None:
     """Raises ValueError for ids outside an alphabet of this size."""
     if not ((ids >= 0) & (ids < characters)).all():
@@ -67,14 +52,24 @@ def text_ids(task: Task, name: str, min_characters: int) -> Tensor:
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """Base of models that check their fields. By default a model knows nothing but samples and asks no oracle."""
+    """Base of models that check their fields. By default a model knows nothing but samples and asks no oracle.
+
+    A field's metadata say what it takes: ``choices`` lists the values, ``low`` and ``high`` bound them. ValueError for
+    a value out of range, or a field of type int that holds something else.
+    """
 
     name: ClassVar[str] = ""
     prior_knowledge: ClassVar[str] = "samples only"
     required_oracles: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_model(self)
+        for spec in dataclasses.fields(self):
+            value, about, kind = getattr(self, spec.name), spec.metadata, type(self).__name__
+            if "choices" in about and value not in about["choices"]:
+                accepted = ", ".join(map(str, about["choices"]))
+                raise ValueError(f"{kind}: {spec.name} must be one of {accepted} (got {value!r})")
+            if "low" in about:
+                check_fields(self, {spec.name: (about["low"], about["high"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -54,23 +53,17 @@ def in_letters(text: str) -> str:
 
 def encode(text: str, alphabet: str) -> Tensor:
     """The ids of the characters, int64 of shape (characters,). Raises ValueError for one outside the alphabet."""
-    points, known = _code_points(text), _code_points(alphabet)
-    table = np.full(max(points.max(initial=0), known.max(initial=0)) + 1, -1)
-    table[known] = np.arange(len(known))
-    ids = table[points]
-    if ids.min(initial=0) < 0:
-        unknown = sorted(set(text) - set(alphabet))
+    if unknown := sorted(set(text) - set(alphabet)):
         raise ValueError(f"the characters {unknown} are not in the alphabet {alphabet!r}")
-    return torch.from_numpy(ids)
+    points, known = (np.frombuffer(part.encode("utf-32-le", "surrogatepass"), np.uint32) for part in (text, alphabet))
+    table = np.zeros(known.max(initial=0) + 1, np.int64)
+    table[known] = np.arange(len(known))
+    return torch.from_numpy(table[points])
 
 
 def alphabet_of(text: str) -> str:
     """The characters of the text, each once, in the order of their code points."""
-    return "".join(map(chr, np.flatnonzero(np.bincount(_code_points(text))).tolist()))
-
-
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return "".join(sorted(set(text)))
 
 
 def best_bigram_loss(task: Task) -> float:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import Fitted, FittedText, Score, Split
+from sutrolib.problems.digits import class_accuracy
 
 _SUM_TOLERANCE = 1e-3
 _CHUNK = 8192  # streams at a time if every prediction has its own stream
@@ -33,17 +34,12 @@ def _loss(log_probabilities: Tensor, labels: Tensor) -> float:
     return -minus_loss(log_probabilities, labels)
 
 
-def _bits_per_character(log_probabilities: Tensor, labels: Tensor) -> float:
+def _bits(log_probabilities: Tensor, labels: Tensor) -> float:
     """Cross-entropy in bits per character."""
     return _loss(log_probabilities, labels) / math.log(2)
 
 
-def _accuracy(log_probabilities: Tensor, labels: Tensor) -> float:
-    """The share of characters that had the highest probability."""
-    return (log_probabilities.argmax(1, keepdim=True) == labels).double().mean().item()
-
-
-TEXT_SCORES: Mapping[str, Score] = {"loss": _loss, "bits per character": _bits_per_character, "accuracy": _accuracy}
+TEXT_SCORES: Mapping[str, Score] = {"loss": _loss, "bits per character": _bits, "accuracy": class_accuracy}
 
 
 @dataclass(frozen=True)

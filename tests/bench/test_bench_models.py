@@ -6,8 +6,8 @@ from timing import alternate, quartiles
 
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination, RobustGF2
+from sutrolib.models.parity.guided_network import Curriculum
 from sutrolib.problems.parity import HARDER, SparseParity
 from sutrolib.problems.text import NextCharacter
 

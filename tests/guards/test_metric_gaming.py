@@ -38,9 +38,8 @@ from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.images.classifier import MixtureOfExperts, MLPClassifier, NearestNeighbours
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
-from sutrolib.models.parity.curriculum import Curriculum
-from sutrolib.models.parity.feature_selection import FeatureSelectThenTrain
 from sutrolib.models.parity.gf2 import FittedParity, GF2Elimination, RobustGF2, pack_signs
+from sutrolib.models.parity.guided_network import Curriculum, FeatureSelectThenTrain
 from sutrolib.models.parity.hebbian import Hebbian
 from sutrolib.models.parity.mlp import FittedNetwork, TwoLayerNetwork
 from sutrolib.models.parity.subset_search import ConstraintSearch, InfluenceEstimation, WalshFourier

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from searches import CRASHING, SPACE, START
 
-from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.guided_network import Curriculum
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.processes.dimension import Choice, Range
 from sutrolib.processes.space import Proposal, SearchSpace, family_of, space_of

@@ -149,7 +149,6 @@ class Mixture(nn.Module):
     def __init__(self, inputs: int, classes: int, experts: int, hidden: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.classes = classes
         self.gate = linear(inputs, experts, generator)
         self.experts = nn.ModuleList(
             nn.Sequential(linear(inputs, hidden, generator), nn.ReLU(), linear(hidden, classes, generator))

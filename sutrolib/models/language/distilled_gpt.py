@@ -25,14 +25,7 @@ from torch import Tensor
 
 from sutrolib.core.types import Budget, Diverged, Task
 from sutrolib.models.fields import choice, float_field, int_field
-from sutrolib.models.language.fast_training import (
-    MATRICES,
-    Muon,
-    previous_token_init,
-    stack_weights,
-    stacked_logits,
-    write_weights,
-)
+from sutrolib.models.language import fast_training
 from sutrolib.models.language.kneser_ney import FittedNGram, KneserNey, lookup
 from sutrolib.models.language.transformer import Architecture, FittedGPT, Transformer, report_out_of_memory
 
@@ -45,7 +38,7 @@ class DistilledGPT(Architecture):
 
     ``lr`` is Adam's learning rate, for embedding, positions and norms; ``matrix_lr`` that of the matrices, which Muon
     updates, or Adam with ``optimizer="adam"``. ``embedding_std``, ``attention_logit`` and ``value_gain`` are those of
-    :func:`previous_token_init`; ``value_gain=0`` turns it off. Raises ValueError for fields out of range.
+    ``fast_training.previous_token_init``; ``value_gain=0`` turns it off. Raises ValueError for fields out of range.
     """
 
     batch: int = int_field(8, "sequences", 1, 1_000_000)
@@ -92,12 +85,12 @@ class DistilledGPT(Architecture):
         size = self.block_size, self.layers, self.heads, self.width
         network = Transformer(len(task.alphabet), *size, 0.0, seed)
         if self.value_gain:
-            previous_token_init(network, seed, self.embedding_std, self.attention_logit, self.value_gain)
+            fast_training.previous_token_init(network, seed, self.embedding_std, self.attention_logit, self.value_gain)
         network.to(self.device)
-        weights = stack_weights(network)
+        weights = fast_training.stack_weights(network)
         with report_out_of_memory(self.name, self.batch):
             steps = self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began)
-        write_weights(weights, network)
+        fast_training.write_weights(weights, network)
         return FittedGPT(network.eval(), task.alphabet, steps=steps)
 
     def _train(
@@ -114,7 +107,7 @@ class DistilledGPT(Architecture):
             starts = torch.randint(len(ids) - len(within) + 1, (self.batch, 1), generator=generator).to(self.device)
             rows = ids[starts + within]
             copies = {name: weight.to(dtype, copy=True).requires_grad_() for name, weight in weights.items()}
-            log_probabilities = F.log_softmax(stacked_logits(copies, rows[:, lead:-1], self.heads), 1)
+            log_probabilities = F.log_softmax(fast_training.stacked_logits(copies, rows[:, lead:-1], self.heads), 1)
             loss = self._loss(log_probabilities, rows, teacher)
             loss.backward()
             optimizer.step(  # the gradients have no name here, so that they are freed after the step
@@ -155,10 +148,16 @@ class _Optimizer:
 
     def __init__(self, model: DistilledGPT, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
         self.rates = model.lr, model.matrix_lr
-        by_muon = MATRICES if model.optimizer == "muon" else ()
-        self.muons = {name: Muon(weights[name], model.momentum, model.newton_schulz_steps, dtype) for name in by_muon}
+        by_muon = fast_training.MATRICES if model.optimizer == "muon" else ()
+        self.muons = {
+            name: fast_training.Muon(weights[name], model.momentum, model.newton_schulz_steps, dtype)
+            for name in by_muon
+        }
         self.by_adam = {name: weight for name, weight in weights.items() if name not in by_muon}
-        groups = [[w for n, w in self.by_adam.items() if (n in MATRICES) == matrices] for matrices in (False, True)]
+        groups = [
+            [w for n, w in self.by_adam.items() if (n in fast_training.MATRICES) == matrices]
+            for matrices in (False, True)
+        ]
         parameters = [{"params": group} for group in groups if group]
         self.adam = torch.optim.Adam(parameters, betas=(model.beta1, model.beta2), fused=True)
 

@@ -122,19 +122,14 @@ class TwoLayerNetwork(CheckedModel):
     def init_parameters(self, n: int, seed: int) -> Parameters:
         """Fresh parameters for n inputs, uniform in +-1/sqrt(fan_in) (LeCun et al., Efficient BackProp, 1998)."""
         generator = torch.Generator().manual_seed(seed)
-
-        def uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
+        drawn = []
+        shapes = (((self.hidden, n), n), ((self.hidden,), n), ((1, self.hidden), self.hidden), ((1,), self.hidden))
+        for shape, fan_in in shapes:
             # Draw in float64 so that both precisions start from the same numbers.
             bound = fan_in**-0.5
-            drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
-            return drawn.mul_(2 * bound).sub_(bound).to(getattr(torch, self.dtype))
-
-        return Parameters(
-            W1=uniform((self.hidden, n), n),
-            b1=uniform((self.hidden,), n),
-            W2=uniform((1, self.hidden), self.hidden),
-            b2=uniform((1,), self.hidden),
-        )
+            uniform = torch.rand(shape, generator=generator, dtype=torch.float64).mul_(2 * bound).sub_(bound)
+            drawn.append(self._cast(uniform))
+        return Parameters(*drawn)
 
     def step(self, p: Parameters, x: Tensor, y: Tensor) -> None:
         """One SGD update of ``p`` in place, from a batch x (samples, n) and y (samples, 1)."""

@@ -81,7 +81,10 @@ class ParityProgram(CheckedModel):
                 f"{self.name}: family 'gf2 rows' takes fewer than {program_parts.WORD_SIGNS} bits (got {x.shape[1]})"
             )
         inputs, labels = x.int().tolist(), y[:, 0].int().tolist()
-        found, samples = run(program_parts.parity_program(self), _arguments(inputs, labels, self.layout))
+        arguments: list[Any] = [inputs, labels] if self.layout == "inputs, labels" else [labels, inputs]
+        if self.layout == "samples":
+            arguments = [[[*row, label] for row, label in zip(inputs, labels, strict=True)]]
+        found, samples = run(program_parts.parity_program(self), arguments)
         if not found:
             raise Inconsistent(f"{self.name}: no parity of k={self.k} bits explains the samples")
         return FittedParity(tuple(sorted(found[0])), samples)
@@ -91,9 +94,3 @@ class ParityProgram(CheckedModel):
         settings = f"SimpleNamespace(**{dataclasses.asdict(self)})"
         chosen = f"from types import SimpleNamespace\n\nprogram = parity_program({settings})\n"
         return f"{inspect.getsource(program_parts)}\n\n{chosen}"
-
-
-def _arguments(inputs: list[list[int]], labels: list[int], layout: str) -> list[Any]:
-    if layout == "samples":
-        return [[[*row, label] for row, label in zip(inputs, labels, strict=True)]]
-    return [inputs, labels] if layout == "inputs, labels" else [labels, inputs]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from texts import text_task
 
+from sutrolib.models.language.extended_ngram import OnlineNGram
 from sutrolib.models.language.kneser_ney import FittedNGram
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.models.language.online_ngram import OnlineNGram
 
 BEFORE = LeaveOneOutNGram(3, 100, 50, 3)
 MODEL = OnlineNGram(BEFORE, min_order=2, max_order=4, prior_weight=0.5)

@@ -5,8 +5,8 @@ import torch
 from texts import text_task
 
 from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.models.language.extended_ngram import ProductOfExperts, log_product
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
-from sutrolib.models.language.product_of_experts import ProductOfExperts, log_product
 
 TEXT = "to be or not to be that is the question " * 10
 SMALL = ProductOfExperts(

@@ -8,8 +8,8 @@ import torch
 from sutrolib.core.types import Budget, Split, describe
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import OperationCount
-from sutrolib.models.parity.feature_selection import SELECTORS, FeatureSelectThenTrain, NoFeatureSelected
 from sutrolib.models.parity.gf2 import Inconsistent
+from sutrolib.models.parity.guided_network import SELECTORS, FeatureSelectThenTrain, NoFeatureSelected
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity, SparseSum
 

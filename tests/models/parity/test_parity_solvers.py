@@ -7,8 +7,8 @@ import torch
 
 from sutrolib.core.types import Budget, OracleUnavailable
 from sutrolib.measurement.measure import measure, score_of
-from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination, Inconsistent, RobustGF2
+from sutrolib.models.parity.guided_network import Curriculum
 from sutrolib.models.parity.hebbian import Hebbian
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.models.parity.subset_search import ConstraintSearch, InfluenceEstimation, WalshFourier
