@@ -32,12 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _short_warnings():
             status = _command(options)
             sys.stdout.flush()
-    except BrokenPipeError:
-        return _pipe_closed()
-    except SystemExit as ended:  # rich ends the program if it finds the pipe closed
-        if isinstance(ended.__context__, BrokenPipeError):
-            return _pipe_closed()
-        raise
+    except (BrokenPipeError, SystemExit) as ended:  # rich ends the program if it finds the pipe closed
+        if isinstance(ended, SystemExit) and not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        # The reader of the output has closed it (| head): end without a message, also when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
     except KeyboardInterrupt:
         if options.debug:
             raise
@@ -53,12 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse(why: str) -> int:
     print(f"sutrolib: {why}", file=sys.stderr)
     return _REFUSED
-
-
-def _pipe_closed() -> int:
-    """The reader of the output has closed it (``| head``): end without a message, also when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _PIPE_CLOSED
 
 
 @contextmanager

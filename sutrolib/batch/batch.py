@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sutrolib.batch import execute as executing
 from sutrolib.batch import records
-from sutrolib.batch.execute import Batch, PlannedRun, Reporter, attempt
+from sutrolib.batch.execute import Batch, Execute, PlannedRun, Reporter, attempt
 from sutrolib.batch.plan import Job, Notebook, find_notebooks, plan, select
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.batch.tables import Tables
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sutrolib.core.dask_cluster import Cluster
 
 __all__ = ["Job", "Notebook", "find_notebooks", "plan", "prepare", "run", "select"]  # what others need of batches
-
-Execute = Callable[[PlannedRun], RunResult]
 
 
 def prepare(
@@ -78,16 +76,14 @@ def run(
     jobs: Sequence[Job],
     reporter: Reporter,
     folder: Path | None = None,
-    *,
-    keep_figures: bool = False,
-    resume: bool = False,
     cluster: Cluster | None = None,
     execute: Execute | None = None,
+    **settings: bool,
 ) -> list[RunResult]:
     """Run the jobs; a failed one does not stop the others, an interruption (Ctrl-C) does.
 
     They run one after the other in this process, or on the workers of ``cluster``. ``execute`` runs a notebook; a test
-    may pass another function of a module.
+    may pass another function of a module. ``settings`` are those of :func:`prepare`.
 
     Returns:
         The results in the order of the jobs, with those of runs that were skipped.
@@ -96,7 +92,7 @@ def run(
         ValueError: as :func:`prepare`.
         OSError: the cluster is gone. What has ended by then is recorded.
     """
-    batch = prepare(jobs, folder, keep_figures=keep_figures, resume=resume)
+    batch = prepare(jobs, folder, **settings)
     with _lock(batch.folder), ExitStack() as stack:  # each callback runs, even if another one fails
         executing.sweep(batch.folder)  # ends what a killed command left running
         if batch.runs:

@@ -69,9 +69,8 @@ def compare(values: Sequence[Sequence[Value]], facts: Sequence[Facts], notes: It
             lines.append(f"{labels[case]}: {topic} {old} -> {new}" if case else f"{topic}: {old} -> {new}")
     for name, here, there in (("A", *cases), ("B", *cases[::-1])):
         only = [labels[case] for case in here if case not in there]
-        if only:
-            more = f", and {len(only) - _MAX_CASES} more" if len(only) > _MAX_CASES else ""
-            lines.append(f"only in {name}: {'; '.join(only[:_MAX_CASES])}{more}")
+        more = f"; and {len(only) - _MAX_CASES} more" if len(only) > _MAX_CASES else ""
+        lines += [f"only in {name}: {'; '.join(only[:_MAX_CASES])}{more}"] if only else []
     return Comparison(lines, [change._replace(case=labels[change.case]) for change in compare_values(*values)])
 
 

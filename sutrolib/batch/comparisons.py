@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sutrolib.batch import records
@@ -21,12 +21,12 @@ from sutrolib.batch.executed import read_executed
 from sutrolib.batch.records import RunResult, as_float
 from sutrolib.core import paths
 from sutrolib.core.markdown import finding_in
+from sutrolib.core.provenance import git
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind
 
 CURRENT = "ledger"  # the name of the ledger as it is now
-_GIT_TIMEOUT_S = 60
 
 
 def results_of(folder: Path) -> list[RunResult]:
@@ -91,14 +91,17 @@ def _changed_sources(*sides: Sequence[RunResult]) -> Iterator[str]:
 
 def commit_of(name: str) -> str:
     """The hash of the commit of this name; empty if there is none, or no git."""
-    if name.startswith("-"):
-        return ""  # git would take it for an option
-    return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False).strip()
+    with suppress(OSError):
+        if not name.startswith("-"):  # git would take it for an option
+            return git(paths.ROOT, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    return ""
 
 
 def recent_commits(count: int = 3) -> list[str]:
     """The short hashes of the last commits that changed the ledger, newest first."""
-    return _git("log", f"-{count}", "--format=%h", "--", _ledger_path(), check=False).split()
+    with suppress(OSError):
+        return git(paths.ROOT, "log", f"-{count}", "--format=%h", "--", _ledger_path()).split()
+    return []
 
 
 def ledger_at(commit: str) -> list[Measurement]:
@@ -106,11 +109,11 @@ def ledger_at(commit: str) -> list[Measurement]:
 
     Raises OSError if git fails.
     """
-    if not _git("ls-tree", "--name-only", commit, "--", _ledger_path()):
+    if not git(paths.ROOT, "ls-tree", "--name-only", commit, "--", _ledger_path()):
         return []
     with tempfile.TemporaryDirectory(prefix="sutro-ledger-") as folder:
         packed = f"{folder}/ledger.tar"
-        _git("archive", "--format=tar", "-o", packed, commit, "--", _ledger_path())
+        git(paths.ROOT, "archive", "--format=tar", "-o", packed, commit, "--", _ledger_path())
         shutil.unpack_archive(packed, folder, filter="data")  # refuses paths outside the folder
         ledger = Path(folder) / _ledger_path()
         return sorted([*_first_layout(ledger), *Ledger(ledger).read()[0]], key=lambda measurement: measurement.when)
@@ -129,21 +132,6 @@ def _first_layout(folder: Path) -> Iterator[Measurement]:
 
 def _ledger_path() -> str:
     return paths.published_ledger().relative_to(paths.ROOT).as_posix()
-
-
-def _git(*arguments: str, check: bool = True) -> str:
-    """The output of git. If it fails: OSError, or nothing with ``check`` false."""
-    command = ["git", *arguments]
-    try:
-        done = subprocess.run(
-            command, cwd=paths.ROOT, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        if not check:
-            return ""
-        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
-        raise OSError(f"git {arguments[0]} failed in {paths.ROOT}: {said or error}") from error
-    return done.stdout
 
 
 def compare_ledgers(before: Sequence[Measurement], after: Sequence[Measurement]) -> Comparison:

@@ -12,14 +12,14 @@ import queue
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.batch import records
-from sutrolib.batch.execute import MAX_ATTEMPTS, WORKERS_DIED, PlannedRun, Reporter, attempt
+from sutrolib.batch.execute import MAX_ATTEMPTS, WORKERS_DIED, Execute, PlannedRun, Reporter, attempt
 from sutrolib.batch.plan import Notebook
 from sutrolib.batch.records import INTERRUPTED, RunResult
-from sutrolib.core.dask_cluster import Cluster, ClusterWorker
+from sutrolib.core.dask_cluster import Cluster
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -32,23 +32,27 @@ _LOOK_S = 1.0  # between two looks at the workers
 NO_WORKER_TIMEOUT_S = 60
 
 
-def check_workers(cluster: Cluster, notebooks: Sequence[Notebook], where: str) -> list[ClusterWorker]:
-    """The workers. Raises OSError if there is none, and ValueError if a notebook needs a meter and none has it."""
-    workers = list(cluster.workers().values())
+def check_workers(cluster: Cluster, notebooks: Sequence[Notebook], where: str) -> str:
+    """How many workers there are, and how they meter.
+
+    Raises OSError if there is none, and ValueError if a notebook needs a meter and no worker has one.
+    """
+    workers = cluster.workers().values()
+    meters, metering = sum(worker.meters for worker in workers), [one.name for one in notebooks if one.meter]
     start = f"'dask worker {where} --nthreads 1 --resources meter=1'"
     if not workers:
         raise OSError(f"the scheduler at {where} has no workers: start some with {start}")
-    metering = [notebook.name for notebook in notebooks if notebook.meter]
-    if metering and not any(worker.meters for worker in workers):
-        raise ValueError(
-            f"none of the {len(workers)} workers at {where} has the resource meter, which {metering[0]} needs: start"
-            f" one per host with {start}"
-        )
-    return workers
+    if metering and not meters:
+        has_none = f"none of the {len(workers)} workers at {where} has the resource meter"
+        raise ValueError(f"{has_none}, which {metering[0]} needs: start one per host with {start}")
+    dashboard = cluster.client.dashboard_link
+    text = f"{len(workers)} workers on {where}" + (f"; Dask's dashboard: {dashboard}" if dashboard else "")
+    how = "one at a time" if meters == 1 else f"on {meters} workers, one for each host"
+    return f"{text}\nRuns that may read seconds or joules go {how}" if metering and len(workers) > 1 else text
 
 
 def run_on_workers(
-    runs: Sequence[PlannedRun], cluster: Cluster, execute: Callable[[PlannedRun], RunResult], reporter: Reporter
+    runs: Sequence[PlannedRun], cluster: Cluster, execute: Execute, reporter: Reporter
 ) -> Generator[RunResult, None, None]:
     """Make the runs, and yield their results as they end.
 
@@ -69,7 +73,7 @@ def run_on_workers(
 class _WorkerPool:
     """The runs that Dask has."""
 
-    def __init__(self, cluster: Cluster, execute: Callable[[PlannedRun], RunResult], reporter: Reporter) -> None:
+    def __init__(self, cluster: Cluster, execute: Execute, reporter: Reporter) -> None:
         self.cluster, self.execute, self.reporter = cluster, execute, reporter
         self.submitted: dict[Future[Any], PlannedRun] = {}
         self.running: dict[str, tuple[PlannedRun, float]] = {}  # by identity, with the time when it was begun
@@ -91,11 +95,10 @@ class _WorkerPool:
     def next_result(self) -> RunResult | None:
         """The next result, after a moment's wait; None if there is none yet."""
         future = next((future for future in self.submitted if future.done()), None)
+        self._note_started()
         if future is None:
             self._look_at_workers()
             time.sleep(_POLL_S)
-        self._note_started()
-        if future is None:
             return None
         run = self.submitted.pop(future)
         if future.status == "cancelled":
@@ -170,7 +173,7 @@ class _WorkerPool:
                 self._failed(run, INTERRUPTED, time.monotonic() - since)
 
 
-def _attempt_on_worker(run: PlannedRun, execute: Callable[[PlannedRun], RunResult], topic: str) -> RunResult:
+def _attempt_on_worker(run: PlannedRun, execute: Execute, topic: str) -> RunResult:
     from distributed import get_worker
 
     worker = get_worker()

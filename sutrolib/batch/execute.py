@@ -94,11 +94,10 @@ class Reporter(Protocol):
     def job_ended(self, result: RunResult) -> None: ...
 
 
-def attempt(
-    run: PlannedRun,
-    execute: Callable[[PlannedRun], RunResult],
-    on_start: Callable[[PlannedRun], None] = lambda run: None,
-) -> RunResult:
+Execute = Callable[[PlannedRun], RunResult]  # what makes a run
+
+
+def attempt(run: PlannedRun, execute: Execute, on_start: Callable[[PlannedRun], None] = lambda run: None) -> RunResult:
     """Begin the run, make it by ``execute`` and record the result.
 
     A run that was begun MAX_ATTEMPTS times already is recorded as failed, as it probably kills its workers. Raises

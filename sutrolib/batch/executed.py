@@ -11,12 +11,10 @@ import json
 import math
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from sutrolib.batch.plan import read_notebook
 from sutrolib.core import paths
 from sutrolib.core.format import integer_or_number
 from sutrolib.core.markdown import finding_in
+from sutrolib.core.provenance import git
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NO_ALT = "A figure that its notebook does not describe."
@@ -163,9 +162,8 @@ def _when(path: Path, payload: Mapping[str, Any], papermill: Mapping[str, Any]) 
 
 def _committed(path: Path) -> str:
     """When git last saw this file change; empty where the file differs from that, or there is no git."""
-    git = partial(subprocess.run, cwd=path.parent, capture_output=True, text=True, check=True, timeout=10)
     try:
-        status = git(["git", "status", "--porcelain", "--", path.name]).stdout
-        return "" if status.strip() else git(["git", "log", "-1", "--format=%cI", "--", path.name]).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        status = git(path.parent, "status", "--porcelain", "--", path.name).strip()
+        return "" if status else git(path.parent, "log", "-1", "--format=%cI", "--", path.name).strip()
+    except OSError:
         return ""

@@ -58,7 +58,7 @@ class Parameter:
     def parse(self, text: str) -> Any:
         """The value of ``text`` from a command line, which is never evaluated. Raises ParameterError."""
         try:
-            value = {"true": True, "false": False}[text.lower()] if self.type is bool else self.type(text)
+            value: Any = {"true": True, "false": False}[text.lower()] if self.type is bool else self.type(text)
         except (KeyError, ValueError):
             raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {text!r})") from None
         return self.check(value)
@@ -67,7 +67,7 @@ class Parameter:
 def declared_in(source: str) -> dict[str, Parameter]:
     """The parameters that a cell declares, by name; empty if it holds anything but annotated literals."""
     try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
         comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
         found = [_parameter(statement, comments) for statement in ast.parse(source).body]
     except (SyntaxError, ValueError, tokenize.TokenError):

@@ -87,14 +87,14 @@ def read_notebook(path: Path) -> Notebook:
         about = content.get("metadata", {}).get("sutro", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} cannot be read as a notebook: {type(error).__name__}: {error}") from error
-    titles = [m[1] for m in (re.match(r"# (.+)", source) for source in sources) if m]
-    declared = [declared_in(s) for s, tag in zip(sources, tags, strict=True) if "parameters" in tag]
+    titles = (match[1] for source in sources if (match := re.match(r"# (.+)", source)))
+    tagged = (source for source, tag in zip(sources, tags, strict=True) if "parameters" in tag)
     return Notebook(
         path=path,
-        title=titles[0] if titles else path.stem,
+        title=next(titles, path.stem),
         axis=about.get("axis", ""),
         step=about.get("step", ""),
-        parameters=declared[0] if declared else {},
+        parameters=declared_in(next(tagged, "")),
         cells=len(cells),
         meter=about.get("meter", True) is not False,
         sources=hashlib.sha256(json.dumps([types, sources]).encode()).hexdigest(),

@@ -164,11 +164,9 @@ def _draw_panels(panels: Sequence[Panel]) -> tuple[Figure, str]:
         figure.supxlabel("shaded: as expected", fontsize=9, color="#666666")
     words = f"{_set_title(figure, title_of(panels))}. Panels{', with the expected range shaded' if shaded else ''}: "
     words += "; ".join(f"{panel.quantity} of {panel.notebook} over {panel.x}" for panel in shown) + "."
-    if len(panels) > len(changing):
-        words += f" The same in every run: {len(panels) - len(changing)} quantities."
-    if len(changing) > len(shown):
-        words += f" Only in results.csv: {len(changing) - len(shown)} more."
-    return figure, words
+    same, more = len(panels) - len(changing), len(changing) - len(shown)
+    words += f" The same in every run: {same} quantities." if same else ""
+    return figure, words + (f" Only in results.csv: {more} more." if more else "")
 
 
 def _draw_panel(ax: Axes, panel: Panel) -> None:

@@ -63,11 +63,6 @@ class RunResult:
         bounds = [as_float(bound) for bound in stated[:2]] if isinstance(stated, list) and len(stated) > 1 else []
         return (bounds[0], bounds[1]) if bounds and bounds[0] is not None and bounds[1] is not None else None
 
-    @property
-    def file(self) -> str:
-        """The name of the executed copy in the batch's folder."""
-        return file_name(self.number, self.notebook)
-
 
 def file_name(number: int, notebook: str) -> str:
     """The name of an executed copy. Raises ValueError for a name that leads out of the batch's folder."""

@@ -88,6 +88,6 @@ def _summary(changes: Sequence[Change]) -> str:
         return "There is no number on both sides, so nothing can have moved."
     counts = Counter(change.status for change in changes)
     text = ", ".join(f"{counts[status]} {status}" for status in ChangeStatus if counts[status])
-    with_interval = sum(change.interval is not None for change in changes)
-    note = f" Of the {with_interval} with an interval, one in twenty moves by chance." if with_interval > 1 else ""
+    known = sum(change.interval is not None for change in changes)
+    note = f" Of the {known} with an interval, one in twenty moves by chance." if known > 1 else ""
     return f"{len(changes)} numbers on both sides: {text}.{note}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from sutrolib.core.io import write_atomically
 from sutrolib.meeting.build import build_slides
 from sutrolib.meeting.collect import collect_meeting, parse_period
@@ -36,7 +34,6 @@ def run(options: argparse.Namespace) -> int:
         raise OSError(f"the deck could not be written to {target}: {error}") from error
     new = f"{len(meeting.findings)} findings and {len(meeting.new):,} measurements since {start_text(meeting.period)}"
     nothing = not (meeting.findings or meeting.new or meeting.crashed)
-    console = Console()
     told = f"nothing new since {start_text(meeting.period)}, so it shows where the cube stands" if nothing else new
-    console.print(f"{target}: {len(slides)} slides, {told}", markup=False, highlight=False, soft_wrap=True)
+    print(f"{target}: {len(slides)} slides, {told}")
     return 0

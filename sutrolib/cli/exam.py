@@ -12,8 +12,6 @@ from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import JOULES, plain_text, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
 
-_INTERRUPTED = 130  # the exit status of a shell
-
 
 def run(options: argparse.Namespace) -> int:
     """Run what is left of the exam, then print table and verdicts; 0 for every verdict.
@@ -21,18 +19,19 @@ def run(options: argparse.Namespace) -> int:
     ``options`` has division, scale, seeds, again and pack. Raises ValueError as :func:`run_exam` does.
     """
     if options.pack:
-        return _pack()
+        from sutrolib.problems.shakespeare import keep_copy
+
+        print(f"The text is in {keep_copy()}.")
+        print("Copy the folder sutrolib/ and this file, at the same relative path, to the other machine. There, with")
+        print("torch, numpy, scipy and numba:\n  python -m sutrolib exam --scale gpu")
+        return 0
     scale = scale_of(options.scale)
     entries = scale.division(options.division)
     print(f"Final exam, scale {scale.name}, {options.division} division: the baseline against")
     for entry in entries:
         print(f"  {entry.name}: {entry.about}")
     began = time.perf_counter()
-    try:
-        record = run_exam(scale, options.division, options.seeds, again=options.again, on_run=_print_run)
-    except KeyboardInterrupt:
-        print("\nInterrupted: all finished runs are saved; the same command without --again resumes the exam.")
-        return _INTERRUPTED
+    record = run_exam(scale, options.division, options.seeds, again=options.again, on_run=_print_run)
     seconds = time.perf_counter() - began
     print(f"Finished in {duration(seconds)}" if seconds > 1 else "All runs were there already", end="; ")
     print(f"the record is {record.path.name} in {record.path.parent}. To run it again: {record.command}")
@@ -60,15 +59,3 @@ def _print_record(record: ExamRecord) -> None:
     print(plain_text(*table(record)))
     for verdict in verdicts(record):
         print(f"\nVERDICT {verdict.text}")
-
-
-def _pack() -> int:
-    """Write the text for a machine that has only torch, numpy, scipy and numba."""
-    from sutrolib.problems.shakespeare import keep_copy
-
-    print(f"The text is in {keep_copy()}.")
-    print(
-        "Copy the folder sutrolib/ and this file, at the same relative path, to the other machine. "
-        "There, with torch, numpy, scipy and numba:\n  python -m sutrolib exam --scale gpu"
-    )
-    return 0

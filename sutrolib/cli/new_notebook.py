@@ -57,10 +57,8 @@ def name_for(axis: str, title: str) -> str:
     used = {path.name.split("_")[0] for path in paths.NOTEBOOKS.glob("[0-9]*_*.ipynb")}
     free = [number for number in numbers if number not in used]
     if not free:
-        raise ValueError(
-            f"the numbers {numbers[0]} to {numbers[-1]} of the {axis} axis are used up: extend a notebook"
-            " that is there, or move one out of notebooks/"
-        )
+        used_up = f"the numbers {numbers[0]} to {numbers[-1]} of the {axis} axis are used up"
+        raise ValueError(f"{used_up}: extend a notebook that is there, or move one out of notebooks/")
     return f"{free[0]}_{slug(title)}"
 
 

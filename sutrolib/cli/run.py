@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sutrolib.batch import batch, records
+from sutrolib.batch.dask import check_workers
 from sutrolib.batch.execute import Batch, PlannedRun
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
 from sutrolib.cli.doctor import check_kernel
-from sutrolib.core.dask_cluster import Cluster, open_cluster
+from sutrolib.core.dask_cluster import open_cluster
 
 _T = TypeVar("_T")
 _SOME_FAILED = 1
@@ -33,10 +34,7 @@ class ProgressView:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn()
-        times = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
-        off = not console.is_terminal
-        self.progress = progress.Progress(*columns, *times, console=console, transient=True, disable=off)
+        self.progress = progress.Progress(console=console, transient=True, disable=not console.is_terminal)
         self.folder, self.total, self.ended = Path(), 0, 0
         self.bars: dict[int, progress.TaskID] = {}  # of the runs that are being made, by number
 
@@ -97,9 +95,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster, view.progress:
             if cluster:  # before a folder is made: a refused batch leaves nothing to resume
-                view.say(_describe_workers(cluster, options.scheduler or "this machine", notebooks))
-            given = {"keep_figures": options.keep_figures, "resume": options.resume}
-            results = batch.run(jobs, view, folder, cluster=cluster, **given)
+                view.say(check_workers(cluster, notebooks, options.scheduler or "this machine"))
+            results = batch.run(jobs, view, folder, cluster, keep_figures=options.keep_figures, resume=options.resume)
     except KeyboardInterrupt:
         view.say("Interrupted.")
         return _INTERRUPTED
@@ -137,20 +134,6 @@ def _by_name(pairs: Iterable[tuple[str, _T]]) -> dict[str, _T]:
             raise ParameterError(f"{name} is given twice; write --grid {name}=V1,V2,... to run once for each value")
         found[name] = value
     return found
-
-
-def _describe_workers(cluster: Cluster, where: str, notebooks: Sequence[batch.Notebook]) -> str:
-    """How many workers there are. Raises as :func:`check_workers` if they cannot run these notebooks."""
-    from sutrolib.batch.dask import check_workers
-
-    workers = check_workers(cluster, notebooks, where)
-    meters = sum(worker.meters for worker in workers)
-    text = f"{len(workers)} workers on {where}"
-    text += f"; Dask's dashboard: {cluster.dashboard}" if cluster.dashboard else ""
-    if len(workers) > 1 and any(notebook.meter for notebook in notebooks):
-        how = "one at a time" if meters == 1 else f"on {meters} workers, one for each host"
-        text += f"\nRuns that may read seconds or joules: {how}"
-    return text
 
 
 def _to_resume(options: argparse.Namespace, folder: Path) -> str:

@@ -49,11 +49,6 @@ class Cluster:
     local: bool
     _checked: set[str] = field(default_factory=set)
 
-    @property
-    def dashboard(self) -> str:
-        """The address of Dask's dashboard; empty if it has none."""
-        return str(self.client.dashboard_link or "")
-
     def workers(self) -> dict[str, ClusterWorker]:
         """The present workers, by address.
 
@@ -69,9 +64,8 @@ class Cluster:
             raise OSError(gone) from error
         workers = {}
         for address, about in found.items():
-            name = str(about.get("name", address))
-            short = address.rpartition("//")[2] if name == address else name
-            workers[address] = ClusterWorker(address, short, bool(about.get("resources", {}).get(METER)))
+            name = str(about.get("name", address)).rpartition("//")[2]  # by default its address
+            workers[address] = ClusterWorker(address, name, bool(about.get("resources", {}).get(METER)))
         unknown = [worker for address, worker in workers.items() if address not in self._checked]
         if unknown and not self.local:
             self._check_library(unknown)
@@ -162,7 +156,7 @@ def _start_workers(jobs: int, stack: ExitStack) -> Client:
     options = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
     scheduler = {"cls": Scheduler, "options": options}
     cluster = SpecCluster(workers, scheduler, security=common["security"], silence_logs=logging.CRITICAL)
-    client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
+    client: Client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
     client.wait_for_workers(jobs, timeout=START_TIMEOUT_S)
     return client
 

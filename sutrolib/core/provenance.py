@@ -62,17 +62,23 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """The output of git in a folder. Raises OSError, with what git says, if it fails or there is none."""
+    command = ["git", *arguments]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
+    except subprocess.SubprocessError as error:
+        raise OSError(f"git {arguments[0]} failed in {folder}: {getattr(error, 'stderr', '') or error}") from error
+
+
 @functools.cache
 def commit() -> str:
     """The git commit of this checkout, with ``+`` if tracked files differ from it; empty outside a repository."""
     try:
-        head, changes = (
-            subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10).stdout
-            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.SubprocessError):
+        head = git(ROOT, "rev-parse", "--short=12", "HEAD").strip()
+        return head + ("+" if git(ROOT, "status", "--porcelain", "--untracked-files=no").strip() else "")
+    except OSError:
         return ""
-    return head.strip() + ("+" if changes.strip() else "")
 
 
 def library() -> str:

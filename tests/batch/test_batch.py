@@ -9,7 +9,7 @@ import pytest
 from batches import FIND, Silent, copy_checkout, write_notebook
 
 from sutrolib.__main__ import main
-from sutrolib.batch import batch
+from sutrolib.batch import batch, records
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.core import paths
 
@@ -32,7 +32,7 @@ def test_a_failed_and_a_dying_notebook_do_not_stop_the_others(folder):
     assert "ZeroDivisionError: division by zero" in results[1].error
     assert "Kernel" in results[2].error
     assert [o.finding for o in results] == ["n is 7", "", "", "n is 7"]
-    copies = [folder / "run" / o.file for o in results]
+    copies = [folder / "run" / records.file_name(o.number, o.notebook) for o in results]
     assert all(copy.exists() for copy in copies)
     assert str(folder / "run" / "figures") in copies[0].read_text()
     assert not (folder / "run" / "attempts").exists()
@@ -231,5 +231,5 @@ def test_a_parameter_that_is_given_twice_is_refused(folder, monkeypatch, capsys,
 def test_a_relative_run_folder_holds_the_figures_too(folder, monkeypatch):
     monkeypatch.chdir(folder)
     jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {})
-    result = batch.run(jobs, Silent(), Path("run"))[0]
-    assert str(folder / "run" / "figures") in (folder / "run" / result.file).read_text()
+    batch.run(jobs, Silent(), Path("run"))
+    assert str(folder / "run" / "figures") in (folder / "run" / "001-01_good.ipynb").read_text()

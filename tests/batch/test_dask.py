@@ -384,7 +384,11 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, capsys, monk
 def test_a_local_cluster_listens_on_loopback_alone_and_one_worker_meters():
     with open_cluster(2, None) as cluster:
         workers = cluster.workers().values()
-        addresses = [cluster.client.scheduler.address, cluster.dashboard, *(worker.address for worker in workers)]
+        addresses = [
+            cluster.client.scheduler.address,
+            cluster.client.dashboard_link,
+            *(worker.address for worker in workers),
+        ]
         assert all("//127.0.0.1:" in address for address in addresses)
         assert sorted(worker.meters for worker in workers) == [False, True]
         scratch = Path(cluster.submit(os.getcwd).result(20))
