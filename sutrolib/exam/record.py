@@ -121,19 +121,10 @@ def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
         entry.name: {"model": describe(entry.model), **{n: getattr(entry, n) for n in ("about", "online", "process")}}
         for entry in scale.division(division)
     }
-    return ExamRecord(
-        scale=scale.name,
-        division=division,
-        problem=as_json(describe(scale.problem)),
-        baseline=as_json(describe(scale.baseline)),
-        entries=as_json(entries),
-        seeds=seeds,
-        machine=machine(),
-        versions=versions(),
-        commit=commit(),
-        when=now(),
-        command=f"python -m sutrolib exam --division {division} --scale {scale.name} --seeds {seeds} --again",
-    )
+    exam = {"problem": describe(scale.problem), "baseline": describe(scale.baseline), "entries": entries}
+    place: dict[str, Any] = {"machine": machine(), "versions": versions(), "commit": commit(), "when": now()}
+    command = f"python -m sutrolib exam --division {division} --scale {scale.name} --seeds {seeds} --again"
+    return ExamRecord(scale.name, division, seeds=seeds, command=command, **as_json(exam), **place)
 
 
 def read_record(path: Path) -> ExamRecord:

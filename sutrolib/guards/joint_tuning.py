@@ -197,6 +197,7 @@ def joint_tuning_gap(
     best = min(moves, key=evaluator.cost, default=None)
     if best is None or evaluator.cost(best) >= evaluator.cost(stopped):
         return JointTuningGap(stopped, None, len(moves), None)
-    runs = [[evaluator.run(settings, seed) for seed in fresh] for settings in (best, stopped)]
-    solved = all(run.solved for group in runs for run in group)
-    return JointTuningGap(stopped, best, len(moves), reading_ratio(*runs, evaluator.meter.name) if solved else None)
+    candidate, before = ([evaluator.run(settings, seed) for seed in fresh] for settings in (best, stopped))
+    solved = all(run.solved for run in (*candidate, *before))
+    ratio = reading_ratio(candidate, before, evaluator.meter.name) if solved else None
+    return JointTuningGap(stopped, best, len(moves), ratio)

@@ -125,10 +125,9 @@ def label_swap(problem: Problem, model: Model, seed: int) -> Observation:
     after = task.inference.predictions(fitted, test)
     same = torch.equal(before, after)
     score, swapped = accuracy(problem, before, labels), accuracy(problem, after, test.y)
-    evidence = (
-        f"accuracy {score:.3f} on the true labels and {swapped:.3f} on others; the predictions "
-        f"{'stayed' if same else 'changed'}; a second fit predicts {'the same' if repeatable else 'something else'}"
-    )
+    evidence = f"accuracy {score:.3f} on the true labels and {swapped:.3f} on others; the predictions "
+    evidence += f"{'stayed' if same else 'changed'}; a second fit predicts "
+    evidence += "the same" if repeatable else "something else"
     return same and repeatable and swapped <= 1 - score + 1e-12, evidence
 
 
@@ -136,8 +135,7 @@ def _other_labels(labels: Tensor) -> Tensor:
     """Other labels: two values are swapped, class numbers move on by one, and other numbers are negated."""
     values = labels.unique()
     if len(values) == 2:
-        found: Tensor = values.sum() - labels
-        return found
+        return torch.as_tensor(values.sum() - labels)
     return -labels if labels.is_floating_point() else (labels + 1) % (values.max() + 1)
 
 
@@ -169,10 +167,9 @@ def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Obs
     # often as the rarer one. With more labels, or numbers, a constant may never be right.
     low = binom.ppf((1 - CHECK_CONFIDENCE) / 2, total, shares.min() if len(shares) == 2 else 0.0) / total
     high = binom.ppf((1 + CHECK_CONFIDENCE) / 2, total, shares.max()) / total
-    evidence = (
-        f"accuracy {right / total:.3f} on {total:,} samples, chance is {low:.3f} to {high:.3f} ({CHECK_CONFIDENCE:.1%})"
-    )
-    return bool(low <= right / total <= high), "; ".join(filter(None, (evidence, refused)))
+    evidence = f"accuracy {right / total:.3f} on {total:,} samples, chance is {low:.3f} to {high:.3f}"
+    evidence += f" ({CHECK_CONFIDENCE:.1%})" + (f"; {refused}" if refused else "")
+    return bool(low <= right / total <= high), evidence
 
 
 @check("solved with an unrelated seed and permuted answers", "an answer drawn from the seed, or stored, is then wrong")

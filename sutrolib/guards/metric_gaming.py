@@ -66,10 +66,8 @@ def untraced_work(problem: Problem, model: Model, seed: int) -> Observation:
     allowed = _allowed_elements(task, fitted.steps)
     limit = _MAX_INSTRUCTIONS * max(1, guard.operators)
     calls = ", ".join(f"{count:,} by {call}" for call, count in sorted(guard.elements.items())) or "none"
-    evidence = (
-        f"elements read as plain numbers: {calls} ({allowed:,} allowed); {guard.instructions:,} Python "
-        f"instructions for {guard.operators:,} operators ({limit:,} allowed)"
-    )
+    evidence = f"elements read as plain numbers: {calls} ({allowed:,} allowed); {guard.instructions:,} Python "
+    evidence += f"instructions for {guard.operators:,} operators ({limit:,} allowed)"
     return guard.elements.total() <= allowed and guard.instructions <= limit, evidence
 
 
@@ -96,14 +94,10 @@ def repeated_cost(problem: Problem, model: Model, seed: int) -> Observation:
     whole = PermutedProblem(problem).sample(seed)
     task = whole.for_training(model.required_oracles)
     (_, first), (fitted, second) = (traced_fit(model, task, seed) for _ in range(2))
-    costs = {
-        "fits": (TraceCost.of(first), TraceCost.of(second)),
-        "predictions": (_prediction_cost(whole, fitted), _prediction_cost(whole, fitted)),
-    }
-    evidence = "; ".join(
-        f"{what}: {one}, then {'the same' if one == two else two}" for what, (one, two) in costs.items()
-    )
-    return all(one == two for one, two in costs.values()), evidence
+    fits = TraceCost.of(first), TraceCost.of(second)
+    predictions = _prediction_cost(whole, fitted), _prediction_cost(whole, fitted)
+    texts = [f"{one}, then {'the same' if one == two else two}" for one, two in (fits, predictions)]
+    return all(one == two for one, two in (fits, predictions)), f"fits: {texts[0]}; predictions: {texts[1]}"
 
 
 def _prediction_cost(task: Task, fitted: Fitted) -> TraceCost:

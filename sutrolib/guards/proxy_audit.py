@@ -102,13 +102,11 @@ class ProxyAudit:
         verdict = "cannot be judged" if self.verdict == "cannot tell" else f"is {self.verdict}"
         text = f"{self.metric} {verdict} as a stand-in for {self.reference}: tau {self.tau}, "
         text += f"{len(self.misranked)} of {self.n_resolved_pairs} pairs misranked"
-        if not self.misranked:
-            return text
-        worst = max(self.misranked, key=lambda pair: pair.reference_ratio)
-        return text + (
-            f"; worst: {worst.cheaper} has {worst.metric_ratio:.2g} times the {self.metric} of {worst.dearer}, "
-            f"and {worst.reference_ratio:.2g} times its {self.reference}"
-        )
+        if self.misranked:
+            worst = max(self.misranked, key=lambda pair: pair.reference_ratio)
+            text += f"; worst: {worst.cheaper} has {worst.metric_ratio:.2g} times the {self.metric} of {worst.dearer}, "
+            text += f"and {worst.reference_ratio:.2g} times its {self.reference}"
+        return text
 
 
 def audit_proxy(

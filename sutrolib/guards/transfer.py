@@ -45,7 +45,7 @@ class TransferResult:
     rerun: Evaluation | None
     baseline: Evaluation
 
-    def _compare(self, one: Evaluation | None, other: Evaluation) -> tuple[bool, Interval | None]:
+    def compare(self, one: Evaluation | None, other: Evaluation) -> tuple[bool, Interval | None]:
         """Whether ``one`` is cheaper or solves what ``other`` does not, and their cost ratio if both solve the target.
 
         Cheaper means that the interval of the ratio lies below 1.
@@ -57,24 +57,14 @@ class TransferResult:
         return ratio.high < 1, ratio
 
     @property
-    def transferred_ratio(self) -> Interval | None:
-        """Cost of the transferred algorithm over the baseline; None if one of them does not solve the target."""
-        return self._compare(self.transferred, self.baseline)[1]
-
-    @property
-    def rerun_ratio(self) -> Interval | None:
-        """Cost of the rerun's algorithm over the transferred one; None if one of them does not solve the target."""
-        return self._compare(self.rerun, self.transferred)[1]
-
-    @property
     def still_wins(self) -> bool:
         """Whether the transferred algorithm solves the target at a lower cost than the baseline."""
-        return self._compare(self.transferred, self.baseline)[0]
+        return self.compare(self.transferred, self.baseline)[0]
 
     @property
     def rerun_wins(self) -> bool:
         """Whether the search in the target found something cheaper than the transferred algorithm."""
-        return self._compare(self.rerun, self.transferred)[0]
+        return self.compare(self.rerun, self.transferred)[0]
 
     @property
     def new_winner(self) -> bool:
@@ -88,23 +78,23 @@ class TransferResult:
         return f"{found}, {self._transfer_words()}; rerunning the search there finds {self._rerun_words()}"
 
     def _transfer_words(self) -> str:
-        title, ratio = self.target.title, self.transferred_ratio
+        title, (wins, ratio) = self.target.title, self.compare(self.transferred, self.baseline)
         if self.transferred.cost is None:
             return f"does not solve {title} ({_reason(self.transferred)})"
         if ratio is None:
             return f"still wins on {title}, which the baseline does not solve ({_reason(self.baseline)})"
-        return f"{'still wins' if self.still_wins else 'does not win'} on {title}, at {ratio} of the baseline's cost"
+        return f"{'still wins' if wins else 'does not win'} on {title}, at {ratio} of the baseline's cost"
 
     def _rerun_words(self) -> str:
-        name, ratio = _family(self.target_study), self.rerun_ratio
+        name, (wins, ratio) = _family(self.target_study), self.compare(self.rerun, self.transferred)
         if self.rerun is None:
             return "nothing that solves it"
         if self.rerun.cost is None:
             return f"{name}, which fails on fresh seeds ({_reason(self.rerun)})"
         if ratio is None:
-            over = self._compare(self.rerun, self.baseline)[1]
+            over = self.compare(self.rerun, self.baseline)[1]
             return f"{name}, at {over} of the baseline's cost" if over else f"{name}, while the baseline fails as well"
-        if not self.rerun_wins:
+        if not wins:
             return f"nothing cheaper ({name}, at {ratio} of its cost)"
         return f"{name if self.new_winner else 'other settings of it'}, at {ratio} of its cost"
 
@@ -131,16 +121,11 @@ def evaluate_transfer(
             f"fresh must hold at least {MIN_PAIRS} different seeds that the searches did not use "
             f"({', '.join(map(str, sorted(used))) or 'not known'}) (got {list(fresh)})"
         )
-    evaluator = Evaluator(target.problem, target.meter, fresh, trace_updates=trace_updates)
-    return TransferResult(
-        source,
-        target,
-        source_study,
-        target_study,
-        transferred=evaluator.evaluate(source_study.model),
-        rerun=evaluator.evaluate(target_study.model) if target_study.best else None,
-        baseline=evaluator.evaluate(target.space.model(target.space.start)),
-    )
+    evaluate = Evaluator(target.problem, target.meter, fresh, trace_updates=trace_updates).evaluate
+    transferred = evaluate(source_study.model)
+    rerun = evaluate(target_study.model) if target_study.best else None
+    baseline = evaluate(target.space.model(target.space.start))
+    return TransferResult(source, target, source_study, target_study, transferred, rerun, baseline)
 
 
 def _reason(evaluation: Evaluation) -> str:

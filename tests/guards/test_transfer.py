@@ -49,7 +49,8 @@ def test_an_exact_solver_does_not_survive_noise_and_the_process_finds_one_that_d
     assert onto_noise.source_study.best.proposal.family == "GF(2) elimination"
     assert onto_noise.transferred.state is TrialState.FAILED
     assert not onto_noise.still_wins
-    assert onto_noise.transferred_ratio is onto_noise.rerun_ratio is None
+    assert onto_noise.compare(onto_noise.transferred, onto_noise.baseline) == (False, None)
+    assert onto_noise.compare(onto_noise.rerun, onto_noise.transferred) == (True, None)
     assert onto_noise.rerun_wins
     assert onto_noise.new_winner
     assert onto_noise.rerun.cost < onto_noise.baseline.cost
@@ -72,8 +73,9 @@ def test_what_is_weighed_there_is_weighed_on_the_fresh_seeds_of_the_problem_ther
 def test_on_the_same_spot_nothing_is_lost_and_nothing_is_gained():
     found = run_transfer(SLATE, HERE, HERE, BUDGET, FRESH)
     assert found.still_wins
-    assert found.transferred_ratio.high < 0.1
-    assert (found.rerun_ratio.low, found.rerun_ratio.high) == (1, 1)
+    assert found.compare(found.transferred, found.baseline)[1].high < 0.1
+    rerun_ratio = found.compare(found.rerun, found.transferred)[1]
+    assert (rerun_ratio.low, rerun_ratio.high) == (1, 1)
     assert not found.rerun_wins
     assert not found.new_winner
 
@@ -85,7 +87,7 @@ def test_counted_and_modelled_readings_of_a_long_training_are_compared():
     found = run_transfer(search, place, place, SearchBudget(trials=3), FRESH, trace_updates=5)
     assert {run.reading("operations").kind for run in found.baseline.runs} == {Kind.MODELLED}
     assert {run.reading("operations").kind for run in found.transferred.runs} == {Kind.COUNTED}
-    assert found.transferred_ratio.high < 0.01
+    assert found.compare(found.transferred, found.baseline)[1].high < 0.01
 
 
 def test_where_nothing_is_source_study_there_is_nothing_to_carry_and_nothing_target_study_is_a_result():
