@@ -219,18 +219,12 @@ class Session:
         if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
             raise ValueError(f"results must hold every expectation ({', '.join(missing)} missing)")
         expected = {e.quantity: e for e in self.expectations}
-        answers = {quantity: e.holds(results[quantity]) for quantity, e in expected.items()}
-        rows = [
-            (
-                quantity,
-                self.kind_of(quantity),
-                expected[quantity].range if quantity in expected else "",
-                "not measured" if value is None else f"{value:.4g}",
-                {True: "yes", False: "no", None: ""}[answers.get(quantity)],
-            )
-            for quantity, value in results.items()
-        ]
-        held = list(answers.values())
+        held = [e.holds(results[quantity]) for quantity, e in expected.items()]
+        rows = []
+        for quantity, value in results.items():
+            saw, prediction = "not measured" if value is None else f"{value:.4g}", expected.get(quantity)
+            answer = {True: "yes", False: "no", None: ""}[prediction.holds(value) if prediction else None]
+            rows.append((quantity, self.kind_of(quantity), prediction.range if prediction else "", saw, answer))
         sign = sign_of_life(held)
         count = f"{held.count(True)} of {len(held)} expectations held"
         unmeasured = f", {held.count(None)} not measured" if None in held else ""

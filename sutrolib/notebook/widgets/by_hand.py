@@ -15,31 +15,13 @@ from weakref import WeakSet
 
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.lock import meter_lock
-from sutrolib.meters.thermal.protocol import (
-    Arm,
-    HeatObservation,
-    Plan,
-    ReadingScale,
-    RoundRises,
-    format_readings,
-    heat_verdict,
-    next_run,
-)
+from sutrolib.meters.thermal import protocol as heat
 from sutrolib.meters.thermal.sensor import Clock, run_load
-from sutrolib.notebook.widgets.layout import (
-    Cancelled,
-    button,
-    hbox,
-    html_table,
-    image,
-    message_line,
-    panel,
-    replace_previous_panel,
-)
+from sutrolib.notebook.widgets.layout import Cancelled, button, hbox, html_table, image, message_line, panel
 from sutrolib.processes.manual import ProposedChange, TuningSession
 
 if TYPE_CHECKING:
-    from ipywidgets import VBox
+    from ipywidgets import Text, VBox
 
 _LOCK_POLL_S = 0.25
 
@@ -118,9 +100,8 @@ def manual_search_panel(session: TuningSession) -> VBox:
     attempt = button("Try", on_try, say)
     cancel = button("Cancel", on_cancel, say, disabled=True, tooltip="drop the current step")
     name.observe(refresh, names="value")
-    replace_previous_panel("manual search", cancel.click)
     refresh()
-    return panel([name, value, expectation, hbox(attempt, cancel), message, steps])
+    return panel([name, value, expectation, hbox(attempt, cancel), message, steps], "manual search", cancel.click)
 
 
 def _parse(text: str) -> Any:
@@ -132,10 +113,10 @@ def _parse(text: str) -> Any:
 
 
 def touch_test_panel(
-    plan: Plan,
-    works: Mapping[Arm, Callable[[], object]],
-    observed: list[HeatObservation],
-    scale: ReadingScale = "celsius",
+    plan: heat.Plan,
+    works: Mapping[heat.Arm, Callable[[], object]],
+    observed: list[heat.HeatObservation],
+    scale: heat.ReadingScale = "celsius",
     period_s: float | None = None,
 ) -> VBox:
     """The user types in temperatures or touch scores, run after run of ``plan``, without knowing which is A or B.
@@ -165,7 +146,7 @@ def touch_test_panel(
         before.value = after.value = message.value = ""
         bar.value = 0
         picture.value = _draw_readings(plan, observed, scale)
-        if due := next_run(plan, observed):
+        if due := heat.next_run(plan, observed):
             enable(before, start)
             task.value = (
                 f"<b>Round {due[0]} of {plan.rounds}, {due[1]} run.</b> Let the device rest for up to {plan.rest_s:g} "
@@ -173,16 +154,16 @@ def touch_test_panel(
             )
         else:
             enable()
-            why, readings = heat_verdict(plan, observed, scale).why, format_readings(plan, observed)
+            why, readings = heat.heat_verdict(plan, observed, scale).why, heat.format_readings(plan, observed)
             task.value = f"<b>All runs are recorded.</b> {escape(why)}.<br>As a parameter: readings = {readings!r}"
 
-    def observation(after_text: str) -> HeatObservation:
-        due = next_run(plan, observed)
+    def observation(last: Text) -> heat.HeatObservation:
+        due = heat.next_run(plan, observed)
         assert due is not None  # the buttons are disabled when no run is left
-        return HeatObservation(*due, _number("before", before.value, unit), _number("after", after_text, unit), scale)
+        return heat.HeatObservation(*due, _number(before), _number(last), scale)
 
     def on_start() -> None:
-        checked = observation(before.value)  # a typing error shows before the run, not after it
+        checked = observation(before)  # a typing error shows before the run, not after it
         enable(cancel)
         cancelled.clear()
         say("Waiting for another measurement on this machine to end.")
@@ -226,41 +207,41 @@ def touch_test_panel(
         cancelled.set()
 
     def on_record() -> None:
-        observed.append(observation(after.value))
+        observed.append(observation(after))
         refresh()
 
     start, record = button("Start the run", on_start, say), button("Record", on_record, say)
     cancel = button("Cancel", on_cancel, say, disabled=True)
-    replace_previous_panel("touch test", cancel.click)
     refresh()
     column = [before, widgets.HBox([start, cancel]), bar, after, record, message]
     controls = widgets.VBox(column, layout=widgets.Layout(width="25em"))  # so that the message never moves the figure
-    return panel([task, hbox(controls, picture)])
+    return panel([task, hbox(controls, picture)], "touch test", cancel.click)
 
 
-def _draw_readings(plan: Plan, observed: Sequence[HeatObservation], scale: ReadingScale) -> str:
+def _draw_readings(plan: heat.Plan, observed: Sequence[heat.HeatObservation], scale: heat.ReadingScale) -> str:
     """A figure as HTML: the rises so far by the order of their runs, and after the last run those of A and B."""
     if not observed:
         return ""
     from sutrolib.plots.metrics import draw_temperature_rises
 
     quantity = f"temperature rise, {'K' if scale == 'celsius' else 'steps of the touch score'} (measured)"
-    if next_run(plan, observed) is None:
-        verdict = heat_verdict(plan, observed, scale)
+    if heat.next_run(plan, observed) is None:
+        verdict = heat.heat_verdict(plan, observed, scale)
         rises, names = verdict.rises, ("A", "B")
         title = f"A rose more in {verdict.warmer_a} and B in {verdict.warmer_b} of {len(rises)} rounds"
     else:
-        found = {(o.round, o.slot): o.rise for o in observed}
-        numbers, names = sorted({o.round for o in observed}), ("first run", "second run")
-        rises = tuple(RoundRises(n, *(found.get((n, slot), math.nan) for slot in ("first", "second"))) for n in numbers)
+        names, nan = ("first run", "second run"), math.nan
+        first, second = ({o.round: o.rise for o in observed if o.slot == slot} for slot in ("first", "second"))
+        rises = tuple(heat.RoundRises(n, first.get(n, nan), second.get(n, nan)) for n in sorted(first | second))
         title = f"{len(observed)} of {2 * plan.rounds} runs are read; their order is revealed at the end"
     figure = draw_temperature_rises(rises, names, quantity, title)
     figure.set_size_inches(5.3, 3.8)  # leaves room for the controls
     return image(figure, f"The rises of {names[0]} and {names[1]} in each round. {title}.")
 
 
-def _number(name: str, text: str, unit: str) -> float:
+def _number(text: Text) -> float:
     try:
-        return float(text)
+        return float(text.value)
     except ValueError:
-        raise ValueError(f"{name} must be a number ({unit}), such as 3 or 30.1 (got {text!r})") from None
+        what = f"{text.description} must be a number ({text.placeholder}), such as 3 or 30.1"
+        raise ValueError(f"{what} (got {text.value!r})") from None

@@ -100,28 +100,19 @@ def _in_words(verdict: EntryVerdict) -> str:
     return f"<p><b>{escape(f'{verdict.entry}: {state}')}.</b></p>{html_table(header, rows)}"
 
 
-@dataclasses.dataclass(frozen=True)
-class CountedProgram:
-    """The counts of a program: its stack distances, and its operations by number type."""
-
-    histogram: ReuseHistogram
-    operations: Mapping[str, int]
-
-    @classmethod
-    def from_number_histogram(
-        cls, histogram: ReuseHistogram, nbytes: int, operations: Mapping[str, int]
-    ) -> CountedProgram:
-        """From a histogram over numbers, each of ``nbytes`` bytes."""
-        in_bytes = dataclasses.replace(
-            histogram, unit_bytes=histogram.unit_bytes * nbytes, distance=histogram.distance * nbytes
-        )
-        return cls(in_bytes, operations)
+def in_bytes(histogram: ReuseHistogram, nbytes: int) -> ReuseHistogram:
+    """The histogram in bytes of one over numbers, each of ``nbytes`` bytes."""
+    unit = histogram.unit_bytes * nbytes
+    return dataclasses.replace(histogram, unit_bytes=unit, distance=histogram.distance * nbytes)
 
 
-def reuse_panel(programs: Mapping[str, CountedProgram], machines: Sequence[Hardware] = HARDWARE_PROFILES) -> VBox:
+def reuse_panel(
+    programs: Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]], machines: Sequence[Hardware] = HARDWARE_PROFILES
+) -> VBox:
     """Choose a program, a machine, and the capacity of its largest cache; shows the histogram, misses and joules.
 
-    Choosing a machine resets the capacity to its own.
+    A program is its stack distances in bytes, and its operations by number type. Choosing a machine resets the capacity
+    to its own.
     """
     import ipywidgets as widgets
 
@@ -137,14 +128,12 @@ def reuse_panel(programs: Mapping[str, CountedProgram], machines: Sequence[Hardw
         nonlocal shown
         if machine.value is not shown:
             shown, capacity.value = machine.value, own[machine.value.name]
-        counted = programs[program.value]
-        energy, most = (
-            cache_energy(counted.histogram, counted.operations, with_cache(machine.value, size))
-            for size in (capacity.value, capacities[0])
-        )
-        figure = draw_reuse(counted.histogram, capacity.value, energy, max(energy.value, most.value))
+        histogram, operations = programs[program.value]
+        machines_now = (with_cache(machine.value, size) for size in (capacity.value, capacities[0]))
+        energy, most = (cache_energy(histogram, operations, hardware) for hardware in machines_now)
+        figure = draw_reuse(histogram, capacity.value, energy, max(energy.value, most.value))
         alt = f"Accesses of {program.value} by reuse distance, and modelled joules by level on {machine.value.name}."
-        text = _summary(counted.histogram, capacity.value, energy, own[machine.value.name])
+        text = _summary(histogram, capacity.value, energy, own[machine.value.name])
         return image(figure, f"{alt} {figure.axes[0].get_title('left')}"), text
 
     return explorer([program, machine, capacity], draw)

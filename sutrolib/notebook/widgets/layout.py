@@ -39,11 +39,19 @@ class Cancelled(Exception):
     """The user cancelled the work."""
 
 
-def panel(children: Sequence[DOMWidget]) -> VBox:
-    """The children in a column whose controls work by keyboard in JupyterLab."""
+def panel(children: Sequence[DOMWidget], kind: str = "", cancel: Callable[[], object] = lambda: None) -> VBox:
+    """The children in a column whose controls work by keyboard in JupyterLab.
+
+    ``cancel`` ends the work of the panel, if there is any: when its cell runs again, its buttons are gone, so a new
+    panel of the same ``kind`` does that first.
+    """
     import ipywidgets as widgets
     from IPython.display import display
 
+    cancel_previous = _cancel_work.get(kind)
+    _cancel_work[kind] = cancel
+    if cancel_previous:
+        cancel_previous()
     display({"application/javascript": _KEYBOARD_FIX}, raw=True)
     panel = widgets.VBox(children)
     panel.add_class(PANEL)
@@ -79,17 +87,6 @@ def explorer(selectors: Sequence[ValueWidget], draw: Callable[[], tuple[str, str
         selector.observe(redraw, names="value")
     redraw()
     return panel([*selectors, hbox(picture, text)])
-
-
-def replace_previous_panel(kind: str, cancel: Callable[[], object]) -> None:
-    """End the work of the previous panel of this kind: when its cell runs again, its buttons are gone.
-
-    ``cancel`` ends the work of the new panel, and does nothing if there is none.
-    """
-    previous = _cancel_work.get(kind)
-    _cancel_work[kind] = cancel
-    if previous:
-        previous()
 
 
 def hbox(*children: DOMWidget) -> Box:

@@ -13,6 +13,7 @@ from html import escape
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
+from sutrolib.core.format import integer_or_number
 from sutrolib.core.stats import MIN_PAIRS, Interval, error_bars
 from sutrolib.core.types import Budget, Model, Problem
 from sutrolib.measurement.comparison import compare, reading_ratio
@@ -30,17 +31,12 @@ _Runs = Sequence[Measurement]
 
 
 def run_alternating(
-    connection: Connection,
-    problem: Problem,
-    baseline: Model,
-    candidate: Model,
-    meters: Sequence[type[Meter]],
-    seeds: Sequence[int],
+    connection: Connection, problem: Problem, models: Mapping[str, Model], meters: Sequence[type[Meter]], seeds: range
 ) -> None:
-    """Measure both models on every seed; sends what is being done, in words, and every finished run."""
+    """Measure the baseline and the candidate on every seed; sends what is being done, in words, and finished runs."""
     trace_updates = _TEXT_TRACE_UPDATES if problem.rung in ("letters", "shakespeare") else None
     for position, seed in enumerate(seeds, start=1):
-        for role, model in (("baseline", baseline), ("candidate", candidate)):
+        for role, model in models.items():
 
             def say(doing: str, which: str = f"Seed {seed} ({position} of {len(seeds)}), {role}") -> None:
                 connection.send(f"{which}: {doing}.")
@@ -89,6 +85,14 @@ class ReadingComparison:
     ratio: Interval | str
 
 
+def draw_runs(runs: _Runs, titles: Mapping[str, str]) -> tuple[str, str]:
+    """Table and figure, as HTML, of the runs of baseline and candidate in turn."""
+    candidate, baseline = runs[1::2], runs[::2]
+    found = compare_readings(candidate, baseline, titles)
+    names = (str(run.model["name"]) for run in runs[1::-1])
+    return result_table(candidate, baseline, found), draw_paired_ratios(found, *names) if candidate else ""
+
+
 def reading_label(title: str, reading: Reading | type[Meter]) -> str:
     """The title of a reading with its unit and kind."""
     unit = "" if reading.unit == reading.name else f"{reading.unit}, "
@@ -101,10 +105,9 @@ def compare_readings(candidate: _Runs, baseline: _Runs, titles: Mapping[str, str
     found = []
     for name in (name for name in titles if name in read):
         both = [pair for pair in zip(candidate, baseline, strict=False) if all(_values(name, [run]) for run in pair)]
-        ratio: Interval | str = "no seed has it for both"
+        ours, theirs = [run for run, _ in both], [run for _, run in both]
         try:
-            if both:
-                ratio = reading_ratio([c for c, _ in both], [b for _, b in both], name)
+            ratio: Interval | str = reading_ratio(ours, theirs, name) if both else "no seed has it for both"
         except ValueError as error:
             ratio = str(error)
         found.append(ReadingComparison(name, reading_label(titles[name], read[name]), read[name].kind, ratio))
@@ -134,18 +137,14 @@ def result_table(candidate: _Runs, baseline: _Runs, found: Sequence[ReadingCompa
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return "none"
-    middle, low, high = map(_short, (statistics.median(values), min(values), max(values)))
+    middle, low, high = map(integer_or_number, (statistics.median(values), min(values), max(values)))
     return f"{middle} ({low} to {high})"
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
-
-
-def verdict_text(candidate: _Runs, baseline: _Runs, cost: str) -> str:
-    """The verdict on the reading ``cost`` in words, or why there is none."""
+def verdict_text(runs: _Runs, cost: str) -> str:
+    """The verdict on the reading ``cost`` of runs in turn, in words, or why there is none."""
     try:
-        return f"Verdict: {compare(candidate, baseline, cost).why}."
+        return f"Verdict: {compare(runs[1::2], runs[::2], cost).why}."
     except (ValueError, KeyError) as error:
         return f"No verdict: {error.args[0]}."
 

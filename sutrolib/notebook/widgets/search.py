@@ -76,7 +76,6 @@ def search_panel(
     seed: int = 0,
     pairs: int = 1,
     trace_updates: int | None = None,
-    journal_folder: Path | None = None,
     keep: Callable[[Study], object] = ignore,
 ) -> VBox:
     """Choose a process, start it, pause it and continue; each trial becomes a dot in the figure.
@@ -85,7 +84,6 @@ def search_panel(
         problem, space, meter: what to search, and its cost.
         trials, seed: the defaults of the controls.
         pairs, trace_updates: as in :class:`sutrolib.processes.search.Search`.
-        journal_folder: where the studies are kept; None for data/studies/.
         keep: called with a study whose budget is used up.
 
     Nothing runs before a click.
@@ -93,7 +91,7 @@ def search_panel(
     settings: dict[str, Any] = {"pairs": pairs, "trace_updates": trace_updates}
     searches: list[Search] = [RandomSearch(**settings), GridSearch(**settings)]
     searches += [kind(n_startup_trials=_STARTUP_TRIALS, **settings) for kind in (TPESearch, PrunedTPE)]
-    panel = _SearchPanel((problem, space, meter), searches, trials, seed, journal_folder or paths.STUDIES, keep)
+    panel = _SearchPanel((problem, space, meter), searches, trials, seed, keep)
     panel.process.value = TPESearch.name
     return panel.panel
 
@@ -102,12 +100,12 @@ class _SearchPanel(WorkerPanel):
     """The controls and their actions."""
 
     def __init__(
-        self, task: _Task, searches: Sequence[Search], trials: int, seed: int, folder: Path, keep: Callable[..., object]
+        self, task: _Task, searches: Sequence[Search], trials: int, seed: int, keep: Callable[[Study], object]
     ) -> None:
         import ipywidgets as widgets
 
-        super().__init__("search", "Start", "Stop now", "abandon the current trial; it is repeated later")
-        self.task, self.folder, self.keep = task, folder, keep
+        super().__init__("Start", "Stop now", "abandon the current trial; it is repeated later")
+        self.task, self.keep = task, keep
         self.searches = {search.name: search for search in searches}
         self.trials: dict[Path, list[Trial]] = {}  # that this panel has seen, by the journal of the study
         self.finished = ""  # how a study ended whose budget is used up
@@ -130,7 +128,7 @@ class _SearchPanel(WorkerPanel):
         search = self.searches[self.process.value]
         about = [describe(problem), space.describe(), meter.name, settings, self.seed.value, search.settings]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
-        return self.folder / paths.study_file(f"panel {search.name} {digest[:8]}").name
+        return paths.study_file(f"panel {search.name} {digest[:8]}")
 
     @property
     def search(self) -> Search:
@@ -204,9 +202,7 @@ class _SearchPanel(WorkerPanel):
         """Enable the controls that make sense now."""
         super().enable(running)
         self.pause.disabled = not running
-        known = self.journal.exists()
-        self.start.description = "Continue" if known else "Start"
-        self.start.tooltip = "go on with the kept trials" if known else "begin a new study"
+        self.start.description = "Continue" if self.journal.exists() else "Start"
 
 
 def draw_search(name: str, trials: Sequence[Trial], meter: Meter, space: SearchSpace) -> str:

@@ -16,22 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import METERS, Meter, OperationCount, ReuseDistance, WallTime
-from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.notebook.widgets.layout import dropdown, hbox
-from sutrolib.notebook.widgets.paired_runs import (
-    compare_readings,
-    draw_paired_ratios,
-    reading_label,
-    result_table,
-    run_alternating,
-    verdict_text,
-)
+from sutrolib.notebook.widgets.paired_runs import draw_runs, reading_label, run_alternating, verdict_text
 from sutrolib.notebook.widgets.worker import WorkerExit, WorkerPanel
-from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.evaluator import ignore
 
 if TYPE_CHECKING:
     from ipywidgets import Box, Checkbox, ValueWidget, VBox
+
+    from sutrolib.processes.space import SearchSpace
 
 _T = TypeVar("_T")
 
@@ -53,29 +46,25 @@ _LABELS = {  # of fields that carry no unit
 
 
 def run_panel(
-    problem: Problem | None = None,
-    baseline: Model | None = None,
-    *,
-    seeds: int = 5,
-    first: int = 0,
-    keep: Callable[[Measurement], object] = ignore,
+    problem: Problem, baseline: Model, *, seeds: int = 5, first: int = 0, keep: Callable[[Measurement], object] = ignore
 ) -> VBox:
     """Choose a problem, a model and meters; run the model and the baseline on ``seeds`` seeds from ``first`` on.
 
     ``baseline`` is that of ``problem``; the other problems of the panel have their own. ``keep`` is called with every
     finished run. Nothing runs before a click.
     """
-    return _RunPanel(problem or SparseParity(), baseline or TwoLayerNetwork(), seeds, first, keep).panel
+    return _RunPanel(problem, baseline, seeds, first, keep).panel
 
 
 def _problem_choices(problem: Problem, baseline: Model) -> dict[str, tuple[Problem, tuple[Model, ...]]]:
     """The problems by name, each with its models; the first model is the baseline."""
     from sutrolib.problems.digits import Digits
+    from sutrolib.problems.parity import SparseParity
     from sutrolib.problems.text import NextLetter
     from sutrolib.processes.model_families import digits_families, letters_families, parity_families
 
-    known: list[tuple[Problem, Any]] = [(SparseParity(), parity_families(oracles=True)), (Digits(), digits_families())]
-    known.append((NextLetter(), letters_families()))
+    known: list[tuple[Problem, SearchSpace]] = [(SparseParity(), parity_families(oracles=True))]
+    known += [(Digits(), digits_families()), (NextLetter(), letters_families())]
     choices = {one.name: (one, tuple(family.model for family in space.families)) for one, space in known}
     others = [model for model in choices.get(problem.name, (problem, ()))[1] if type(model) is not type(baseline)]
     return {problem.name: (problem, (baseline, *others))} | {k: v for k, v in choices.items() if k != problem.name}
@@ -89,9 +78,9 @@ class _RunPanel(WorkerPanel):
     ) -> None:
         import ipywidgets as widgets
 
-        super().__init__("run", "Run both", "Cancel", "end the run now and keep the finished seeds")
+        super().__init__("Run both", "Cancel", "end the run now and keep the finished seeds")
         self.choices, self.first, self.keep = _problem_choices(problem, baseline), first, keep
-        self.title, self.cost, self.n_seeds = "", "", 0  # of the latest click on Run both
+        self.title, self.cost = "", ""  # of the latest click on Run both
         self.runs: list[Measurement] = []  # of the baseline and the candidate in turn
         self.problem = dropdown("problem", self.choices)
         self.model = dropdown("candidate", [""], width="min(100%, 52em)")
@@ -116,25 +105,21 @@ class _RunPanel(WorkerPanel):
         """Show the fields of the problem, and its models."""
         problem, models, _ = self.chosen
         self.problem_fields = _fill(self.problem_box, problem)
-        if "k" in self.problem_fields:
-            self.problem_fields["k"].observe(self.copy_k, names="value")
         self.model.options = [(f"{type(m).name} (prior knowledge: {m.prior_knowledge})", type(m).name) for m in models]
         self.on_model()
 
     def on_model(self, _change: object = None) -> None:
         """Show the hyper-parameters of the model."""
+        import ipywidgets as widgets
+
         _, (baseline, *_), model = self.chosen
         self.model_fields = _fill(self.model_box, model)
         prior = f"Prior knowledge: {baseline.prior_knowledge}."
         self.about_baseline.value = escape(f"Baseline: {_in_words(baseline)} {prior}")
         self.inputs = [self.problem, self.model, self.seeds, *self.meters.values()]
         self.inputs += [*self.problem_fields.values(), *self.model_fields.values()]
-        self.copy_k()
-
-    def copy_k(self, _change: object = None) -> None:
-        """Give a model that knows the number of secret bits that of the problem."""
-        if "k" in self.problem_fields and "k" in self.model_fields:
-            self.model_fields["k"].value = self.problem_fields["k"].value
+        if "k" in self.problem_fields and "k" in self.model_fields:  # a model that knows the number of secret bits
+            widgets.dlink((self.problem_fields["k"], "value"), (self.model_fields["k"], "value"))
 
     def on_start(self) -> None:
         """Start the worker, or raise the ValueError of an input."""
@@ -144,11 +129,11 @@ class _RunPanel(WorkerPanel):
         meters = [meter for meter, box in self.meters.items() if box.value]
         seeds = range(self.first, self.first + self.seeds.value)
         self.title = f"{_in_words(problem)} Candidate: {_in_words(candidate)} Baseline: {_in_words(baseline)}"
-        self.cost, self.n_seeds = meters[0].name if meters else WallTime.name, len(seeds)
+        self.cost = meters[0].name if meters else WallTime.name
         self.runs = []
         self.bar.value, self.bar.max = 0, 2 * len(seeds)
         self.text.value = self.picture.value = ""
-        self.launch(run_alternating, problem, baseline, candidate, meters, seeds)
+        self.launch(run_alternating, problem, {"baseline": baseline, "candidate": candidate}, meters, seeds)
 
     def take(self, events: Sequence[Measurement | str]) -> None:
         """Keep finished runs, and say what is being done."""
@@ -163,18 +148,15 @@ class _RunPanel(WorkerPanel):
 
     def exit_text(self, end: WorkerExit) -> str:
         """How the runs ended."""
-        kept = f"{len(self.runs) // 2} of {self.n_seeds} seeds are finished and kept."
+        kept = f"{len(self.runs) // 2} of {self.bar.max // 2} seeds are finished and kept."
         if end.error:
             return f"Error: {end.error}. {kept}"
-        return f"Cancelled. {kept}" if end.cancelled else verdict_text(self.runs[1::2], self.runs[::2], self.cost)
+        return f"Cancelled. {kept}" if end.cancelled else verdict_text(self.runs, self.cost)
 
     def show(self) -> None:
         """The table, and the figure if both models have a run on one seed."""
-        candidate, baseline = self.runs[1::2], self.runs[::2]
-        found = compare_readings(candidate, baseline, _TITLES)
-        self.text.value = f"<p>{escape(self.title)}</p>{result_table(candidate, baseline, found)}"
-        names = (str(run.model["name"]) for run in self.runs[1::-1])
-        self.picture.value = draw_paired_ratios(found, *names) if candidate else ""
+        table, self.picture.value = draw_runs(self.runs, _TITLES)
+        self.text.value = f"<p>{escape(self.title)}</p>{table}"
 
 
 def _meter_boxes() -> tuple[dict[type[Meter], Checkbox], str]:

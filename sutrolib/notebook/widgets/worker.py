@@ -25,7 +25,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.meters.lock import meter_lock
-from sutrolib.notebook.widgets.layout import button, hbox, message_line, panel, replace_previous_panel
+from sutrolib.notebook.widgets.layout import button, hbox, message_line, panel
 
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget, VBox
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _POLL_S = 0.25  # between two batches of events, so that a panel that redraws after each still has time for other things
 PAUSE_S = _POLL_S + 0.05  # without a timing, in which a panel that waits for the meter lock can begin to draw
 _KILL_TIMEOUT_S = 1.0  # from a cancel to the end of a process that does not react
-_EXIT_TIMEOUT_S = 5.0  # that a process has to end after its last message
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Worker:
                 found.append(self._connection.recv())
         except (EOFError, OSError):  # the process ended, perhaps in the middle of a message
             if not (found and isinstance(found[-1], WorkerExit)):
-                process.join(_EXIT_TIMEOUT_S)
+                process.join()
                 crash = f"the worker process crashed (exit code {process.exitcode})"
                 found.append(WorkerExit(cancelled=True) if self._cancelled.is_set() else WorkerExit(error=crash))
         return found
@@ -139,7 +138,7 @@ class WorkerPanel(ABC):
     ``inputs`` are the controls that are disabled while work is running.
     """
 
-    def __init__(self, kind: str, start: str, cancel: str, tooltip: str) -> None:
+    def __init__(self, start: str, cancel: str, tooltip: str) -> None:
         import ipywidgets as widgets
 
         self.worker = Worker(self._on_events, self._on_exit)
@@ -150,14 +149,13 @@ class WorkerPanel(ABC):
         self.message, self.say = message_line()
         self.start = button(start, self.on_start, self.say)
         self.cancel = button(cancel, self.on_cancel, self.say, tooltip=tooltip, disabled=True)
-        replace_previous_panel(kind, self.worker.cancel)
 
     def column(self, heading: str, *controls: DOMWidget) -> VBox:
         """The whole panel."""
         import ipywidgets as widgets
 
         outputs = (hbox(self.bar, self.doing), self.message, self.picture, self.text)
-        return panel([widgets.HTML(heading), *controls, *outputs])
+        return panel([widgets.HTML(heading), *controls, *outputs], heading, self.worker.cancel)
 
     @abstractmethod
     def on_start(self) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from sutrolib.meeting.html import external_loads
 from sutrolib.meeting.layout import Slide
-from sutrolib.notebook.widgets import PANEL, meeting_panel
+from sutrolib.notebook.widgets import meeting_panel
+from sutrolib.notebook.widgets.layout import PANEL
 from sutrolib.notebook.widgets.meeting import DECKS, deck_file
 
 SLIDES = [

@@ -7,9 +7,9 @@ from sutrolib.exam.entries import BASELINE, CLOSED, OPEN
 from sutrolib.exam.plots import cost_labels, draw_pareto_front
 from sutrolib.exam.record import new_record
 from sutrolib.exam.verdict import verdict_of
-from sutrolib.notebook.widgets import PANEL, pareto_panel
 from sutrolib.notebook.widgets import explorers as module
-from sutrolib.notebook.widgets.layout import status
+from sutrolib.notebook.widgets import pareto_panel
+from sutrolib.notebook.widgets.layout import PANEL, status
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
 

@@ -2,12 +2,14 @@ import multiprocessing
 import re
 from dataclasses import replace
 
+import pytest
 from matplotlib import pyplot as plt
 from searches import METER, PROBLEM, SPACE
 from slow_work import LocalConnection, controls_of, until
 
 from sutrolib.meters.access.cache_energy import A100, HOROWITZ_2014, CacheEnergy
-from sutrolib.notebook.widgets import PANEL, search_panel
+from sutrolib.notebook.widgets import search_panel
+from sutrolib.notebook.widgets.layout import PANEL
 from sutrolib.notebook.widgets.search import _SearchPanel, draw_search, resume_search
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState
@@ -15,12 +17,18 @@ from sutrolib.processes.samplers import RandomSearch, TPESearch
 from sutrolib.processes.study import Study, Trial
 
 
+@pytest.fixture(autouse=True)
+def studies(tmp_path, monkeypatch):
+    """Where the journals are."""
+    monkeypatch.setattr("sutrolib.core.paths.STUDIES", tmp_path / "studies")
+
+
 class Person:
     """Works a search panel through its controls; ``kept`` holds the studies that it kept."""
 
-    def __init__(self, journal, trials=8):
+    def __init__(self, trials=8):
         self.kept = []
-        self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, journal_folder=journal, keep=self.kept.append)
+        self.panel = search_panel(PROBLEM, SPACE, METER, trials=trials, keep=self.kept.append)
         found = controls_of(self.panel)
         _, self.doing, self.message, self.picture, self.best = found[""]
         buttons = [found[name] for name in found if name in ("Start", "Continue", "Pause", "Stop now")]
@@ -37,7 +45,7 @@ class Person:
 
 
 def test_a_panel_starts_nothing_and_writes_nothing(tmp_path):
-    person = Person(tmp_path / "studies")
+    person = Person()
     assert multiprocessing.active_children() == []
     assert not (tmp_path / "studies").exists()
     assert PANEL in person.panel._dom_classes
@@ -45,8 +53,8 @@ def test_a_panel_starts_nothing_and_writes_nothing(tmp_path):
     assert [name for _, name in person.process.options] == ["random search", "grid", "TPE", "TPE with halving"]
 
 
-def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_have_without(tmp_path):
-    person = Person(tmp_path, trials=5000)
+def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_have_without():
+    person = Person(trials=5000)
     person.click(person.go)
     assert person.go.disabled
     assert person.process.disabled
@@ -60,7 +68,7 @@ def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_hav
     assert multiprocessing.active_children() == []
     assert (person.go.description, person.go.disabled, person.pause.disabled) == ("Continue", False, True)
     assert person.kept == []
-    again = Person(tmp_path, trials=done + 2)  # as in another session
+    again = Person(trials=done + 2)  # as in another session
     for seed, told in ((1, "Start"), (0, "Continue")):  # another seed is another study
         again.seed.value = seed
         assert again.go.description == told
@@ -78,12 +86,12 @@ def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_hav
 
 
 def test_a_store_that_cannot_be_written_ends_in_a_sentence_and_frees_the_controls(tmp_path):
-    (tmp_path / "file").write_text("")
-    person = Person(tmp_path / "file" / "studies")
+    (tmp_path / "studies").write_text("a file in the way")
+    person = Person()
     person.click(person.go)
     until(lambda: person.message.value)
     assert "Error: " in person.message.value
-    assert "file" in person.message.value
+    assert "studies" in person.message.value
     assert (person.go.disabled, person.pause.disabled) == (False, True)
 
 
@@ -99,18 +107,18 @@ def test_work_that_is_asked_to_stop_ends_after_the_trial_at_hand_and_tells_what_
     assert exhausted.trials == (*begun, *trials)
 
 
-def panel_of(journal, keep, meter=METER):
-    return _SearchPanel((PROBLEM, SPACE, meter), [RandomSearch()], 2, 0, journal, keep)
+def panel_of(keep, meter=METER):
+    return _SearchPanel((PROBLEM, SPACE, meter), [RandomSearch()], 2, 0, keep)
 
 
-def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_that_failed(tmp_path):
+def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_that_failed():
     def keep(study):
         kept.append(study)
         if len(kept) == 1:
             raise OSError("no space left on device")
 
     kept = []
-    panel = panel_of(tmp_path, keep)
+    panel = panel_of(keep)
     resume_search(last := LocalConnection(most=3), panel.search, panel.task, SearchBudget(trials=2), 0)
     assert [type(event) for event in last.events] == [list, Trial, Trial], "paused, after all trials"
     ends = []
@@ -122,8 +130,8 @@ def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_
     assert [len(study.trials) for study in kept] == [2, 2]
 
 
-def test_another_machine_of_the_same_meter_is_another_study(tmp_path):
-    one, same, other = (panel_of(tmp_path, print, CacheEnergy(machine)) for machine in (A100, A100, HOROWITZ_2014))
+def test_another_machine_of_the_same_meter_is_another_study():
+    one, same, other = (panel_of(print, CacheEnergy(machine)) for machine in (A100, A100, HOROWITZ_2014))
     assert one.journal == same.journal != other.journal
 
 

@@ -11,9 +11,10 @@ from slow_work import LocalConnection, controls_of, until
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters import OperationCount, WallTime
 from sutrolib.meters.lock import meter_lock
-from sutrolib.models.parity.curriculum import Curriculum
 from sutrolib.models.parity.gf2 import GF2Elimination
-from sutrolib.notebook.widgets import PANEL, run_panel
+from sutrolib.models.parity.guided_network import Curriculum
+from sutrolib.notebook.widgets import run_panel
+from sutrolib.notebook.widgets.layout import PANEL
 from sutrolib.notebook.widgets.paired_runs import (
     compare_readings,
     draw_paired_ratios,
@@ -191,7 +192,7 @@ def test_a_run_that_cannot_be_kept_ends_in_a_sentence_and_frees_the_controls():
 
 def test_the_process_says_which_pass_of_which_run_is_under_way():
     line = LocalConnection()
-    run_alternating(line, PROBLEM, START, GF2Elimination(), [OperationCount], [3, 4])
+    run_alternating(line, PROBLEM, {"baseline": START, "candidate": GF2Elimination()}, [OperationCount], range(3, 5))
     finished = [event for event in line.events if isinstance(event, Measurement)]
     names = [START.name, "GF(2) elimination"]
     assert [(run.model["name"], run.seed) for run in finished] == [(name, seed) for seed in (3, 4) for name in names]
@@ -228,6 +229,10 @@ def seeds_of(count, **fields):
     return [measurement(seed=seed, **fields) for seed in range(count)]
 
 
+def in_turn(candidate, baseline):
+    return [run for pair in zip(baseline, candidate, strict=False) for run in pair]
+
+
 def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     baseline = [measurement(seed=seed, cost=10.0 + seed) for seed in range(6)]
     candidate = [measurement(seed=seed, cost=5.0 + seed / 2) for seed in range(5)]
@@ -242,13 +247,13 @@ def test_the_table_and_the_figure_compare_the_seeds_that_both_models_have():
     shown = draw_paired_ratios(found, "made up", "baseline")
     assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 5 seeds" in shown
     assert "made up (units, counted) 0.5" in shown
-    assert verdict_text(candidate, baseline[:5], "cost").startswith("Verdict: passed at 95%")
+    assert verdict_text(in_turn(candidate, baseline), "cost").startswith("Verdict: passed at 95%")
 
 
 def test_without_enough_seeds_or_with_failed_runs_there_is_no_ratio_and_the_reason_is_said():
     two, three = seeds_of(2), seeds_of(3)
     assert str(compare_readings(two, two, TITLES)[0].ratio) == "1 (of 1, 1; an interval needs 5 pairs)"
-    assert "2 pairs are too few" in verdict_text(two, two, "cost")
+    assert "2 pairs are too few" in verdict_text(in_turn(two, two), "cost")
     failed = [*two, measurement(seed=2, score=None, failure="left the <finite> numbers", readings=())]
     found = compare_readings(failed, three, TITLES)
     assert [str(one.ratio) for one in found] == ["1 (of 1, 1; an interval needs 5 pairs)"] * 2

@@ -16,13 +16,12 @@ from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal.protocol import HeatObservation, Plan, heat_verdict, parse_readings
 from sutrolib.meters.thermal.sensor import LoadResult
 from sutrolib.notebook.widgets import (
-    PANEL,
     by_hand,
     cube_explorer,
     manual_search_panel,
     touch_test_panel,
 )
-from sutrolib.notebook.widgets.layout import html_table, status
+from sutrolib.notebook.widgets.layout import PANEL, html_table, status
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.manual import ManualTuning, TuningSession
 
