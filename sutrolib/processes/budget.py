@@ -8,20 +8,17 @@ stops. A person may override that, and the override stays in the record.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from sutrolib.core.types import Model, Problem
-from sutrolib.problems.shuffled_labels import ShuffledLabels
+from sutrolib.problems.holdout import ShuffledLabels
 
 if TYPE_CHECKING:
     from sutrolib.meters.energy.codecarbon import CumulativeJoules
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class ResourceUse:
     joules: float = 0.0
 
     def __add__(self, other: ResourceUse) -> ResourceUse:
-        return total_use((self, other))
+        return ResourceUse(self.trials + other.trials, self.seconds + other.seconds, self.joules + other.joules)
 
     def __str__(self) -> str:
         joules = f", {self.joules:.3g} J (estimated)" if self.joules else ""
@@ -41,12 +38,6 @@ class ResourceUse:
 
 
 NO_USE = ResourceUse()
-
-
-def total_use(parts: Iterable[ResourceUse]) -> ResourceUse:
-    """The sum of many: trials, seconds and joules each."""
-    parts = list(parts)
-    return ResourceUse(sum(p.trials for p in parts), sum(p.seconds for p in parts), sum(p.joules for p in parts))
 
 
 def start_clock(estimator: CumulativeJoules | None) -> Callable[[int], ResourceUse]:
@@ -86,41 +77,32 @@ class SearchBudget:
         return ""
 
 
-def _identity(thing: _T) -> _T:
-    return thing
-
-
 @dataclass(frozen=True)
 class Control:
-    """What a candidate must beat to be believed: a rival made from the problem and the candidate itself.
+    """What a candidate must beat to be believed: a ``rival``, made from the problem and the candidate itself.
 
     A candidate beats it by solving the problem where the rival does not, or by costing less.
     """
 
     title: str
-    problem: Callable[[Problem], Problem] = _identity
-    model: Callable[[Model], Model] = _identity
+    rival: Callable[[Problem, Model], tuple[Problem, Model]]
 
 
 def baseline_control(baseline: Model) -> Control:
     """The untouched baseline: a candidate must be cheaper."""
-    return Control("the untouched baseline", model=functools.partial(_replace_by, baseline))
+    return Control("the untouched baseline", lambda problem, _: (problem, baseline))
 
 
-def _replace_by(baseline: Model, _: Model) -> Model:
-    return baseline
-
-
-def _with_random_features(model: Any) -> Model:
+def _with_random_features(problem: Problem, model: Any) -> tuple[Problem, Model]:
     if not hasattr(model, "features"):
         raise ValueError(f"{type(model).__name__} has no field 'features': this control needs a model that has one")
-    return cast(Model, dataclasses.replace(model, features="random"))
+    return problem, dataclasses.replace(model, features="random")
 
 
 # The candidate on labels that carry no information: if it solves that, it solves something else.
-SHUFFLED_LABELS_CONTROL = Control("shuffled labels", problem=ShuffledLabels)
+SHUFFLED_LABELS_CONTROL = Control("shuffled labels", lambda problem, model: (ShuffledLabels(problem), model))
 # The candidate with a random first layer: learning features must be worth its cost.
-RANDOM_FEATURES_CONTROL = Control("random features", model=_with_random_features)
+RANDOM_FEATURES_CONTROL = Control("random features", _with_random_features)
 
 
 @dataclass(frozen=True)
@@ -169,11 +151,6 @@ class MilestoneResult:
     met: bool
     why: str
     override: Override | None = None
-
-    @property
-    def stops(self) -> bool:
-        """Whether the search ends here."""
-        return not self.met and self.override is None
 
 
 @dataclass(frozen=True)

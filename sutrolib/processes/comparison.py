@@ -13,7 +13,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,26 +21,17 @@ from sutrolib.core.types import Model, Problem
 from sutrolib.meters.base import Meter
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import Evaluator, ignore
+from sutrolib.processes.manual import ManualTuning
+from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import CURVE_UNITS, Study, spent_in
-
-
-class Process(Protocol):
-    """A way to find an algorithm; it measures each candidate on ``pairs`` seeds."""
-
-    @property
-    def pairs(self) -> int: ...
-
-    def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
-        """Search ``space`` for a cheaper model, within ``budget``."""
-        ...
 
 
 @dataclass(frozen=True)
 class SearchConfig:
     """A process and the space that it searches."""
 
-    process: Process
+    process: Search | ManualTuning
     space: SearchSpace
 
 
@@ -113,17 +104,16 @@ class ComparisonResult:
 
         Each training of the model found saves its difference to the baseline.
         """
-        found = []
-        for trajectory, before, after in zip(self.trajectories, self.baseline, self.best, strict=True):
+        spent = [sum(trajectory.spent["total_cost"]) for trajectory in self.trajectories]
+        return tuple(
             # Without a solved baseline: counted in trainings of what was found.
-            saved = before - after if math.isfinite(before) else after
-            found.append(sum(trajectory.spent["total_cost"]) / saved if after < before else math.inf)
-        return tuple(found)
+            cost / (before - after if math.isfinite(before) else after) if after < before else math.inf
+            for cost, before, after in zip(spent, self.baseline, self.best, strict=True)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON, without infinities."""
-        trajectories = [dataclasses.asdict(trajectory) for trajectory in self.trajectories]
-        return {"trajectories": trajectories, "baseline": [b if math.isfinite(b) else None for b in self.baseline]}
+        return dataclasses.asdict(self) | {"baseline": [b if math.isfinite(b) else None for b in self.baseline]}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ComparisonResult:

@@ -6,16 +6,20 @@ problem is not solved, so that a candidate that does not learn costs less than o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sutrolib.core.types import Budget, Model, Problem, ProgramModel
 from sutrolib.measurement.measure import Measurement, measure, measure_program
 from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter
 from sutrolib.meters.energy.wall_time import WallTime
+
+if TYPE_CHECKING:
+    import optuna
 
 
 def ignore(_: object = None) -> None:
@@ -65,15 +69,15 @@ class Evaluator:
     process: str = "by-hand"
     on_measurement: Callable[[Measurement], object] = ignore
 
-    def evaluate(self, model: Model, watch: Callable[[int, float], bool] | None = None) -> Evaluation:
+    def evaluate(self, model: Model, trial: optuna.Trial | None = None) -> Evaluation:
         """Run ``model`` on every seed. Any exception that it raises is a result: FAILED, with the reason.
 
-        ``watch(updates, score)`` sees the learning curve of the first seed and may end it: PRUNED.
+        Optuna's ``trial`` is told the learning curve of the first seed and may end it: PRUNED.
         """
         runs: list[Measurement] = []
         for seed in self.seeds:
-            pruned_at: list[float] = []
-            budget = None if watch is None or runs else Budget(watch=_record_end(watch, pruned_at))
+            ends: list[float] = []
+            budget = None if trial is None or runs else Budget(watch=_pruning_watch(trial, ends))
             try:
                 run = self._run(model, seed, budget)
             except Exception as error:  # a candidate may do anything, and the search goes on
@@ -82,8 +86,8 @@ class Evaluator:
             self.on_measurement(run)
             if run.failure:
                 return self._evaluation(TrialState.FAILED, run.failure, runs)
-            if pruned_at:
-                return self._evaluation(TrialState.PRUNED, f"ended at a held-out score of {pruned_at[-1]:.3g}", runs)
+            if ends:
+                return self._evaluation(TrialState.PRUNED, f"ended at a held-out score of {ends[-1]:.3g}", runs)
             if not run.solved:
                 why = f"{run.score_name} {run.score:.4g}, target {run.target:.4g}"
                 return self._evaluation(TrialState.MISSED, why, runs)
@@ -93,17 +97,10 @@ class Evaluator:
         if isinstance(self.meter, ProgramMeter):
             program = cast(ProgramModel, model)
             return measure_program(self.problem, program, self.meter, seed, process=self.process)
-        clock = [] if isinstance(self.meter, WallTime) else [WallTime(runs=1, window=0)]
-        return measure(
-            self.problem,
-            model,
-            [*clock, self.meter],
-            seed,
-            budget=budget,
-            process=self.process,
-            trace_updates=self.trace_updates,
-            timed=self.timed or isinstance(self.meter, WindowMeter),
-        )
+        meters = [self.meter] if isinstance(self.meter, WallTime) else [WallTime(runs=1, window=0), self.meter]
+        timed, about = self.timed or isinstance(self.meter, WindowMeter), (self.problem, model, meters, seed)
+        traced = self.trace_updates
+        return measure(*about, budget=budget, process=self.process, trace_updates=traced, timed=timed)
 
     def _evaluation(self, state: TrialState, why: str, runs: Sequence[Measurement]) -> Evaluation:
         name = self.meter.name
@@ -111,27 +108,22 @@ class Evaluator:
         scores = [run.score for run in runs if run.score is not None]
         if state is TrialState.SOLVED and len(costs) < len(runs):
             state, why = TrialState.FAILED, f"no reading: {runs[-1].missing.get(name, name)}"
-        return Evaluation(
-            state,
-            why,
-            cost=geometric_mean(costs) if state is TrialState.SOLVED else None,
-            score=sum(scores) / len(scores) if scores else None,
-            seconds=geometric_mean(seconds) if seconds else None,
-            total_cost=sum(costs),
-            runs=tuple(runs),
-        )
+        cost = geometric_mean(costs) if state is TrialState.SOLVED else None
+        score = sum(scores) / len(scores) if scores else None
+        time = geometric_mean(seconds) if seconds else None
+        return Evaluation(state, why, cost, score, time, sum(costs), tuple(runs))
 
 
-def _record_end(watch: Callable[[int, float], bool], ends: list[float]) -> Callable[[int, float], bool]:
-    """``watch``, which also adds the score at which it ended a training to ``ends``."""
+def _pruning_watch(trial: optuna.Trial, ends: list[float]) -> Callable[[int, float], bool]:
+    """Report each point of a learning curve to ``trial``; the score at which it ends the training goes to ``ends``."""
+    points = itertools.count()
 
-    def watch_and_record(updates: int, score: float) -> bool:
-        going_on = watch(updates, score)
-        if not going_on:
-            ends.append(score)
-        return going_on
+    def watch(_: int, score: float) -> bool:
+        trial.report(-score, next(points))
+        ends.extend([score] if trial.should_prune() else [])
+        return not ends
 
-    return watch_and_record
+    return watch
 
 
 def readings(runs: Iterable[Measurement], name: str) -> list[float]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,8 +26,7 @@ from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import SearchBudget, start_clock
 from sutrolib.processes.evaluator import Evaluator, TrialState
-from sutrolib.processes.proposal_request import ProposalRequest, SpaceExhausted
-from sutrolib.processes.search import Search
+from sutrolib.processes.search import ProposalRequest, Search, SpaceExhausted
 from sutrolib.processes.space import Family, Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial, best_of
 
@@ -57,18 +56,14 @@ class Evolution(Search):
 
     name: ClassVar[str] = "evolution"
     rung: ClassVar[str] = "evolution"
+    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1, "population_size": 1, "tournament_size": 1, "n_confirm": 0}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("population_size", 1), ("tournament_size", 1), ("n_confirm", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least} (got {getattr(self, name)!r})")
         rates = (self.random_rate, self.family_switch_rate, self.crossover_rate)
         if min(rates) < 0 or sum(rates) > 1:
-            raise ValueError(
-                "random_rate, family_switch_rate and crossover_rate must be at least 0 and sum to at most 1 "
-                f"(got {rates})"
-            )
+            names = "random_rate, family_switch_rate and crossover_rate"
+            raise ValueError(f"{names} must be at least 0 and sum to at most 1 (got {rates})")
 
     def propose(self, request: ProposalRequest) -> Proposal:
         """The start, then turns of the families, then offspring. Raises SpaceExhausted when nothing is left."""
@@ -90,13 +85,12 @@ class Evolution(Search):
 
     def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
         """As :meth:`Search.improve`, and its result is confirmed on fresh seeds."""
-        study = super().improve(problem, space, meter, budget, seed)
-        first = seed + self.pairs
-        evaluator = self.evaluator(problem, meter, range(first, first + self.n_confirm))
+        study, first = super().improve(problem, space, meter, budget, seed), seed + self.pairs
         if not self.n_confirm:
             return study
+        evaluator = self.evaluator(problem, meter, range(first, first + self.n_confirm))
         with CumulativeJoules() if self.charges_joules(budget) else nullcontext() as estimator:
-            return confirm_best(study, evaluator, estimator)
+            return _confirm_best(study, evaluator, estimator)
 
     def _winner(self, parents: Sequence[Trial], rng: np.random.Generator) -> Proposal:
         drawn = rng.permutation(len(parents))[: self.tournament_size].tolist()
@@ -130,7 +124,7 @@ def switch_family(space: SearchSpace, parent: Proposal, rng: np.random.Generator
     return space.crossover(family.sample(rng), rename_settings(parent, family), rng)
 
 
-def confirm_best(study: Study, evaluator: Evaluator, estimator: CumulativeJoules | None = None) -> Study:
+def _confirm_best(study: Study, evaluator: Evaluator, estimator: CumulativeJoules | None) -> Study:
     """``study`` with a best trial that is solved on the evaluator's seeds too; trials that fail there say so."""
     trials = list(study.trials)
     while (best := best_of(trials)) is not None:
@@ -138,15 +132,9 @@ def confirm_best(study: Study, evaluator: Evaluator, estimator: CumulativeJoules
         spent = start_clock(estimator)
         found = evaluator.evaluate(study.space.model(best.proposal))
         solved = found.state is TrialState.SOLVED
-        trials[[trial.number for trial in trials].index(best.number)] = dataclasses.replace(
-            best,
-            state=found.state,
-            why=f"{best.why}; on fresh seeds: {found.why}",
-            cost=best.cost if solved else None,
-            score=best.score if solved else found.score,
-            total_cost=best.total_cost + found.total_cost,
-            spent=best.spent + spent(0),
-        )
+        total, why = best.total_cost + found.total_cost, f"{best.why}; on fresh seeds: {found.why}"
+        after = dataclasses.replace(best, state=found.state, why=why, total_cost=total, spent=best.spent + spent(0))
+        trials[trials.index(best)] = after if solved else dataclasses.replace(after, cost=None, score=found.score)
         if solved:
             break
     return dataclasses.replace(study, trials=tuple(trials))

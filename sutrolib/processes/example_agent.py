@@ -21,7 +21,7 @@ MAX_TRIES = 200
 def proposal(request: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to a request."""
     space = {about["family"]: about for about in request["space"]}
-    starts: list[dict[str, Any]] = [starting_point(about) for about in request["space"]]
+    starts = [{"family": about["family"], "settings": about["start"]} for about in request["space"]]
     number: int = request["number"]
     if number < len(starts):
         return starts[number]
@@ -37,19 +37,6 @@ def proposal(request: Mapping[str, Any]) -> dict[str, Any]:
         if settings not in tried:
             break
     return {"family": best["family"], "settings": settings}
-
-
-def starting_point(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The starting point of a family, moved into the space where it lies outside."""
-    settings = {name: within(about["start"][name], dimension) for name, dimension in about["settings"].items()}
-    return {"family": about["family"], "settings": settings}
-
-
-def within(value: Any, dimension: Mapping[str, Any]) -> Any:
-    """The value of a dimension that is nearest to ``value``, the first of the choices where it is none of them."""
-    if "choices" in dimension:
-        return value if value in dimension["choices"] else dimension["choices"][0]
-    return min(max(value, dimension["low"]), dimension["high"])
 
 
 def rank(trial: Mapping[str, Any]) -> tuple[bool, float]:
@@ -68,7 +55,7 @@ def changed(value: Any, dimension: Mapping[str, Any], rng: random.Random) -> Any
         found = math.exp(math.log(value) + STEP_STD * math.log(high / low) * rng.gauss(0, 1))
     else:
         found = value + STEP_STD * (high - low) * rng.gauss(0, 1)
-    found = within(found, dimension)
+    found = min(max(found, low), high)
     return round(found) if dimension["integer"] else found
 
 

@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sutrolib.core.types import check_fields, describe
-from sutrolib.processes.budget import total_use
-from sutrolib.processes.proposal_request import ProposalRejected, ProposalRequest
-from sutrolib.processes.search import Search
+from sutrolib.processes.budget import NO_USE
+from sutrolib.processes.search import ProposalRejected, ProposalRequest, Search
 from sutrolib.processes.space import Proposal
 from sutrolib.processes.study import Trial
 from sutrolib.processes.subprocess_agent import AgentFailed, run_agent
@@ -70,15 +69,17 @@ class ExternalAgent(Search):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("command", "variables"):
-            object.__setattr__(self, field, _strings(field, getattr(self, field)))
+        for field in ("command", "variables"):  # a single string would need a shell
+            given = getattr(self, field)
+            if not (isinstance(given, list | tuple) and all(isinstance(x, str) and "\0" not in x for x in given)):
+                example = "['python', '/home/me/agent.py']"
+                raise ValueError(f"{field} must be a list of strings, such as {example} (got {given!r})")
+            object.__setattr__(self, field, tuple(given))
         if not self.command:
             raise ValueError("command must name a program (got an empty list)")
         if shutil.which(self.command[0]) is None:
             raise ValueError(f"command {self.command[0]!r} not found: give a program on PATH, or a path")
         check_fields(self, {"timeout": (0.01, 86_400), "max_bytes": (1, 2**24)})
-        if type(self.max_bytes) is not int:
-            raise ValueError(f"max_bytes must be an integer (got {self.max_bytes!r})")
         unset = [name for name in self.variables if name not in os.environ]
         if unset:
             raise ValueError(f"variables must be set in the environment (missing: {', '.join(unset)})")
@@ -92,10 +93,9 @@ class ExternalAgent(Search):
             raise ProposalRejected(shorten_reason(str(error))) from None
         try:
             return request.space.validate(*parse_answer(answer))
-        except RecursionError:
-            raise ProposalRejected("nested too deeply: send one object with a family and settings") from None
-        except ValueError as error:
-            raise ProposalRejected(shorten_reason(str(error))) from None
+        except (ValueError, RecursionError) as error:
+            deep = "nested too deeply: send one object with a family and settings"
+            raise ProposalRejected(deep if isinstance(error, RecursionError) else shorten_reason(str(error))) from None
 
 
 def request_to_dict(request: ProposalRequest) -> dict[str, Any]:
@@ -104,33 +104,19 @@ def request_to_dict(request: ProposalRequest) -> dict[str, Any]:
     The seed of the search is left out: a task and its secret could be sampled again from it.
     """
     task = request.problem.sample(0)  # for the name of its score and the target
-    return {
-        "ask": _INSTRUCTION,
-        "problem": describe(request.problem),
-        "target": {"score": task.score_name, "at_least": task.target},
-        "metric": {"name": request.metric, "better": "smaller"},
-        "space": request.space.describe(),
-        "budget": dataclasses.asdict(request.budget),
-        "spent": dataclasses.asdict(total_use(trial.spent for trial in request.history)),
-        "number": request.trial.index,
-        "history": [_trial_to_dict(trial) for trial in request.history],
-    }
+    target, metric = {"score": task.score_name, "at_least": task.target}, {"name": request.metric, "better": "smaller"}
+    spent = sum((trial.spent for trial in request.history), NO_USE)
+    about = {"ask": _INSTRUCTION, "problem": describe(request.problem), "target": target, "metric": metric}
+    about |= {"space": request.space.describe(), "budget": dataclasses.asdict(request.budget)}
+    about |= {"spent": dataclasses.asdict(spent), "number": request.index}
+    return about | {"history": [_trial_to_dict(trial) for trial in request.history]}
 
 
 def _trial_to_dict(trial: Trial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "family": trial.proposal.family if trial.proposal else None,
-        "settings": dict(trial.proposal.settings) if trial.proposal else None,
-        "state": str(trial.state),
-        "cost": _finite(trial.cost),
-        "score": _finite(trial.score),
-        "why": shorten_reason(trial.why),
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    proposal = trial.proposal.to_dict() if trial.proposal else {"family": None, "settings": None}
+    numbers = {"cost": trial.cost, "score": trial.score}
+    finite = {name: value if value is not None and math.isfinite(value) else None for name, value in numbers.items()}
+    return {"number": trial.number, **proposal, "state": trial.state, **finite, "why": shorten_reason(trial.why)}
 
 
 def parse_answer(answer: bytes) -> tuple[object, object]:
@@ -175,10 +161,3 @@ def shorten_reason(reason: str) -> str:
     """``reason`` cut to 200 characters, with its beginning (what is wrong) and its end (what to do)."""
     half = _MAX_REASON_CHARS // 2
     return reason if len(reason) <= _MAX_REASON_CHARS else f"{reason[:half]} ... {reason[5 - half :]}"
-
-
-def _strings(field: str, given: object) -> tuple[str, ...]:
-    """``given`` as a tuple. Raises ValueError unless it is a list of strings; a single string would need a shell."""
-    if isinstance(given, list | tuple) and all(isinstance(part, str) and "\0" not in part for part in given):
-        return tuple(given)
-    raise ValueError(f"{field} must be a list of strings, such as ['python', '/home/me/agent.py'] (got {given!r})")

@@ -1,7 +1,8 @@
 """A hostile external agent: one bad answer after the other, to test how each is handled. It needs nothing but Python.
 
 ``ANSWERS`` holds its answers by what is wrong with them; the number of the trial chooses one. The first is good, so
-that it can be repeated; ``START`` in an answer stands for the start of the first family of the space.
+that it can be repeated. A text is sent as it stands, with the start of the first family of the space for ``START``; a
+dictionary changes settings of that start, by their name or place.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 LINGER_S = 600  # for answers that are late and programs that are left behind
@@ -38,17 +38,6 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def answer(request: Mapping[str, Any], wanted: Any) -> str:
-    """The line to send: ``wanted`` as it stands, or the start with these settings changed, by name or by place."""
-    about = request["space"][0]
-    begun = {"family": about["family"], "settings": about["start"]}
-    if isinstance(wanted, str):
-        return wanted.replace(START, json.dumps(begun))
-    names = list(about["settings"])
-    changed = {names[key] if isinstance(key, int) else key: value for key, value in wanted.items()}
-    return json.dumps({**begun, "settings": {**about["start"], **changed}})
-
-
 def main(arguments: list[str]) -> None:
     """Read a question, misbehave and answer. With ``linger`` among the arguments, only be there for a while."""
     if "linger" in arguments:
@@ -62,7 +51,12 @@ def main(arguments: list[str]) -> None:
         subprocess.Popen([sys.executable, "-I", __file__, "linger", *arguments])
     while title == LONG:
         print("[" * 65536)
-    print(answer(request, ANSWERS[title]), flush=True)
+    wanted, about = ANSWERS[title], request["space"][0]
+    settings, names = dict(about["start"]), list(about["settings"])
+    for key, value in wanted.items() if isinstance(wanted, dict) else ():
+        settings[names[key] if isinstance(key, int) else key] = value
+    answer = json.dumps({"family": about["family"], "settings": settings})
+    print(wanted.replace(START, answer) if isinstance(wanted, str) else answer, flush=True)
     if title == LATE:
         time.sleep(LINGER_S)
 

@@ -19,12 +19,13 @@ from sutrolib.measurement.comparison import Verdict, compare, reading_ratio
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import ResourceUse, SearchBudget, start_clock, total_use
+from sutrolib.processes.budget import ResourceUse, SearchBudget, start_clock
 from sutrolib.processes.evaluator import TrialState, geometric_mean, ignore, readings
 from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial
 
 _SOLVED_SHARE = 0.9
+_TIME_MARGIN = 0.1  # time must be better by this share to count, as clocks are noisy
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,6 @@ class TuningStep(Trial):
         """The reading ``name`` of the candidate over that of the best before it; None where it was not compared."""
         return reading_ratio(self.runs, self.baseline_runs, name) if self.verdict else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """As for a trial, with title and expectation."""
-        return {k: v for k, v in super().to_dict().items() if k not in ("baseline_runs", "verdict")}
-
 
 @dataclass(frozen=True)
 class ManualTuning:
@@ -64,16 +61,12 @@ class ManualTuning:
 
     Args:
         extra_meters: Further meters to read.
-        time_margin: Time must be better by this share to count, as clocks are noisy.
-        score_margin: The score may be worse by this much.
         on_trial, on_measurement: Called with every finished step and measurement, before the next one can fail.
     """
 
     changes: Sequence[ProposedChange] = ()
     pairs: int = 5
     extra_meters: Sequence[Meter] = ()
-    time_margin: float = 0.1
-    score_margin: float = 0.01
     trace_updates: int | None = None  # as in measure()
     on_trial: Callable[[TuningStep], object] = ignore
     on_measurement: Callable[[Measurement], object] = ignore
@@ -96,9 +89,8 @@ class ManualTuning:
                 session.check(change)
             session.begin()
             for change in self.changes:
-                if session.exhausted:
-                    break
-                session.step(change)
+                if not session.exhausted:
+                    session.step(change)
             return session.study()
 
 
@@ -123,7 +115,7 @@ class TuningSession:
     @property
     def exhausted(self) -> str:
         """Which limit of the budget is reached, in words; empty while something is left of each."""
-        return self.budget.exhausted(total_use(step.spent for step in self.steps[1:]))
+        return self.budget.exhausted(sum((step.spent for step in self.steps[1:]), ResourceUse()))
 
     def check(self, change: ProposedChange) -> None:
         """Raise ValueError for a change to a field that is not in the space, or to a value outside it."""
@@ -136,7 +128,7 @@ class TuningSession:
         """Measure the start."""
         spent, start = start_clock(self.estimator), self.space.start
         runs = [self._measure(self.space.model(start), s) for s in range(self.seed, self.seed + self.process.pairs)]
-        return self._add("start", "", start, spent, kept=True, why=_solved_share(runs), runs=runs)
+        return self._add(ProposedChange("start", {}, ""), start, spent, runs=runs, kept=True, why=_solved_share(runs))
 
     def step(self, change: ProposedChange) -> TuningStep:
         """Try one change on the best before it."""
@@ -144,23 +136,16 @@ class TuningSession:
         assert self.best.proposal is not None  # every step has one
         proposal = self._changed(self.best.proposal, change)
         outcome = self._try(self.space.model(proposal), self.space.model(self.best.proposal), self.best.runs)
-        return self._add(change.title, change.expectation, proposal, spent, **outcome)
+        return self._add(change, proposal, spent, **outcome)
 
     def study(self) -> Study:
         """The steps so far."""
-        return Study.of(
-            self.process.name,
-            self.problem,
-            self.space,
-            self.meter,
-            budget=self.budget,
-            seed=self.seed,
-            trials=tuple(self.steps),
-            stopped=f"budget spent: {self.exhausted}" if self.exhausted else "no more changes",
-            chosen=self.best.number,
-        )
+        about = (self.problem, self.space, self.meter, self.budget, self.seed)
+        stopped = f"budget spent: {self.exhausted}" if self.exhausted else "no more changes"
+        return Study.of(self.process.name, *about, tuple(self.steps), stopped, chosen=self.best.number)
 
     def _try(self, candidate: Model, best: Model, known: Sequence[Measurement]) -> dict[str, Any]:
+        """The runs of the candidate, the decision, and what it is based on."""
         runs: list[Measurement] = []
         baseline_runs: list[Measurement] = []
         for earlier in known:
@@ -175,8 +160,7 @@ class TuningSession:
         outcome: dict[str, Any] = {"runs": runs, "baseline_runs": tuple(baseline_runs)}
         if not _passes(sum(not run.solved for run in baseline_runs), len(baseline_runs)):
             return outcome | {"kept": True, "why": "the first that is correct"}
-        margins = {"time_margin": self.process.time_margin, "score_margin": self.process.score_margin}
-        verdict = compare(runs, baseline_runs, self.meter.name, **margins)
+        verdict = compare(runs, baseline_runs, self.meter.name, time_margin=_TIME_MARGIN)
         kept, why = _decide(verdict)
         return outcome | {"kept": kept, "why": why, "verdict": verdict}
 
@@ -188,31 +172,19 @@ class TuningSession:
         return found
 
     def _add(
-        self,
-        title: str,
-        expectation: str,
-        proposal: Proposal,
-        spent: Callable[[int], ResourceUse],
-        *,
-        runs: Sequence[Measurement],
-        **outcome: Any,
+        self, change: ProposedChange, proposal: Proposal, spent: Callable[[int], ResourceUse], **outcome: Any
     ) -> TuningStep:
-        costs = readings(runs, self.meter.name)
-        solved = len(runs) == self.process.pairs and _passes(sum(not run.solved for run in runs), len(runs))
-        failed = any(run.failure for run in runs)
-        step = TuningStep(
-            number=len(self.steps),
-            proposal=proposal,
-            state=TrialState.FAILED if failed else TrialState.SOLVED if solved else TrialState.MISSED,
-            prior_knowledge=self.space.family(proposal.family).prior_knowledge,
-            title=title,
-            expectation=expectation,
-            cost=geometric_mean(costs) if solved and len(costs) == len(runs) else None,
-            total_cost=sum(costs),
-            spent=spent(1),
-            runs=tuple(runs),
-            **outcome,
-        )
+        runs = outcome["runs"]
+        costs, many = readings(runs, self.meter.name), len(runs)
+        solved = many == self.process.pairs and _passes(sum(not run.solved for run in runs), many)
+        state = TrialState.SOLVED if solved else TrialState.MISSED
+        if any(run.failure for run in runs):
+            state = TrialState.FAILED
+        outcome["cost"] = geometric_mean(costs) if solved and len(costs) == many else None
+        outcome |= {"total_cost": sum(costs), "spent": spent(1), "runs": tuple(runs), "state": state}
+        outcome |= {"title": change.title, "expectation": change.expectation, "proposal": proposal}
+        known = self.space.family(proposal.family).prior_knowledge
+        step = TuningStep(number=len(self.steps), prior_knowledge=known, **outcome)
         self.steps.append(step)
         self.process.on_trial(step)
         return step
@@ -236,9 +208,8 @@ def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:
 
     Counts are the same every time; only the clock must be read again next to the candidate's.
     """
-    read = {reading.name for reading in fresh.readings}
-    added = tuple(reading for reading in earlier.readings if reading.name not in read)
-    return dataclasses.replace(fresh, readings=fresh.readings + added)
+    added = (reading for reading in earlier.readings if not readings([fresh], reading.name))
+    return dataclasses.replace(fresh, readings=(*fresh.readings, *added))
 
 
 def _solved_share(runs: Sequence[Measurement]) -> str:

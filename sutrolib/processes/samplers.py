@@ -1,22 +1,23 @@
-"""Searches over settings: grid, random, model-based, multi-objective, and with early stopping.
+"""Searches over settings: grid, random, hill climbing, model-based, multi-objective, and with early stopping.
 
-TPE, NSGA-II, successive halving and Hyperband are those of Optuna (Akiba et al., KDD 2019; Bergstra et al., NIPS 2011;
-Deb et al., IEEE TEC 2002; Jamieson and Talwalkar, AISTATS 2016; Li et al., JMLR 2018).
+TPE, NSGA-II and successive halving are those of Optuna (Akiba et al., KDD 2019; Bergstra et al., NIPS 2011; Deb et al.,
+IEEE TEC 2002; Jamieson and Talwalkar, AISTATS 2016).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import numpy as np
 
 from sutrolib.processes.dimension import Choice, Dimension, SettingValue
-from sutrolib.processes.proposal_request import ProposalRequest, SpaceExhausted
-from sutrolib.processes.search import Search
+from sutrolib.processes.search import ProposalRequest, Search, SpaceExhausted
 from sutrolib.processes.space import Proposal, SearchSpace
+from sutrolib.processes.study import Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -34,12 +35,8 @@ class GridSearch(Search):
     points: int = 3
 
     name: ClassVar[str] = "grid"
+    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1, "points": 1}
     rung: ClassVar[str] = "search"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.points < 1:
-            raise ValueError(f"points must be at least 1 (got {self.points!r})")
 
     def propose(self, request: ProposalRequest) -> Proposal:
         """The next point that was not tried. Raises ValueError for a grid of more than a million points."""
@@ -73,6 +70,46 @@ class RandomSearch(Search):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HillClimbing(Search):
+    """Change the best so far a little, keep the change unless it is worse; restart after ``patience`` vain trials.
+
+    A (1+1) climb (Droste, Jansen and Wegener, Theoretical Computer Science 276, 2002): the child takes over unless it
+    is worse, so a climb crosses a plateau. The first begins at the start of the space, each later one at a random draw.
+    """
+
+    patience: int = 300
+
+    name: ClassVar[str] = "hill climbing"
+    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1, "patience": 1}
+    rung: ClassVar[str] = "search"
+
+    def propose(self, request: ProposalRequest) -> Proposal:
+        """The start of the space, then the parent of the climb with a change; a random draw at a restart."""
+        if request.first:
+            return request.space.start
+        parent = current_parent(request.history, self.patience)
+        if parent is None or parent.proposal is None:
+            return request.space.sample(request.rng)
+        return request.space.mutate(parent.proposal, request.rng)
+
+
+def current_parent(history: Iterable[Trial], patience: int) -> Trial | None:
+    """The latest of the best trials of the current climb; None where a climb is to begin.
+
+    A trial without a score is never a parent.
+    """
+    parent: Trial | None = None
+    best, waited = math.inf, 0
+    for trial in history:
+        if waited >= patience:
+            parent, best, waited = None, math.inf, 0
+        waited = 0 if trial.objective < best else waited + 1
+        if trial.objective <= best and trial.objective < math.inf:
+            parent, best = trial, trial.objective
+    return None if waited >= patience else parent
+
+
+@dataclass(frozen=True, kw_only=True)
 class TPESearch(Search):
     """Tree-structured Parzen estimator: the starting point first, then random draws up to ``n_startup_trials``."""
 
@@ -93,7 +130,8 @@ class TPESearch(Search):
             return request.space.start
         if request.attempt:
             return request.space.sample(request.rng)
-        return _suggest(request.trial.optuna_trial, request.space)
+        assert request.trial is not None
+        return _suggest(request.trial, request.space)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,32 +161,22 @@ class ParetoSearch(TPESearch):
 
 @dataclass(frozen=True, kw_only=True)
 class PrunedTPE(TPESearch):
-    """TPE that ends a training early unless its learning curve is among the best 1 / ``reduction_factor`` so far.
+    """TPE that ends a training early unless its learning curve is among the best third so far.
 
-    Curves are compared at halving levels: points of the learning curve, each ``reduction_factor`` times as late as the
-    one before, beginning with point ``min_resource``. What a pruned training has cost is charged as for any other.
+    Curves are compared at halving levels: points of the learning curve, each three times as late as the one before,
+    beginning with point ``min_resource``. What a pruned training has cost is charged as for any other.
     """
 
-    method: Literal["halving", "hyperband"] = "halving"
     min_resource: int = 2
-    reduction_factor: int = 3
 
     name: ClassVar[str] = "TPE with halving"
     rung: ClassVar[str] = "multi-fidelity"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.method not in ("halving", "hyperband"):
-            raise ValueError(f"method must be halving or hyperband (got {self.method!r})")
-
     def pruner(self) -> optuna.pruners.BasePruner:
-        """Asynchronous successive halving, or Hyperband, which runs it with several first levels."""
-        from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
+        """Asynchronous successive halving."""
+        from optuna.pruners import SuccessiveHalvingPruner
 
-        levels = {"min_resource": self.min_resource, "reduction_factor": self.reduction_factor}
-        if self.method == "hyperband":
-            return HyperbandPruner(max_resource=100, **levels)
-        return SuccessiveHalvingPruner(**levels)
+        return SuccessiveHalvingPruner(min_resource=self.min_resource, reduction_factor=3)
 
 
 def _suggest(trial: optuna.Trial, space: SearchSpace) -> Proposal:

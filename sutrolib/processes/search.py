@@ -8,10 +8,9 @@ memory: a search that was killed goes on as if it had not been.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +22,10 @@ from sutrolib.core.types import Problem, describe
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import (
-    Control,
-    Milestone,
-    MilestoneResult,
-    Override,
-    ResourceUse,
-    SearchBudget,
-    start_clock,
-    total_use,
-)
-from sutrolib.processes.evaluator import Evaluator, TrialState, ignore
-from sutrolib.processes.proposal_request import ProposalRejected, ProposalRequest, SpaceExhausted
+from sutrolib.processes.budget import Milestone, MilestoneResult, Override, ResourceUse, SearchBudget, start_clock
+from sutrolib.processes.evaluator import Evaluation, Evaluator, TrialState, ignore
 from sutrolib.processes.space import Proposal, SearchSpace
-from sutrolib.processes.storage import RunningTrial, StudyStorage
+from sutrolib.processes.storage import StudyStorage
 from sutrolib.processes.study import Study, Trial, best_of
 
 if TYPE_CHECKING:
@@ -44,6 +33,35 @@ if TYPE_CHECKING:
 
 _MAX_DUPLICATES = 50  # proposals in a row that were tried before, after which the space counts as used up
 _WAIT_S = 0.05
+
+
+class ProposalRejected(ValueError):
+    """The answer was not a valid proposal, for this reason. It counts against the budget."""
+
+
+class SpaceExhausted(Exception):
+    """The search has nothing more to propose."""
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """A request for the proposal of trial ``index``, given the finished trials."""
+
+    problem: Problem
+    space: SearchSpace
+    metric: str
+    history: Sequence[Trial]
+    budget: SearchBudget
+    index: int  # the number of the trial, interrupted ones left out
+    rng: np.random.Generator
+    seed: int  # of the search; keep it from external programs, as the problem's samples can be drawn from it
+    attempt: int  # how many proposals for this trial were tried before
+    trial: optuna.Trial | None = None  # for searches by Optuna's samplers
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first request of the search."""
+        return self.index == 0 and self.attempt == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +91,7 @@ class Search(ABC):
 
     name: ClassVar[str]
     rung: ClassVar[str]  # of the process axis
+    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1}
     n_objectives: ClassVar[int] = 1
     charge_duplicates: ClassVar[bool] = False  # whether a proposal that was tried before costs a trial
     # Fields that may change while a study goes on: they change neither what is tried nor what it costs.
@@ -81,8 +100,9 @@ class Search(ABC):
     )
 
     def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ValueError(f"pairs must be at least 1 (got {self.pairs!r})")
+        for field, least in self.at_least.items():
+            if getattr(self, field) < least:
+                raise ValueError(f"{field} must be at least {least} (got {getattr(self, field)!r})")
         titles = [milestone.title for milestone in self.milestones]
         if len(set(titles)) < len(titles):
             raise ValueError(f"milestones must have different titles (got {titles})")
@@ -91,11 +111,9 @@ class Search(ABC):
     def propose(self, request: ProposalRequest) -> Proposal:
         """What to try next. Raises ProposalRejected for an invalid answer, SpaceExhausted where nothing is left."""
 
-    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
-        """Optuna's sampler for one trial."""
-        from optuna.samplers import RandomSampler
-
-        return RandomSampler(seed=seed)
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler | None:
+        """Optuna's sampler for one trial, None where it is not asked."""
+        return None
 
     def pruner(self) -> optuna.pruners.BasePruner | None:
         """Optuna's pruner, None where no trial is ended early."""
@@ -108,15 +126,9 @@ class Search(ABC):
 
     def open_storage(self, problem: Problem, space: SearchSpace, meter: Meter, seed: int) -> StudyStorage:
         """Where the trials of this study are kept. Raises ValueError where the journal holds another study."""
-        header = {
-            "process": self.name,
-            "problem": describe(problem),
-            "space": space.describe(),
-            "metric": meter.name,
-            "meter": {name: str(value) for name, value in vars(meter).items() if not name.startswith("_")},
-            "seed": seed,
-            "settings": self.settings,
-        }
+        about = {name: str(value) for name, value in vars(meter).items() if not name.startswith("_")}
+        header = {"process": self.name, "problem": describe(problem), "space": space.describe(), "seed": seed}
+        header |= {"metric": meter.name, "meter": about, "settings": self.settings}
         return StudyStorage(self.journal, header, self.n_objectives)
 
     def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
@@ -127,21 +139,12 @@ class Search(ABC):
         """
         storage = self.open_storage(problem, space, meter, seed)
         with CumulativeJoules() if self.charges_joules(budget) else nullcontext() as estimator:
-            run = _SearchRun(self, problem, space, meter, budget, seed, storage, estimator)
+            evaluator = self.evaluator(problem, meter, range(seed, seed + self.pairs))
+            run = _SearchRun(self, problem, space, meter, budget, seed, storage, estimator, evaluator)
             stopped = run.until_stopped()
-        return Study.of(
-            self.name,
-            problem,
-            space,
-            meter,
-            budget=budget,
-            seed=seed,
-            trials=tuple(storage.finished()),
-            stopped=stopped,
-            milestones=tuple(run.milestone_results()),
-            overrides=self.overrides,
-            control_use=total_use(run.control_uses()),
-        )
+        about, found = (problem, space, meter, budget, seed), (tuple(storage.finished()), stopped)
+        milestones, control_use = tuple(run.milestone_results()), run.control_use
+        return Study.of(self.name, *about, *found, milestones, self.overrides, control_use)
 
     def charges_joules(self, budget: SearchBudget) -> bool:
         """Whether the joules of each trial are estimated."""
@@ -164,16 +167,16 @@ class _SearchRun:
     seed: int
     storage: StudyStorage
     estimator: CumulativeJoules | None
-
-    def __post_init__(self) -> None:
-        seeds = range(self.seed, self.seed + self.search.pairs)
-        self.evaluator = self.search.evaluator(self.problem, self.meter, seeds)
+    evaluator: Evaluator
 
     def until_stopped(self) -> str:
         """Try one proposal after the other; returns why the search stopped."""
         while True:
-            if reason := self._stop_reason():
-                return reason
+            for result in self.milestone_results():
+                if not result.met and not result.override:
+                    return f"no sign of life: {result.title}: {result.why}"
+            if exhausted := self.budget.exhausted(self._used()):
+                return f"budget spent: {exhausted}"
             try:
                 trial = self._next_trial()
             except SpaceExhausted as end:
@@ -184,63 +187,44 @@ class _SearchRun:
             else:
                 self.search.on_trial(trial)
 
-    def _stop_reason(self) -> str:
-        """Why the search must stop now; empty where it goes on."""
-        for result in self.milestone_results():
-            if result.stops:
-                return f"no sign of life: {result.title}: {result.why}"
-        exhausted = self.budget.exhausted(self._used())
-        return f"budget spent: {exhausted}" if exhausted else ""
-
     def _used(self) -> ResourceUse:
-        return total_use(itertools.chain((trial.spent for trial in self.storage.finished()), self.control_uses()))
+        return sum((trial.spent for trial in self.storage.finished()), ResourceUse()) + self.control_use
 
-    def control_uses(self) -> list[ResourceUse]:
-        """What each control has cost."""
-        return [ResourceUse(**note["spent"]) for note in self.storage.notes().values() if "spent" in note]
+    @property
+    def control_use(self) -> ResourceUse:
+        """What the controls have cost."""
+        notes = self.storage.notes().values()
+        return sum((ResourceUse(**note["spent"]) for note in notes if "spent" in note), ResourceUse())
 
     def milestone_results(self) -> Iterator[MilestoneResult]:
         """The results of the milestones whose deadline is over, from what had been found by then."""
-        if not self.search.milestones:
-            return
-        used = self._used()
         for milestone in self.search.milestones:
-            if milestone.deadline.exhausted(used):
+            if milestone.deadline.exhausted(self._used()):
                 note = self.storage.notes().get(milestone.title) or self._note_result(milestone)
                 yield milestone.result(note["best"], note["beaten"], self.search.overrides)
 
     def _note_result(self, milestone: Milestone) -> dict[str, Any]:
         """Run the control of a milestone and keep what comes out, so that it runs only once."""
-        spent = start_clock(self.estimator)
-        best = best_of(self.storage.finished())
-        note: dict[str, Any] = {
-            "best": best.cost if best else None,
-            "beaten": self._beats(milestone.control, best) if milestone.control and best else None,
-        }
-        note["spent"] = dataclasses.asdict(spent(0))
+        spent, best, beaten = start_clock(self.estimator), best_of(self.storage.finished()), None
+        if milestone.control and best and best.proposal and best.cost is not None:
+            problem, model = milestone.control.rival(self.problem, self.space.model(best.proposal))
+            rival = dataclasses.replace(self.evaluator, problem=problem).evaluate(model)
+            beaten = rival.cost is None or best.cost < rival.cost
+        note = {"best": best.cost if best else None, "beaten": beaten, "spent": dataclasses.asdict(spent(0))}
         self.storage.note(milestone.title, note)
         return note
 
-    def _beats(self, control: Control, best: Trial) -> bool:
-        assert best.proposal is not None
-        assert best.cost is not None
-        evaluator = dataclasses.replace(self.evaluator, problem=control.problem(self.problem))
-        rival = evaluator.evaluate(control.model(self.space.model(best.proposal)))
-        return rival.cost is None or best.cost < rival.cost
-
     def _next_trial(self) -> Trial | None:
         """One trial from proposal to result; None where other workers are at the rest of the budget."""
-        spent = start_clock(self.estimator)
-        history = self.storage.finished()
-        sampler = lambda index: self.search.sampler(self._seed(index))  # noqa: E731
-        begun = self.storage.begin(sampler, self.search.pruner(), self.budget.trials)
+        spent, history = start_clock(self.estimator), self.storage.finished()
+        begun = self.storage.begin(self._sampler, self.search.pruner(), self.budget.trials)
         if begun is None:
             return None
-        running, proposal = begun
+        running, index, proposal = begun
         try:
-            if proposal is None:
-                proposal = self._proposal(running, history)
-            trial = self._try(running, proposal, spent)
+            proposal = proposal or self._proposal(running, index, history)
+            known, found = self._evaluate(proposal, running)
+            trial = Trial(running.number, proposal, prior_knowledge=known, spent=spent(1), **vars(found))
         except ProposalRejected as reason:
             trial = Trial(running.number, None, TrialState.REFUSED, str(reason), spent=spent(1))
         except BaseException:
@@ -249,37 +233,26 @@ class _SearchRun:
         self.storage.finish(running, trial)
         return trial
 
-    def _try(self, running: RunningTrial, proposal: Proposal, spent: Callable[[int], ResourceUse]) -> Trial:
+    def _evaluate(self, proposal: Proposal, running: optuna.Trial) -> tuple[str, Evaluation]:
+        """The prior knowledge of a proposal's model, and its evaluation."""
         try:
             model = self.space.model(proposal)
         except ValueError as error:  # each setting is in its range, and together they are invalid
             known = self.space.family(proposal.family).prior_knowledge
-            return Trial(running.number, proposal, TrialState.FAILED, str(error), known, spent=spent(1))
-        watch = None if self.search.pruner() is None else _pruning_watch(running.optuna_trial)
-        evaluation = self.evaluator.evaluate(model, watch)
-        return Trial.of(running.number, proposal, model.prior_knowledge, evaluation, spent(1))
+            return known, Evaluation(TrialState.FAILED, str(error))
+        pruned = running if self.search.pruner() else None
+        return model.prior_knowledge, self.evaluator.evaluate(model, pruned)
 
-    def _proposal(self, running: RunningTrial, history: Sequence[Trial]) -> Proposal:
+    def _proposal(self, running: optuna.Trial, index: int, history: Sequence[Trial]) -> Proposal:
         for attempt in range(_MAX_DUPLICATES):
-            rng = np.random.default_rng((self.seed, running.index, attempt))
+            rng = np.random.default_rng((self.seed, index, attempt))
             about = (self.problem, self.space, self.meter.name, history, self.budget)
-            proposal = self.search.propose(ProposalRequest(*about, running, rng, self.seed, attempt))
+            proposal = self.search.propose(ProposalRequest(*about, index, rng, self.seed, attempt, running))
             if self.storage.claim(running, proposal):
                 return proposal
             if self.search.charge_duplicates:
                 raise ProposalRejected(f"tried before: {proposal}")
         raise SpaceExhausted(f"the space is used up: {_MAX_DUPLICATES} proposals in a row had been tried before")
 
-    def _seed(self, index: int) -> int:
-        return int(np.random.SeedSequence((self.seed, index)).generate_state(1)[0])
-
-
-def _pruning_watch(trial: optuna.Trial) -> Callable[[int, float], bool]:
-    """Report each point of the learning curve to Optuna, and ask whether to go on."""
-    points = itertools.count()
-
-    def watch(updates: int, score: float) -> bool:
-        trial.report(-score, next(points))
-        return not trial.should_prune()
-
-    return watch
+    def _sampler(self, index: int) -> optuna.samplers.BaseSampler | None:
+        return self.search.sampler(int(np.random.SeedSequence((self.seed, index)).generate_state(1)[0]))

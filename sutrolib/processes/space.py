@@ -8,6 +8,7 @@ meaning within its family.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -76,6 +77,12 @@ class Family:
         """Settings drawn one by one."""
         return Proposal(self.name, {name: d.sample(rng) for name, d in self.dimensions.items()})
 
+    def describe(self) -> dict[str, Any]:
+        """The dimensions, the start and the prior knowledge as plain JSON."""
+        settings = {name: dimension.describe() for name, dimension in self.dimensions.items()}
+        known = {"family": self.name, "prior_knowledge": self.prior_knowledge}
+        return {**known, "settings": settings, "start": dict(self.start.settings)}
+
 
 def family_of(model: Model, *names: str, **dimensions: Dimension) -> Family:
     """The family of ``model`` over the named fields, with the range of their metadata or the dimension given.
@@ -86,7 +93,8 @@ def family_of(model: Model, *names: str, **dimensions: Dimension) -> Family:
     model's own value.
     """
     given = {name.replace("__", "."): dimension for name, dimension in dimensions.items()}
-    wanted = [*names, *(name for name in given if name not in names)] or _searchable(model)
+    searchable = (name for name, spec in _fields(model) if "search" in spec.metadata)
+    wanted = [*names, *(name for name in given if name not in names)] or searchable
     found = {}
     for name in wanted:
         known = _metadata_dimension(model, name)
@@ -124,11 +132,11 @@ class SearchSpace:
 
     def family(self, name: object) -> Family:
         """The family with this name. Raises ValueError that lists the families."""
-        for family in self.families:
-            if family.name == name:
-                return family
-        known = ", ".join(repr(family.name) for family in self.families)
-        raise ValueError(f"unknown family {name!r}: choose one of {known}")
+        found = next((family for family in self.families if family.name == name), None)
+        if found is None:
+            known = ", ".join(repr(family.name) for family in self.families)
+            raise ValueError(f"unknown family {name!r}: choose one of {known}")
+        return found
 
     def validate(self, family: object, settings: object) -> Proposal:
         """A proposal from values of any origin. Raises ValueError that names what is wrong with it."""
@@ -178,23 +186,13 @@ class SearchSpace:
         settings = dict(one.settings)
         for name, dimension in self.family(one.family).dimensions.items():
             if name in other.settings and rng.random() < 0.5:
-                try:
+                with contextlib.suppress(ValueError):  # a field of this name in another family, with another range
                     settings[name] = dimension.validate(other.settings[name])
-                except ValueError:
-                    continue  # a field of the same name in another family, with another range
         return Proposal(one.family, settings)
 
     def describe(self) -> list[dict[str, Any]]:
-        """The families as plain JSON, each with its dimensions and its prior knowledge."""
-        return [
-            {
-                "family": family.name,
-                "prior_knowledge": family.prior_knowledge,
-                "settings": {name: d.describe() for name, d in family.dimensions.items()},
-                "start": dict(family.start.settings),
-            }
-            for family in self.families
-        ]
+        """The families as plain JSON."""
+        return [family.describe() for family in self.families]
 
 
 def space_of(model: Model, *names: str, **dimensions: Dimension) -> SearchSpace:
@@ -210,10 +208,6 @@ def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Fie
             yield from _fields(value, f"{prefix}{spec.name}.")
         else:
             yield prefix + spec.name, spec
-
-
-def _searchable(model: Any) -> list[str]:
-    return [name for name, spec in _fields(model) if "search" in spec.metadata]
 
 
 def _get(model: Any, name: str) -> SettingValue:
@@ -243,9 +237,8 @@ def _metadata_dimension(model: Any, name: str) -> Dimension | None:
 
 def _check_within(model: Any, name: str, dimension: Dimension) -> None:
     """Raise ValueError where the model would reject an end or a value of the dimension."""
-    for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
-        integer = isinstance(dimension, Range) and dimension.integer
+    for value in dimension.grid_points(2):
         try:
-            _replaced(model, name.split("."), int(value) if integer else value)
+            _replaced(model, name.split("."), value)
         except ValueError as error:
             raise ValueError(f"{name}: {dimension} goes beyond the field: {error}") from None

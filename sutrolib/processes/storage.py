@@ -9,7 +9,7 @@ Optuna's own heartbeats need its SQL storage, which is not safe on a network dis
 trial carries its worker's process id here, and is retried as soon as that process is gone.
 
 What the states of Optuna mean here: a trial with a result is finished, whatever its state. Without a result, COMPLETE
-has lost its worker twice, FAIL was interrupted or lost its worker once, and WAITING is to be tried again.
+has lost its worker twice, FAIL was interrupted or lost its worker once, and WAITING is to be tried again in its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +35,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 HEADER, NOTE = "header", "note:"  # attributes of the study
-WORKER, PROPOSAL, RESULT, KILLED, INTERRUPTED = "worker", "proposal", "result", "killed", "interrupted"  # of its trials
+WORKER, PROPOSAL, RESULT, KILLED, RETRY_OF = "worker", "proposal", "result", "killed", "retry of"  # of its trials
 KILLED_TWICE = "the process that ran it was killed, twice"
 _WORST = 1e9  # beyond any objective, cost or time
-
-
-@dataclass(frozen=True)
-class RunningTrial:
-    """A trial that has begun: its number, and Optuna's trial.
-
-    ``index`` is its number among those that were not interrupted: proposals do not depend on interruptions.
-    """
-
-    number: int
-    index: int
-    optuna_trial: optuna.Trial
 
 
 class StudyStorage:
@@ -83,68 +70,63 @@ class StudyStorage:
         if known is None:
             self.study.set_user_attr(HEADER, wanted)
         elif known != wanted:
-            differ = [name for name in wanted if known.get(name) != wanted[name]]
-            text = "; ".join(f"{name} is {known.get(name)!r} and not {wanted[name]!r}" for name in differ)
+            pairs = ((name, known.get(name), value) for name, value in wanted.items())
+            text = "; ".join(f"{name} is {old!r} and not {new!r}" for name, old, new in pairs if old != new)
             raise ValueError(f"{path} holds another study: {text[:1000]}. Give the same study, or another file")
-        self._n_objectives = n_objectives
         self._finished: dict[int, Trial] = {}
-        self._keys: dict[int, str] = {}  # of the proposals, by the number of the trial
-        self._me = _this_worker()
 
     def begin(
         self,
-        sampler: Callable[[int], optuna.samplers.BaseSampler],
+        sampler: Callable[[int], optuna.samplers.BaseSampler | None],
         pruner: optuna.pruners.BasePruner | None = None,
         limit: int | None = None,
-    ) -> tuple[RunningTrial, Proposal | None] | None:
+    ) -> tuple[optuna.Trial, int, Proposal | None] | None:
         """Begin a trial with the ``sampler`` of its index, or begin one again, with its proposal, that lost its worker.
 
-        None where ``limit`` trials are finished or running, in this worker or another.
+        The index is its number among those that were not interrupted: proposals do not depend on interruptions. None
+        where ``limit`` trials are finished or running, in this worker or another.
         """
-        from optuna.pruners import NopPruner
-
-        self.study.pruner = pruner or NopPruner()
+        self.study.pruner = pruner or self.study.pruner
         with self._lock:
             self._close_dead_trials()
             index = sum(not self._lost(frozen) and frozen.state != self._states.WAITING for frozen in self._all())
             if limit is not None and index >= limit:
                 return None
-            self._enqueue_retry()
-            self.study.sampler = sampler(index)
+            self.study.sampler = sampler(index) or self.study.sampler
             trial = self.study.ask()
-            trial.set_user_attr(WORKER, self._me)
-        return RunningTrial(trial.number, index, trial), _proposal(trial)
+            began = psutil.Process().create_time()
+            trial.set_user_attr(WORKER, {"host": socket.gethostname(), "pid": os.getpid(), "began": began})
+        return trial, index, _proposal(trial)
 
-    def claim(self, trial: RunningTrial, proposal: Proposal) -> bool:
+    def claim(self, trial: optuna.Trial, proposal: Proposal) -> bool:
         """Write a proposal down before it is tried; False where it was tried before, or is being tried now."""
+        content = proposal.to_dict()
         with self._lock:
-            if proposal.key in self._taken():
+            if any(frozen.user_attrs.get(PROPOSAL) == content for frozen in self._all() if not self._lost(frozen)):
                 return False
-            trial.optuna_trial.set_user_attr(PROPOSAL, proposal.to_dict())
+            trial.set_user_attr(PROPOSAL, content)
         return True
 
-    def finish(self, running: RunningTrial, trial: Trial) -> None:
+    def finish(self, running: optuna.Trial, trial: Trial) -> None:
         """Keep a finished trial. From its first line on it is never lost, and never run again."""
-        running.optuna_trial.set_user_attr(RESULT, trial.to_dict())
+        running.set_user_attr(RESULT, trial.to_dict())
         self._tell(running.number, trial)
         self._finished[running.number] = trial  # with its runs, which the journal does not hold
 
-    def interrupt(self, trial: RunningTrial) -> None:
+    def interrupt(self, trial: optuna.Trial) -> None:
         """Close a trial without a result; its proposal, if it has one, is tried again."""
-        trial.optuna_trial.set_user_attr(INTERRUPTED, True)
-        self.study.tell(trial.number, state=self._states.FAIL)
+        with self._lock:
+            self._close_and_retry(trial, killed=trial.user_attrs.get(KILLED, False))
 
     def finished(self) -> list[Trial]:
         """All finished trials, in the order in which they began."""
         for frozen in self._all():
-            if frozen.number in self._finished:
-                continue
-            if RESULT in frozen.user_attrs:
-                self._finished[frozen.number] = Trial.from_dict(frozen.user_attrs[RESULT])
-            elif frozen.state == self._states.COMPLETE:
-                spent, proposal = ResourceUse(trials=1), _proposal(frozen)
-                failed = Trial(frozen.number, proposal, TrialState.FAILED, KILLED_TWICE, spent=spent)
-                self._finished[frozen.number] = failed
+            number, about = frozen.number, frozen.user_attrs
+            if number not in self._finished and RESULT in about:
+                self._finished[number] = Trial.from_dict(about[RESULT])
+            elif number not in self._finished and frozen.state == self._states.COMPLETE:
+                failed = (TrialState.FAILED, KILLED_TWICE)
+                self._finished[number] = Trial(number, _proposal(frozen), *failed, spent=ResourceUse(trials=1))
         return [self._finished[number] for number in sorted(self._finished)]
 
     def note(self, name: str, value: Any) -> None:
@@ -161,15 +143,6 @@ class StudyStorage:
     def _lost(self, frozen: FrozenTrial) -> bool:
         return frozen.state == self._states.FAIL and RESULT not in frozen.user_attrs
 
-    def _taken(self) -> set[str]:
-        return {self._key(frozen) for frozen in self._all() if not self._lost(frozen)}
-
-    def _key(self, frozen: FrozenTrial) -> str:
-        """The key of a trial's proposal, empty until it has one; written once, so it is kept."""
-        if frozen.number not in self._keys and (proposal := _proposal(frozen)):
-            self._keys[frozen.number] = proposal.key
-        return self._keys.get(frozen.number, "")
-
     def _close_dead_trials(self) -> None:
         """Close the trials that dead workers left open."""
         for frozen in self._all():
@@ -179,40 +152,30 @@ class StudyStorage:
             if RESULT in about:
                 self._tell(frozen.number, Trial.from_dict(about[RESULT]))
             elif about.get(KILLED):
-                self.study.tell(frozen.number, [_WORST] * self._n_objectives)
+                self.study.tell(frozen.number, [_WORST] * len(self.study.directions))
             else:
-                self.study.tell(frozen.number, state=self._states.FAIL)
+                self._close_and_retry(frozen, killed=True)
 
-    def _enqueue_retry(self) -> None:
-        """Let Optuna's next trial be one that was lost and is not being tried again, with the same suggestions.
+    def _close_and_retry(self, trial: optuna.Trial | FrozenTrial, killed: bool) -> None:
+        """Close a trial without a result; one with its proposal and its suggestions, which samplers learn from, waits.
 
-        A sampler learns from its own suggestions, so the new trial gets them too.
+        The new one is written first, and only once: this process may be killed in between.
         """
         from optuna.trial import create_trial
 
-        lost = {self._key(frozen): frozen for frozen in self._all() if self._lost(frozen)}
-        lost.pop("", None)
-        taken = self._taken() if lost else set()
-        for key, frozen in lost.items():
-            if key not in taken:
-                killed = INTERRUPTED not in frozen.user_attrs or frozen.user_attrs.get(KILLED, False)
-                retry = create_trial(
-                    state=self._states.WAITING,
-                    params=frozen.params,
-                    distributions=frozen.distributions,
-                    user_attrs={PROPOSAL: frozen.user_attrs[PROPOSAL], KILLED: killed},
-                )
-                self.study.add_trial(retry)
-                return
+        retried = {frozen.user_attrs.get(RETRY_OF) for frozen in self._all()}
+        if PROPOSAL in trial.user_attrs and trial.number not in retried:
+            about = {PROPOSAL: trial.user_attrs[PROPOSAL], KILLED: killed, RETRY_OF: trial.number}
+            waiting, params, ranges = self._states.WAITING, trial.params, trial.distributions
+            self.study.add_trial(create_trial(state=waiting, params=params, distributions=ranges, user_attrs=about))
+        self.study.tell(trial.number, state=self._states.FAIL)
 
     def _tell(self, number: int, trial: Trial) -> None:
-        values = _values(trial, self._n_objectives)
         if trial.state is TrialState.PRUNED:
             self.study.tell(number, state=self._states.PRUNED)
-        elif values is None:
-            self.study.tell(number, state=self._states.FAIL)
         else:
-            self.study.tell(number, values)
+            values = _values(trial, len(self.study.directions))
+            self.study.tell(number, values, None if values else self._states.FAIL)
 
 
 def _proposal(trial: optuna.Trial | FrozenTrial) -> Proposal | None:
@@ -242,16 +205,10 @@ def _cut_off_torn_line(path: Path) -> None:
         os.truncate(path, whole)
 
 
-def _this_worker() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "began": psutil.Process().create_time()}
-
-
 def _alive(worker: Mapping[str, Any] | None) -> bool:
     """Whether the process that runs a trial is still there; one on another host counts as alive."""
-    if worker is None:
-        return False
-    if worker["host"] != socket.gethostname():
-        return True
+    if worker is None or worker["host"] != socket.gethostname():
+        return worker is not None
     try:
         process = psutil.Process(worker["pid"])
         ended = process.status() == psutil.STATUS_ZOMBIE  # dead, and its parent has not looked yet

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +13,13 @@ from typing import Any
 from sutrolib.core.types import Model, Problem, describe
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Meter
-from sutrolib.processes.budget import (
-    NO_USE,
-    AbandonedFamily,
-    MilestoneResult,
-    Override,
-    ResourceUse,
-    SearchBudget,
-    total_use,
-)
-from sutrolib.processes.evaluator import Evaluation, TrialState
+from sutrolib.processes.budget import NO_USE, AbandonedFamily, MilestoneResult, Override, ResourceUse, SearchBudget
+from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.space import Proposal, SearchSpace
 
 _UNSOLVED = 100.0  # decades above any cost: a trial that solves the problem ranks before one that does not
 CURVE_UNITS = ("trials", "total_cost", "seconds", "joules")  # total_cost is in the unit of the meter
+_NOT_STORED = ("runs", "baseline_runs", "verdict")  # fields of a trial, and of a step of tuning by hand
 
 
 @dataclass(frozen=True)
@@ -57,8 +52,8 @@ class Trial:
         return _UNSOLVED - self.score if self.score is not None else math.inf
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the runs as plain JSON."""
-        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "runs"}
+        """Everything but the runs and what is computed from them, as plain JSON."""
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NOT_STORED}
         proposal = self.proposal.to_dict() if self.proposal else None
         return found | {"spent": dataclasses.asdict(self.spent), "proposal": proposal}
 
@@ -66,20 +61,8 @@ class Trial:
     def from_dict(cls, content: Mapping[str, Any]) -> Trial:
         """The trial of :meth:`to_dict`."""
         proposal = content["proposal"]
-        converted = {
-            "proposal": Proposal(**proposal) if proposal else None,
-            "state": TrialState(content["state"]),
-            "spent": ResourceUse(**content["spent"]),
-        }
-        return cls(**{**content, **converted})
-
-    @classmethod
-    def of(
-        cls, number: int, proposal: Proposal, prior_knowledge: str, evaluation: Evaluation, spent: ResourceUse
-    ) -> Trial:
-        """The trial of a proposal with this evaluation."""
-        outcome = {f.name: getattr(evaluation, f.name) for f in dataclasses.fields(evaluation)}
-        return cls(number=number, proposal=proposal, prior_knowledge=prior_knowledge, spent=spent, **outcome)
+        known, spent = Proposal(**proposal) if proposal else None, ResourceUse(**content["spent"])
+        return cls(**{**content, "proposal": known, "spent": spent, "state": TrialState(content["state"])})
 
 
 @dataclass(frozen=True)
@@ -108,14 +91,14 @@ class Study:
     dropped: tuple[AbandonedFamily, ...] = ()
 
     @classmethod
-    def of(cls, process: str, problem: Problem, space: SearchSpace, meter: Meter, **others: Any) -> Study:
+    def of(cls, process: str, problem: Problem, space: SearchSpace, meter: Meter, *others: Any, **named: Any) -> Study:
         """The study of ``process`` by ``meter``; ``others`` are the remaining fields."""
-        return cls(process, describe(problem), space, meter.name, meter.unit, str(meter.kind), **others)
+        return cls(process, describe(problem), space, meter.name, meter.unit, str(meter.kind), *others, **named)
 
     @property
     def spent(self) -> ResourceUse:
         """What the search spent, its controls included."""
-        return total_use([*(trial.spent for trial in self.trials), self.control_use])
+        return sum((trial.spent for trial in self.trials), NO_USE) + self.control_use
 
     @property
     def total_cost(self) -> float:
@@ -148,13 +131,11 @@ class Study:
             for trial in self.trials
             if trial.seconds is not None and trial.score is not None and trial.total_cost > 0
         ]
-
-        def dominated(mine: tuple[float, ...]) -> bool:
-            return any(
-                theirs != mine and all(b <= a for a, b in zip(mine, theirs, strict=True)) for theirs, _ in points
-            )
-
-        front = [(mine, trial) for mine, trial in points if not dominated(mine)]
+        front = [
+            (mine, trial)
+            for mine, trial in points
+            if not any(theirs != mine and all(map(operator.le, theirs, mine)) for theirs, _ in points)
+        ]
         return tuple(trial for _, trial in sorted(front, key=lambda point: point[0]))
 
     @property
@@ -179,12 +160,9 @@ class Study:
 
         Infinite while nothing is solved. Raises ValueError for another unit.
         """
-        points, total, best = [], 0.0, math.inf
-        for trial in self.trials:
-            total += spent_in(trial, unit)
-            best = min(best, trial.cost if trial.kept and trial.cost is not None else math.inf)
-            points.append((total, best))
-        return points
+        spent = itertools.accumulate(float(spent_in(trial, unit)) for trial in self.trials)
+        costs = (trial.cost if trial.kept and trial.cost is not None else math.inf for trial in self.trials)
+        return list(zip(spent, itertools.accumulate(costs, min), strict=True))
 
     def drop(self, family: str, mechanism: str) -> Study:
         """This study with ``family`` given up because of ``mechanism``, and how much of it was tried.
@@ -194,10 +172,9 @@ class Study:
         tried = [trial for trial in self.trials if trial.proposal is not None and trial.proposal.family == family]
         solved = sum(trial.cost is not None for trial in tried)
         if not tried or solved or not mechanism.strip():
-            raise ValueError(
-                f"cannot drop {family!r} ({len(tried)} trials, {solved} solved, mechanism={mechanism!r}): "
-                f"a family must have been tried and never have solved the problem, and the mechanism must be stated"
-            )
+            got = f"{len(tried)} trials, {solved} solved, mechanism={mechanism!r}"
+            rule = "a family must have been tried and never have solved the problem, and the mechanism must be stated"
+            raise ValueError(f"cannot drop {family!r} ({got}): {rule}")
         settings = len({trial.proposal.key for trial in tried if trial.proposal is not None})
         scores = [trial.score for trial in tried if trial.score is not None]
         best = f"best score {max(scores):.3g}" if scores else "none ran to a score"
@@ -209,18 +186,12 @@ class Study:
         trials = self.trials if len(self.trials) <= max_trials else self.improvements
         copied = ("process", "metric", "unit", "kind", "seed", "total_cost", "stopped", "tried")
         as_dicts = ("milestones", "overrides", "dropped")
-        return {
-            **{name: getattr(self, name) for name in copied},
-            **{name: [dataclasses.asdict(item) for item in getattr(self, name)] for name in as_dicts},
-            "problem": dict(self.problem),
-            "space": self.space.describe(),
-            "budget": dataclasses.asdict(self.budget),
-            "spent": dataclasses.asdict(self.spent),
-            "best": self.best.to_dict() if self.best else None,
-            "found": self._found(),
-            "n_trials": len(self.trials),
-            "trials": [trial.to_dict() for trial in trials],
-        }
+        record = {name: getattr(self, name) for name in copied}
+        record |= {name: [dataclasses.asdict(item) for item in getattr(self, name)] for name in as_dicts}
+        record |= {name: dataclasses.asdict(getattr(self, name)) for name in ("budget", "spent")}
+        record |= {"problem": dict(self.problem), "space": self.space.describe(), "found": self._found()}
+        record |= {"n_trials": len(self.trials), "trials": [trial.to_dict() for trial in trials]}
+        return record | {"best": self.best.to_dict() if self.best else None}
 
     def _found(self) -> dict[str, Any] | None:
         """The best model in full, and its program's text: a record outlives the code that it was found with."""

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
@@ -46,8 +46,6 @@ def run_agent(command: Sequence[str], line: bytes, timeout: float, max_bytes: in
         stdin.seek(0)
         process = _start(command, stdin, folder, variables)
         try:
-            assert process.stdout is not None
-            assert process.stderr is not None
             answer, errors = _PipeReader(process.stdout, max_bytes), _PipeReader(process.stderr, None)
             in_time = _ended(process.pid, deadline, answer.overflow)
         finally:
@@ -69,7 +67,8 @@ def run_agent(command: Sequence[str], line: bytes, timeout: float, max_bytes: in
 class _PipeReader(threading.Thread):
     """Reads a pipe to its end: up to ``max_bytes``, beyond which it sets ``overflow``; or keeps only the end (None)."""
 
-    def __init__(self, pipe: IO[bytes], max_bytes: int | None) -> None:
+    def __init__(self, pipe: IO[bytes] | None, max_bytes: int | None) -> None:
+        assert pipe is not None
         super().__init__(daemon=True)
         self.pipe, self.max_bytes = pipe, max_bytes
         self.content, self.overflow = bytearray(), threading.Event()
@@ -88,27 +87,17 @@ class _PipeReader(threading.Thread):
 
 def _start(command: Sequence[str], stdin: IO[bytes], folder: str, variables: Sequence[str]) -> subprocess.Popen[bytes]:
     program = Path(shutil.which(command[0]) or command[0]).absolute()  # relative to this process's folder
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": folder,
-        "LANG": "C.UTF-8",
-        **{name: os.environ[name] for name in ("SYSTEMROOT", *variables) if name in os.environ},
-        _FOLDER_VARIABLE: folder,
-    }
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "LANG": "C.UTF-8"}
+    environment |= {name: os.environ[name] for name in ("SYSTEMROOT", *variables) if name in os.environ}
+    environment[_FOLDER_VARIABLE] = folder
     try:
-        return subprocess.Popen(
-            [str(program), *command[1:]],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
+        options: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
+        options |= {"start_new_session": True, "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+        arguments = [str(program), *command[1:]]
+        process: subprocess.Popen[bytes] = subprocess.Popen(arguments, cwd=folder, env=environment, **options)
     except (OSError, ValueError) as error:
         raise ValueError(f"command {command[0]!r} cannot be started: {error}") from None
+    return process
 
 
 def _ended(pid: int, deadline: float, overflow: threading.Event) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from sutrolib.meters import OperationCount
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.comparison import compare_searches
-from sutrolib.processes.comparison_tasks import comparison_tasks, stored_comparisons
+from sutrolib.processes.model_families import comparison_tasks, stored_comparisons
 
 TASKS = comparison_tasks()
 

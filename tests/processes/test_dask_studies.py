@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import time
 
 import psutil
@@ -11,6 +13,7 @@ from searches import METER, PROBLEM, SPACE
 from slow_work import until
 
 from sutrolib.core.dask_cluster import open_cluster
+from sutrolib.core.paths import ROOT
 from sutrolib.meters import WallTime
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.parallel import improve_parallel
@@ -60,7 +63,7 @@ def trials_in(journal):
     return journal.read_text().count('"result"')
 
 
-@pytest.mark.parametrize("on_dask", [False, True], ids=["in a pool", "on Dask"])
+@pytest.mark.parametrize("on_dask", [False, True], ids=["on this machine", "of a scheduler"])
 def test_an_interruption_ends_the_workers_too(tmp_path, scheduler, on_dask):
     def interrupt(_):
         raise KeyboardInterrupt
@@ -70,7 +73,6 @@ def test_an_interruption_ends_the_workers_too(tmp_path, scheduler, on_dask):
     budget, others = SearchBudget(trials=100_000), workers()
     with pytest.raises(KeyboardInterrupt):
         improve_parallel(search, PROBLEM, SPACE, METER, budget, scheduler=scheduler if on_dask else None)
-    assert not list(tmp_path.glob("*.heartbeat"))
     if on_dask:
         with open_cluster(None, scheduler) as cluster:
             until(lambda: not any(cluster.client.run(lambda dask_worker: dask_worker.state.executing_count).values()))
@@ -79,6 +81,37 @@ def test_an_interruption_ends_the_workers_too(tmp_path, scheduler, on_dask):
     before = trials_in(journal)
     time.sleep(0.5)
     assert trials_in(journal) == before > 0
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from searches import METER, PROBLEM, SPACE
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.parallel import improve_parallel
+from sutrolib.processes.samplers import RandomSearch
+if __name__ == "__main__":
+    search = RandomSearch(pairs=2, journal=Path({journal!r}))
+    improve_parallel(search, PROBLEM, SPACE, METER, SearchBudget(trials=100_000), scheduler={scheduler!r})
+"""
+
+
+@pytest.mark.parametrize("on_dask", [False, True], ids=["on this machine", "of a scheduler"])
+def test_the_workers_end_when_who_began_the_search_is_killed(tmp_path, scheduler, on_dask):
+    journal, address = tmp_path / "study.log", scheduler if on_dask else None
+    script = CLIENT.format(root=str(ROOT), tests=str(ROOT / "tests"), journal=str(journal), scheduler=address)
+    (tmp_path / "client.py").write_text(script)
+    client = subprocess.Popen([sys.executable, str(tmp_path / "client.py")])
+    until(lambda: journal.exists() and trials_in(journal) > 2)
+    client.kill()
+    client.wait()
+    with open_cluster(None, scheduler) as cluster:
+        until(lambda: not any(cluster.client.run(lambda dask_worker: dask_worker.state.executing_count).values()))
+    time.sleep(0 if on_dask else 2)
+    before = trials_in(journal)
+    time.sleep(0.5)
+    assert trials_in(journal) == before > 2
 
 
 def workers():

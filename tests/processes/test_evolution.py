@@ -19,9 +19,8 @@ from sutrolib.processes.budget import ResourceUse, SearchBudget
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.evolution import Evolution, rename_settings, survivors, switch_family
 from sutrolib.processes.model_families import parity_families
-from sutrolib.processes.proposal_request import ProposalRequest
+from sutrolib.processes.search import ProposalRequest
 from sutrolib.processes.space import Proposal, SearchSpace, family_of, space_of
-from sutrolib.processes.storage import RunningTrial
 from sutrolib.processes.study import Trial
 
 SMALL = SparseParity(n=10, n_train=400)
@@ -36,9 +35,7 @@ def imagined(outcome, trials, search=SLATE, space=SPACE, seed=0):
     for number in range(trials):
         for attempt in range(50):
             rng = np.random.default_rng((seed, number, attempt))
-            question = ProposalRequest(
-                None, space, "cost", list(history), BUDGET, RunningTrial(number, number, None), rng, 0, attempt
-            )
+            question = ProposalRequest(None, space, "cost", list(history), BUDGET, number, rng, 0, attempt)
             proposal = search.propose(question)
             if proposal.key not in {trial.proposal.key for trial in history}:
                 break

@@ -9,11 +9,9 @@ from sutrolib.models.kernels.grid_matmul import GridMatmul
 from sutrolib.problems.matmul import MatrixProduct
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState
-from sutrolib.processes.hill_climbing import HillClimbing, current_parent
-from sutrolib.processes.proposal_request import ProposalRequest
-from sutrolib.processes.samplers import GridSearch
+from sutrolib.processes.samplers import GridSearch, HillClimbing, current_parent
+from sutrolib.processes.search import ProposalRequest
 from sutrolib.processes.space import Proposal, SearchSpace, space_of
-from sutrolib.processes.storage import RunningTrial
 from sutrolib.processes.study import Trial
 
 PRODUCT = space_of(GridMatmul(), "inner_loops", "snake_inner", "tile_k", "far_window_a", "allocation")
@@ -32,8 +30,7 @@ def asked(history, seed=0, attempt=0):
     """What a search is asked after ``history``."""
     number = len(history)
     rng = np.random.default_rng((seed, number, attempt))
-    ticket = RunningTrial(number, number, None)
-    return ProposalRequest(None, PRODUCT, "cost", history, SearchBudget(trials=1000), ticket, rng, 0, attempt)
+    return ProposalRequest(None, PRODUCT, "cost", history, SearchBudget(trials=1000), number, rng, 0, attempt)
 
 
 def climbed(cost, count, patience):

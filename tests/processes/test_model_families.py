@@ -23,7 +23,6 @@ from sutrolib.processes.model_families import (
 
 SPACES = {
     "parity": parity_families(),
-    "parity, k told": parity_families(k=3),
     "parity, with a teacher": parity_families(oracles=True),
     "digits": digits_families(),
     "letters": letters_families(),
@@ -70,12 +69,9 @@ def test_only_who_has_a_teacher_gets_the_families_that_ask_one():
     }
 
 
-def test_k_is_searched_for_unless_it_is_told():
+def test_k_is_searched_for():
     searched = {family.name for family in parity_families().families if "k" in family.dimensions}
     assert searched == {"Walsh-Fourier search", "constraint search", "feature selection, then network"}
-    for family in parity_families(k=4).families:
-        assert "k" not in family.dimensions
-        assert family.name not in searched or family.model.k == 4
 
 
 def test_a_parity_begins_at_the_network_that_is_given_and_everything_of_it_may_change():
@@ -102,11 +98,6 @@ def test_every_family_of_the_digits_reads_digits():
     assert next(iter(scores)) == "multi-layer perceptron"
     assert min(scores.values()) > 0.9
     assert scores["multi-layer perceptron"] >= task.target
-
-
-def test_nearest_neighbours_can_be_left_out_as_they_do_nothing_before_they_are_asked():
-    assert "k nearest neighbours" in SPACES["digits"].describe()[-1]["family"]
-    assert "k nearest neighbours" not in [family.name for family in digits_families(nearest_neighbours=False).families]
 
 
 def test_the_letters_begin_at_a_small_gpt_that_solves_them_and_counting_pairs_does_too():

@@ -16,7 +16,6 @@ from slow_work import until
 from sutrolib.core.paths import ROOT, STUDIES, study_file
 from sutrolib.meters import CacheEnergy
 from sutrolib.meters.access.cache_energy import HOROWITZ_2014, JOUPPI_2021
-from sutrolib.processes import parallel
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.parallel import improve_parallel
@@ -113,10 +112,10 @@ def test_another_study_does_not_go_into_the_same_store(tmp_path):
 
 def dead_trial(storage, proposal):
     """A trial that was begun by a process which is no longer there."""
-    trial, _ = storage.begin(RandomSearch().sampler)
+    trial, _, _ = storage.begin(RandomSearch().sampler)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    trial.optuna_trial.set_user_attr("worker", {**storage._me, "pid": gone.pid})
+    trial.set_user_attr("worker", {**trial.user_attrs["worker"], "pid": gone.pid})
     if proposal:
         assert storage.claim(trial, proposal)
     return trial
@@ -126,11 +125,11 @@ def test_a_trial_that_lost_its_worker_is_tried_once_more_and_then_given_up(tmp_p
     proposal = SPACE.start
     dead_trial(StudyStorage(tmp_path / "study.log", {}), proposal)
     second = StudyStorage(tmp_path / "study.log", {})
-    trial, again = second.begin(RandomSearch().sampler)
-    assert (again, trial.index) == (proposal, 0)
-    trial.optuna_trial.set_user_attr("worker", second.study.trials[0].user_attrs["worker"])
+    trial, index, again = second.begin(RandomSearch().sampler)
+    assert (again, index) == (proposal, 0)
+    trial.set_user_attr("worker", second.study.trials[0].user_attrs["worker"])
     third = StudyStorage(tmp_path / "study.log", {})
-    _, once_more = third.begin(RandomSearch().sampler)
+    _, _, once_more = third.begin(RandomSearch().sampler)
     assert once_more is None
     assert [(t.state, t.why, t.proposal) for t in third.finished()] == [(TrialState.FAILED, KILLED_TWICE, proposal)]
 
@@ -140,10 +139,10 @@ def test_a_trial_that_was_lost_keeps_what_its_sampler_had_suggested(tmp_path):
     search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=3))
     storage = search.open_storage(PROBLEM, SPACE, METER, 0)
     trial = dead_trial(storage, None)
-    suggested = _suggest(trial.optuna_trial, SPACE)
+    suggested = _suggest(trial, SPACE)
     assert storage.claim(trial, suggested)
     other = search.open_storage(PROBLEM, SPACE, METER, 0)
-    again, proposal = other.begin(search.sampler)
+    again, _, proposal = other.begin(search.sampler)
     assert proposal == suggested
     lost, retried = (other.study.trials[number] for number in (trial.number, again.number))
     assert (retried.params, retried.distributions) == (lost.params, lost.distributions) != ({}, {})
@@ -153,12 +152,12 @@ def test_a_trial_that_was_interrupted_is_tried_again_however_often(tmp_path):
     proposal = SPACE.start
     for _ in range(3):
         storage = StudyStorage(tmp_path / "study.log", {})
-        trial, known = storage.begin(RandomSearch().sampler)
+        trial, _, known = storage.begin(RandomSearch().sampler)
         assert known == proposal or storage.claim(trial, proposal)
         storage.interrupt(trial)
     dead = StudyStorage(tmp_path / "study.log", {})
-    trial, known = dead.begin(RandomSearch().sampler)
-    assert (known, trial.index) == (proposal, 0)
+    _, index, known = dead.begin(RandomSearch().sampler)
+    assert (known, index) == (proposal, 0)
 
 
 def test_who_waits_for_a_worker_on_another_host_is_asked_whether_to_go_on(tmp_path):
@@ -170,36 +169,18 @@ def test_who_waits_for_a_worker_on_another_host_is_asked_whether_to_go_on(tmp_pa
 
     search = RandomSearch(journal=tmp_path / "study.log", on_wait=enough)
     journal = search.open_storage(PROBLEM, SPACE, METER, 0)
-    ticket, _ = journal.begin(search.sampler)
-    ticket.optuna_trial.set_user_attr("worker", {**journal._me, "host": "elsewhere"})
+    trial, _, _ = journal.begin(search.sampler)
+    trial.set_user_attr("worker", {**trial.user_attrs["worker"], "host": "elsewhere"})
     with pytest.raises(Enough):
         search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
-
-
-def test_a_worker_ends_when_the_file_of_its_search_is_gone_or_not_touched_any_more(tmp_path, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(parallel.time, "monotonic", lambda: now[0])
-    going = parallel.Heartbeat(tmp_path / "study.log.going")
-    going.file.touch()
-    for passed in (0, parallel.HEARTBEAT_TIMEOUT_S, parallel.HEARTBEAT_TIMEOUT_S):
-        now[0] += passed
-        os.utime(going.file, (now[0], now[0]))
-        going()
-    now[0] += parallel.HEARTBEAT_TIMEOUT_S
-    going()
-    now[0] += 1
-    with pytest.raises(parallel.SearchStopped):
-        going()
-    with pytest.raises(parallel.SearchStopped):
-        parallel.Heartbeat(tmp_path / "none")()
 
 
 def test_a_result_that_was_written_before_its_worker_died_counts(tmp_path):
     trial = Trial(0, SPACE.start, TrialState.SOLVED, "solved", cost=3.0, score=1.0)
     dead = dead_trial(StudyStorage(tmp_path / "study.log", {}), SPACE.start)
-    dead.optuna_trial.set_user_attr("result", trial.to_dict())
+    dead.set_user_attr("result", trial.to_dict())
     other = StudyStorage(tmp_path / "study.log", {})
-    _, lost = other.begin(RandomSearch().sampler)
+    _, _, lost = other.begin(RandomSearch().sampler)
     assert lost is None
     assert other.finished() == [trial]
     assert other.study.best_value == pytest.approx(trial.objective)
@@ -207,9 +188,9 @@ def test_a_result_that_was_written_before_its_worker_died_counts(tmp_path):
 
 def test_what_a_live_worker_is_at_is_left_to_it(tmp_path):
     one, other = (StudyStorage(tmp_path / "study.log", {}) for _ in range(2))
-    ticket, _ = one.begin(RandomSearch().sampler)
+    ticket, _, _ = one.begin(RandomSearch().sampler)
     assert one.claim(ticket, SPACE.start)
-    second, lost = other.begin(RandomSearch().sampler)
+    second, _, lost = other.begin(RandomSearch().sampler)
     assert lost is None
     assert not other.claim(second, SPACE.start)
     assert other.claim(second, Proposal(SPACE.start.family, {"hidden": 50, "lr": 0.1}))
