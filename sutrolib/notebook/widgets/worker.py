@@ -97,9 +97,7 @@ class Worker:
         if process := self._process:
             self._cancelled.set()
             process.terminate()
-            timer = threading.Timer(_KILL_TIMEOUT_S, process.kill)
-            timer.daemon = True
-            timer.start()
+            threading.Timer(_KILL_TIMEOUT_S, process.kill).start()
 
     def _listen(self, process: BaseProcess) -> None:
         """Pass on events, in batches, until the work ends."""
