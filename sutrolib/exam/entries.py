@@ -30,8 +30,6 @@ class Entry:
     """A candidate: its ``model``, a one-line description, and the rung of the process that found it.
 
     With ``online`` the validation text is read as one stream, for a model that learns from what it has read.
-    ``trace_updates`` is how many updates are traced: 0 for the scale's number; None for all of them, which a training
-    needs whose updates differ from each other (growing contexts or batches).
     """
 
     name: str
@@ -39,7 +37,6 @@ class Entry:
     about: str
     online: bool = False
     process: str = BY_HAND
-    trace_updates: int | None = 0
 
 
 @dataclass(frozen=True)

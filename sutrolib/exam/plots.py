@@ -36,7 +36,8 @@ def draw_verdict(record: ExamRecord) -> Figure:
     entries = [verdict.entry for verdict in found]
     figure, (ratio, *scores) = plt.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True)
     costs = {"training energy": [v.energy for v in found], "time": [v.time for v in found]}
-    series = {f"{name} ({_kinds(lines)})": _changes(lines) for name, lines in costs.items()}
+    kinds = {name: " and ".join(dict.fromkeys(line.kind for line in lines if line)) for name, lines in costs.items()}
+    series = {f"{name} ({kinds[name]})": _changes(lines) for name, lines in costs.items()}
     draw_rows(entries, series, _verdict_title(found), _RATIO, ax=ratio)
     for ax, (score, label) in zip(scores, _CHANGES.items(), strict=True):
         changes = {score: _changes(verdict.line(score) for verdict in found)}
@@ -49,11 +50,10 @@ def draw_seeds(record: ExamRecord) -> Figure:
     figure, axes = plt.subplots(1, 2)
     for ax, (score, label) in zip(axes, SCORES.items(), strict=True):
         for name, (marker, colour) in _styles(record).items():
-            runs = record.trained(name)
-            ax.plot(list(runs), [run.scores[score] for run in runs.values()], marker, color=colour, label=name)
-            if name == BASELINE and runs:
-                mean = statistics.fmean(run.scores[score] for run in runs.values())
-                ax.axhline(mean, color=GREY, ls="--", lw=1, zorder=0)
+            scores = {seed: run.scores[score] for seed, run in record.trained(name).items()}
+            ax.plot(list(scores), list(scores.values()), marker, color=colour, label=name)
+            if name == BASELINE and scores:
+                ax.axhline(statistics.fmean(scores.values()), color=GREY, ls="--", lw=1, zorder=0)
         ax.set_xticks(range(record.seeds))
         ax.set(xlabel="seed", ylabel=label)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
@@ -180,10 +180,6 @@ def _draw_models(
 
 def _changes(lines: Iterable[VerdictLine | None]) -> list[Interval | None]:
     return [line.change if line else None for line in lines]
-
-
-def _kinds(lines: Iterable[VerdictLine | None]) -> str:
-    return " and ".join(dict.fromkeys(line.kind for line in lines if line))
 
 
 def _verdict_title(found: Sequence[EntryVerdict]) -> str:

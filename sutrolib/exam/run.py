@@ -63,7 +63,7 @@ def run_exam(
             meter,
             closed=scale.baseline if division == CLOSED else None,
             traced=seed == 0,  # counts hardly depend on the seed, and tracing is slow
-            trace_updates=scale.trace_updates if entry.trace_updates == 0 else entry.trace_updates,
+            trace_updates=scale.trace_updates,
             process=entry.process,
         )
         record.add(name, run)

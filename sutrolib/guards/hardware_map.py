@@ -43,11 +43,11 @@ class Workload:
     operations: float
 
     @classmethod
-    def of_trace(cls, name: str, trace: TorchTrace, granularity: int = CACHE_LINE) -> Workload:
+    def of_trace(cls, name: str, trace: TorchTrace) -> Workload:
         """The work of a traced run; an operation of 64 bits counts as two of 32."""
         counts = operations_by_dtype(trace)
         scaled = sum(count * dtype_bits(dtype) / 32 for dtype, count in counts.items())
-        return cls(name, trace_histograms(trace, granularity).stack, scaled)
+        return cls(name, trace_histograms(trace, CACHE_LINE).stack, scaled)
 
     def traffic(self, capacity: float) -> float:
         """Bytes from DRAM with a cache of ``capacity`` bytes, plus CACHE_ENERGY of those from the cache."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -64,8 +65,8 @@ def known_traps() -> tuple[Trap, ...]:
         Trap(
             "many passes over little data instead of one over much",
             "a stream has a long distance at each of its few accesses",
-            lambda: _passes(elements=1000, count=2000),
-            lambda: _passes(elements=100_000, count=1),
+            lambda: partial(_halve, elements=1000, count=2000),
+            lambda: partial(_halve, elements=100_000, count=1),
         ),
     )
 
@@ -96,13 +97,10 @@ def _steps(batch: int, samples: int, hidden: int = 200) -> _Program:
     return program
 
 
-def _passes(elements: int, count: int) -> _Program:
-    def program() -> None:
-        data = torch.ones(elements)
-        for _ in range(count):
-            data.mul_(0.5)
-
-    return program
+def _halve(elements: int, count: int) -> None:
+    data = torch.ones(elements)
+    for _ in range(count):
+        data.mul_(0.5)
 
 
 def gf2_reuse(rows: int = 21, bits: int = 20, seed: int = 0) -> tuple[BufferReuse, BufferReuse]:

@@ -109,14 +109,14 @@ def verify(
     new = range(first, first + fresh)
     limits = {f"harder: {name}": other for name, other in (harder or {}).items()}
     limits |= {f"noise: {name}": other for name, other in (noisy or {}).items()}
-    checks: list[CheckResult] = [
+    checks = (
         independent_scoring(problem, model, seeds[0]),
         fresh_seeds(problem, model, new),
         *(_limit(title, other, model, new[:_SEEDS_PER_LIMIT]) for title, other in limits.items()),
         *leak_checks(problem, model, new),
         *gaming_checks(problem, model, first + fresh, trace_updates),
-    ]
-    return Verification(problem.name, model.name, tuple(checks))
+    )
+    return Verification(problem.name, model.name, checks)
 
 
 @check("independent scoring", "an error in the score would be an error in every run")
