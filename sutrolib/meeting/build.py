@@ -30,7 +30,6 @@ _FINDING_HEADER = ("quantity", "kind", "expected", "saw", "held")
 _HELD = {True: "✓ yes", False: "✗ no", None: "-"}
 _SIGNS = {"stop": "■ stop", "turn back": "↩ turn back", "not measured": "? not measured", "continue": "→ continue"}
 _FAILED, _NEXT = "What failed", "Proposed next"
-_STEP = "A step moves one axis by one rung and keeps the other two fixed."
 
 
 def build_slides(meeting: Meeting) -> list[Slide]:
@@ -95,7 +94,7 @@ def cube_slide(meeting: Meeting) -> Slide:
         tables=(table,) if rows else (),
         points=(progress, f"{n_again} older positions were measured again, {n_before} were not"),
         footer="Counted from the ledger: a measurement counts at the rung of every metric that was read.",
-        notes=(_STEP,),
+        notes=("A step moves one axis by one rung and keeps the other two fixed.",),
         commands=("python -m sutrolib run 00",),
     )
 
@@ -145,7 +144,7 @@ def _failed_slides(meeting: Meeting) -> Iterator[Slide]:
     heading = f"{count_text(len(missed), 'expectation')} did not hold"
     because = [f"{name}: {row.quantity} was expected, because {row.because}." for name, row in missed]
     table = Table("Expected and not observed", header, rows)
-    yield from table_slides("failed", _FAILED, heading, table, row_notes=because)
+    yield from table_slides("failed", _FAILED, heading, table, notes=because)
 
     heading = f"{count_text(len(meeting.crashed), 'notebook')} crashed"
     table = Table("Runs that ended in an error", ("run", "error"), tuple((e.key, e.error) for e in meeting.crashed))
@@ -173,7 +172,7 @@ def _sign_slides(meeting: Meeting) -> Iterator[Slide]:
     rows = tuple((_SIGNS.get(e.sign, e.sign), f"[{e.name}]({e.name})", e.axis, _held(e)) for e in findings)
     heading = f"Signs of life: {', '.join(f'{counts[sign]} {sign}' for sign in order if counts[sign])}"
     table = Table("By notebook, and how many expectations held", ("sign", "notebook", "axis", "held"), rows)
-    yield from table_slides("signs", "Signs of life", heading, table, rows_per_slide=11)
+    yield from table_slides("signs", "Signs of life", heading, table, most=11)
 
 
 def _held(executed: Executed) -> str:
@@ -196,7 +195,7 @@ def _next_slides(meeting: Meeting) -> Iterator[Slide]:
     )
     heading = f"{count_text(len(steps), 'single-axis step')} from the {'farthest new positions' if first else since}"
     table = Table("From where, which axis moves, and what is there (counted)", ("from", "step", "there"), rows)
-    yield from table_slides("steps", _NEXT, heading, table, rows_per_slide=8, notes=(_STEP,))
+    yield from table_slides("steps", _NEXT, heading, table, most=8)
 
     proposals = tuple((executed.name, executed.then) for executed in meeting.findings if executed.then)
     table = Table("Their own words", ("notebook", "proposal"), proposals)

@@ -30,23 +30,15 @@ def render_deck(slides: Sequence[Slide], title: str) -> str:
 
     if not slides:
         raise ValueError("a deck needs at least one slide: choose a slide")
+    loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     anchors = {slide.notebook: slide.key for slide in slides if slide.notebook}
     environment.filters["inline"] = lambda text: inline(text, anchors)
     style, script = ((TEMPLATES / f"deck.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    page = environment.get_template("deck.html").render(
-        slides=slides,
-        title=title,
-        policy=content_security_policy(style, script),
-        style=Markup(style),
-        script=Markup(script),
-    )
+    policy, inside = content_security_policy(style, script), {"style": Markup(style), "script": Markup(script)}
+    page = environment.get_template("deck.html").render(slides=slides, title=title, policy=policy, **inside)
     if loads := external_loads(page):
         raise ValueError(f"the deck must load nothing (it would load {', '.join(loads)})")
     return page

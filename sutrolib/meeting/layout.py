@@ -54,17 +54,15 @@ def table_slides(
     topic: str,
     heading: str,
     table: Table,
-    *,
-    rows_per_slide: int = 6,
+    most: int = 6,
     notes: Sequence[str] = (),
-    row_notes: Sequence[str] = (),
     commands: Sequence[str] = (),
 ) -> Iterator[Slide]:
-    """As few slides as hold the table, about equally long, with ``rows_per_slide`` rows at most; none for no rows.
+    """As few slides as hold the table, about equally long, with ``most`` rows each at most; none for no rows.
 
-    ``row_notes`` and ``commands`` hold one text for each row.
+    ``notes`` and ``commands`` hold one text for each row.
     """
-    count = -(-len(table.rows) // rows_per_slide)
+    count = -(-len(table.rows) // most)
     limit = _ROW_CHARACTERS // len(table.header)
     for number, page in enumerate(np.array_split(np.arange(len(table.rows)), max(count, 1))[:count], start=1):
         rows = [table.rows[row] for row in page]
@@ -76,7 +74,7 @@ def table_slides(
             topic=topic,
             heading=heading + (f" ({number} of {count})" if count > 1 else ""),
             tables=(replace(table, rows=shown),),
-            notes=(*notes, *(row_notes[row] for row in page if row_notes), *cut),
+            notes=(*(notes[row] for row in page if notes), *cut),
             commands=tuple(dict.fromkeys(commands[row] for row in page if commands)),
         )
 

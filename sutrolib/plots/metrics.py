@@ -30,17 +30,6 @@ def label_rows(ax: Axes, labels: Sequence[str], **text: Any) -> None:
     ax.set_ylim(max(1, len(labels)) - 0.5, -0.5)
 
 
-def draw_intervals(
-    ax: Axes, rows: Sequence[float], intervals: Sequence[Interval], marker: str, colour: str, label: str
-) -> None:
-    """A marker in each row with its interval, or with its single points if there are too few for an interval."""
-    values = [interval.value for interval in intervals]
-    ax.errorbar(values, rows, xerr=error_bars(intervals), fmt=marker, color=colour, capsize=3, label=label)
-    for row, interval in zip(rows, intervals, strict=True):
-        if not interval.bounded:
-            ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=4, alpha=0.4)
-
-
 def draw_rows(
     labels: Sequence[str],
     series: Mapping[str, Sequence[Interval | Sequence[float] | None]],
@@ -52,14 +41,23 @@ def draw_rows(
 ) -> Figure:
     """One row for each label, and in it one marker for each series: an interval, or numbers (pale) with their mean.
 
-    None stands for what was not measured. A dashed line marks the ``reference``.
+    None stands for what was not measured. Where there are too few points for an interval, they are shown. A dashed line
+    marks the ``reference``.
     """
     ax = ax or plt.subplots()[1]
     for number, ((name, found), (marker, colour)) in enumerate(zip(series.items(), cycle(MODEL_STYLES))):
         offset = 0.2 * (number - (len(series) - 1) / 2)
         rows = [row + offset for row, one in enumerate(found) if one is not None]
-        measured = [one if isinstance(one, Interval) else _points(one) for one in found if one is not None]
-        draw_intervals(ax, rows, measured, marker, colour, name)
+        intervals = [
+            one if isinstance(one, Interval) else Interval(float(np.mean(one)), -math.inf, math.inf, tuple(one))
+            for one in found
+            if one is not None
+        ]
+        bars: dict[str, Any] = {"xerr": error_bars(intervals), "capsize": 3, "label": name}
+        ax.errorbar([interval.value for interval in intervals], rows, fmt=marker, color=colour, **bars)
+        for row, interval in zip(rows, intervals, strict=True):
+            if not interval.bounded:
+                ax.plot(interval.points, [row] * len(interval.points), marker, color=colour, ms=4, alpha=0.4)
     for row, found in enumerate(zip(*series.values(), strict=True)):
         if not any(found):
             ax.text(0.5, row, "not measured", transform=ax.get_yaxis_transform(), ha="center", va="center")
@@ -83,10 +81,6 @@ def set_log_axis(ax: Axes) -> None:
         ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7) if high < 10 * low else (2, 5)))
     ax.xaxis.set_minor_formatter("{x:g}" if high < 100 * low else "")
     ax.tick_params(axis="x", which="both", labelsize=8)
-
-
-def _points(values: Sequence[float]) -> Interval:
-    return Interval(float(np.mean(values)), -math.inf, math.inf, tuple(values))
 
 
 def draw_energy_map(

@@ -47,7 +47,7 @@ def draw_heatmap(
         dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
         ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
     ax.pcolormesh(squares, edgecolors="white", lw=2)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, 12) for name in columns], fontsize=8)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, 10) for name in columns], fontsize=7.5)
     ax.set_yticks(np.arange(len(cells)) + 0.5, [wrap_lines(name, 36) for name in cells], fontsize=8)
     ax.invert_yaxis()
     ax.grid(visible=False)

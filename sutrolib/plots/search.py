@@ -43,29 +43,18 @@ def draw_trials(
         ax.plot([n for n, _ in solved], [c for _, c in solved], label=f"{name}: {len(solved)}/{len(trials)}", **style)
         ax.plot(missed, [_UNSOLVED_HEIGHT] * len(missed), mfc="none", transform=ax.get_xaxis_transform(), **style)
     every = sorted(trial for trials in families.values() for trial in trials)
-    ax.step(
-        [number for number, _ in every],
-        np.fmin.accumulate([np.nan if cost is None else cost for _, cost in every]),
-        where="post",
-        color=COLOURS[Axis.PROCESS],
-        lw=2.5,
-        label="best so far",
-        zorder=1,
-    )
+    best = np.fmin.accumulate([np.nan if cost is None else cost for _, cost in every])
+    line: dict[str, Any] = {"color": COLOURS[Axis.PROCESS], "lw": 2.5, "label": "best so far", "zorder": 1}
+    ax.step([number for number, _ in every], best, where="post", **line)
     if start is not None:
         ax.axhline(start, color=GREY, ls="--", lw=1, label="the start", zorder=0)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.12)  # room for the hollow markers
     ax.set(xlabel="trial", ylabel=ylabel, title=title)
-    ax.legend(
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-        fontsize=8,
-        title="solved / tried\n(hollow: not solved)",
-        title_fontsize=8,
-        alignment="left",
-    )
+    beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    words = "solved / tried\n(hollow: not solved)"
+    ax.legend(title=words, title_fontsize=8, fontsize=8, alignment="left", **beside)
     return figure
 
 

@@ -83,7 +83,10 @@ def _gf2(rows: Sequence[_Row], labels: _Row, plan: _Plan) -> _Candidates:
                 if bit not in pivots:
                     pivots[bit] = equation
                     break
-                equation = _added(equation, pivots[bit], plan)
+                if packed:
+                    equation = _apply(plan, xor, equation, pivots[bit])
+                else:  # plain elimination adds all bits of two equations modulo 2
+                    equation = [_apply(plan, mul, a, b) for a, b in zip(equation, pivots[bit], strict=True)]
         if len(pivots) == n and read >= plan.samples:
             break
     subset: list[int] = []
@@ -94,13 +97,6 @@ def _gf2(rows: Sequence[_Row], labels: _Row, plan: _Plan) -> _Candidates:
         if rest & 1 if packed else rest < 0:
             subset.append(bit)
     return [tuple(subset)], read
-
-
-def _added(equation: Any, pivot: Any, plan: _Plan) -> Any:
-    """The sum of two equations modulo 2; plain elimination adds all of their bits."""
-    if plan.family == "gf2 rows":
-        return _apply(plan, xor, equation, pivot)
-    return [_apply(plan, mul, a, b) for a, b in zip(equation, pivot, strict=True)]
 
 
 def _fourier(rows: Sequence[_Row], labels: _Row, plan: _Plan) -> _Candidates:

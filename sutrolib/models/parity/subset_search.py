@@ -25,7 +25,6 @@ from itertools import combinations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from sutrolib.core.types import Budget, Task
 from sutrolib.models.fields import CheckedModel, int_field
@@ -92,18 +91,13 @@ class ConstraintSearch(CheckedModel):
                 for bit in chosen:
                     rest ^= columns[bit]
                 first = chosen[-1] + 1 if chosen else 0
-                for subset in _last_two(columns, rest, first):
-                    found = FittedParity((*chosen, *subset), len(x))
+                candidates = columns[first:]
+                # The last two bits i < j: their columns multiply to the rest.
+                for i, j in ((candidates ^ rest)[:, None] == candidates).triu_(1).nonzero().tolist():
+                    found = FittedParity((*chosen, first + i, first + j), len(x))
                     if bool((found.predict(x) == y).all().item()):
                         return found
         raise Inconsistent(f"{self.name}: no parity of k={self.k} bits explains all {len(x)} samples")
-
-
-def _last_two(columns: Tensor, rest: Tensor, first: int) -> list[tuple[int, int]]:
-    """The pairs i < j, from bit ``first`` on, whose columns multiply to ``rest``."""
-    candidates = columns[first:]
-    pairs = (candidates ^ rest)[:, None] == candidates
-    return [(first + i, first + j) for i, j in pairs.triu_(1).nonzero().tolist()]
 
 
 @dataclass(frozen=True)
