@@ -6,8 +6,7 @@ import torch
 from exams import TINY, fake_run
 
 from sutrolib.core.types import describe
-from sutrolib.exam import ablation
-from sutrolib.exam.ablation import ablate, ablated_recipes, load_ablation, save_ablation, savings, train_until_loss
+from sutrolib.exam import variants
 from sutrolib.exam.entries import SCALES, scale_of
 from sutrolib.exam.plots import draw_savings
 from sutrolib.exam.recipe_search import (
@@ -21,6 +20,7 @@ from sutrolib.exam.recipe_search import (
     save_search,
     save_verifications,
 )
+from sutrolib.exam.variants import ablate, ablated_recipes, load_ablation, save_ablation, savings, train_until_loss
 from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
 from sutrolib.meters import OperationCount
@@ -28,8 +28,7 @@ from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
 from sutrolib.problems.text import WindowedText
 from sutrolib.processes.budget import SearchBudget
-from sutrolib.processes.hill_climbing import HillClimbing
-from sutrolib.processes.samplers import RandomSearch
+from sutrolib.processes.samplers import HillClimbing, RandomSearch
 
 RECIPE = DistilledGPT(layers=1, heads=2, width=8, block_size=8, batch=4, max_steps=10)
 PROBLEM = WindowedText(characters=3000, context=8, min_context=4, target_loss=2.0)
@@ -111,7 +110,7 @@ def trained(monkeypatch):
         run = fake_run(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
         return dataclasses.replace(run, model=describe(model))
 
-    monkeypatch.setattr(ablation, "evaluate", fake)
+    monkeypatch.setattr(variants, "evaluate", fake)
     return found
 
 
