@@ -106,8 +106,8 @@ def request_to_dict(request: ProposalRequest) -> dict[str, Any]:
     task = request.problem.sample(0)  # for the name of its score and the target
     target, metric = {"score": task.score_name, "at_least": task.target}, {"name": request.metric, "better": "smaller"}
     spent = sum((trial.spent for trial in request.history), NO_USE)
-    about = {"ask": _INSTRUCTION, "problem": describe(request.problem), "target": target, "metric": metric}
-    about |= {"space": request.space.describe(), "budget": dataclasses.asdict(request.budget)}
+    about: dict[str, Any] = {"ask": _INSTRUCTION, "problem": describe(request.problem), "target": target}
+    about |= {"metric": metric, "space": request.space.describe(), "budget": dataclasses.asdict(request.budget)}
     about |= {"spent": dataclasses.asdict(spent), "number": request.index}
     return about | {"history": [_trial_to_dict(trial) for trial in request.history]}
 
