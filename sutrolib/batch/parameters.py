@@ -47,7 +47,8 @@ class Parameter:
         """The value, with an int converted to float if needed. Raises ParameterError for any other type or range."""
         if self.type is float and type(value) is int:
             value = float(value)
-        if type(value) is not self.type:
+        given = type(value)
+        if given is not self.type:
             raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {value!r})")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} must be one of {', '.join(self.choices)} (got {value!r})")

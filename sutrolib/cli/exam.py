@@ -31,7 +31,11 @@ def run(options: argparse.Namespace) -> int:
     for entry in entries:
         print(f"  {entry.name}: {entry.about}")
     began = time.perf_counter()
-    record = run_exam(scale, options.division, options.seeds, again=options.again, on_run=_print_run)
+    try:
+        record = run_exam(scale, options.division, options.seeds, again=options.again, on_run=_print_run)
+    except KeyboardInterrupt:
+        print("\nInterrupted: the same command without --again resumes the exam.")
+        raise
     seconds = time.perf_counter() - began
     print(f"Finished in {duration(seconds)}" if seconds > 1 else "All runs were there already", end="; ")
     print(f"the record is {record.path.name} in {record.path.parent}. To run it again: {record.command}")
