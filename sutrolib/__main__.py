@@ -1,4 +1,4 @@
-"""The command line: python -m sutrolib run | list | new | doctor | reproduce | exam | deck | ledger | compare."""
+"""The command line: python -m sutrolib COMMAND; --help lists the commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         here = ".".join(map(str, sys.version_info[:3]))
         return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
     words = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(words, argparse.Namespace(words=words))
+    options = _parser().parse_args(_split_assignments(words), argparse.Namespace(words=words))
     try:
         with _short_warnings():
             status = _command(options)
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
     many: dict[str, Any] = {"action": "append", "default": []}
     walk.add_argument("-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter", **many)
+    walk.add_argument("--profile", choices=["quick", "full"], help="the same as -p profile quick or full")
     walk.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
     where = walk.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
@@ -104,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument("--resume", action="store_true", help="continue the last run, or that of -o: skip what is done")
     walk.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
     walk.add_argument("-o", "--output", help="folder for the run; a new one under data/runs/ if none is given")
-    add("list", "show notebooks, axes, steps and parameters", "run", "list_notebooks")
+    shown = add("list", "show notebooks, axes, steps and parameters", "run", "list_notebooks")
+    shown.add_argument("notebooks", nargs="*", help="numbers or names; all if none is given")
+    add("findings", "write data/FINDINGS.md, what every notebook found")
     new = add("new", "write a new notebook from a template, ready to run", "new_notebook")
     new.add_argument("what", choices=["notebook"])
     new.add_argument("--axis", required=True, help="process, metric, problem, exam or meeting")
@@ -134,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("first", metavar="A", help="a run (folder, or name under data/runs/), a commit, or ledger")
     comparing.add_argument("second", metavar="B", help="the same, for the later one")
     return parser
+
+
+def _split_assignments(words: Sequence[str]) -> list[str]:
+    """The words with ``-p NAME=VALUE`` written as ``-p NAME VALUE``, as papermill writes it."""
+    pairs = zip(["", *words], words, strict=False)
+    return [part for before, word in pairs for part in (word.split("=", 1) if before == "-p" else [word])]
 
 
 def _grid_axis(text: str) -> tuple[str, list[str]]:

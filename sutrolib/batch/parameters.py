@@ -10,6 +10,7 @@ same form:
 from __future__ import annotations
 
 import ast
+import difflib
 import io
 import re
 import tokenize
@@ -90,7 +91,14 @@ def check_names(given: Iterable[str], declared: Mapping[str, Parameter], where: 
     """Raise ParameterError, with the valid names, if ``given`` holds a name that ``where`` does not declare."""
     unknown = [name for name in given if name not in declared]
     if unknown:
-        raise ParameterError(f"{where} has no parameter {', '.join(map(repr, unknown))}.\n{listing(declared)}")
+        named = ", ".join(f"{name!r}{did_you_mean(name, declared)}" for name in unknown)
+        raise ParameterError(f"{where} has no parameter {named}.\n{listing(declared)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that is most similar to a misspelt one, in brackets; empty if none is."""
+    similar = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {similar[0]!r}?)" if similar else ""
 
 
 def listing(declared: Mapping[str, Parameter]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sutrolib.batch.parameters import Parameter, ParameterError, check_names, declared_in
+from sutrolib.batch.parameters import Parameter, ParameterError, check_names, declared_in, did_you_mean
 from sutrolib.core import paths
 
 
@@ -81,13 +81,14 @@ def read_notebook(path: Path) -> Notebook:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cells = content["cells"]
-        sources = ["".join(cell["source"]) for cell in cells]
+        sources = ["".join(cell.get("source", "")) for cell in cells]
         types = [str(cell.get("cell_type")) for cell in cells]
         tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
         about = content.get("metadata", {}).get("sutro", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} cannot be read as a notebook: {type(error).__name__}: {error}") from error
-    titles = (match[1] for source in sources if (match := re.match(r"# (.+)", source)))
+    prose = (source for source, kind in zip(sources, types, strict=True) if kind == "markdown")
+    titles = (match[1] for source in prose if (match := re.match(r"# (.+)", source)))
     tagged = (source for source, tag in zip(sources, tags, strict=True) if "parameters" in tag)
     return Notebook(
         path=path,
@@ -102,14 +103,17 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Notebook]:
-    """The notebooks with these numbers or names, in the collection's order; all if none is given.
+    """The notebooks with these numbers or names, with or without the number, in order; all if none is given.
 
-    Raises ValueError, with the names there are, for an unknown one.
+    Raises ValueError, with the most similar name, for an unknown one.
     """
+    names = {name: n for n in notebooks for name in (n.number, n.name, n.path.name, n.name.partition("_")[2])}
     for name in wanted:
-        if not any(name in (n.number, n.name, n.path.name) for n in notebooks):
-            raise ValueError(f"no notebook {name!r}; there are {', '.join(n.name for n in notebooks)}")
-    return [n for n in notebooks if not wanted or {n.number, n.name, n.path.name} & set(wanted)]
+        if name not in names:
+            raise ValueError(
+                f"no notebook {name!r}{did_you_mean(name, names)}; there are {', '.join(n.name for n in notebooks)}"
+            )
+    return [n for n in notebooks if not wanted or n in [names[name] for name in wanted]]
 
 
 def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[str, Sequence[str]]) -> list[Job]:

@@ -7,7 +7,6 @@ replace is marked YOURS.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import re
 import unicodedata
@@ -15,7 +14,6 @@ from pathlib import Path
 from string import Template
 
 from sutrolib.core import paths
-from sutrolib.core.io import write_atomically
 
 DECADES = {"process": 1, "metric": 2, "problem": 3, "exam": 4, "meeting": 5}  # the first digit of a notebook's number
 MAX_NAME, MAX_TITLE = 50, 200
@@ -27,9 +25,14 @@ def run(options: argparse.Namespace) -> int:
     title = clean_title(options.title)
     name = name_for(options.axis, title)
     path = paths.NOTEBOOKS / f"{name}.ipynb"
-    if path.exists():
-        raise FileExistsError(errno.EEXIST, "File exists", str(path))
-    write_atomically(path, fill_in(name, options.axis, title).encode())
+    content = fill_in(name, options.axis, title)
+    with path.open("x", encoding="utf-8") as file:  # never over another one
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
     where = f"notebooks/{path.name}" if path.is_relative_to(paths.ROOT) else path
     print(f"{where} is written. Replace what is marked YOURS; it runs as it is:")
     print(f"  python -m sutrolib run {name.split('_')[0]}")

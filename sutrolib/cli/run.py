@@ -32,8 +32,8 @@ _MAX_ROWS = 40  # of the last table; with more runs it lists only those that fai
 class ProgressView:
     """Reports a batch: a line for each run that ended, and on a terminal a bar, with what runs where."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, resume: bool = False) -> None:
+        self.console, self.resume = console, resume
         self.progress = progress.Progress(console=console, transient=True, disable=not console.is_terminal)
         self.folder, self.total, self.ended = Path(), 0, 0
         self.bars: dict[int, progress.TaskID] = {}  # of the runs that are being made, by number
@@ -43,7 +43,7 @@ class ProgressView:
         self.all = self.progress.add_task("runs", total=self.total, completed=self.ended)
         if batch.repeated:
             self.say(f"{batch.repeated} of the runs were given more than once; each is made once.")
-        if batch.done:
+        if batch.done or self.resume:
             self.say(f"Resuming {batch.folder}: {self.ended} of {self.total} runs are done.")
 
     def job_started(self, run: PlannedRun) -> None:
@@ -88,14 +88,18 @@ def run(options: argparse.Namespace) -> int:
     notebooks = batch.select(batch.find_notebooks(), options.notebooks)
     if not notebooks:
         raise ValueError("there are no notebooks to run")
-    jobs = batch.plan(notebooks, _by_name(options.parameter), _by_name(options.grid))
+    profile = [("profile", options.profile)] if options.profile else []
+    jobs = batch.plan(notebooks, _by_name([*options.parameter, *profile]), _by_name(options.grid))
     folder = Path(options.output) if options.output else None
     on_dask = options.jobs is not None or options.scheduler is not None
-    view = ProgressView(Console())
+    view = ProgressView(Console(), options.resume)
     try:
         with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster, view.progress:
             if cluster:  # before a folder is made: a refused batch leaves nothing to resume
-                view.say(check_workers(cluster, notebooks, options.scheduler or "this machine"))
+                left = batch.prepare(jobs, folder, resume=True).runs if options.resume else ()
+                names = {run.job.notebook.name for run in left}
+                needed = [one for one in notebooks if one.name in names or not options.resume]
+                view.say(check_workers(cluster, needed, options.scheduler or "this machine"))
             results = batch.run(jobs, view, folder, cluster, keep_figures=options.keep_figures, resume=options.resume)
     except KeyboardInterrupt:
         view.say("Interrupted.")
@@ -116,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
 def list_notebooks(options: argparse.Namespace) -> int:
     """Show the notebooks with their axis, step and parameters."""
     console = Console(highlight=False, soft_wrap=True)
-    for notebook in batch.find_notebooks():
+    for notebook in batch.select(batch.find_notebooks(), options.notebooks):
         console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}")
         lines = [
             f"axis: {notebook.axis}; step: {notebook.step}",

@@ -18,8 +18,11 @@ STUDIES = DATA / "studies"
 
 
 def figures() -> Path:
-    """The folder that figures go to: SUTRO_FIGURES, else figures/ of the checkout."""
-    return Path(os.environ.get("SUTRO_FIGURES") or ROOT / "figures")
+    """The folder that figures go to: SUTRO_FIGURES, else data/runs/interactive/figures/.
+
+    Only a run with ``--keep-figures`` writes to the committed figures/.
+    """
+    return Path(os.environ.get("SUTRO_FIGURES") or RUNS / "interactive" / "figures")
 
 
 def published_ledger() -> Path:

@@ -133,7 +133,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _sentence(row: Row) -> str:
-    expected = f", expected {row.expected}, because {row.because}: {_HELD[row.held]}" if row.expected else ""
+    because = f", because {row.because}" if row.because else ""
+    expected = f", expected {row.expected}{because}: {_HELD[row.held]}" if row.expected else ""
     return f"{row.quantity}: {row.saw} ({row.kind or 'not stated'}){expected}."
 
 
@@ -142,7 +143,7 @@ def _failed_slides(meeting: Meeting) -> Iterator[Slide]:
     missed = [(executed.name, row) for executed in meeting.findings for row in executed.rows if row.held is False]
     header, rows = ("notebook", *_FINDING_HEADER[:4]), tuple((name, *_cells(row)[:4]) for name, row in missed)
     heading = f"{count_text(len(missed), 'expectation')} did not hold"
-    because = [f"{name}: {row.quantity} was expected, because {row.because}." for name, row in missed]
+    because = [f"{name}: {row.quantity} was expected, because {row.because}." for name, row in missed if row.because]
     table = Table("Expected and not observed", header, rows)
     yield from table_slides("failed", _FAILED, heading, table, notes=because)
 

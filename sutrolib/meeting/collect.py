@@ -19,7 +19,7 @@ from sutrolib.measurement.coverage import count_positions
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 
-_MEETINGS = "5"  # the first digit of notebooks that build decks: these report no findings of their own
+NO_FINDINGS = ("5", "9")  # the first digits of notebooks that build decks or show how to add something of your own
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -152,7 +152,7 @@ def _executed_copies(period: Period, wanted: Sequence[str]) -> tuple[list[Execut
         by_time = sorted([*map(read_executed, committed), *read_all(runs)], key=lambda copy: copy.when)
         copies += {copy.name: copy for copy in by_time if copy.finding and not copy.error}.values()
         copies += [copy for copy in {copy.name: copy for copy in by_time}.values() if copy.error]
-    unique = {copy.path.resolve(): copy for copy in copies if not copy.name.startswith(_MEETINGS)}
+    unique = {copy.path.resolve(): copy for copy in copies if not copy.name.startswith(NO_FINDINGS)}
     return sorted(unique.values(), key=lambda copy: (copy.name, copy.when)), list(unreadable)
 
 

@@ -56,7 +56,7 @@ class Evolution(Search):
 
     name: ClassVar[str] = "evolution"
     rung: ClassVar[str] = "evolution"
-    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1, "population_size": 1, "tournament_size": 1, "n_confirm": 0}
+    at_least: ClassVar[Mapping[str, int]] = {"population_size": 1, "tournament_size": 1, "n_confirm": 0}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -100,7 +100,7 @@ def improve_parallel(
 
 def _end_local_workers(cluster: Cluster) -> None:
     """End the workers of this machine, and what they started: their current trials may be long, and can be repeated."""
-    for pid in cluster.client.run(os.getpid).values() if cluster.local else ():
+    for pid in cluster.client.run(os.getpid, on_error="ignore").values() if cluster.local else ():
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
             for one in (*process.children(recursive=True), process):

@@ -35,7 +35,7 @@ class GridSearch(Search):
     points: int = 3
 
     name: ClassVar[str] = "grid"
-    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1, "points": 1}
+    at_least: ClassVar[Mapping[str, int]] = {"points": 1}
     rung: ClassVar[str] = "search"
 
     def propose(self, request: ProposalRequest) -> Proposal:
@@ -80,7 +80,7 @@ class HillClimbing(Search):
     patience: int = 300
 
     name: ClassVar[str] = "hill climbing"
-    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1, "patience": 1}
+    at_least: ClassVar[Mapping[str, int]] = {"patience": 1}
     rung: ClassVar[str] = "search"
 
     def propose(self, request: ProposalRequest) -> Proposal:

@@ -91,7 +91,7 @@ class Search(ABC):
 
     name: ClassVar[str]
     rung: ClassVar[str]  # of the process axis
-    at_least: ClassVar[Mapping[str, int]] = {"pairs": 1}
+    at_least: ClassVar[Mapping[str, int]] = {}  # of further fields of a search
     n_objectives: ClassVar[int] = 1
     charge_duplicates: ClassVar[bool] = False  # whether a proposal that was tried before costs a trial
     # Fields that may change while a study goes on: they change neither what is tried nor what it costs.
@@ -100,7 +100,7 @@ class Search(ABC):
     )
 
     def __post_init__(self) -> None:
-        for field, least in self.at_least.items():
+        for field, least in {"pairs": 1, **self.at_least}.items():
             if getattr(self, field) < least:
                 raise ValueError(f"{field} must be at least {least} (got {getattr(self, field)!r})")
         titles = [milestone.title for milestone in self.milestones]

@@ -103,5 +103,6 @@ def simulate_readings(
 
 def _check_amounts(**amounts: float) -> None:
     for name, value in amounts.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be at least 0 (got {value!r})")
+        most = math.inf if name == "seconds" else 1e9  # watts and kelvins
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise ValueError(f"{name} must be 0 to {most:g} (got {value!r})")

@@ -126,6 +126,7 @@ def parse_readings(plan: Plan, text: str, scale: ReadingScale = "celsius") -> li
 
     A run that was not read is a ``-``; runs at the end may be left out. Raises ValueError that names the run.
     """
+    check_choice("scale", scale, ReadingScale)
     parts = [part.strip() for part in text.strip().removesuffix(";").split(";")] if text.strip() else []
     if len(parts) > 2 * plan.rounds:
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
 import threading
@@ -106,10 +105,11 @@ def manual_search_panel(session: TuningSession) -> VBox:
 
 def _parse(text: str) -> Any:
     """A truth value or a number if the text reads as one, else the text."""
-    try:
-        return ast.literal_eval(text.strip())
-    except (SyntaxError, ValueError):
-        return text.strip()
+    text = text.strip()
+    for convert in ({"True": True, "False": False}.__getitem__, int, float):
+        with suppress(KeyError, ValueError):
+            return convert(text)
+    return text
 
 
 def touch_test_panel(

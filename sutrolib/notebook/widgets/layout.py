@@ -30,7 +30,7 @@ if (!window.sutroKeys) {{
     control.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
     control.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
   }};
-  for (const type of ["focusin", "keyup"]) document.addEventListener(type, fix);
+  for (const type of ["focusin", "keyup", "pointerup"]) document.addEventListener(type, fix);
 }}
 """
 

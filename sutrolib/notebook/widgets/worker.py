@@ -103,9 +103,9 @@ class Worker:
         """Pass on events, in batches, until the work ends."""
         end: WorkerExit | None = None
         while not end:
-            *events, last = self._next_batch(process)
-            end = last if isinstance(last, WorkerExit) else None
             try:
+                *events, last = self._next_batch(process)
+                end = last if isinstance(last, WorkerExit) else None
                 self._on_events(events if end else [*events, last])
             except Exception as error:  # in a thread, a raised error would be lost
                 end = WorkerExit(error=error_text(error))

@@ -1,0 +1,119 @@
+"""Notebooks 90 to 94, followed to the letter in a copy of the checkout: files saved, changes applied, all run."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from newcomer import Newcomer
+
+from sutrolib.batch import batch
+from sutrolib.core.markdown import finding_in
+from sutrolib.measurement.ledger import Ledger
+
+RECIPES = [notebook for notebook in batch.find_notebooks() if notebook.number.startswith("9")]
+pytestmark = pytest.mark.xdist_group("newcomer")  # the tests of one worker share what is made once
+
+
+def cells_of(notebook):
+    return json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]
+
+
+def files_in(notebook):
+    """The files whose whole content stands in cells: path -> text."""
+    files = {}
+    for cell in cells_of(notebook):
+        for tag in cell["metadata"].get("tags", []):
+            if tag.endswith(".py"):
+                files[tag] = files.get(tag, "") + "".join(cell["source"]) + "\n\n\n"
+    return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
+
+
+def changes_in(notebook):
+    text = "\n".join("".join(cell["source"]) for cell in cells_of(notebook) if cell["cell_type"] == "markdown")
+    return re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def keep(someone, notebook):
+    """Save the files, apply the changes; then the notebook imports from the files what it had in its cells."""
+    content = json.loads((someone.folder / "notebooks" / notebook.path.name).read_text(encoding="utf-8"))
+    for path, text in files_in(notebook).items():
+        (someone.folder / path).write_text(text, encoding="utf-8")
+        module = path.removesuffix(".py").replace("/", ".")
+        for cell in content["cells"]:
+            if path in cell["metadata"].get("tags", []):
+                cell["source"] = [f"from {module} import *"]
+    for change in changes_in(notebook):
+        someone.runs(["git", "apply", "--verbose"], change)
+    (someone.folder / "notebooks" / notebook.path.name).write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """One who has kept what the recipes add, and run them again with it."""
+    someone = Newcomer(tmp_path_factory.mktemp("newcomer"))
+    for notebook in RECIPES:
+        keep(someone, notebook)
+    someone.said = someone.runs(
+        [sys.executable, "-m", "sutrolib", "run", "90", "91", "92", "93", "-o", "data/runs/kept"]
+    )
+    return someone
+
+
+@pytest.fixture(scope="module")
+def ledger(newcomer):
+    return Ledger(newcomer.folder / "data" / "runs" / "kept")
+
+
+def test_the_recipes_are_about_each_kind_of_part():
+    assert [notebook.number for notebook in RECIPES] == ["90", "91", "92", "93", "94"]
+    written = [path for notebook in RECIPES for path in files_in(notebook)]
+    assert [Path(path).parts[1] for path in written] == ["problems", "models", "meters", "processes"]
+    assert sum(len(changes_in(notebook)) for notebook in RECIPES) == 2
+
+
+def test_what_was_kept_gives_what_the_notebook_found(newcomer):
+    assert "4 of 4 passed" in newcomer.said
+    for notebook in RECIPES[:4]:
+        (again,) = (newcomer.folder / "data" / "runs" / "kept").glob(f"*{notebook.name}.ipynb")
+        assert finding_in(again)["results"] == finding_in(notebook.path)["results"]
+
+
+def test_a_problem_of_ones_own_is_on_the_cube(newcomer, ledger):
+    runs = [m for m in ledger.measurements() if m.rungs["problem"] == "majority"]
+    assert [m.model["name"] for m in runs] == ["two-layer network"] * 10
+    newcomer.runs([sys.executable, "-m", "sutrolib", "run", "00", "-o", "data/runs/cube"])
+    executed = (newcomer.folder / "data/runs/cube/001-00_the_cube.ipynb").read_text(encoding="utf-8")
+    assert "| problem | majority | majority of secret bits | 10 |" in executed
+
+
+def test_a_model_of_ones_own_is_kept(ledger):
+    kept = [m for m in ledger.measurements() if m.model["name"] == "votes"]
+    assert [m.solved for m in kept] == [True] * 5 + [False] * 10
+
+
+def test_the_doctor_knows_a_meter_of_ones_own(newcomer):
+    assert "bytes written (counted, B): always" in newcomer.runs([sys.executable, "-m", "sutrolib", "doctor"])
+
+
+def test_a_process_of_ones_own_is_kept_as_a_study(ledger):
+    (study,) = ledger.studies()
+    assert (study["process"], study["n_trials"]) == ("compass search", 8)
+
+
+def test_a_notebook_of_ones_own_runs_and_is_kept_with_its_outputs(newcomer):
+    new = ["new", "notebook", "--axis", "problem", "--title", "Votes for a majority"]
+    newcomer.runs([sys.executable, "-m", "sutrolib", *new])
+    (made,) = (newcomer.folder / "notebooks").glob("34_*.ipynb")
+    execute = ["nbconvert", "--to", "notebook", "--execute", "--inplace", f"notebooks/{made.name}"]
+    newcomer.runs([sys.executable, "-m", "jupyter", *execute])
+    assert finding_in(made)["results"]["seeds that the candidate solved, %"] == 100
+
+
+def test_what_the_recipes_write_is_in_the_style_of_the_house(newcomer):
+    files = [path for notebook in RECIPES for path in files_in(notebook)]
+    changed = re.findall(r"^\+\+\+ b/(.+)$", "\n".join(c for n in RECIPES for c in changes_in(n)), re.MULTILINE)
+    assert len(changed) == 2
+    for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
+        newcomer.runs([sys.executable, "-m", "ruff", *command, *files, *changed])
