@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             file.write(content)
             file.flush()
+            os.fsync(file.fileno())  # a full disk shows now, not when the file is closed
         except OSError:
             path.unlink()
             raise
