@@ -49,6 +49,12 @@ display({{"{FINDING_TYPE}": found}}, raw=True)
 print(os.environ["SUTRO_FIGURES"])
 """
 
+# A notebook without a conclusion has not passed.
+END = f"""
+from IPython.display import display
+display({{"{FINDING_TYPE}": {{"finding": "it ended"}}}}, raw=True)
+"""
+
 
 def copy_checkout(copy):
     """What git knows of the library and the notebooks, with changes that are not committed, and nothing it ignores."""

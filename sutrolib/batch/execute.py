@@ -26,6 +26,7 @@ from sutrolib.core.markdown import finding_in
 KERNEL = "sutro"  # the name in the metadata of the copy
 ATTEMPTS = "attempts"
 MAX_ATTEMPTS = 2
+NO_CONCLUSION = "it ended without a conclusion: nb.conclude(...) was not reached"
 WORKERS_DIED = f"its worker died, {MAX_ATTEMPTS} times"
 
 
@@ -145,7 +146,10 @@ def execute(run: PlannedRun, on_cell: Callable[[int], None] = lambda cell: None)
         error = INTERRUPTED
     except Exception as failure:  # the other notebooks run whatever it is
         error = _error_text(failure)
-    return run.result(time.perf_counter() - began, error, **about, **conclusion_of(run.output))
+    found = conclusion_of(run.output)
+    if not error and not found.get("finding"):  # sys.exit(0) ends a notebook without an error
+        error = NO_CONCLUSION
+    return run.result(time.perf_counter() - began, error, **about, **found)
 
 
 def _execute(run: PlannedRun, on_cell: Callable[[int], None]) -> None:

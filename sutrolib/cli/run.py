@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,21 +13,25 @@ from typing import TypeVar
 from rich import progress
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from sutrolib.batch import batch, records
+from sutrolib.batch.changes import ChangeStatus
+from sutrolib.batch.comparisons import compare_batches
 from sutrolib.batch.dask import check_workers
 from sutrolib.batch.execute import Batch, PlannedRun
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
 from sutrolib.cli.doctor import check_kernel
+from sutrolib.core import paths
 from sutrolib.core.dask_cluster import open_cluster
+from sutrolib.core.format import duration
 
 _T = TypeVar("_T")
 _SOME_FAILED = 1
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
-_MAX_ROWS = 40  # of the last table; with more runs it lists only those that failed
+_MAX_ROWS = 40  # of the last lists; with more runs only those that failed are listed
 
 
 class ProgressView:
@@ -92,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
     jobs = batch.plan(notebooks, _by_name([*options.parameter, *profile]), _by_name(options.grid))
     folder = Path(options.output) if options.output else None
     on_dask = options.jobs is not None or options.scheduler is not None
+    began = time.perf_counter()
     view = ProgressView(Console(), options.resume)
     try:
         with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster, view.progress:
@@ -109,7 +115,8 @@ def run(options: argparse.Namespace) -> int:
             view.say(_to_resume(options, view.folder))
         raise
     if results:
-        view.console.print(_summary(results, view.total))
+        _print_summary(view.console, results, view.total, time.perf_counter() - began)
+        _print_changes(view.console, view.folder)
         view.say(f"Executed copies, figures, results.csv, results.parquet and findings.md are in {view.folder}")
     if len(results) < view.total or any(result.status == records.INTERRUPTED for result in results):
         view.say(f"Interrupted. {_to_resume(options, view.folder)}")
@@ -145,14 +152,28 @@ def _to_resume(options: argparse.Namespace, folder: Path) -> str:
     return f"Continue with: {shlex.join([*words, *([] if options.output else ['-o', str(folder)])])}"
 
 
-def _summary(results: Sequence[RunResult], total: int) -> Table:
-    table = Table("run", "seconds", "finding", "result", title="The walk")
+def _print_summary(console: Console, results: Sequence[RunResult], total: int, seconds: float) -> None:
+    """A line for each run, with its finding below, and the time of all."""
+    console.rule("The walk")
     for result in results:
         if len(results) <= _MAX_ROWS or not result.passed:
-            status = Text(result.status, "green" if result.passed else "red")
-            finding = escape(result.finding if result.passed else result.error)
-            table.add_row(escape(result.label), f"{result.seconds:.1f}", finding, status)
-    table.add_section()
-    passed, seconds = sum(result.passed for result in results), sum(result.seconds for result in results)
-    table.add_row("all", f"{seconds:.1f}", "", f"{passed} of {total} passed")
-    return table
+            line = Text(f"{result.label}  {result.seconds:.1f} s  {result.sign}  ")
+            console.print(line.append(result.status, "green" if result.passed else "red"))
+            console.print(Padding(Text(result.finding if result.passed else result.error, "dim"), (0, 0, 0, 4)))
+    passed = sum(result.passed for result in results)
+    console.print(f"{passed} of {total} passed in {duration(seconds)}", style="bold")
+
+
+def _print_changes(console: Console, folder: Path) -> None:
+    """What moved beyond noise against the published notebooks, and the command that shows all of it."""
+    try:
+        changes = compare_batches(paths.NOTEBOOKS, folder).changes
+    except ValueError as error:
+        return console.print(f"Not compared with the published notebooks: {error}", markup=False)
+    moved = [change for change in changes if change.status is ChangeStatus.MOVED]
+    count = f"{len(moved)} of its numbers" if moved else "no number"
+    console.print(f"Against the published notebooks {count} moved beyond noise.", markup=False)
+    for change in moved[:_MAX_ROWS]:
+        console.print(Padding(Text(f"{change.case}: {change.quantity} {change.change} ({change.kind})"), (0, 0, 0, 4)))
+    command = f"python -m sutrolib compare {shlex.quote(str(paths.NOTEBOOKS))} {shlex.quote(str(folder))}"
+    return console.print(f"To see all: {command}", markup=False, soft_wrap=True)

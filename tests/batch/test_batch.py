@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from batches import FIND, Silent, copy_checkout, write_notebook
+from batches import END, FIND, Silent, copy_checkout, write_notebook
 
 from sutrolib.__main__ import main
 from sutrolib.batch import batch, records
@@ -75,6 +75,21 @@ def test_notebooks_are_selected_by_number_name_or_file(folder):
     assert batch.select(found, []) == found
     with pytest.raises(ValueError, match="no notebook '09'; there are 01_good, 02_bad"):
         batch.select(found, ["09"])
+
+
+def test_notebooks_are_selected_by_their_words_and_a_typo_gets_a_suggestion(folder):
+    found = batch.find_notebooks(folder)
+    assert [n.name for n in batch.select(found, ["bad"])] == ["02_bad"]
+    with pytest.raises(ValueError, match=r"no notebook 'baad' \(did you mean 'bad'\?\); there are 01_good, 02_bad"):
+        batch.select(found, ["baad"])
+
+
+@pytest.mark.parametrize("source", ["n", "import sys\nsys.exit(0)"])
+def test_a_notebook_without_a_conclusion_has_not_passed(tmp_path, source):
+    write_notebook(tmp_path / "01_silent.ipynb", source)
+    (result,) = batch.run(batch.plan(batch.find_notebooks(tmp_path), {}, {}), Silent(), tmp_path / "run")
+    assert not result.passed
+    assert result.error == "it ended without a conclusion: nb.conclude(...) was not reached"
 
 
 def test_a_grid_makes_a_job_for_each_point(folder):
@@ -170,6 +185,7 @@ def test_an_interruption_keeps_what_is_done_and_starts_nothing_more(folder, monk
             raise KeyboardInterrupt
 
     monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    monkeypatch.setattr("sutrolib.batch.execute.conclusion_of", lambda output: {"finding": "it ended"})
     results = batch.run(jobs, Silent(), folder / "run")
     assert [o.status for o in results] == ["passed", "interrupted"]
     assert len((folder / "run" / "results.csv").read_text().splitlines()) == 3
@@ -199,7 +215,7 @@ def test_a_file_of_json_that_is_no_notebook_is_named(folder, content):
 
 def test_a_notebook_of_a_format_that_papermill_cannot_read_fails_alone(tmp_path):
     (tmp_path / "01_later.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 99, "nbformat_minor": 0}')
-    write_notebook(tmp_path / "02_good.ipynb")
+    write_notebook(tmp_path / "02_good.ipynb", END)
     results = batch.run(batch.plan(batch.find_notebooks(tmp_path), {}, {}), Silent(), tmp_path / "run")
     assert [o.passed for o in results] == [False, True]
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from batches import FIND, Silent, write_notebook
+from batches import END, FIND, Silent, write_notebook
 
 from sutrolib.__main__ import main
 from sutrolib.batch import batch, records
@@ -235,6 +235,7 @@ HOSTILE = [
 def test_a_parameter_that_is_code_arrives_as_the_text_it_is(tmp_path, on_dask):
     texts = [text.replace("{path}", str(tmp_path / f"made-{number}")) for number, text in enumerate(HOSTILE)]
     show = f"import json, pathlib\npathlib.Path({str(tmp_path)!r}, f'seen-{{place}}').write_text(json.dumps(text))"
+    show += END
     write_notebook(tmp_path / "01_text.ipynb", show, parameters='text: str = "default"\nplace: int = 0')
     (notebook,) = batch.find_notebooks(tmp_path)
     jobs = [job for i, text in enumerate(texts) for job in batch.plan([notebook], {"text": text, "place": str(i)}, {})]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from batches import FIND, Silent, copy_checkout, write_notebook
+from batches import END, FIND, Silent, copy_checkout, write_notebook
 from light_runs import die, nap, nap_and_say_when, refuse
 from slow_work import until
 
@@ -173,6 +173,7 @@ def test_a_killed_worker_leaves_neither_its_kernel_nor_what_the_notebook_started
     write_notebook(
         tmp_path / "01_long.ipynb",
         f"import pathlib\nif not pathlib.Path({str(note)!r}).exists():\n    exec({SLEEP.format(note)!r})",
+        END,
     )
     reporter = Watching(note, lambda self: psutil.Process(self.pids[0]).parent().kill())
     with open_cluster(2, None) as cluster:

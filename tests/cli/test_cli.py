@@ -5,7 +5,7 @@ import sys
 import pytest
 from batches import FIND, write_notebook
 
-from sutrolib.__main__ import main
+from sutrolib.__main__ import _split_assignments, main
 from sutrolib.batch import batch
 from sutrolib.cli import doctor
 from sutrolib.core import paths
@@ -114,6 +114,11 @@ def test_a_grid_of_another_form_is_refused(grid, capsys):
         main(["run", "--grid", grid])
     assert exit_status.value.code == 2
     assert "NAME=V1,V2" in capsys.readouterr().err
+
+
+def test_a_parameter_can_be_written_as_an_assignment():
+    words = ["run", "-p", "n_bits=30", "-p", "text", "a=b", "10"]
+    assert _split_assignments(words) == ["run", "-p", "n_bits", "30", "-p", "text", "a=b", "10"]
 
 
 def test_a_failed_notebook_makes_the_exit_status_1_and_its_error_is_shown(tmp_path, monkeypatch, capsys):
