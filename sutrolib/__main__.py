@@ -18,7 +18,7 @@ _REFUSED = 2
 _INTERRUPTED = 130  # as a shell puts it: 128 and the number of the signal
 _PIPE_CLOSED = 141
 _MIN_PYTHON = (3, 11)
-_ON_NOTEBOOKS = ("run", "new_notebook", "deck")  # the modules whose commands need the folder of notebooks
+_ON_NOTEBOOKS = ("run", "findings", "new_notebook", "deck")  # the modules whose commands need the folder of notebooks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_notebooks_walk as walk
 from newcomer import Newcomer
 
 from sutrolib.batch import batch
@@ -30,9 +31,9 @@ def files_in(notebook):
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
 
 
-def changes_in(notebook):
+def blocks_in(notebook, language):
     text = "\n".join("".join(cell["source"]) for cell in cells_of(notebook) if cell["cell_type"] == "markdown")
-    return re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def keep(someone, notebook):
@@ -44,7 +45,7 @@ def keep(someone, notebook):
         for cell in content["cells"]:
             if path in cell["metadata"].get("tags", []):
                 cell["source"] = [f"from {module} import *"]
-    for change in changes_in(notebook):
+    for change in blocks_in(notebook, "diff"):
         someone.runs(["git", "apply", "--verbose"], change)
     (someone.folder / "notebooks" / notebook.path.name).write_text(json.dumps(content), encoding="utf-8")
 
@@ -70,7 +71,7 @@ def test_the_recipes_are_about_each_kind_of_part():
     assert [notebook.number for notebook in RECIPES] == ["90", "91", "92", "93", "94"]
     written = [path for notebook in RECIPES for path in files_in(notebook)]
     assert [Path(path).parts[1] for path in written] == ["problems", "models", "meters", "processes"]
-    assert sum(len(changes_in(notebook)) for notebook in RECIPES) == 2
+    assert sum(len(blocks_in(notebook, "diff")) for notebook in RECIPES) == 2
 
 
 def test_what_was_kept_gives_what_the_notebook_found(newcomer):
@@ -103,17 +104,22 @@ def test_a_process_of_ones_own_is_kept_as_a_study(ledger):
 
 
 def test_a_notebook_of_ones_own_runs_and_is_kept_with_its_outputs(newcomer):
-    new = ["new", "notebook", "--axis", "problem", "--title", "Votes for a majority"]
-    newcomer.runs([sys.executable, "-m", "sutrolib", *new])
-    (made,) = (newcomer.folder / "notebooks").glob("34_*.ipynb")
-    execute = ["nbconvert", "--to", "notebook", "--execute", "--inplace", f"notebooks/{made.name}"]
-    newcomer.runs([sys.executable, "-m", "jupyter", *execute])
+    before = set((newcomer.folder / "notebooks").iterdir())
+    (commands,) = blocks_in(RECIPES[-1], "sh")
+    said = newcomer.runs(["bash", "-euo", "pipefail", "-c", commands])
+    (made,) = set((newcomer.folder / "notebooks").iterdir()) - before
+    assert f"{made.name} is written" in said
+    assert "1 of 1 passed" in said
     assert finding_in(made)["results"]["seeds that the candidate solved, %"] == 100
+    assert list((newcomer.folder / "figures").glob(f"{made.stem}_*.png"))
+    (notebook,) = batch.select(batch.find_notebooks(made.parent), ["34"])
+    walk.test_its_outputs_are_those_of_one_clean_run(notebook)
+    walk.test_its_figures_are_described_in_words(notebook)
 
 
 def test_what_the_recipes_write_is_in_the_style_of_the_house(newcomer):
     files = [path for notebook in RECIPES for path in files_in(notebook)]
-    changed = re.findall(r"^\+\+\+ b/(.+)$", "\n".join(c for n in RECIPES for c in changes_in(n)), re.MULTILINE)
+    changed = re.findall(r"^\+\+\+ b/(.+)$", "\n".join(c for n in RECIPES for c in blocks_in(n, "diff")), re.MULTILINE)
     assert len(changed) == 2
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
         newcomer.runs([sys.executable, "-m", "ruff", *command, *files, *changed])

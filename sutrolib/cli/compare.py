@@ -80,10 +80,11 @@ def show(comparison: Comparison, console: Console) -> None:
     for case, table in tables.items():
         console.print(f"\n{case}", soft_wrap=True)
         console.print(table)
-    console.print(_summary(comparison.changes), soft_wrap=True)
+    console.print(summary(comparison.changes), soft_wrap=True)
 
 
-def _summary(changes: Sequence[Change]) -> str:
+def summary(changes: Sequence[Change]) -> str:
+    """How many numbers moved beyond noise, and of how many that cannot be said."""
     if not changes:
         return "There is no number on both sides, so nothing can have moved."
     counts = Counter(change.status for change in changes)

@@ -47,8 +47,9 @@ def _head() -> str:
 def _part(executed: Executed) -> str:
     rows = [(row.quantity, row.kind, row.expected, row.saw, _HELD[row.held]) for row in executed.rows]
     table = markdown_table(("quantity", "kind", "expected", "saw", "held"), rows)
+    when = f"{executed.when.day} {executed.when:%B %Y}"
     link = f"[{executed.name}](../notebooks/{executed.name}.ipynb)"
     return (
         f"## {link}: {executed.title}\n\n{executed.finding}\n\n{table}\n\n"
-        f"Sign of life: **{executed.sign}**. Computed on {executed.when:%-d %B %Y}; again with `{executed.command}`."
+        f"Sign of life: **{executed.sign}**. Computed on {when}; again with `{executed.command}`."
     )

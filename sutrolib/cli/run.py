@@ -23,6 +23,7 @@ from sutrolib.batch.dask import check_workers
 from sutrolib.batch.execute import Batch, PlannedRun
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
+from sutrolib.cli.compare import summary
 from sutrolib.cli.doctor import check_kernel
 from sutrolib.core import paths
 from sutrolib.core.dask_cluster import open_cluster
@@ -170,10 +171,8 @@ def _print_changes(console: Console, folder: Path) -> None:
         changes = compare_batches(paths.NOTEBOOKS, folder).changes
     except ValueError as error:
         return console.print(f"Not compared with the published notebooks: {error}", markup=False)
-    moved = [change for change in changes if change.status is ChangeStatus.MOVED]
-    count = f"{len(moved)} of its numbers" if moved else "no number"
-    console.print(f"Against the published notebooks {count} moved beyond noise.", markup=False)
-    for change in moved[:_MAX_ROWS]:
+    console.print(f"Against the published notebooks: {summary(changes)}", markup=False, highlight=False)
+    for change in [change for change in changes if change.status is ChangeStatus.MOVED][:_MAX_ROWS]:
         console.print(Padding(Text(f"{change.case}: {change.quantity} {change.change} ({change.kind})"), (0, 0, 0, 4)))
     command = f"python -m sutrolib compare {shlex.quote(str(paths.NOTEBOOKS))} {shlex.quote(str(folder))}"
     return console.print(f"To see all: {command}", markup=False, soft_wrap=True)

@@ -135,10 +135,9 @@ def read_record(path: Path) -> ExamRecord:
             name: {run["seed"]: Measurement.from_dict(run) for run in runs}
             for name, runs in dict(fields.pop("measurements")).items()
         }
-        if not all(
-            isinstance(fields[name], dict) for name in ("problem", "baseline", "entries", "machine", "versions")
-        ):
-            raise ValueError("a part of it is not a table")
+        tables = ("problem", "baseline", "entries", "machine", "versions")
+        if not all(isinstance(fields[name], dict) for name in tables):
+            raise ValueError(f"{', '.join(tables)} must be JSON objects")
         return ExamRecord(**fields, measurements=measurements)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not an exam record ({type(error).__name__}: {error})") from error
@@ -158,9 +157,8 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
         return new
     old = read_record(new.path)
     if (old.scale, old.division) != (new.scale, new.division):
-        raise ValueError(
-            f"{new.path} holds another exam: division {old.division!r} at scale {old.scale!r}; move it away"
-        )
+        held = f"the {old.division} division at scale {old.scale}"
+        raise ValueError(f"{new.path} holds another exam, {held}: move the file away")
     fields = ["problem", "baseline", "entries"]
     if not old.finished or seeds > old.seeds:  # runs from different places cannot be paired, but can be read anywhere
         fields += ["machine", "versions"]

@@ -91,7 +91,7 @@ class Search(ABC):
 
     name: ClassVar[str]
     rung: ClassVar[str]  # of the process axis
-    at_least: ClassVar[Mapping[str, int]] = {}  # of further fields of a search
+    at_least: ClassVar[Mapping[str, int]] = {}  # the least values of further fields
     n_objectives: ClassVar[int] = 1
     charge_duplicates: ClassVar[bool] = False  # whether a proposal that was tried before costs a trial
     # Fields that may change while a study goes on: they change neither what is tried nor what it costs.
