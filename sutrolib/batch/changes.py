@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KEY = ["case", "quantity", "seed"]
 _MAX_CASES = 5  # that are named, of those that only one side has
 Value = tuple[str, str, int, str, str, float]  # case as of case_of, quantity, seed, kind, unit, and the value
-Facts = Mapping[tuple[str, str], str]  # what is told of a set of runs, by case ("" for all of them) and topic
+Facts = Mapping[tuple[str, str], str]  # what is known of a set of runs, by case ("" for all of them) and topic
 
 
 class ChangeStatus(StrEnum):
@@ -58,13 +58,13 @@ class Comparison(NamedTuple):
 def compare(values: Sequence[Sequence[Value]], facts: Sequence[Facts], notes: Iterable[str] = ()) -> Comparison:
     """Compare two sets of runs by the values and the facts of each. Lines ``notes`` come before all others."""
     cases = [
-        dict.fromkeys([*(case for case, _ in told if case), *(value[0] for value in found)])
-        for told, found in zip(facts, values, strict=True)
+        dict.fromkeys([*(case for case, _ in known if case), *(value[0] for value in found)])
+        for known, found in zip(facts, values, strict=True)
     ]
     labels = label_cases({**cases[0], **cases[1]})
     lines = [*notes]
     for case, topic in {**facts[0], **facts[1]}:
-        old, new = (told.get((case, topic), "none") for told in facts)
+        old, new = (known.get((case, topic), "none") for known in facts)
         if old != new and (not case or all(case in side for side in cases)):
             lines.append(f"{labels[case]}: {topic} {old} -> {new}" if case else f"{topic}: {old} -> {new}")
     for name, here, there in (("A", *cases), ("B", *cases[::-1])):

@@ -34,6 +34,6 @@ def run(options: argparse.Namespace) -> int:
         raise OSError(f"the deck could not be written to {target}: {error}") from error
     new = f"{len(meeting.findings)} findings and {len(meeting.new):,} measurements since {start_text(meeting.period)}"
     nothing = not (meeting.findings or meeting.new or meeting.crashed)
-    told = f"nothing new since {start_text(meeting.period)}, so it shows where the cube stands" if nothing else new
-    print(f"{target}: {len(slides)} slides, {told}")
+    summary = f"nothing new since {start_text(meeting.period)}, so it shows where the cube stands" if nothing else new
+    print(f"{target}: {len(slides)} slides, {summary}")
     return 0
