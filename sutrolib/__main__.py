@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from sutrolib.batch.parameters import did_you_mean
 from sutrolib.cli.errors import sentence
 from sutrolib.core import paths
 
@@ -27,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         here = ".".join(map(str, sys.version_info[:3]))
         return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
     words = sys.argv[1:] if arguments is None else arguments
+    for word in words:
+        if not word.isascii() and word != word.encode(errors="replace").decode():  # notebooks and tables are in UTF-8
+            return _refuse(f"{word!r} has a byte that is not UTF-8: write it in UTF-8, and a file under such a name")
     options = _parser().parse_args(_split_assignments(words), argparse.Namespace(words=words))
     try:
         with _short_warnings():
@@ -80,11 +85,29 @@ def _command(options: argparse.Namespace) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that names the option or choice which is most similar to a misspelt one."""
+
+    def parse_known_args(self, *args: Any, **options: Any) -> Any:
+        found, unknown = super().parse_known_args(*args, **options)
+        if unknown:  # told by the parser of the command, which knows its options
+            known = re.findall(r"--[a-z-]+", self.format_help())
+            self.error(f"unrecognized: {', '.join(f'{word}{did_you_mean(word, known)}' for word in unknown)}")
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += did_you_mean(value, action.choices or ())
+            raise
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sutrolib", description="Walk the Sutro cube from corner A to B.")
+    parser = _Parser(prog="python -m sutrolib", description="Walk the Sutro cube from corner A to B.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     # Again for each command, so that it may stand behind it as well; not given there, it leaves what stands before.
-    after = argparse.ArgumentParser(add_help=False)
+    after = _Parser(add_help=False)
     after.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -96,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     walk = add("run", "run notebooks through papermill, by default with the quick profile")
     walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
     many: dict[str, Any] = {"action": "append", "default": []}
-    walk.add_argument("-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter", **many)
+    walk.add_argument(
+        "-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter; or NAME=VALUE", **many
+    )
     walk.add_argument("--profile", choices=["quick", "full"], help="the same as -p profile quick or full")
     walk.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
     where = walk.add_mutually_exclusive_group()

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, ChangeStatus, Comparison
 from sutrolib.batch.comparisons import CURRENT, commit_of, compare_batches, compare_ledgers, ledger_at, recent_commits
+from sutrolib.batch.parameters import did_you_mean
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
@@ -62,8 +63,9 @@ def _ledger(name: str) -> list[Measurement]:
     folders = paths.RUNS.iterdir() if paths.RUNS.is_dir() else ()
     runs = sorted((folder.name for folder in folders if _run_folder(folder.name)), reverse=True)
     raise ValueError(
-        f"{name!r} is neither a run nor a commit; the newest runs are {', '.join(runs[:5]) or 'none'}, the last "
-        f"commits of the ledger {', '.join(recent_commits()) or 'none'}, and {CURRENT!r} is the ledger as it is"
+        f"{name!r} is neither a run nor a commit{did_you_mean(name, [CURRENT, *runs])}; the newest runs are "
+        f"{', '.join(runs[:5]) or 'none'}, the last commits of the ledger {', '.join(recent_commits()) or 'none'}, "
+        f"and {CURRENT!r} is the ledger as it is"
     )
 
 

@@ -121,6 +121,38 @@ def test_a_parameter_can_be_written_as_an_assignment():
     assert _split_assignments(words) == ["run", "-p", "n_bits", "30", "-p", "text", "a=b", "10"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rn"], "did you mean 'run'?"),
+        (["--debg", "list"], "did you mean '--debug'?"),
+        (["run", "10", "--profile", "ful"], "did you mean 'full'?"),
+        (["run", "10", "--keep-figurs"], "run: error: unrecognized: --keep-figurs (did you mean '--keep-figures'?)"),
+        (["deck", "--format", "pfd"], "did you mean 'pdf'?"),
+        (["ledger", "publsh", "a"], "did you mean 'publish'?"),
+        (["exam", "--division", "opn"], "did you mean 'open'?"),
+        (["exam", "--scale", "smok"], "(got 'smok') (did you mean 'smoke'?)"),
+        (["exam", "--scale", "moon"], "must be one of smoke, cpu, gpu (got 'moon')\n"),
+        (["run", "baselin"], "did you mean 'baseline'?"),
+        (["run", "10", "-p", "n_bit=30"], "did you mean 'n_bits'?"),
+        (["compare", "ledgr", "ledger"], "did you mean 'ledger'?"),
+    ],
+)
+def test_the_most_similar_command_option_or_choice_is_named(arguments, said, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        sys.exit(main(arguments))  # argparse ends it itself
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["-p", "text", "caf\udce9"], ["-p", "text=caf\udce9"], ["-o", "caf\udce9"]])
+def test_a_byte_that_is_not_utf8_is_refused_before_anything_runs(arguments, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    assert main(["run", "32", *arguments]) == 2
+    assert "caf\\udce9' has a byte that is not UTF-8" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_notebook_makes_the_exit_status_1_and_its_error_is_shown(tmp_path, monkeypatch, capsys):
     write_notebook(tmp_path / "01_bad.ipynb", "raise KeyError('what went wrong')")
     found = batch.find_notebooks(tmp_path)
