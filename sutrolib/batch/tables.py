@@ -1,13 +1,18 @@
 """The results of a batch in tables: results.parquet and results.csv for programs, findings.md for people.
 
-There is one row for each run and quantity, with a column for every parameter of every notebook. A run without a finding
-has one row without a quantity. So the table has the same shape for any mixture of notebooks.
+There is one row for each run and quantity; a run without a finding has one row without a quantity. ``run`` is the
+beginning of the run's identity, ``parameters`` holds all of its parameters as JSON. Those that vary between runs of a
+notebook have a column of their own too, with its type, as many as there is room for. So the table has at most
+MAX_COLUMNS columns for any mixture of notebooks.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -22,9 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULTS, FINDINGS, FIGURE = "results", "findings.md", "comparison"
+MAX_COLUMNS = 20
+_MIN_ID = 8  # hexadecimal digits of a run's identity; more if needed to tell the runs of a batch apart
 _FIRST = ("run", "notebook")
 _RUN = ("status", "seconds", "attempts", "worker", "when", "sign")
-_LAST = (*_RUN, "quantity", "value", "kind", "low", "high", "finding", "error")
+_LAST = ("parameters", *_RUN, "quantity", "value", "kind", "low", "high", "finding", "error")
 _TYPES = {"seconds": float, "attempts": int, "value": float, "low": float, "high": float}  # the others are str
 # Of pandas, all with missing values.
 _DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
@@ -65,7 +72,7 @@ class Tables:
         import pyarrow.parquet  # noqa: F401
 
         began = time.monotonic()
-        if results := records.read_newest(self.folder):
+        if results := [_in_utf8(result) for result in records.read_newest(self.folder)]:
             table = tidy(results)
             write_atomically(self.folder / f"{RESULTS}.csv", table.to_csv(index=False).encode())
             write_atomically(self.folder / f"{RESULTS}.parquet", table.to_parquet(index=False))
@@ -75,26 +82,47 @@ class Tables:
         return results
 
 
-def tidy(results: Iterable[RunResult]) -> pd.DataFrame:
+def _in_utf8(result: RunResult) -> RunResult:
+    """The result with ``?`` for what cannot be written as UTF-8: a file's name or a parameter may hold any byte."""
+    content = json.dumps(dataclasses.asdict(result), ensure_ascii=False)
+    return RunResult(**json.loads(content.encode(errors="replace")))
+
+
+def tidy(results: Sequence[RunResult]) -> pd.DataFrame:
     """A row for each run and quantity. A parameter with the name of another column gets a prefix."""
     import pandas as pd
 
     fixed = {*_FIRST, *_LAST}
+    columns = _varying(results)[: MAX_COLUMNS - len(fixed)]
+    digits = next(n for n in range(_MIN_ID, 65) if len({r.identity[:n] for r in results}) == len(results) or n == 64)
     rows: list[dict[str, Any]] = []
     for result in results:
         run = {name: getattr(result, name) for name in (*_RUN, "notebook", "finding", "error")}
-        run |= {f"parameter.{name}" if name in fixed else name: value for name, value in result.parameters.items()}
+        run |= {_column(name): result.parameters.get(name) for name in columns}
+        run |= {"run": result.identity[:digits], "parameters": json.dumps(result.parameters, ensure_ascii=False)}
         for quantity, value in result.results.items() or [("", None)]:
             low, high = result.expected_range(quantity) or (None, None)
             found = {"quantity": quantity or None, "value": as_float(value), "kind": result.kinds.get(quantity)}
-            rows.append({"run": result.identity, **run, **found, "low": low, "high": high})
-    parameters = dict.fromkeys(name for row in rows for name in row if name not in fixed)
+            rows.append({**run, **found, "low": low, "high": high})
     table = {}
-    for name in (*_FIRST, *parameters, *_LAST):
+    for name in (*_FIRST, *map(_column, columns), *_LAST):
         cells = [row.get(name) for row in rows]
         kind = _TYPES.get(name, str) if name in fixed else common_type(cells)
         table[name] = pd.array([None if cell is None else kind(cell) for cell in cells], dtype=_DTYPES[kind])
     return pd.DataFrame(table)
+
+
+def _column(parameter: str) -> str:
+    return f"parameter.{parameter}" if parameter in {*_FIRST, *_LAST} else parameter
+
+
+def _varying(results: Iterable[RunResult]) -> list[str]:
+    """The parameters that have several values within a notebook, in their order."""
+    values = defaultdict[tuple[str, str], set[str]](set)
+    for result in results:
+        for name, value in result.parameters.items():
+            values[result.notebook, name].add(repr(value))
+    return list(dict.fromkeys(name for (_, name), found in values.items() if len(found) > 1))
 
 
 def common_type(cells: Iterable[Any]) -> type:

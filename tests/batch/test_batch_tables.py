@@ -2,6 +2,9 @@
 
 import csv
 import dataclasses
+import io
+import json
+import os
 from contextlib import nullcontext
 
 import pandas as pd
@@ -10,13 +13,13 @@ import pytest
 from sutrolib.batch import plots, records
 from sutrolib.batch.plots import choose_panels, draw_comparison, panels_of, title_of
 from sutrolib.batch.records import RunResult
-from sutrolib.batch.tables import Tables, common_type
+from sutrolib.batch.tables import MAX_COLUMNS, Tables, common_type
 
 
 def outcome(number, notebook="10_a", error="", **parameters):
     found = {} if error else {"results": {"q": 2.0 * number, "none": None}, "kinds": {"q": "counted"}}
     return RunResult(
-        identity=f"{number:064x}",
+        identity=f"{number:08x}{0:056x}",
         number=number,
         notebook=notebook,
         label=f"{notebook} {parameters}",
@@ -36,7 +39,7 @@ def written(folder, outcomes):
     Tables(folder).finish()
     with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return pd.read_parquet(folder / "results.parquet"), rows
+    return pd.read_parquet(io.BytesIO((folder / "results.parquet").read_bytes())), rows
 
 
 def test_one_table_holds_every_run_and_quantity_with_the_types_that_were_declared(tmp_path):
@@ -52,12 +55,12 @@ def test_one_table_holds_every_run_and_quantity_with_the_types_that_were_declare
     )
     assert len(frame) == len(rows) == 4 * 2 + 1
     assert list(frame.columns) == list(rows[0])
-    first = frame[(frame["run"] == f"{1:064x}") & (frame["quantity"] == "q")].iloc[0]
+    first = frame[(frame["run"] == f"{1:08x}") & (frame["quantity"] == "q")].iloc[0]
     assert (first["n"], first["lr"], first["profile"], first["value"]) == (5, 0.5, "quick", 2.0)
     assert (first["kind"], first["low"], first["high"], first["status"]) == ("counted", 0.0, 5.0, "passed")
-    assert sorted(frame["size"].dropna().unique()) == [0.5, 3.0], "int in one notebook and float in another"
     assert set(frame["deep"].dropna()) == {"True", "False", "yes"}, "bool in one and str in another"
-    assert set(frame["seed"].dropna()) == {str(2**70)}, "wider than a column of integers"
+    assert "size" not in frame.columns, "it does not vary within a notebook"
+    assert json.loads(frame["parameters"][4]) == {"size": 0.5, "seed": 2**70}
     failed = frame[frame["status"] == "failed"]
     assert list(failed["error"]) == ["cell 3: ValueError: no"]
     assert failed["quantity"].isna().all()
@@ -68,10 +71,36 @@ def test_one_table_holds_every_run_and_quantity_with_the_types_that_were_declare
 def test_whole_numbers_stay_whole_beside_runs_without_them(tmp_path):
     from pyarrow import parquet
 
-    written(tmp_path, [outcome(1, n=2**60 + 1), outcome(2, "20_b", m=True)])
+    runs = [outcome(1, n=2**60 + 1, s=2**70, size=3), outcome(2, n=2, s=0, size=0.5)]
+    frame, _ = written(tmp_path, [*runs, outcome(3, "20_b", m=True), outcome(4, "20_b", m=False)])
     schema = parquet.read_schema(tmp_path / "results.parquet")
     assert (str(schema.field("n").type), str(schema.field("m").type)) == ("int64", "bool")
     assert parquet.read_table(tmp_path / "results.parquet")["n"].to_pylist()[0] == 2**60 + 1
+    assert sorted(frame["size"].dropna().unique()) == [0.5, 3.0], "int in one run and float in another"
+    assert set(frame["s"].dropna()) == {str(2**70), "0"}, "wider than a column of integers"
+
+
+def test_however_many_parameters_there_are_the_table_stays_narrow(tmp_path):
+    many = [outcome(n, f"{n % 3}0_a", **{f"p{i}_{n % 3}": n for i in range(9)}) for n in range(1, 10)]
+    frame, _ = written(tmp_path, many)
+    assert len(frame.columns) == MAX_COLUMNS
+    assert [json.loads(text)["p8_1"] for text in frame["parameters"] if "p8_1" in text] == [1, 1, 4, 4, 7, 7]
+
+
+def test_runs_are_named_by_as_few_digits_as_tell_them_apart(tmp_path):
+    runs = [dataclasses.replace(outcome(n, n=n), identity=f"{'ab' * 5}{n}{'c' * 53}") for n in (1, 2)]
+    frame, _ = written(tmp_path, runs)
+    assert set(frame["run"]) == {"ab" * 5 + "1", "ab" * 5 + "2"}
+
+
+def test_what_cannot_be_written_as_utf8_costs_no_row(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    latin = dataclasses.replace(outcome(1, text="caf\udce9"), finding="\udce9", error="\udce9", worker="\udce9")
+    frame, rows = written(folder, [latin, outcome(2, text="é")])
+    assert frame["text"].tolist() == ["caf?", "caf?", "é", "é"]
+    assert [json.loads(row["parameters"])["text"] for row in rows] == ["caf?", "caf?", "é", "é"]
+    assert "| 10_a {'text': 'caf" in (folder / "findings.md").read_text()
+    assert (folder / "comparison.svg").exists()
 
 
 @pytest.mark.parametrize(
@@ -92,9 +121,10 @@ def test_the_type_of_a_column_is_what_its_cells_have_in_common(cells, kind):
 
 
 def test_a_parameter_named_as_a_fixed_column_does_not_take_its_place(tmp_path):
-    frame, rows = written(tmp_path, [outcome(1, value=7, run="x", seconds=3.0)])
+    runs = [outcome(1, value=7, run="x", seconds=3.0), outcome(2, value=8, run="y", seconds=4.0)]
+    frame, rows = written(tmp_path, runs)
     assert (rows[0]["value"], rows[0]["parameter.value"], rows[0]["parameter.run"]) == ("2.0", "7", "x")
-    assert frame["parameter.seconds"].tolist() == [3.0, 3.0]
+    assert frame["parameter.seconds"].tolist() == [3.0, 3.0, 4.0, 4.0]
 
 
 def test_findings_for_people_hold_every_run_and_no_html(tmp_path):
