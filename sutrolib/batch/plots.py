@@ -2,14 +2,14 @@
 
 If a notebook was run with several sets of parameters, each of its quantities has a panel: its values against the
 parameter that varies most, with the median of the repeats. If nothing varies, one panel shows which values lie where
-they were expected, with all ranges scaled to the same length.
+they were expected, with all ranges scaled to the same length. The figure says what it leaves out.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,17 @@ from sutrolib.batch.records import RunResult, as_float
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_PANELS = 12
-_MAX_ROWS = 40  # of the figure of expectations
+MAX_PANELS, _MAX_ROWS = 12, 50  # the rows are of the figure of expectations
+_MAX_NAMES, _MAX_NAME, _MAX_LEVEL = 20, 40, 36  # names along an axis, letters of one, and of all in one line
+_LETTER = 0.075  # inches
 _SEEDS = ("seed", "repeat", "repetition")  # parameters whose values mean nothing by themselves
-_MARKERS = "osD^v"
 _BAR: dict[str, Any] = {"ls": "", "marker": "_", "ms": 22, "mew": 2}  # a median that is on no line
 _ROUNDING = 1e-9  # a smaller relative difference is none
-_COLUMNS = ("notebook", "quantity", "kind", "value", "low", "high", "parameters")
+_COLUMNS = ("run", "notebook", "quantity", "kind", "value", "low", "high", "parameters")
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,8 @@ def draw_comparison(results: Sequence[RunResult], stem: Path) -> str:
     from sutrolib.plots.style import save_figure, use_style
 
     use_style()
-    if any(panel.spread for panel in panels) or expected.empty:
-        figure, words = _draw_panels(panels)
-    else:
-        figure, words = _draw_expectations(expected)
+    runs, varied = len(results), any(panel.spread for panel in panels) or expected.empty
+    figure, words = _draw_panels(panels, runs) if varied else _draw_expectations(expected, runs)
     save_figure(figure, stem)
     plt.close(figure)
     return words
@@ -98,7 +97,7 @@ def _table(results: Sequence[RunResult]) -> pd.DataFrame:
             if (value := as_float(found)) is not None:
                 expected = result.expected_range(quantity) or (math.nan, math.nan)
                 kind = result.kinds.get(quantity, "")
-                rows.append((result.notebook, quantity, kind, value, *expected, result.parameters))
+                rows.append((result.identity, result.notebook, quantity, kind, value, *expected, result.parameters))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -146,62 +145,100 @@ def choose_panels(panels: Sequence[Panel]) -> list[Panel]:
     return [panels[place] for place in sorted(chosen)]
 
 
-def _draw_panels(panels: Sequence[Panel]) -> tuple[Figure, str]:
+def _draw_panels(panels: Sequence[Panel], runs: int) -> tuple[Figure, str]:
     from matplotlib import pyplot as plt
 
     changing = [panel for panel in panels if panel.spread] or panels
     shown = choose_panels(changing)
     columns = min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
-    size = max(7.0, 3.3 * columns), max(4.0, 2.7 * rows + 0.7)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    width, height = max(7.0, 3.3 * columns), max(4.0, 2.7 * rows + 0.7)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    shared = _styles(dict.fromkeys(name for panel in shown for name in panel.data["series"]))
+    handles: dict[str, Artist] = {}
     for ax, panel in zip(axes.flat, shown, strict=False):
-        _draw_panel(ax, panel)
+        _draw_panel(ax, panel, shared or _styles(dict.fromkeys(panel.data["series"])))
+        lines, names = ax.get_legend_handles_labels()
+        handles |= dict(zip(names, lines, strict=True))
+        if len(names) > 1 and not shared:
+            ax.legend(fontsize=8)
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()
-    shaded = any(panel.shade for panel in shown)
-    if shaded:
-        figure.supxlabel("shaded: as expected", fontsize=9, color="#666666")
-    words = f"{_set_title(figure, title_of(panels))}. Panels{', with the expected range shaded' if shaded else ''}: "
-    words += "; ".join(f"{panel.quantity} of {panel.notebook} over {panel.x}" for panel in shown) + "."
+    upright = [len(name.get_text()) for ax in axes.flat for name in ax.get_xticklabels() if name.get_rotation()]
+    figure.set_size_inches(width, height + rows * _LETTER * max(upright, default=0))
     same, more = len(panels) - len(changing), len(changing) - len(shown)
-    words += f" The same in every run: {same} quantities." if same else ""
-    return figure, words + (f" Only in results.csv: {more} more." if more else "")
+    notes = {
+        "Shaded: as expected.": any(panel.shade for panel in shown),
+        f"The same in every run: {same} quantities.": same,
+        f"Only in results.csv: {more} more quantities.": more,
+    }
+    drawn = {run for panel in shown for run in panel.data["run"]}
+    left = _set_notes(figure, notes, runs, len(drawn), handles if shared and len(handles) > 1 else {})
+    named = "; ".join(f"{panel.quantity} of {panel.notebook} over {panel.x}" for panel in shown)
+    return figure, f"{_set_title(figure, title_of(panels))}. Panels: {named}. {left}".strip()
 
 
-def _draw_panel(ax: Axes, panel: Panel) -> None:
+def _styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each series; none if there are more than can be told apart."""
     from sutrolib.plots.style import BLACK, GREY, PURPLE, RED
 
-    data = panel.data
+    names = list(names)
+    styles = zip((BLACK, RED, PURPLE, GREY, BLACK), "osD^v", strict=True)
+    return dict(zip(names, styles, strict=False)) if len(names) <= 5 else {}
+
+
+def _draw_panel(ax: Axes, panel: Panel, styles: Mapping[str, tuple[str, str]]) -> None:
+    """Draw the values of each series, and their median. Series without a style become repeats of one."""
+    import pandas as pd
+
+    from sutrolib.plots.style import BLACK, GREY
+
+    data, label = panel.data, panel.x
     over_seeds = panel.x in _SEEDS  # then each series has one place
     numeric = not over_seeds and data["x"].dtype.kind in "iuf"
-    if data["series"].nunique() > len(_MARKERS):  # they cannot be told apart, and become repeats of one
+    if over_seeds:
+        label = f"{data['x'].nunique()} values of {panel.x}, the line is the median"
+        data = data.assign(x=data["series"], series="")
+    elif not styles:
+        label += f"\n({data['series'].nunique()} settings of {' and '.join(panel.by)} as repeats)"
         data = data.assign(series="")
     if not numeric:
-        data = data.assign(x=data["series" if over_seeds else "x"].astype(str).map(_shorten))
-    styles = zip((BLACK, RED, PURPLE, GREY, BLACK), _MARKERS, strict=True)
-    for (name, rows), (color, marker) in zip(data.groupby("series", sort=False), styles, strict=False):
+        places, names = pd.factorize(data["x"].astype(str))
+        label = _set_names(ax, list(names), label)
+        data = data.assign(x=places)
+    for name, rows in data.groupby("series", sort=False):
+        color, marker = styles.get(str(name), (BLACK, "o"))
         ax.plot(rows["x"], rows["value"], marker, color=color, alpha=0.6)
-        medians = rows.groupby("x", sort=numeric)["value"].median()
+        medians = rows.groupby("x")["value"].median()
         line = {"lw": 1.2, "marker": marker} if numeric else _BAR
-        ax.plot(medians.index, medians, color=color, label=_shorten(str(name), 30), **line)
+        ax.plot(medians.index, medians, color=color, label=textwrap.fill(_no_formula(str(name)), 40), **line)
     ax.margins(0.15)
     if panel.shade:
         limits = ax.get_ylim()  # the expected range may be far wider
         ax.axhspan(*panel.shade, color=GREY, alpha=0.15, lw=0)
         ax.set_ylim(limits)
     ax.set_title(textwrap.fill(_no_formula(f"{panel.notebook}: {_measure(data).iloc[0]}"), 37), fontsize=9.5)
-    repeats = f"{panel.data['x'].nunique()} values of {panel.x}, the line is the median"
-    ax.set_xlabel(repeats if over_seeds else panel.x, fontsize=10)
+    ax.set_xlabel(label, fontsize=10)
     if numeric and data["x"].min() > 0 and data["x"].max() / data["x"].min() >= 100:
         ax.set_xscale("log")
-    if data["series"].nunique() > 1 and not over_seeds:
-        ax.legend(fontsize=8)
     ax.tick_params(labelsize=9)
     ax.ticklabel_format(axis="y", useOffset=False)
 
 
-def _draw_expectations(table: pd.DataFrame) -> tuple[Figure, str]:
+def _set_names(ax: Axes, names: Sequence[str], label: str) -> str:
+    """Write the names at their places, upright if they are long; return the label of the axis."""
+    longest = max(map(len, names))
+    if longest > _MAX_NAME or len(names) > _MAX_NAMES:
+        ax.set_xticks([0, len(names) - 1], ["first", "last"])  # of names that have no room
+        return f"{label}: {len(names)} values,\nin the order of results.csv"
+    upright = longest * len(names) > _MAX_LEVEL
+    ax.set_xticks(range(len(names)), map(_no_formula, names), rotation=90 if upright else 0)
+    return label
+
+
+def _draw_expectations(table: pd.DataFrame, runs: int) -> tuple[Figure, str]:
+    """A row for each quantity; if that is too many, one for all values of a notebook that are as expected."""
+    import pandas as pd
     from matplotlib import pyplot as plt
 
     from sutrolib.plots.style import BLACK, GREY, RED
@@ -209,21 +246,28 @@ def _draw_expectations(table: pd.DataFrame) -> tuple[Figure, str]:
     held = table["value"].between(table["low"], table["high"])
     notebooks = table["notebook"].nunique()
     title = f"{held.sum()} of {len(table)} expectations hold, in {notebooks} notebook{'s' if notebooks > 1 else ''}"
-    shown = table.loc[held.sort_values(kind="stable").index[:_MAX_ROWS]].sort_index()  # what was missed is kept
-    figure, ax = plt.subplots(figsize=(9, max(3.0, 0.27 * len(shown) + 1.4)))
+    labels = table["notebook"].str.split("_").str[0] + ": " + _measure(table)
+    if labels.nunique() > _MAX_ROWS:
+        of_notebook = held.groupby(table["notebook"]).transform("sum").astype(str) + " as expected"
+        labels = labels.where(~held, table["notebook"] + ": " + of_notebook)
+    kept = labels[held.sort_values(kind="stable").index].unique()[:_MAX_ROWS]  # what was missed goes first
+    shown = table[labels.isin(kept)]
+    rows, names = pd.factorize(labels[shown.index])
+    figure, ax = plt.subplots(figsize=(10, max(3.0, 0.3 * len(names) + 1.6)))
     ax.axvspan(0, 1, color=GREY, alpha=0.15, lw=0)
     low, high, value = shown["low"], shown["high"], shown["value"]
     place = ((value - low) / (high - low).where(high > low)).fillna(0.5 + (value > low) - 1.0 * (value < low))
     for marker, colour, which in (("o", BLACK, held[shown.index]), ("X", RED, ~held[shown.index])):
-        ax.plot(place.clip(-0.5, 1.5)[which], which.to_numpy().nonzero()[0], marker, color=colour, ms=7)
-    numbers = shown["notebook"].str.split("_").str[0]
-    ax.set_yticks(range(len(shown)), map(_shorten, numbers + ": " + _measure(shown), [64] * len(shown)), fontsize=8.5)
-    ax.invert_yaxis()
+        ax.plot(place.clip(-0.5, 1.5)[which], rows[which], marker, color=colour, ms=7, alpha=0.7)
+    ax.set_yticks(range(len(names)), [textwrap.fill(_no_formula(name), 72) for name in names], fontsize=8.5)
     ax.set_xticks([-0.5, 0, 1, 1.5], ["below", "low", "high", "above"])
-    ax.set(xlim=(-0.6, 1.6), xlabel="place of the value in the expected range (cross: outside)")
+    ax.set(xlim=(-0.6, 1.6), ylim=(len(names) - 0.5, -0.5))
+    ax.set_xlabel("place of the value in the expected range (cross: outside)")
+    notes = {f"Only in results.csv: {len(table) - len(shown)} more values.": len(table) - len(shown)}
+    left = _set_notes(figure, notes, runs, table["run"].nunique(), {})
     outside = "; ".join(dict.fromkeys(_measure(table[~held]) + " of " + table["notebook"][~held]))
-    words = f"{_set_title(figure, title)}. Dots are values in their expected ranges, crosses are outside."
-    return figure, words + (f" Outside: {outside}." if outside else "")
+    words = f"{_set_title(figure, title)}. Dots are values in their expected ranges, crosses are outside. {left}"
+    return figure, words.strip() + (f" Outside: {outside}." if outside else "")
 
 
 def _measure(table: pd.DataFrame) -> pd.Series[str]:
@@ -238,8 +282,17 @@ def _set_title(figure: Figure, title: str) -> str:
     return title
 
 
-def _shorten(text: str, length: int = 14) -> str:
-    return _no_formula(text if len(text) <= length else text[: length - 1] + "…")
+def _set_notes(figure: Figure, notes: Mapping[str, int], runs: int, drawn: int, handles: Mapping[str, Artist]) -> str:
+    """Say below the axes what the figure leaves out, and what its series are; return the first of it."""
+    left = f"Not drawn: {runs - drawn} of {runs} runs, which failed or have nothing to compare."
+    text = " ".join(note for note, count in {**notes, left: runs - drawn}.items() if count)
+    if text or handles:
+        width = figure.get_figwidth()
+        fit = max(1, int(width / (_LETTER * max(map(len, handles), default=0) + 0.6)))
+        style: dict[str, Any] = {"fontsize": 8, "title_fontsize": 9, "alignment": "left", "loc": "outside lower left"}
+        title = textwrap.fill(text, int(width / _LETTER))
+        figure.legend(handles.values(), handles, ncols=fit, title=title, **style)
+    return text
 
 
 def _no_formula(text: str) -> str:

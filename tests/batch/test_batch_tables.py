@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 from contextlib import nullcontext
 
 import pandas as pd
@@ -186,6 +187,42 @@ def test_a_figure_is_drawn_of_any_mixture(tmp_path, outcomes, said):
     assert said in words
     assert (tmp_path / "comparison.png").stat().st_size > 5000
     assert (tmp_path / "comparison.svg").exists()
+
+
+def test_a_walk_of_many_notebooks_shows_every_value_and_names_what_was_missed(tmp_path):
+    long = "a quantity with a name that fills more than one line of the figure, as those of some notebooks do, " * 2
+    walk = [outcome(n, f"{n:02d}_a") for n in range(1, 28)]
+    walk = [dataclasses.replace(one, results={long: 9.0, **{f"q{i}": 1.0 * i for i in range(5)}}) for one in walk]
+    walk = [dataclasses.replace(one, expected={name: [0.0, 5.0, "why"] for name in one.results}) for one in walk]
+    draw_comparison([*walk[:20], outcome(99, error="no")], tmp_path / "comparison")
+    shown = " ".join(re.findall(r">([^<>]+)</text>", (tmp_path / "comparison.svg").read_text()))
+    assert "01_a: 5 as expected" in shown
+    assert shown.count(" ".join(long.split())) == 20, "wrapped, not cut"
+    assert "Not drawn: 1 of 21 runs" in shown
+    assert "Only in results.csv" not in shown
+    draw_comparison(walk, tmp_path / "comparison")
+    assert "Only in results.csv: 20 more values." in (tmp_path / "comparison.svg").read_text()
+
+
+def test_a_large_grid_says_what_it_leaves_out_and_cuts_no_name(tmp_path):
+    names = [f"a name that is longer than a panel is wide, {n}" for n in range(7)]
+    many = {f"q{i}": 1.0 for i in range(20)}
+    runs = [
+        dataclasses.replace(outcome(8 * n + k, n=n, name=name), results=dict.fromkeys(many, n + k + 1.0))
+        for n in range(8)
+        for k, name in enumerate(names)
+    ]
+    draw_comparison(runs, tmp_path / "comparison")
+    shown = (tmp_path / "comparison.svg").read_text()
+    assert "Only in results.csv: 8 more quantities." in shown
+    assert shown.count("(7 settings of name as repeats)") == plots.MAX_PANELS
+    draw_comparison([run for run in runs if run.parameters["n"] == 1], tmp_path / "comparison")
+    shown = (tmp_path / "comparison.svg").read_text()
+    assert "name: 7 values," in shown, "there is no room for the names"
+    assert "…" not in shown
+    short = [dataclasses.replace(run, parameters={"name": run.parameters["name"][20:]}) for run in runs[:7]]
+    draw_comparison(short, tmp_path / "comparison")
+    assert all(name[20:] in (tmp_path / "comparison.svg").read_text() for name in names)
 
 
 def test_where_nothing_can_be_compared_there_is_no_figure(tmp_path):
