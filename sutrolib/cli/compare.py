@@ -1,4 +1,4 @@
-"""The command compare: what changed between two batches, or between two states of the ledger, as a table."""
+"""The command compare: what changed between two batches, or between two states of the ledger."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Column, Table
-
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, ChangeStatus, Comparison
 from sutrolib.batch.comparisons import CURRENT, commit_of, compare_batches, compare_ledgers, ledger_at, recent_commits
 from sutrolib.batch.parameters import did_you_mean
+from sutrolib.cli.text import paragraph
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 
-_COLUMNS = ("quantity", "kind", "A", "B", "B/A (x), B-A (+)", "answer", "reason")
-_STYLES = {  # of the rows, in this order; what is the same is only counted
-    ChangeStatus.MOVED: "bold",
-    ChangeStatus.UNKNOWN: "",
-    ChangeStatus.NOT_COMPARABLE: "",
-    ChangeStatus.WITHIN: "dim",
-}
+# In this order; what is the same is only counted.
+_SHOWN = (ChangeStatus.MOVED, ChangeStatus.UNKNOWN, ChangeStatus.NOT_COMPARABLE, ChangeStatus.WITHIN)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,9 +30,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"{run!r} is a run and {other!r} is not; give two runs, or two states of the ledger")
     else:
         comparison = compare_ledgers(_ledger(options.first), _ledger(options.second))
-    console = Console(highlight=False, markup=False)
-    console.print(f"A: {options.first}    B: {options.second}", soft_wrap=True)
-    show(comparison, console)
+    print(f"A: {options.first}    B: {options.second}")
+    show(comparison)
     return 0
 
 
@@ -69,20 +60,22 @@ def _ledger(name: str) -> list[Measurement]:
     )
 
 
-def show(comparison: Comparison, console: Console) -> None:
-    """Print a comparison: circumstances, cases of only one side, and a table of the numbers that are not the same."""
-    console.print(*(f"  {line}" for line in comparison.differences), sep="\n", soft_wrap=True)
-    shown = [change for status in _STYLES for change in comparison.changes if change.status == status]
-    tables: dict[str, Table] = {}  # first those of cases in which a number moved
-    for change in shown:
-        table = tables.setdefault(change.case, Table(*(Column(name, overflow="fold") for name in _COLUMNS), box=SIMPLE))
-        values = ("" if value is None else f"{value:.4g}" for value in (change.before, change.after))
-        cells = (change.quantity, change.kind, *values, change.change, str(change.status), change.why)
-        table.add_row(*cells, style=_STYLES[change.status])
-    for case, table in tables.items():
-        console.print(f"\n{case}", soft_wrap=True)
-        console.print(table)
-    console.print(summary(comparison.changes), soft_wrap=True)
+def show(comparison: Comparison) -> None:
+    """Print a comparison: circumstances, cases of only one side, and the numbers that are not the same."""
+    for line in comparison.differences:
+        print(paragraph(line, "  "))
+    cases: dict[str, list[Change]] = {}  # first those in which a number moved
+    for status in _SHOWN:
+        for change in comparison.changes:
+            if change.status == status:
+                cases.setdefault(change.case, []).append(change)
+    for case, changes in cases.items():
+        print(f"\n{case}")
+        for c in changes:
+            values = " -> ".join("none" if value is None else f"{value:.4g}" for value in (c.before, c.after))
+            ratio = f", {c.change}" if c.change else ""  # B / A (x) or B - A (+)
+            print(paragraph(f"{c.status}: {c.quantity} ({c.kind}) {values}{ratio}; {c.why}", "  "))
+    print(f"\n{paragraph(summary(comparison.changes))}")
 
 
 def summary(changes: Sequence[Change]) -> str:

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 def examine() -> list[HealthCheck]:
     """Meters, machine, versions, packages, kernel, disk and folders. A meter that cannot work here says why."""
+    from sutrolib.cli.ledger import unreadable_files
     from sutrolib.core.provenance import machine, versions
     from sutrolib.meters import METERS
 
@@ -56,6 +57,7 @@ def examine() -> list[HealthCheck]:
         HealthCheck("versions", True, ", ".join(f"{name} {version}" for name, version in versions().items())),
         _check_packages(),
         check_kernel(),
+        *(HealthCheck("ledger", False, sentence) for sentence in unreadable_files()),
         HealthCheck("disk", free >= MIN_FREE_GIB, f"{free:.1f} GiB are free for what runs write"),
         *(_check_writable(name, folder) for name, folder in folders.items()),
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 
 from sutrolib.batch.parameters import did_you_mean
+from sutrolib.cli.text import as_lines, paragraph
 from sutrolib.core.format import duration
 from sutrolib.exam.entries import CLOSED, OPEN, SCALES, scale_of
 from sutrolib.exam.record import ExamRecord
@@ -35,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"{error}{''.join(hints)}") from None
     print(f"Final exam, scale {scale.name}, {options.division} division: the baseline against")
     for entry in entries:
-        print(f"  {entry.name}: {entry.about}")
+        print(paragraph(f"{entry.name}: {entry.about}", "  "))
     began = time.perf_counter()
     try:
         record = run_exam(scale, options.division, options.seeds, again=options.again, on_run=_print_run)
@@ -43,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
         print("\nInterrupted: the same command without --again resumes the exam.")
         raise
     seconds = time.perf_counter() - began
-    print(f"Finished in {duration(seconds)}" if seconds > 1 else "All runs were there already", end="; ")
-    print(f"the record is {record.path.name} in {record.path.parent}. To run it again: {record.command}")
+    ended = f"Finished in {duration(seconds)}" if seconds > 1 else "All runs were there already"
+    print(f"{ended}; the record is {record.path.name} in {record.path.parent}.\nTo run it again: {record.command}")
     _print_record(record)
     return 0
 
@@ -66,6 +68,11 @@ def _print_record(record: ExamRecord) -> None:
         print(f"Target, the baseline's mean: loss {loss:.4f} nats, accuracy {accuracy:.2%}\n")
     except ValueError as error:  # every run of the baseline failed; the verdicts say why
         print(f"{error}\n")
-    print(plain_text(*table(record)))
+    header, rows = table(record)
+    shown = plain_text(header, rows)
+    if max(map(len, shown.splitlines())) > shutil.get_terminal_size().columns:
+        entries = {row[0]: [other[1:] for other in rows if other[0] == row[0]] for row in rows}
+        shown = "\n\n".join(f"{entry}\n{as_lines(header[1:], of_entry)}" for entry, of_entry in entries.items())
+    print(shown)
     for verdict in verdicts(record):
-        print(f"\nVERDICT {verdict.text}")
+        print(f"\n{paragraph(f'VERDICT {verdict.text}')}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from sutrolib.cli.text import as_lines, paragraph
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.publish import publish
@@ -15,26 +15,40 @@ from sutrolib.measurement.publish import publish
 
 def list_sources(options: argparse.Namespace) -> int:
     """Show each publication and each local run: how many records it holds, of which days and commits, and damage."""
-    ledger = Ledger()
-    rows: list[tuple[str, str, str, str, bool]] = []
-    damaged: dict[Path, str] = {}
+    rows = []
     for kind in ("measurement", "study"):
-        found, bad = ledger.scan(kind, lambda r, source, dirty: (source, r["when"][:10], r.get("commit", ""), dirty))
+        found, _ = Ledger().scan(kind, lambda r, source, dirty: (source, r["when"][:10], r.get("commit", ""), dirty))
         rows += [(kind, *row) for row in found]
-        damaged |= bad
-    table = Table(Column("source", overflow="fold"), "measurements", "studies", "days (UTC)", "commits", "dirty")
+    header = ("source", "measurements", "studies", "days (UTC)", "commits", "dirty")
+    shown = []
     for source in sorted({row[1] for row in rows}):
         kinds, _, days, commits, dirty = zip(*(row for row in rows if row[1] == source), strict=True)
         counts = f"{kinds.count('measurement'):,}", f"{kinds.count('study'):,}"
         period = " to ".join(sorted({min(days), max(days)}))
         names = ", ".join(sorted({commit or "unknown" for commit in commits}))
-        table.add_row(source, *counts, period, names, f"{sum(dirty):,}")
-    console = Console(markup=False, highlight=False)
-    console.print(table)
-    for path, why in damaged.items():
-        console.print(f"{path}: {why}", soft_wrap=True)
-    console.print("A record that is in several files counts where it stands first: publications before local runs.")
+        shown.append((source, *counts, period, names, f"{sum(dirty):,}"))
+    table, console = Table(Column("source", no_wrap=True), *header[1:]), Console(markup=False, highlight=False)
+    for row in shown:
+        table.add_row(*row)
+    if console.measure(table, options=console.options.update_width(1000)).minimum > console.width:
+        print(as_lines(header, shown))
+    else:
+        console.print(table)
+    counts_once = "A record that is in several files counts where it stands first: publications before local runs."
+    print(*map(paragraph, [*unreadable_files(), counts_once]), sep="\n")
     return 0
+
+
+def unreadable_files() -> list[str]:
+    """A sentence for each file of the ledger that cannot be read in full: where, why, and what to do."""
+    ledger = Ledger()
+    _, damaged = ledger.scan("study", lambda record, source, dirty: record["when"])
+    sentences = []
+    for path, why in {**damaged, **ledger.read()[1]}.items():
+        published = path.parent == paths.published_ledger()
+        remedy = f"restore it by `git restore {path}`" if published else "remove that line, or make the file readable"
+        sentences.append(f"{path}: {why}; the rest of the file is read: {remedy}")
+    return sentences
 
 
 def publish_runs(options: argparse.Namespace) -> int:

@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from sutrolib.cli.text import paragraph
 from sutrolib.guards.claims import Reproduction
 from sutrolib.guards.reproduce import reproduce_claims
 
@@ -40,7 +41,8 @@ def _row(one: Reproduction) -> dict[str, object]:
 def _print_table(found: Sequence[Reproduction]) -> None:
     console = Console(markup=False, highlight=False)
     sources = list(dict.fromkeys(one.claim.source for one in found))
-    table = Table("what", "source", "published", "ours", "difference", "result")
+    numbers = (Column(name, no_wrap=True) for name in ("source", "published", "ours", "difference", "result"))
+    table = Table("what", *numbers)
     for one in found:
         ours = ("", "") if one.ours is None else (f"{one.ours:,.6g}", f"{one.difference:+.3g}")
         result = Text(one.result, {"pass": "green", "fail": "red"}.get(one.result, "yellow"))
@@ -49,4 +51,4 @@ def _print_table(found: Sequence[Reproduction]) -> None:
     console.print(table)
     lines = [f"({number}) {source}" for number, source in enumerate(sources, 1)]
     lines += [f"{r.result}: {r.claim.quantity}: {why}" for r in found if (why := r.missing or r.claim.known_difference)]
-    console.print("\n".join(lines))
+    print(*map(paragraph, lines), sep="\n")

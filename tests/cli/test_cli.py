@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -6,10 +7,12 @@ import pytest
 from batches import FIND, write_notebook
 
 from sutrolib.__main__ import _split_assignments, main
-from sutrolib.batch import batch
+from sutrolib.batch import batch, records
+from sutrolib.batch.comparisons import results_of
 from sutrolib.cli import doctor
 from sutrolib.core import paths
 from sutrolib.guards.claims import Claim
+from sutrolib.measurement.ledger import Ledger
 from sutrolib.meters import METERS
 
 
@@ -151,6 +154,57 @@ def test_a_byte_that_is_not_utf8_is_refused_before_anything_runs(arguments, caps
     assert main(["run", "32", *arguments]) == 2
     assert "caf\\udce9' has a byte that is not UTF-8" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["ledger"], "published: 2026-11-24-5596fab005e3-dirty.jsonl.gz"),
+        (["doctor"], "codecarbon"),
+        (["reproduce"], "109,783"),
+        (["compare", "notebooks", "walk"], "share of their expectations that were met, % (counted)"),
+        (["exam", "--scale", "cpu"], "cache energy of 1,000 predictions"),
+    ],
+)
+def test_no_line_is_wider_than_the_terminal_and_no_word_or_number_is_cut(
+    arguments, shown, width, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.delenv("SUTRO_LEDGER", raising=False)
+    monkeypatch.delenv("SUTRO_EXAM", raising=False)
+    monkeypatch.setattr("sutrolib.exam.run.evaluate", None)  # the committed record is shown, nothing is run
+    (tmp_path / "notebooks").symlink_to(paths.NOTEBOOKS)
+    meeting = next(one for one in results_of(paths.NOTEBOOKS) if one.notebook == "50_weekly_meeting")
+    changed = {name: (value or 0) + 1e6 for name, value in meeting.results.items()}
+    records.write(tmp_path / "walk", dataclasses.replace(meeting, identity="0" * 64, results=changed))
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if "/" not in line and "--" not in line]  # paths are kept whole
+    assert max(map(len, lines)) <= width
+    cells = [cell for line in said.splitlines() for cell in line.split("│")]
+    words = {word for cell in cells for word in cell.split()}
+    assert set(shown.split()) <= words
+
+
+def test_a_file_of_the_ledger_that_cannot_be_read_is_named_with_what_to_do(capsys, monkeypatch, tmp_path):
+    from sutrolib.cli.ledger import unreadable_files
+
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("SUTRO_LEDGER", str(tmp_path))
+    Ledger().add_study({"process": "search"})
+    assert unreadable_files() == []
+    assert not [check for check in doctor.examine() if check.topic == "ledger"]
+    torn = tmp_path / "ledger.jsonl"
+    torn.write_bytes(torn.read_bytes() + b"{")
+    (said,) = unreadable_files()
+    assert said.startswith(f"{torn}: line 2 is not a line of a ledger; the rest of the file is read: remove that line")
+    assert [(check.ok, check.what) for check in doctor.examine() if check.topic == "ledger"] == [(False, said)]
+    assert main(["ledger"]) == 0
+    assert said in capsys.readouterr().out
+    monkeypatch.setattr(paths, "published_ledger", lambda: tmp_path)
+    assert f"restore it by `git restore {torn}`" in unreadable_files()[0]
 
 
 def test_a_failed_notebook_makes_the_exit_status_1_and_its_error_is_shown(tmp_path, monkeypatch, capsys):
