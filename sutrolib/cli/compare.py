@@ -16,9 +16,6 @@ from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 
-# In this order; what is the same is only counted.
-_SHOWN = (ChangeStatus.MOVED, ChangeStatus.UNKNOWN, ChangeStatus.NOT_COMPARABLE, ChangeStatus.WITHIN)
-
 
 def run(options: argparse.Namespace) -> int:
     """Show what changed from A to B."""
@@ -64,17 +61,17 @@ def show(comparison: Comparison) -> None:
     """Print a comparison: circumstances, cases of only one side, and the numbers that are not the same."""
     for line in comparison.differences:
         print(paragraph(line, "  "))
-    cases: dict[str, list[Change]] = {}  # first those in which a number moved
-    for status in _SHOWN:
+    cases: dict[str, list[Change]] = {}  # first those in which a number moved; what is the same is only counted
+    for status in ChangeStatus:
         for change in comparison.changes:
-            if change.status == status:
+            if change.status == status != ChangeStatus.SAME:
                 cases.setdefault(change.case, []).append(change)
     for case, changes in cases.items():
         print(f"\n{case}")
-        for c in changes:
-            values = " -> ".join("none" if value is None else f"{value:.4g}" for value in (c.before, c.after))
-            ratio = f", {c.change}" if c.change else ""  # B / A (x) or B - A (+)
-            print(paragraph(f"{c.status}: {c.quantity} ({c.kind}) {values}{ratio}; {c.why}", "  "))
+        for one in changes:
+            values = " -> ".join("none" if value is None else f"{value:.4g}" for value in (one.before, one.after))
+            ratio = f", {one.change}" if one.change else ""  # B / A (x) or B - A (+)
+            print(paragraph(f"{one.status}: {one.quantity} ({one.kind}) {values}{ratio}; {one.why}", "  "))
     print(f"\n{paragraph(summary(comparison.changes))}")
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import time
 
 from sutrolib.batch.parameters import did_you_mean
-from sutrolib.cli.text import as_lines, paragraph
+from sutrolib.cli.text import paragraph, show_table
 from sutrolib.core.format import duration
 from sutrolib.exam.entries import CLOSED, OPEN, SCALES, scale_of
 from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.run import run_exam
-from sutrolib.exam.verdict import JOULES, plain_text, table, target, verdicts
+from sutrolib.exam.verdict import JOULES, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
 
 
@@ -69,10 +68,8 @@ def _print_record(record: ExamRecord) -> None:
     except ValueError as error:  # every run of the baseline failed; the verdicts say why
         print(f"{error}\n")
     header, rows = table(record)
-    shown = plain_text(header, rows)
-    if max(map(len, shown.splitlines())) > shutil.get_terminal_size().columns:
-        entries = {row[0]: [other[1:] for other in rows if other[0] == row[0]] for row in rows}
-        shown = "\n\n".join(f"{entry}\n{as_lines(header[1:], of_entry)}" for entry, of_entry in entries.items())
-    print(shown)
+    for entry in dict.fromkeys(row[0] for row in rows):
+        print(f"{entry}:")
+        show_table(header[1:], [row[1:] for row in rows if row[0] == entry])
     for verdict in verdicts(record):
         print(f"\n{paragraph(f'VERDICT {verdict.text}')}")

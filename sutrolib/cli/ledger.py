@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-from rich.table import Column, Table
-
-from sutrolib.cli.text import as_lines, paragraph
+from sutrolib.cli.text import paragraph, show_table
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.publish import publish
@@ -27,13 +24,7 @@ def list_sources(options: argparse.Namespace) -> int:
         period = " to ".join(sorted({min(days), max(days)}))
         names = ", ".join(sorted({commit or "unknown" for commit in commits}))
         shown.append((source, *counts, period, names, f"{sum(dirty):,}"))
-    table, console = Table(Column("source", no_wrap=True), *header[1:]), Console(markup=False, highlight=False)
-    for row in shown:
-        table.add_row(*row)
-    if console.measure(table, options=console.options.update_width(1000)).minimum > console.width:
-        print(as_lines(header, shown))
-    else:
-        console.print(table)
+    show_table(header, shown)
     counts_once = "A record that is in several files counts where it stands first: publications before local runs."
     print(*map(paragraph, [*unreadable_files(), counts_once]), sep="\n")
     return 0

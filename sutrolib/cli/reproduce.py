@@ -6,11 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
-
-from sutrolib.cli.text import paragraph
+from sutrolib.cli.text import paragraph, show_table
 from sutrolib.guards.claims import Reproduction
 from sutrolib.guards.reproduce import reproduce_claims
 
@@ -39,16 +35,13 @@ def _row(one: Reproduction) -> dict[str, object]:
 
 
 def _print_table(found: Sequence[Reproduction]) -> None:
-    console = Console(markup=False, highlight=False)
     sources = list(dict.fromkeys(one.claim.source for one in found))
-    numbers = (Column(name, no_wrap=True) for name in ("source", "published", "ours", "difference", "result"))
-    table = Table("what", *numbers)
+    rows = []
     for one in found:
         ours = ("", "") if one.ours is None else (f"{one.ours:,.6g}", f"{one.difference:+.3g}")
-        result = Text(one.result, {"pass": "green", "fail": "red"}.get(one.result, "yellow"))
         source = f"({sources.index(one.claim.source) + 1})"
-        table.add_row(one.claim.quantity, source, f"{one.claim.published:,.7g}", *ours, result)
-    console.print(table)
+        rows.append((one.claim.quantity, source, f"{one.claim.published:,.7g}", *ours, one.result))
+    show_table(("what", "source", "published", "ours", "difference", "result"), rows)
     lines = [f"({number}) {source}" for number, source in enumerate(sources, 1)]
     lines += [f"{r.result}: {r.claim.quantity}: {why}" for r in found if (why := r.missing or r.claim.known_difference)]
     print(*map(paragraph, lines), sep="\n")

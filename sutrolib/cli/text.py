@@ -1,8 +1,9 @@
-"""Text of the width of the terminal, broken between words: for what is too wide for a table."""
+"""Text and tables that fit the terminal, broken between words."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 
@@ -14,10 +15,14 @@ def paragraph(text: str, indent: str = "") -> str:
     return lines.fill(text)
 
 
-def as_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table without columns: the first cell of a row on a line of its own, below it the others with their names."""
-    lines = []
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns if they fit the terminal; else the first cell of each row, and below it the others by name."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    bar, line = ("│", "─") if "utf" in sys.stdout.encoding.lower() else ("|", "-")
+    if sum(widths) + 3 * len(widths) <= shutil.get_terminal_size().columns:
+        for row in (header, [line * width for width in widths], *rows):
+            print(f" {bar} ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
     for first, *others in rows:
         named = "; ".join(f"{name} {cell}" for name, cell in zip(header[1:], others, strict=True) if cell)
-        lines += [paragraph(first), paragraph(named, "    ")]
-    return "\n".join(lines)
+        print(paragraph(first), paragraph(named, "    "), sep="\n")
