@@ -29,9 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         here = ".".join(map(str, sys.version_info[:3]))
         return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
     words = sys.argv[1:] if arguments is None else arguments
-    for word in words:
-        if not word.isascii() and word != word.encode(errors="replace").decode():  # notebooks and tables are in UTF-8
-            return _refuse(f"{word!r} has a byte that is not UTF-8: write it in UTF-8, and a file under such a name")
     options = _parser().parse_args(_split_assignments(words), argparse.Namespace(words=words))
     try:
         with _short_warnings():
@@ -79,6 +76,9 @@ def _short_warnings() -> Iterator[None]:
 def _command(options: argparse.Namespace) -> int:
     """Run a command of a module in ``cli``, imported only when it is used, as it may need rich or torch."""
     module, function = options.command
+    for word in options.words if module == "run" else ():  # notebooks and their results are written in UTF-8
+        if word != word.encode(errors="replace").decode():
+            raise ValueError(f"{word!r} has a byte that is not UTF-8: write it in UTF-8, or use another name")
     if module in _ON_NOTEBOOKS and not paths.NOTEBOOKS.is_dir():
         raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
     status: int = getattr(importlib.import_module(f"sutrolib.cli.{module}"), function)(options)
