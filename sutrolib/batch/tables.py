@@ -2,8 +2,8 @@
 
 There is one row for each run and quantity; a run without a finding has one row without a quantity. ``run`` is the
 beginning of the run's identity, ``parameters`` holds all of its parameters as JSON. Those that vary between runs of a
-notebook have a column of their own too, with its type, as many as there is room for. So the table has at most
-MAX_COLUMNS columns for any mixture of notebooks.
+notebook, or were given on the command line, have a column of their own too, with its type, as many as there is room
+for. So the table has at most MAX_COLUMNS columns for any mixture of notebooks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_COLUMNS = 20
 _MIN_ID = 8  # hexadecimal digits of a run's identity; more if needed to tell the runs of a batch apart
 _FIRST = ("run", "notebook")
 _RUN = ("status", "seconds", "attempts", "worker", "when", "sign")
-_LAST = ("parameters", *_RUN, "quantity", "value", "kind", "low", "high", "finding", "error")
+_LAST = (*_RUN, "quantity", "value", "kind", "low", "high", "finding", "error", "parameters")
 _TYPES = {"seconds": float, "attempts": int, "value": float, "low": float, "high": float}  # the others are str
 # Of pandas, all with missing values.
 _DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
@@ -93,7 +93,7 @@ def tidy(results: Sequence[RunResult]) -> pd.DataFrame:
     import pandas as pd
 
     fixed = {*_FIRST, *_LAST}
-    columns = _varying(results)[: MAX_COLUMNS - len(fixed)]
+    columns = _varied_or_given(results)[: MAX_COLUMNS - len(fixed)]
     digits = next(n for n in range(_MIN_ID, 65) if len({r.identity[:n] for r in results}) == len(results) or n == 64)
     rows: list[dict[str, Any]] = []
     for result in results:
@@ -116,13 +116,14 @@ def _column(parameter: str) -> str:
     return f"parameter.{parameter}" if parameter in {*_FIRST, *_LAST} else parameter
 
 
-def _varying(results: Iterable[RunResult]) -> list[str]:
-    """The parameters that have several values within a notebook, in their order."""
+def _varied_or_given(results: Sequence[RunResult]) -> list[str]:
+    """The parameters that have several values within a notebook, then those that were given, which labels name."""
     values = defaultdict[tuple[str, str], set[str]](set)
     for result in results:
         for name, value in result.parameters.items():
             values[result.notebook, name].add(repr(value))
-    return list(dict.fromkeys(name for (_, name), found in values.items() if len(found) > 1))
+    varied = [name for (_, name), found in values.items() if len(found) > 1]
+    return list(dict.fromkeys([*varied, *(name for r in results for name in r.parameters if f" {name}=" in r.label)]))
 
 
 def common_type(cells: Iterable[Any]) -> type:

@@ -88,6 +88,13 @@ def test_however_many_parameters_there_are_the_table_stays_narrow(tmp_path):
     assert [json.loads(text)["p8_1"] for text in frame["parameters"] if "p8_1" in text] == [1, 1, 4, 4, 7, 7]
 
 
+def test_a_parameter_that_was_given_has_a_column_after_those_that_vary(tmp_path):
+    runs = [dataclasses.replace(outcome(n, n=5, m=n, k=1), label=f"10_a n=5 m={n}") for n in (1, 2)]
+    frame, _ = written(tmp_path, runs)
+    assert list(frame.columns[2:5]) == ["m", "n", "status"]
+    assert frame["n"].tolist() == [5] * 4
+
+
 def test_runs_are_named_by_as_few_digits_as_tell_them_apart(tmp_path):
     runs = [dataclasses.replace(outcome(n, n=n), identity=f"{'ab' * 5}{n}{'c' * 53}") for n in (1, 2)]
     frame, _ = written(tmp_path, runs)
