@@ -1,5 +1,7 @@
 """Measurements made up for tests; nothing is trained."""
 
+import dataclasses
+
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
 
@@ -24,3 +26,10 @@ def measurement(
         "when": when,
     }
     return Measurement(**(made | fields))
+
+
+def busy(run, load=0.4):
+    """The run with every reading in a window of time taken on a machine of this load."""
+    readings = (dataclasses.replace(r, detail={**r.detail, "load": load}) for r in run.readings if r.kind != "counted")
+    counted = (r for r in run.readings if r.kind == "counted")
+    return dataclasses.replace(run, readings=(*readings, *counted))

@@ -14,8 +14,10 @@ from sutrolib.core.stats import Interval, pareto_front
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.verdict import ACCURACY, JOULES, LOSS, OTHER_COSTS, EntryVerdict, VerdictLine, energy_meter, verdicts
+from sutrolib.measurement.comparison import undecided
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE
+from sutrolib.meters.base import too_high_load
 from sutrolib.plots.metrics import draw_rows, set_log_axis
 from sutrolib.plots.models import MODEL_STYLES
 from sutrolib.plots.style import BLACK, GREY, wrap_lines
@@ -80,6 +82,8 @@ def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, hig
     labels = cost_labels(record)
     cost = cost or next(iter(labels), "")
     means: dict[str, tuple[float, float]] = {}
+    trained = [run for name in record.model_names for run in record.trained(name).values()]
+    load = too_high_load(r for run in trained for r in run.readings if r.name == cost in labels)
     for name, (marker, colour) in _styles(record).items():
         runs = record.trained(name).values()
         points = [(r.value, run.scores[score]) for run in runs for r in run.readings if r.name == cost in labels]
@@ -96,7 +100,8 @@ def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, hig
     if highlight in means:
         ax.plot(*means[highlight], "o", color=BLACK, ms=20, mfc="none", mew=1.5)
     cost_name = "energy" if cost in JOULES else OTHER_COSTS.get(cost, cost or "cost")
-    ax.set_title(_front_title(means, cost_name, score, highlight), loc="left")
+    busy = f"Not decided: the machine was busy, load {load:.2f}" if load else ""
+    ax.set_title(busy or _front_title(means, cost_name, score, highlight), loc="left")
     return figure
 
 
@@ -105,7 +110,8 @@ def draw_corpus_sizes(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     trained = {corpus: {name: r for name, r in found.items() if not r.failure} for corpus, found in runs.items()}
     trained = {corpus: found for corpus, found in trained.items() if found}
     every = [run for found in trained.values() for run in found.values()]
-    energy = energy_meter(every)
+    if not (energy := energy_meter(every)):
+        raise ValueError(f"all runs need the same joules to be compared (got {len(every)} runs that did not fail)")
     figure, axes = plt.subplots(1, len(trained), sharex=True, squeeze=False)
     styles = dict(zip(dict.fromkeys(name for found in trained.values() for name in found), cycle(MODEL_STYLES)))
     best = []
@@ -128,14 +134,17 @@ def draw_savings(savings: Mapping[str, Mapping[str, Interval]], at_least: Collec
     ``savings`` maps a quantity, with its kind, to the ratios by ingredient; those in ``at_least`` missed the target
     loss, so their ratios are lower bounds.
     """
-    first = next(iter(savings.values()))
+    if not (first := next(iter(savings.values()), {})):
+        raise ValueError("savings must hold a ratio of at least one ingredient (got none)")
     names = sorted(first, key=lambda name: -first[name].value)
     bounds = {name: "at least " if name in at_least else "" for name in names}
     costs = [f"{bounds[name]}{first[name].value:.2g} times as much without {name}" for name in names[:2]]
+    open_ones = [why for name in names if (why := undecided(first[name]))]
+    title = open_ones[0].capitalize() if open_ones else f"Training costs {' and '.join(costs)}"
     labels = [f"{name} (at least)" if bounds[name] else name for name in names]
     series = {quantity: [ratios[name] for name in names] for quantity, ratios in savings.items()}
     xlabel = "without it / full recipe, at the same loss on the first seed"
-    return draw_rows(labels, series, f"Training costs {' and '.join(costs)}", xlabel, log=False)
+    return draw_rows(labels, series, title, xlabel, log=False)
 
 
 def cost_labels(record: ExamRecord) -> dict[str, str]:
@@ -184,7 +193,7 @@ def _changes(lines: Iterable[VerdictLine | None]) -> list[Interval | None]:
 
 def _verdict_title(found: Sequence[EntryVerdict]) -> str:
     """The verdict on the only entry; of several, how many pass, and the one of least energy."""
-    compared = {line.change.value: verdict for verdict in found if (line := verdict.energy)}
+    compared = {line.change.value: v for v in found if (line := v.energy) and line.change.bounded}
     if len(found) == 1 or not compared:
         return "; ".join(_sentence(verdict) for verdict in found)
     return f"{sum(v.passed for v in found)} of {len(found)} entries pass; {_sentence(compared[min(compared)])}"
@@ -193,8 +202,13 @@ def _verdict_title(found: Sequence[EntryVerdict]) -> str:
 def _sentence(verdict: EntryVerdict) -> str:
     """One sentence: passed or not, and by how much."""
     lines = (verdict.energy, "energy"), (verdict.time, "time")
-    amounts = " and ".join(f"{ratio_in_words(line.change.value)} {name}" for line, name in lines if line)
-    missed = ", ".join(line.quantity for line in verdict.criteria if not line.met)
+    amounts = " and ".join(
+        f"{ratio_in_words(line.change.value)} {name}" for line, name in lines if line and line.change.bounded
+    )
+    if verdict.state == "not decided":
+        reasons = dict.fromkeys([*verdict.errors, *(line.state for line in verdict.criteria if not line.met)])
+        return f"{verdict.entry}: not decided ({'; '.join(r.removeprefix('not decided: ') for r in reasons)})"
+    missed = ", ".join(line.quantity for line in verdict.criteria if line.state == "not met")
     state = "passes" if verdict.passed else "does not pass"
     why = "" if verdict.passed else f" (not met: {missed})" if missed else " (not everything could be compared)"
     return f"{verdict.entry} {state} with {amounts or 'no numbers'}{why}"
@@ -209,7 +223,8 @@ def _seeds_title(record: ExamRecord) -> str:
         wins[name] = sum(run.scores[LOSS] < base.scores[LOSS] for base, run in pairs), len(pairs)
     if len(wins) > 1 and set(wins.values()) == {(record.seeds, record.seeds)}:
         return f"All {len(wins)} entries have a lower loss than the baseline on every seed"
-    return "; ".join(f"{name} has the lower loss on {won} of {total} seeds" for name, (won, total) in wins.items())
+    parts = {name: f"has the lower loss on {won} of {total} seeds" for name, (won, total) in wins.items() if total}
+    return "; ".join(f"{name} {parts.get(name, 'has no run to compare')}" for name in wins)
 
 
 def _other_costs_title(found: Sequence[EntryVerdict]) -> str:
@@ -218,7 +233,8 @@ def _other_costs_title(found: Sequence[EntryVerdict]) -> str:
     for verdict in found:
         highest = sorted(verdict.side_costs, key=lambda line: -line.change.value)[: 3 if len(found) == 1 else 1]
         costs = ", ".join(f"{line.quantity} x {line.change.value:.3g}" for line in highest)
-        parts.append(f"{verdict.entry}: {costs or 'no other cost is higher'}")
+        none = "no other cost is higher" if verdict.side_costs_compared else "not decided"
+        parts.append(f"{verdict.entry}: {costs or none}")
     return "; ".join(parts)
 
 
@@ -226,6 +242,8 @@ def _front_title(means: _Points, cost_name: str, score: str, highlight: str) -> 
     """What ``highlight`` reaches; without it, the cheapest of the entries that beat the baseline in both."""
     if BASELINE not in means:
         return "There is no baseline to compare with"
+    if len(means) == 1:
+        return "There is no entry to compare with the baseline"
     cost, base = means[BASELINE]
     sign, better, article = (-1, "a higher", "an") if score == ACCURACY else (1, "a lower", "a")
     winners = [name for name, (x, y) in means.items() if x < cost and sign * y < sign * base]

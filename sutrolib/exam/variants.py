@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sutrolib.core.stats import Interval, paired_ratio
+from sutrolib.core.stats import Interval
 from sutrolib.core.types import Model, describe
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam.evaluate import evaluate
 from sutrolib.exam.record import as_json, exam_path, load, read_record, save
+from sutrolib.measurement.comparison import ratio_of_readings
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
@@ -143,12 +144,12 @@ def savings(recipes: Mapping[str, AblatedRecipe], reading: str) -> dict[str, Int
 
     Failed runs are left out, and so is an ingredient without other runs.
     """
-    full = {run.seed: run.reading(reading).value for run in recipes[FULL_RECIPE].runs if not run.failure}
+    full = {run.seed: run.reading(reading) for run in recipes[FULL_RECIPE].runs if not run.failure}
     found = {}
     for name, recipe in recipes.items():
-        costs = {run.seed: run.reading(reading).value for run in recipe.runs if run.seed in full and not run.failure}
+        costs = {run.seed: run.reading(reading) for run in recipe.runs if run.seed in full and not run.failure}
         if name != FULL_RECIPE and costs:
-            found[name] = paired_ratio(list(costs.values()), [full[seed] for seed in costs])
+            found[name] = ratio_of_readings(list(costs.values()), [full[seed] for seed in costs])
     return found
 
 

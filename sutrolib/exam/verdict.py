@@ -2,7 +2,8 @@
 
 The target is the baseline's mean over its seeds. Costs are compared by paired ratios, scores by paired differences,
 each with its 95 % interval (:mod:`sutrolib.core.stats`). An entry passes if the interval of the energy ratio is below
-1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0.
+1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0. If nothing shows that
+it does not pass, but not everything could be compared (missing runs, a busy machine), the verdict is ``not decided``.
 
 The learning rate decays to the end of a training, so the wall-clock time to target is that of the whole training, if
 the mean loss reaches the target at all.
@@ -17,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sutrolib.core.format import amount
-from sutrolib.core.stats import Interval, paired_difference, paired_ratio
+from sutrolib.core.stats import Interval, paired_difference
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
+from sutrolib.measurement.comparison import BusyRatio, ratio_of_readings, undecided
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE
 
@@ -65,25 +67,43 @@ class VerdictLine:
         low = self.change.low if self.pairs > 1 else self.change.value
         return self.met is None and self.ratio and low > 1
 
+    @property
+    def state(self) -> str:
+        """``met``, ``not met``, or ``not decided: ...`` with the reason; empty without a criterion."""
+        return "" if self.met is None else "met" if self.met else undecided(self.change) or "not met"
+
     def __str__(self) -> str:
         form = ".3g" if self.ratio else "+.4f"
         value, low, high = (f"{number:{form}}" for number in (self.change.value, self.change.low, self.change.high))
+        if isinstance(self.change, BusyRatio):
+            return f"{value} (busy: load {self.change.load:.2f})"
         return f"{value} [{low}, {high}]" if self.change.bounded and self.change.low < self.change.high else value
 
 
 @dataclass(frozen=True)
 class EntryVerdict:
-    """The verdict on one entry. ``errors`` say why something could not be compared; each of them fails the entry."""
+    """The verdict on one entry. ``errors`` say why something could not be compared; with one of them it does not pass.
+
+    ``failed``: the entry itself failed on a seed.
+    """
 
     entry: str
     lines: tuple[VerdictLine, ...]
     errors: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    failed: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether everything was compared and every criterion is met."""
         return not self.errors and bool(self.criteria) and all(line.met for line in self.criteria)
+
+    @property
+    def state(self) -> str:
+        """``passed``, ``not passed``, or ``not decided`` if nothing shows that it does not pass."""
+        if self.passed:
+            return "passed"
+        return "not passed" if self.failed or any(line.state == "not met" for line in self.criteria) else "not decided"
 
     @property
     def criteria(self) -> tuple[VerdictLine, ...]:
@@ -100,11 +120,20 @@ class EntryVerdict:
         """The verdict in words, every number with its interval and its kind."""
         parts = [*self.errors]
         for line in self.criteria:
-            form, state = "ratio" if line.ratio else "difference", "met" if line.met else "not met"
-            parts.append(f"{line.quantity} {form} {line} ({line.kind}), required {line.criterion}: {state}")
-        costs = ", ".join(f"{line.quantity} {line} times ({line.kind})" for line in self.side_costs)
-        verdict = f"{self.entry}: {'passed' if self.passed else 'not passed'}; {'; '.join(parts)}."
-        return " ".join([verdict, f"At the cost of: {costs}." if costs else "No other cost is higher.", *self.notes])
+            form = "ratio" if line.ratio else "difference"
+            parts.append(f"{line.quantity} {form} {line} ({line.kind}), required {line.criterion}: {line.state}")
+        return " ".join([f"{self.entry}: {self.state}; {'; '.join(parts)}.", self._side_costs_text(), *self.notes])
+
+    def _side_costs_text(self) -> str:
+        if costs := ", ".join(f"{line.quantity} {line} times ({line.kind})" for line in self.side_costs):
+            return f"At the cost of: {costs}."
+        return "No other cost is higher." if self.side_costs_compared else "The other costs are not decided."
+
+    @property
+    def side_costs_compared(self) -> bool:
+        """Whether there are costs without a criterion, and all of them could be compared."""
+        others = [line for line in self.lines if line.met is None]
+        return bool(others) and not any(undecided(line.change) and line.pairs > 1 for line in others)
 
     @property
     def energy(self) -> VerdictLine | None:
@@ -136,16 +165,20 @@ def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
             errors.append(f"{name} has {len(runs)} of {record.seeds} runs")
     first, second = record.trained(BASELINE), record.trained(entry)
     pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
+    failed = any(run.failure for run in record.runs(entry))
     if len(pairs) < 2:
-        return EntryVerdict(entry, (), (*errors, f"cannot compare: {len(pairs)} pairs of successful runs"))
+        why = f"cannot compare: {len(pairs)} pairs of successful runs"
+        return EntryVerdict(entry, (), (*errors, why), failed=failed)
     energy = energy_meter([run for pair in pairs for run in pair])
     if not energy:
-        why = {**pairs[0][0].missing, **pairs[0][1].missing}
-        errors.append(f"no joules ({'; '.join(f'{n}: {why[n]}' for n in JOULES if n in why) or 'not in every run'})")
+        missing = {**pairs[0][0].missing, **pairs[0][1].missing}
+        reasons = "; ".join(f"{name}: {missing[name]}" for name in JOULES if name in missing)
+        errors.append(f"no joules ({reasons or 'not in every run'})")
     lines = (*_criteria(energy, pairs, target(record)[0]), *_other_costs(energy, pairs))
-    missing = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
-    parts = "; ".join(f"{part} ({why})" for part, why in missing.items())
-    return EntryVerdict(entry, lines, tuple(errors), (f"The {energy} do not cover: {parts}.",) if parts else ())
+    not_covered = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
+    parts = "; ".join(f"{part} ({why})" for part, why in not_covered.items())
+    notes = (f"The {energy} do not cover: {parts}.",) if parts else ()
+    return EntryVerdict(entry, lines, tuple(errors), notes, failed)
 
 
 def target(record: ExamRecord) -> tuple[float, float]:
@@ -166,6 +199,8 @@ def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
     training, inference = found.energy, found.line(OTHER_COSTS[INFERENCE + "codecarbon"])
     if training is None or inference is None:
         return math.nan, "not compared"
+    if why := undecided(training.change) or undecided(inference.change):
+        return math.nan, why
     saved, extra = training.baseline - training.candidate, (inference.candidate - inference.baseline) / PREDICTIONS
     return (max(0.0, saved / extra) if extra > 0 else math.inf if saved > 0 else 0.0), training.kind
 
@@ -185,7 +220,8 @@ def table(record: ExamRecord) -> tuple[list[str], list[list[str]]]:
         for line in verdict.lines:
             required = "higher" if line.costlier else ""
             if line.criterion:
-                required = f"{line.criterion}: {'yes' if line.met else 'NO'}"
+                shown = {"met": "yes", "not met": "NO"}
+                required = f"{line.criterion}: {shown.get(line.state, line.state)}"
             rows.append([verdict.entry, *comparison_cells(line), str(line.pairs), required])
     return ["entry", "quantity", "kind", "baseline", "candidate", "change (95 %)", "pairs", "required"], rows
 
@@ -238,7 +274,8 @@ def _ratio(name: str, quantity: str, pairs: _Pairs) -> VerdictLine:
     baseline, candidate = zip(*((b.value, c.value) for b, c in readings), strict=True)
     unit = "" if readings[0][0].unit == name else readings[0][0].unit
     means = statistics.fmean(baseline), statistics.fmean(candidate)
-    return VerdictLine(quantity, unit, kinds, *means, paired_ratio(candidate, baseline), len(pairs))
+    change = ratio_of_readings([c for _, c in readings], [b for b, _ in readings])
+    return VerdictLine(quantity, unit, kinds, *means, change, len(pairs))
 
 
 def _difference(name: str, unit: str, pairs: _Pairs) -> VerdictLine:

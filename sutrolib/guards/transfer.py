@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
+from sutrolib.core.stats import MIN_PAIRS, Interval
 from sutrolib.core.types import Problem
+from sutrolib.measurement.comparison import ratio_of_readings
 from sutrolib.meters.base import Meter
 from sutrolib.processes.evaluator import Evaluation, Evaluator
 from sutrolib.processes.space import SearchSpace
@@ -53,7 +54,7 @@ class TransferResult:
         if one is None or one.cost is None or other.cost is None:
             return one is not None and one.cost is not None, None
         name = self.target.meter.name  # the evaluator keeps runs in the order of the seeds
-        ratio = paired_ratio(*([run.reading(name).value for run in found.runs] for found in (one, other)))
+        ratio = ratio_of_readings(*([run.reading(name) for run in found.runs] for found in (one, other)))
         return ratio.high < 1, ratio
 
     @property

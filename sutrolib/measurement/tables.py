@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, SIZE, TO_TARGET
+from sutrolib.meters.base import too_high_load
 
 _TRAINING = ("time", TO_TARGET, "operations", "ard", "dmd", "cache-energy", "codecarbon", "joules", "peak_memory")
 _INFERENCE = tuple(INFERENCE + name for name in ("time", "operations", "cache-energy", "codecarbon"))
@@ -24,7 +25,8 @@ def cost_table(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows: prior knowledge, score, and the median of each reading, with a column for each model.
 
-    A cell names the kind of its reading if it differs from the kind of its row.
+    A cell names the kind of its reading if it differs from the kind of its row, the load of a machine that was busy in
+    one of its windows, and how many of the trained runs have the reading if not all do.
     """
     runs = [run for group in groups.values() for run in group]
     first = {reading.name: reading for run in reversed(runs) for reading in run.readings}
@@ -46,8 +48,11 @@ def _score(runs: Sequence[Measurement]) -> str:
 
 
 def _cell(runs: Sequence[Measurement], name: str, kind: str) -> str:
-    value = median_of(runs, name)
-    if value is None:
+    found = [reading for run in runs for reading in run.readings if reading.name == name]
+    if not found:
         return ""
-    kinds = {str(reading.kind) for run in runs for reading in run.readings if reading.name == name} - {kind}
-    return f"{value:.3g}" + (f" ({', '.join(sorted(kinds))})" if kinds else "")
+    notes = sorted({str(reading.kind) for reading in found} - {kind})
+    notes += [f"busy: load {load:.2f}"] if (load := too_high_load(found)) else []
+    trained = sum(not run.failure for run in runs)
+    notes += [f"of {len(found)} of {trained} runs"] if len(found) < trained else []
+    return f"{statistics.median(reading.value for reading in found):.3g}" + (f" ({', '.join(notes)})" if notes else "")

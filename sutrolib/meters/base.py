@@ -6,12 +6,13 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeVar
 
+from sutrolib.meters.load import MAX_LOAD, load_since, sample_cpu
 from sutrolib.meters.lock import meter_lock
 
 _T = TypeVar("_T")
@@ -47,6 +48,17 @@ class Reading:
         if not (math.isfinite(self.value) and self.value > 0):
             raise ValueError(f"reading {self.name} must be finite and above 0 (got {self.value!r} {self.unit})")
         object.__setattr__(self, "kind", Kind(self.kind))
+
+    @property
+    def load(self) -> float | None:
+        """Share of the machine that other processes used in the window, 0 to 1; None if unknown or without a window."""
+        return self.detail.get("load")
+
+
+def too_high_load(readings: Iterable[Reading]) -> float:
+    """The highest load of these readings if it is above MAX_LOAD, so that nothing follows from them; else 0."""
+    highest = max((reading.load for reading in readings if reading.load is not None), default=0.0)
+    return highest if highest > MAX_LOAD else 0.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,7 @@ class WindowMeter(Meter):
     """A meter that reads this machine (seconds, joules) over a window of time: runs repeat until ``window`` s are full.
 
     It holds the machine-wide lock from entry to exit, so two windows never overlap on one host. The lock is re-entrant
-    within a process: one window may lie inside another.
+    within a process: one window may lie inside another. The load of the machine is sampled before and after the window.
     """
 
     window: float
@@ -142,6 +154,7 @@ class WindowMeter(Meter):
         self._run_seconds: list[float] = []
         with ExitStack() as stack:
             stack.enter_context(meter_lock())
+            self._before = sample_cpu()
             self._open()
             self._lock = stack.pop_all()
         self._began = time.perf_counter()
@@ -153,8 +166,10 @@ class WindowMeter(Meter):
                 finish_queued_work()
             finally:  # even if a device fails, the window's threads and drivers are closed
                 reading = self._close()
+            load = load_since(self._before) if kind is None else None
         if kind is None:
-            self._reading = reading()
+            found = reading()
+            self._reading = replace(found, detail={**found.detail, "load": load})
 
     def repeat(self, work: Callable[[], _T]) -> _T:
         return repeat_until_full(work, [self])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from sutrolib.core.types import Budget, Model, Problem, ProgramModel
 from sutrolib.measurement.measure import Measurement, measure, measure_program
-from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter
+from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter, too_high_load
 from sutrolib.meters.energy.wall_time import WallTime
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Evaluator:
         scores = [run.score for run in runs if run.score is not None]
         if state is TrialState.SOLVED and len(costs) < len(runs):
             state, why = TrialState.FAILED, f"no reading: {runs[-1].missing.get(name, name)}"
+        if load := too_high_load(reading for run in runs for reading in run.readings):
+            why += f"; the machine was busy: load {load:.2f}"
         cost = geometric_mean(costs) if state is TrialState.SOLVED else None
         score = sum(scores) / len(scores) if scores else None
         time = geometric_mean(seconds) if seconds else None

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from sutrolib.core.stats import MIN_PAIRS, Interval
 from sutrolib.core.types import Model, Problem
-from sutrolib.measurement.comparison import Verdict, compare, reading_ratio
+from sutrolib.measurement.comparison import Verdict, compare, reading_ratio, undecided
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
@@ -200,7 +200,11 @@ def _decide(verdict: Verdict) -> tuple[bool, str]:
     worse = [name for name, shown in checks if shown]
     if worse:
         return False, f"worse in {' and '.join(worse)}"
-    return bool(better), f"better in {' and '.join(better)}" if better else "better in neither time nor cost"
+    words = f"better in {' and '.join(better)}" if better else "better in neither time nor cost"
+    open_ones = [
+        f"{name} {why}" for name, i in (("time", verdict.time), ("cost", verdict.cost)) if (why := undecided(i))
+    ]
+    return bool(better), "; ".join([words, *open_ones])
 
 
 def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from builders import busy
 from exams import TINY, fake_run, record_of
 from matplotlib import pyplot as plt
 
@@ -14,7 +15,7 @@ from sutrolib.core.provenance import machine
 from sutrolib.exam.entries import BASELINE, OPEN
 from sutrolib.exam.plots import draw_other_costs, draw_pareto_front, draw_seeds, draw_verdict
 from sutrolib.exam.record import new_record
-from sutrolib.exam.verdict import plain_text, table, target, verdict_of, verdicts
+from sutrolib.exam.verdict import break_even_predictions, plain_text, table, target, verdict_of, verdicts
 from sutrolib.meters.base import Kind, Reading
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
@@ -147,8 +148,15 @@ def test_an_unfinished_exam_says_what_is_missing_and_does_not_pass():
     assert "other rate has 4 of 5 runs" in found.text
     record.measurements["other rate"].clear()
     found = verdict_of(record, "other rate")
-    assert not found.passed
+    assert found.state == "not decided"
     assert "cannot compare: 0 pairs" in found.text
+    assert "The other costs are not decided" in found.text
+    assert titles_of(record) == [
+        "other rate: not decided (other rate has 0 of 5 runs; cannot compare: 0 pairs of successful runs)",
+        "other rate has no run to compare",
+        "other rate: not decided",
+        "There is no entry to compare with the baseline",
+    ]
 
 
 def test_every_entry_has_its_verdict_and_every_number_of_the_table_its_kind():
@@ -185,6 +193,46 @@ def test_the_figures_say_what_the_record_shows():
     assert titles[1] == "other rate has the lower loss on 0 of 5 seeds"
     assert "model size x 2" in titles[2]
     assert titles[3] == "No entry has less energy and a lower loss than the baseline"
+
+
+def loaded(record, *seeds):
+    """The record with the candidate's runs on these seeds taken on a busy machine."""
+    runs = record.measurements["other rate"]
+    runs |= {seed: busy(runs[seed]) for seed in seeds}
+    return record
+
+
+def test_on_a_busy_machine_nothing_is_decided_and_every_text_says_why():
+    record = loaded(record_of(**BETTER), 3)
+    found = verdict_of(record, "other rate")
+    assert (found.passed, found.state) == (False, "not decided")
+    assert found.text.startswith("other rate: not decided; training energy ratio 0.50")
+    assert found.text.count("not decided: the machine was busy, load 0.40; ") == 2  # energy and time
+    assert "loss difference -0.09" in found.text
+    assert "No other cost is higher" not in found.text
+    header, rows = table(record)
+    assert rows[0][header.index("required")] == "below 1: not decided: the machine was busy, load 0.40"
+    assert rows[0][header.index("change (95 %)")].endswith("(busy: load 0.40)")
+    titles = titles_of(record)
+    assert titles[0] == "other rate: not decided (the machine was busy, load 0.40)"
+    assert titles[2] == "other rate: not decided"
+    assert titles[3] == "Not decided: the machine was busy, load 0.40"
+    why = break_even_predictions(record, "other rate")[1]
+    assert why == "not decided: the machine was busy, load 0.40"
+
+
+def test_a_worse_loss_fails_the_entry_whatever_the_load():
+    assert verdict_of(loaded(record_of(**(BETTER | {"loss": 2.1})), 0), "other rate").state == "not passed"
+
+
+def test_a_failed_baseline_and_missing_runs_do_not_fail_the_entry_and_its_own_failure_does():
+    record = record_of(**BETTER)
+    record.measurements[BASELINE][1] = fake_run(1, failure="killed", score=None, readings=())
+    found = verdict_of(record, "other rate")
+    assert found.text.startswith("other rate: not decided; baseline failed on seed 1 (killed); ")
+    assert "not decided: an interval needs 5 pairs" in found.text
+    record.measurements["other rate"][1] = fake_run(1, failure="diverged", score=None, readings=())
+    assert verdict_of(record, "other rate").state == "not passed"
 
 
 @pytest.mark.parametrize("draw", [draw_verdict, draw_seeds, draw_other_costs, draw_pareto_front])

@@ -1,9 +1,9 @@
 import pytest
-from builders import measurement
+from builders import busy, measurement
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutrolib.measurement.comparison import compare
+from sutrolib.measurement.comparison import compare, reading_ratio
 from sutrolib.meters.base import Kind
 
 SEEDS = range(6)
@@ -80,6 +80,20 @@ def test_with_fewer_than_five_pairs_there_are_points_and_no_verdict(pairs):
     assert not any(getattr(verdict, name) for name in properties)
     shown = ", ".join(["0.1", "0.2", "0.1", "0.2"][:pairs])
     assert verdict.why.startswith(f"no verdict: {pairs} pairs are too few, at least 5 are needed; cost ratio {shown};")
+
+
+def test_nothing_follows_from_a_time_that_was_read_on_a_busy_machine():
+    loaded = [busy(run) for run in runs(costs=[5.0] * 6, seconds=[0.1] * 6)]
+    verdict = compare(loaded, runs(), "cost")
+    assert verdict.cheaper  # a count does not depend on the load
+    assert not any(getattr(verdict, name) for name in ("passed", "faster", "slower", "time_held"))
+    assert verdict.state == "not decided"
+    assert "time ratio 0.1 (not decided: the machine was busy, load 0.40); score" in verdict.why
+    assert verdict.why.startswith("not decided at 95%")
+    assert str(reading_ratio(runs(), loaded, "time")) == "10 (not decided: the machine was busy, load 0.40)"
+    costlier = [busy(run) for run in runs(costs=[50.0] * 6)]
+    assert compare(costlier, runs(), "cost").state == "not passed"
+    assert compare([busy(run, load=0.2) for run in runs(costs=[5.0] * 6)], runs(), "cost").passed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from builders import measurement
+from builders import busy, measurement
 
 from sutrolib.measurement.tables import cost_table, median_of
 from sutrolib.meters.base import Kind, Reading
@@ -36,3 +36,13 @@ def test_the_median_is_over_the_runs_that_have_the_reading():
     bare = measurement(readings=(Reading("time", 1.0, "s", Kind.MEASURED),))
     assert median_of([bare, *runs_of(3.0)], "cost") == 3.0
     assert median_of([bare], "cost") is None
+
+
+def test_a_time_of_a_busy_machine_and_a_reading_that_some_runs_lack_say_so():
+    bare = measurement(readings=(Reading("time", 1.0, "s", Kind.MEASURED),))
+    failed = measurement(score=None, failure="it diverged", readings=())
+    _, rows = cost_table({"a": [*map(busy, runs_of(2.0, 3.0)), bare, failed], "b": runs_of(1.0)}, ("time", "cost"))
+    assert rows[-2:] == [
+        ["time, s (measured)", "1 (busy: load 0.40)", "1"],
+        ["cost, units (counted)", "2.5 (of 2 of 3 runs)", "1"],
+    ]
