@@ -150,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     deck = add("deck", "write the slides of the weekly meeting, as one HTML file or PDF")
     deck.add_argument("--since", default="7d", help="how far back: 7d, 12h, or a date such as 2026-11-18")
     deck.add_argument("--notebooks", nargs="+", default=[], help="numbers or names; all if none is given")
+    deck.add_argument("--add", action="append", default=[], metavar="NOTES.md", help="slides of your own, in Markdown")
     deck.add_argument("--format", choices=["html", "pdf"], default="html", help="pdf needs Chromium")
     deck.add_argument("-o", "--output", help="the file; deck.html or deck.pdf if none is given")
     ledger = add("ledger", "list publications and local runs of the ledger, or publish runs", function="list_sources")

@@ -10,6 +10,7 @@ from sutrolib.meeting.build import build_slides
 from sutrolib.meeting.collect import collect_meeting, parse_period
 from sutrolib.meeting.html import render_deck
 from sutrolib.meeting.layout import date_text, start_text
+from sutrolib.meeting.own import read_own_slides
 from sutrolib.meeting.pdf import find_chromium, to_pdf
 from sutrolib.plots.style import use_style
 
@@ -22,9 +23,10 @@ def run(options: argparse.Namespace) -> int:
     target = Path(options.output or f"deck.{options.format}")
     if target.is_dir() or str(options.output).endswith(("/", "\\")):
         raise ValueError(f"-o must be a file, and {target} is a folder: give a name such as {target / 'deck.html'}")
+    own = read_own_slides(options.add)
     meeting = collect_meeting(parse_period(options.since), options.notebooks)
     use_style()
-    slides = build_slides(meeting)
+    slides = build_slides(meeting, own)
     page = render_deck(slides, f"The Sutro cube, {date_text(meeting.period.until)}")
     content = to_pdf(page) if pdf else page.encode()
     try:

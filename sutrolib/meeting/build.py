@@ -1,203 +1,242 @@
-"""The slides of a meeting: where we are, what was found, what failed, signs of life, and proposed next steps."""
+"""The slides of a meeting: what is new, what changed, what failed, the findings, decisions, next steps, glossary."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from sutrolib.batch.changes import Change, ChangeStatus
 from sutrolib.batch.executed import Executed, Picture, Row
 from sutrolib.core.cube import RUNGS, next_steps
-from sutrolib.meeting.collect import Meeting, farthest_positions, path_progress
-from sutrolib.meeting.layout import (
-    Slide,
-    Table,
-    count_text,
-    date_text,
-    first_sentence,
-    position_text,
-    shorten,
-    start_text,
-    table_slides,
-)
+from sutrolib.core.format import number
+from sutrolib.meeting import layout
+from sutrolib.meeting.collect import MAIN_RESULT, Meeting, farthest_positions, path_progress
+from sutrolib.meeting.html import TEMPLATES
+from sutrolib.meeting.layout import Slide, count_text, date_text, first_sentence, headline, shorten, start_text
 
-_FINDING_ROWS = 7
-_POSITION_ROWS = 8
-_HEADING, _SUBTITLE, _QUANTITY = 360, 330, 60  # characters of a finding that the style sheet has room for
-_FINDING_HEADER = ("quantity", "kind", "expected", "saw", "held")
-_HELD = {True: "✓ yes", False: "✗ no", None: "-"}
+MOST_SLIDES = 15
+_FEWEST_FINDINGS = 3  # that have a slide of their own, however many slides are added
+_LONG_TITLE = 68  # characters: a longer one takes two lines
+_SUBTITLE = 250, 165  # characters of a finding that fit below its title, and below a long one
+_HELD = {True: "✓ ", False: "✗ ", None: ""}
 _SIGNS = {"stop": "■ stop", "turn back": "↩ turn back", "not measured": "? not measured", "continue": "→ continue"}
-_FAILED, _NEXT = "What failed", "Proposed next"
+_SEVERITY = {sign: place for place, sign in enumerate(_SIGNS)}
+_ASKED = {"stop": "Stop here?", "turn back": "Go back, or keep it?", "not measured": "Measure it elsewhere?"}
 
 
-def build_slides(meeting: Meeting) -> list[Slide]:
-    """All slides of a meeting, in order, drawn in matplotlib's current style."""
-    slides = [_title_slide(meeting), cube_slide(meeting), *map(finding_slide, meeting.findings)]
-    unique: dict[str, Slide] = {}
-    for slide in (*slides, *_failed_slides(meeting), *_sign_slides(meeting), *_next_slides(meeting)):
-        key, number = slide.key, 1
-        while key in unique:  # two copies of one notebook: keys are the ids of the page
-            number += 1
-            key = f"{slide.key}-{number}"
-        unique[key] = replace(slide, key=key)
-    return list(unique.values())
+def build_slides(meeting: Meeting, own: Sequence[Slide] = ()) -> list[Slide]:
+    """The slides of a meeting in order, drawn in matplotlib's current style.
+
+    There are at most ``MOST_SLIDES``. As far as these allow, a finding has a slide: first those that turned back, then
+    those that are new or moved, and always the main result. The others are in one table. Slides of your ``own`` follow
+    the title.
+    """
+    first = [_title_slide(meeting), *own, *_changed_slides(meeting), *_failed_slides(meeting)]
+    last = [*_decision_slides(meeting), next_slide(meeting)]
+    room = max(_FEWEST_FINDINGS, MOST_SLIDES - len(first) - len(last) - 1)  # 1 for the glossary
+    main = [executed for executed in meeting.findings if executed.name == MAIN_RESULT]
+    others = [executed for executed in meeting.findings if executed.name != MAIN_RESULT]
+    others.sort(key=lambda e: (_SEVERITY.get(e.sign, len(_SIGNS)), e.name in meeting.changes.settled))
+    room -= len(main) + (len(others) > room - len(main))  # 1 for the table of the others
+    slides = [*first, *map(finding_slide, [*others[:room], *main]), *_other_slides(others[room:]), *last]
+    slides += _glossary_slides(slides)
+    keys = [slide.key for slide in slides]
+    again = [keys[:place].count(key) for place, key in enumerate(keys)]  # two copies of one notebook
+    return [replace(s, key=f"{s.key}-{n + 1}") if n else s for s, n in zip(slides, again, strict=True)]
+
+
+def _number(executed: Executed) -> str:
+    return executed.name.split("_")[0]
 
 
 def _title_slide(meeting: Meeting) -> Slide:
-    period, new, findings, crashed = meeting.period, len(meeting.new), len(meeting.findings), len(meeting.crashed)
-    exams = f"final exam run: {', '.join(meeting.exams)}" if meeting.exams else "no run of the final exam"
-    empty = not (new or findings or crashed or meeting.searches or meeting.exams)
-    points = (
-        f"{count_text(findings, 'finding')} from notebooks that ran since then",
-        f"{count_text(new, 'new measurement')}, of {meeting.total:,} in the ledger",
-        f"{count_text(meeting.searches, 'new search', 'new searches')}; {exams}",
-        f"{count_text(len(meeting.failed_trainings), 'training')} failed; {count_text(crashed, 'notebook')} crashed",
-    )
+    """What is new, in three sentences."""
+    period, findings, new = meeting.period, meeting.findings, len(meeting.new)
+    back = [_number(executed) for executed in findings if executed.sign == "turn back"]
+    main = [executed for executed in findings if executed.name == MAIN_RESULT] or findings[:1]
+    which = f" ({', '.join(back)})" if back else ""
+    points = [
+        f"{count_text(len(findings), 'finding')} and {new:,} of {count_text(meeting.total, 'measurement')} are new.",
+        f"{count_text(len(back), 'notebook')} turned back{which}, {len(meeting.crashed)} crashed, and "
+        f"{count_text(len(meeting.failed_trainings), 'training')} failed.",
+        *(f"{_number(e)}: {headline(first_sentence(e.finding)[0], words=30)}." for e in main[:1]),
+    ]
+    empty = not (new or findings or meeting.crashed or meeting.searches)
     return Slide(
         key="title",
         layout="title",
         heading="The Sutro cube",
         topic="Weekly meeting",
         subtitle=f"{start_text(period)} to {date_text(period.until)}" + (": nothing new" if empty else ""),
-        points=("Nothing was run or measured since then; the next slides show where we stand.",) if empty else points,
-        footer="Every number states its kind: counted, modelled, estimated or measured. The numbers here are counted.",
-        notes=(f"From {period.since:%Y-%m-%d %H:%M} to {period.until:%Y-%m-%d %H:%M} UTC.",),
+        points=tuple(shorten(point, 230) for point in points),
+        notes=(f"To {period.until:%Y-%m-%d %H:%M} UTC. New searches: {meeting.searches}. These numbers are counted.",),
         commands=(f"python -m sutrolib deck --since {period.since:%Y-%m-%dT%H:%M}",),
     )
 
 
-def cube_slide(meeting: Meeting) -> Slide:
-    """The picture of the cube with what is new in the period; its alternative text tells the same in words."""
-    from sutrolib.plots.style import draw_cube, png_bytes
+def _changed_slides(meeting: Meeting) -> Iterator[Slide]:
+    """Older values beside newer ones."""
+    found = meeting.changes
+    rows: dict[str, tuple[str, ...]] = {}
+    for name, old, now in found.signs:
+        rows[name] = (f"{name.split('_')[0]}: sign of life", old, now, "", "moved")
+    for row in (_change_row(change) for change in found.numbers if change.status != ChangeStatus.SAME):
+        rows.setdefault(row[0], row)  # of cases that read the same, the one that moved most
+    counts = Counter(change.status for change in found.numbers)
+    before, told = date_text(found.moment), ", ".join(f"{count} {status}" for status, count in counts.items())
+    if not rows and (meeting.findings or meeting.new):
+        rows[""] = (f"nothing that was known before {before}", "", "", "", "")
+    yield from layout.table_slide(
+        "changed",
+        f"Since {before}, {counts[ChangeStatus.MOVED]} of {len(found.numbers):,} numbers moved",
+        {"what (kind)": 70, "before": 12, "now": 12, "change": 22, "status": 16},
+        rows.values(),
+        most=8,
+        footer=f"Numbers: {told}" if told else "",
+        notes=("Of cases with the same name, the one that moved most is shown.",),
+        commands=(f"python -m sutrolib compare {found.commit[:9]} ledger",) if found.commit else (),
+    )
 
-    counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
-    (measured, length), since = path_progress(counts), start_text(meeting.period)
-    farthest = {position_text(position): new[position] for position in farthest_positions(first)[:_POSITION_ROWS]}
-    progress = f"{measured} of the path's {length} positions are measured"
-    n_again, n_before = len(new) - len(first), len(counts) - len(new)
-    alt = (
-        f"The cube with the axes process, metric and problem and the path from A to B: {progress}. "
-        f"Stars mark {len(first)} positions measured for the first time since {since}, diamonds {n_again} measured "
-        f"again, circles {n_before} measured before. Farthest new positions: {'; '.join(farthest) or 'none'}."
-    )
-    rows = tuple((position, f"{runs:,}") for position, runs in farthest.items())
-    table = Table("Farthest new positions: process, metric, problem", ("position", "runs"), rows)
-    return Slide(
-        key="cube",
-        layout="picture",
-        topic="Where we are",
-        heading=f"{len(counts)} of {math.prod(map(len, RUNGS.values()))} positions are measured, "
-        f"{len(first) or 'none'} of them for the first time since {since}",
-        picture=Picture(png_bytes(draw_cube(counts, new=new)), alt),
-        tables=(table,) if rows else (),
-        points=(progress, f"{n_again} older positions were measured again, {n_before} were not"),
-        footer="Counted from the ledger: a measurement counts at the rung of every metric that was read.",
-        notes=("A step moves one axis by one rung and keeps the other two fixed.",),
-        commands=("python -m sutrolib run 00",),
-    )
+
+def _change_row(change: Change) -> tuple[str, ...]:
+    notebook = re.match(r"\d+(?=_)", change.case)
+    case = notebook[0] if notebook else re.sub(r" \([^()]*\)", "", change.case)
+    values = ("none" if value is None else number(value) for value in (change.before, change.after))
+    return f"{case}: {change.quantity} ({change.kind})", *values, change.change, str(change.status)
+
+
+def _failed_slides(meeting: Meeting) -> Iterator[Slide]:
+    """Notebooks that crashed, failed trainings, and files that cannot be read."""
+    trainings = Counter((f"{m.model['name']} on {m.problem['name']}", str(m.failure)) for m in meeting.failed_trainings)
+    rows = [(executed.key, executed.error, "crashed") for executed in meeting.crashed]
+    rows += [(what, why, count_text(runs, "training")) for (what, why), runs in trainings.most_common()]
+    rows += [(name, "cannot be read", "notebook") for name in meeting.unreadable]
+    rows += [("ledger", "cannot be read", count_text(meeting.damaged, "line"))] if meeting.damaged else []
+    commands = tuple(executed.command for executed in meeting.crashed)
+    columns = {"what": 50, "why": 84, "how often": 14}
+    yield from layout.table_slide("failed", "What failed", columns, rows, commands=commands)
 
 
 def finding_slide(executed: Executed) -> Slide:
-    """One finding: its sentence, its figure, and its expectations against its results. The notes hold all of it."""
+    """One finding: its title, its figure, and first what did not hold. The notes hold all of it."""
+    title = _title(executed)
     first, rest = first_sentence(executed.finding)
-    rows, more = executed.rows[:_FINDING_ROWS], executed.rows[_FINDING_ROWS:]
-    caption = "Expectation against result" + (f"; {len(more)} more in the notes" if more else "")
-    cells = tuple((shorten(row.quantity, _QUANTITY), *_cells(row)[1:]) for row in rows)
+    text = rest if first.rstrip(" .") == title else executed.finding
+    subtitle, more = layout.split_text(text, _SUBTITLE[len(title) > _LONG_TITLE])
+    rows = sorted(executed.rows, key=lambda row: ((False, True, None).index(row.held), not row.expected))
+    missed = sum(row.held is False for row in rows)
+    points = [_point(row) for row in rows]
+    points[missed:missed] = re.split(r"(?<=[;.])\s", more) if more else []
     return Slide(
         key=f"finding-{re.sub(r'[^A-Za-z0-9_-]', '-', executed.key)}",
         layout="finding",
-        topic=f"{executed.name.split('_')[0]} · {shorten(executed.title, 80)}",
-        heading=shorten(first, _HEADING),
-        subtitle=shorten(rest, _SUBTITLE),
+        heading=title,
+        subtitle=subtitle,
         axis=executed.axis,
         sign=_SIGNS.get(executed.sign, executed.sign),
         picture=executed.picture,
-        tables=(Table(caption, _FINDING_HEADER, cells),) if rows else (),
-        footer=f"{executed.key}, {date_text(executed.when)}, {executed.when:%H:%M} UTC ({executed.dated})",
+        points=layout.fit([shorten(point, 220) for point in points], lines=15, width=22),
+        footer=f"{shorten(executed.key, 45)}, {executed.when:%Y-%m-%d}",
         notes=(
+            executed.title,
             executed.finding,
             f"Step: {executed.step}." if executed.step else "",
-            *map(_sentence, executed.rows),
+            *(_point(row) + (f", because {row.because}." if row.because else ".") for row in executed.rows),
             executed.then,
+            f"Ran on {date_text(executed.when)}, {executed.when:%H:%M} UTC ({executed.dated}).",
         ),
         commands=(executed.command,),
         notebook=executed.name,
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    held = _HELD[row.held] if row.expected else "-"
-    return row.quantity, row.kind or "not stated", row.expected or "-", row.saw, held
+def _title(executed: Executed) -> str:
+    figure = executed.picture.alt.partition(". ")[2] if executed.picture else ""
+    return shorten(headline(executed.finding, first_sentence(figure)[0]), 100)
 
 
-def _sentence(row: Row) -> str:
-    because = f", because {row.because}" if row.because else ""
-    expected = f", expected {row.expected}{because}: {_HELD[row.held]}" if row.expected else ""
-    return f"{row.quantity}: {row.saw} ({row.kind or 'not stated'}){expected}."
+def _point(row: Row) -> str:
+    expected = f", expected {row.expected}" if row.expected else ""
+    return f"{_HELD[row.held]}{row.quantity}: {row.saw} ({row.kind or 'not stated'}){expected}"
 
 
-def _failed_slides(meeting: Meeting) -> Iterator[Slide]:
-    """Expectations that did not hold, notebooks that crashed, failed trainings, and files that cannot be read."""
-    missed = [(executed.name, row) for executed in meeting.findings for row in executed.rows if row.held is False]
-    header, rows = ("notebook", *_FINDING_HEADER[:4]), tuple((name, *_cells(row)[:4]) for name, row in missed)
-    heading = f"{count_text(len(missed), 'expectation')} did not hold"
-    because = [f"{name}: {row.quantity} was expected, because {row.because}." for name, row in missed if row.because]
-    table = Table("Expected and not observed", header, rows)
-    yield from table_slides("failed", _FAILED, heading, table, notes=because)
-
-    heading = f"{count_text(len(meeting.crashed), 'notebook')} crashed"
-    table = Table("Runs that ended in an error", ("run", "error"), tuple((e.key, e.error) for e in meeting.crashed))
-    yield from table_slides("crashed", _FAILED, heading, table, commands=[e.command for e in meeting.crashed])
-
-    counts = Counter((str(m.model["name"]), str(m.problem["name"]), m.failure) for m in meeting.failed_trainings)
-    rows = tuple((model, problem, f"{runs}", why) for (model, problem, why), runs in counts.most_common())
-    heading = f"{count_text(len(meeting.failed_trainings), 'training')} failed"
-    table = Table(
-        "Failed trainings, which stay in the ledger (runs are counted)", ("model", "problem", "runs", "why"), rows
+def _other_slides(findings: Sequence[Executed]) -> Iterator[Slide]:
+    """The findings without a slide of their own, a line each."""
+    rows = []
+    for e in findings:
+        expected = [row.held for row in e.rows if row.expected]
+        rows.append((_number(e), _title(e), e.sign, f"{expected.count(True)} of {len(expected)}"))
+    yield from layout.table_slide(
+        "others",
+        count_text(len(rows), "other finding"),
+        {"no.": 4, "finding": 67, "sign of life": 14, "held": 10},
+        rows,
+        most=13,
+        more="in data/FINDINGS.md",
+        notes=tuple(f"{e.name}: {e.finding}" for e in findings),
+        commands=tuple(executed.command for executed in findings),
     )
-    yield from table_slides("trainings", _FAILED, heading, table)
-
-    unread = [("notebook", name) for name in meeting.unreadable]
-    unread += [("ledger", count_text(meeting.damaged, "line"))] if meeting.damaged else []
-    table = Table("What cannot be read", ("what", "which"), tuple(unread))
-    yield from table_slides("unread", _FAILED, "Some files cannot be read", table)
 
 
-def _sign_slides(meeting: Meeting) -> Iterator[Slide]:
-    """The sign of life of each notebook: continue, turn back a step, or stop. What needs discussion comes first."""
-    order = list(_SIGNS)
-    findings = sorted(meeting.findings, key=lambda e: order.index(e.sign) if e.sign in order else len(order))
-    counts = Counter(executed.sign for executed in findings)
-    rows = tuple((_SIGNS.get(e.sign, e.sign), f"[{e.name}]({e.name})", e.axis, _held(e)) for e in findings)
-    heading = f"Signs of life: {', '.join(f'{counts[sign]} {sign}' for sign in order if counts[sign])}"
-    table = Table("By notebook, and how many expectations held", ("sign", "notebook", "axis", "held"), rows)
-    yield from table_slides("signs", "Signs of life", heading, table, most=11)
+def _decision_slides(meeting: Meeting) -> Iterator[Slide]:
+    """What the meeting is asked to decide: about each notebook that does not continue, and each that crashed."""
+    stopped = [(e, asked) for sign, asked in _ASKED.items() for e in meeting.findings if e.sign == sign]
+    rows = [
+        (_number(e), asked, next((_point(row) for row in e.rows if row.held is False), e.finding))
+        for e, asked in stopped
+    ]
+    rows += [(_number(e), "Repair it, or drop it?", e.error) for e in meeting.crashed]
+    heading = f"We ask for {count_text(len(rows), 'decision')}"
+    yield from layout.table_slide("decisions", heading, {"no.": 4, "decision": 22, "because": 112}, rows, most=8)
 
 
-def _held(executed: Executed) -> str:
-    expected = [row for row in executed.rows if row.expected]
-    return f"{sum(row.held is True for row in expected)} of {len(expected)}" if expected else "not stated"
-
-
-def _next_slides(meeting: Meeting) -> Iterator[Slide]:
-    """The single-axis steps from the farthest positions, and what the notebooks propose."""
+def cube_words(meeting: Meeting) -> tuple[str, str]:
+    """A title for the picture of the cube, and its alternative text."""
     counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
-    since = f"farthest positions measured since {start_text(meeting.period)}" if new else "farthest positions"
-    steps = [step for start in farthest_positions(first or new or counts) for step in next_steps(start)]
-    rows = tuple(
-        (
-            position_text(s.start),
-            str(s),
-            f"{count_text(counts[s.end], 'run')} there" if counts[s.end] else "★ nothing measured",
-        )
-        for s in steps
+    (measured, length), since = path_progress(counts), start_text(meeting.period)
+    positions = math.prod(map(len, RUNGS.values()))
+    farthest = "; ".join(f"{p.process} / {p.metric} / {p.problem}" for p in farthest_positions(first)[:8])
+    return (
+        f"{len(counts)} of {positions} positions are measured,\n"
+        f"{len(first) or 'none'} of them for the first time since {since}",
+        "The cube with the axes process, metric and problem and the path from A to B: "
+        f"{measured} of the path's {length} positions are measured. "
+        f"Stars mark {len(first)} positions measured for the first time since {since}, diamonds "
+        f"{len(new) - len(first)} measured again, circles {len(counts) - len(new)} measured before. "
+        f"Farthest new positions: {farthest or 'none'}.",
     )
-    heading = f"{count_text(len(steps), 'single-axis step')} from the {'farthest new positions' if first else since}"
-    table = Table("From where, which axis moves, and what is there (counted)", ("from", "step", "there"), rows)
-    yield from table_slides("steps", _NEXT, heading, table, most=8)
 
-    proposals = tuple((executed.name, executed.then) for executed in meeting.findings if executed.then)
-    table = Table("Their own words", ("notebook", "proposal"), proposals)
-    yield from table_slides("then", _NEXT, "What the notebooks propose", table)
+
+def next_slide(meeting: Meeting) -> Slide:
+    """The cube, what notebooks propose that no finding has followed, and the steps from the farthest positions."""
+    from sutrolib.plots.style import draw_cube, png_bytes
+
+    counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
+    done = {executed.name for executed in meeting.findings}
+    points = [e.then for e in meeting.findings if e.then and not done & set(re.findall(r"\((\w+)\.ipynb\)", e.then))]
+    steps = {step.end: step for start in farthest_positions(first or new or counts) for step in next_steps(start)}
+    for end, step in sorted(steps.items(), key=lambda item: counts[item[0]]):
+        fixed = " and ".join(getattr(end, axis) for axis in RUNGS if axis != step.axis)
+        points.append(f"{step}, at {fixed} ({count_text(counts[end], 'run') if counts[end] else 'not measured'})")
+    points = list(dict.fromkeys(points))
+    title, alt = cube_words(meeting)
+    return Slide(
+        key="next",
+        layout="picture",
+        heading=f"{count_text(len(points), 'next step')}, one axis at a time",
+        picture=Picture(png_bytes(draw_cube(counts, title=title, new=new)), alt),
+        points=layout.fit([shorten(point, 150) for point in points], lines=18, width=33),
+        notes=(*points, "Runs are counted: a measurement counts at the rung of every metric that was read."),
+        commands=("python -m sutrolib run 00",),
+    )
+
+
+def _glossary_slides(slides: Sequence[Slide]) -> Iterator[Slide]:
+    """The terms that the slides use, and what they mean."""
+    said = " ".join(str(replace(slide, notes=(), picture=None)) for slide in slides)
+    listed = re.findall(r"- \*\*(.+?)\*\*: (.+)", (TEMPLATES / "glossary.md").read_text(encoding="utf-8"))
+    rows = [row for row in listed if re.search(rf"\b{re.escape(row[0])}", said, re.I)]
+    yield from layout.table_slide("glossary", "Glossary", {"term": 16, "meaning": 72}, rows, most=15)

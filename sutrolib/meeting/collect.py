@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,9 @@ from sutrolib.core.cube import Position, path_to_b
 from sutrolib.measurement.coverage import count_positions
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
+from sutrolib.meeting.changes import Changes, changes_since
 
+MAIN_RESULT = "40_final_exam"  # the notebook whose finding every meeting shows
 NO_FINDINGS = ("5", "9")  # the first digits of notebooks that build decks or show how to add something of your own
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -62,11 +63,11 @@ class Meeting:
     counts: Counter[Position]  # measurements at each position
     new_counts: Counter[Position]
     searches: int
-    exams: list[str]  # division, scale and number of new training runs of each final exam
     damaged: int  # lines of the ledger that could not be read
     findings: list[Executed]
     crashed: list[Executed]
     unreadable: list[str]  # notebooks that could not be read, for example while a run still writes them
+    changes: Changes
 
     @property
     def first_measured(self) -> list[Position]:
@@ -97,6 +98,7 @@ def collect_meeting(period: Period, wanted: Sequence[str] = (), ledger: Ledger |
     new = [m for m in measurements if datetime.fromisoformat(m.when) in period]
     copies, unreadable = _executed_copies(period, wanted)
     current = [copy for copy in copies if copy.when in period]
+    findings = [copy for copy in current if copy.finding and not copy.error]
     return Meeting(
         period=period,
         new=new,
@@ -104,25 +106,12 @@ def collect_meeting(period: Period, wanted: Sequence[str] = (), ledger: Ledger |
         counts=count_positions(measurements),
         new_counts=count_positions(new),
         searches=sum(datetime.fromisoformat(study["when"]) in period for study in ledger.studies()),
-        exams=list(_exams(period)),
         damaged=len(damaged),
-        findings=[copy for copy in current if copy.finding and not copy.error],
+        findings=findings,
         crashed=[copy for copy in current if copy.error],
         unreadable=unreadable,
+        changes=changes_since(period.since, period.until, findings, measurements),
     )
-
-
-def _exams(period: Period) -> Iterator[str]:
-    for path in sorted(paths.exam().glob("*_*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if not (isinstance(record, dict) and {"scale", "division", "measurements"} <= set(record)):
-                continue  # the same folder keeps other results about the exam
-            times = [datetime.fromisoformat(run["when"]) for runs in record["measurements"].values() for run in runs]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is not the record of an exam: {error}") from error
-        if count := sum(when in period for when in times):
-            yield f"{record['division']} division at scale {record['scale']} ({count} training runs)"
 
 
 def _executed_copies(period: Period, wanted: Sequence[str]) -> tuple[list[Executed], list[str]]:

@@ -30,10 +30,7 @@ def render_deck(slides: Sequence[Slide], title: str) -> str:
 
     if not slides:
         raise ValueError("a deck needs at least one slide: choose a slide")
-    loader = FileSystemLoader(TEMPLATES)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     anchors = {slide.notebook: slide.key for slide in slides if slide.notebook}
     environment.filters["inline"] = lambda text: inline(text, anchors)
     style, script = ((TEMPLATES / f"deck.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))

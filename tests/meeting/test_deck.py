@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,10 +18,11 @@ from sutrolib.core import paths
 from sutrolib.core.cube import A, Position
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.meeting import pdf
-from sutrolib.meeting.build import build_slides
+from sutrolib.meeting.build import MOST_SLIDES, build_slides, cube_words
 from sutrolib.meeting.collect import collect_meeting, farthest_positions, parse_period, path_progress
-from sutrolib.meeting.html import content_security_policy, external_loads, inline, render_deck
-from sutrolib.meeting.layout import Slide, Table, first_sentence, select_slides, shorten
+from sutrolib.meeting.html import TEMPLATES, content_security_policy, external_loads, inline, render_deck
+from sutrolib.meeting.layout import Slide, Table, first_sentence, fit, headline, select_slides, shorten, split_text
+from sutrolib.meeting.own import own_slides, read_own_slides
 from sutrolib.meters.base import Kind, Reading
 
 ARD = Reading("ard", 5.0, "floats", Kind.COUNTED)
@@ -142,16 +144,19 @@ def test_a_meeting_holds_what_is_new_and_the_newest_copy_of_each_notebook(collec
         ("11_next", "Half the "),
     ]
     assert meeting.unreadable == ["20260310/005-11_next.ipynb"]
-    assert by_key(meeting)["unread-1"].tables[0].rows == (("notebook", "20260310/005-11_next.ipynb"),)
+    slide = by_key(meeting)["failed"]
+    assert slide.tables[0].rows == (("20260310/005-11_next.ipynb", "cannot be read", "notebook"),)
+    assert slide.heading == "What failed"
 
 
 def test_a_run_that_broke_off_is_told_with_its_error_and_command(collection):
     executed(collection, "11_next", {}, error="n_bits=2, accepted are 3 to 200", papermill={"end_time": WHEN})
     meeting = collect_meeting(WEEK)
     assert meeting.findings == []
-    slide = by_key(meeting)["crashed-1"]
-    assert slide.tables[0].rows == (("11_next", "ValueError: n_bits=2, accepted are 3 to 200"),)
-    assert slide.commands == ("python -m sutrolib run 11",)
+    slides = by_key(meeting)
+    assert slides["failed"].tables[0].rows == (("11_next", "ValueError: n_bits=2, accepted are 3 to 200", "crashed"),)
+    assert slides["failed"].commands == ("python -m sutrolib run 11",)
+    assert slides["decisions"].tables[0].rows[0][:2] == ("11", "Repair it, or drop it?")
 
 
 def test_copies_and_folders_may_be_named_and_then_every_copy_counts(collection, tmp_path):
@@ -190,12 +195,12 @@ def test_the_title_says_the_command_that_gathers_the_same_period(collection):
 def test_a_long_error_is_cut_on_its_slide_and_whole_in_the_notes(collection):
     error = f"it broke {'again and ' * 60}off\nsecond line"
     executed(collection, "11_next", {}, error=error, papermill={"end_time": WHEN})
-    slide = by_key(collect_meeting(WEEK))["crashed-1"]
+    slide = by_key(collect_meeting(WEEK))["failed"]
     shown = slide.tables[0].rows[0][1]
     assert shown.startswith("ValueError: it broke again and ")
-    assert shown.endswith("again and ...")
-    assert 110 < len(shown) <= 135
-    assert slide.notes == (f"11_next: ValueError: {error}",)
+    assert shown.endswith(" again ...")
+    assert 60 < len(shown) <= 84
+    assert slide.notes == (f"11_next: ValueError: {error}: crashed",)
 
 
 @pytest.mark.parametrize(
@@ -220,11 +225,11 @@ def test_rows_for_which_a_finding_has_no_room_are_whole_in_its_notes(collection)
     )
     executed(collection, "10_first", said | {"results": {names[8]: 0.5} | said["results"]})
     slide = by_key(collect_meeting(WEEK))["finding-10_first"]
-    left = 9 - len(slide.tables[0].rows)
-    assert f"{left} more in the notes" in slide.tables[0].caption
+    assert slide.points[0].startswith(f"✗ {names[8]}: 0.5 (modelled), expected 1 to 2"), "what did not hold comes first"
+    assert slide.points[-1] == f"+ {9 - len(slide.points) + 1} more in the notes"
     assert sum("0.5 (modelled)" in note for note in slide.notes) == 9, "the notes hold everything"
     page = render_deck([Slide("title", "title", "T"), slide], "t").split('<div class="appendix">')[1]
-    assert '<li value="2"><strong>Half the width costs half.</strong>' in page, "on paper they are at the end"
+    assert '<li value="2"><strong>Half the width costs half</strong>' in page, "on paper they are at the end"
     assert page.count("0.5 (modelled)") == 9
     assert "python -m sutrolib run 10 -p n_bits 30" in page
 
@@ -232,8 +237,9 @@ def test_rows_for_which_a_finding_has_no_room_are_whole_in_its_notes(collection)
 def test_positions_measured_again_are_not_called_new(collection):
     Ledger().add(measurement(seed=1, readings=(ARD,), when=BEFORE))
     Ledger().add(measurement(seed=2, readings=(ARD,), when=WHEN))
-    steps = by_key(collect_meeting(WEEK))["steps-1"]
-    assert steps.heading == "3 single-axis steps from the farthest positions measured since 5 March 2026"
+    slide = by_key(collect_meeting(WEEK))["next"]
+    assert slide.heading == "3 next steps, one axis at a time"
+    assert "none of them for the first time since 5 March 2026" in cube_words(collect_meeting(WEEK))[0]
 
 
 @pytest.mark.parametrize("wanted", ["99", "10_frist", "nowhere/at-all", "--x"])
@@ -256,17 +262,19 @@ def test_the_cube_tells_positions_that_are_new_from_those_measured_again_and_old
     new = Position("search", "ard", "parity-hard")
     assert (meeting.counts[A], meeting.new_counts[A], meeting.first_measured) == (2, 1, [new])
     slides = by_key(meeting)
-    assert "Stars mark 1 positions" in slides["cube"].picture.alt
-    assert "diamonds 1 measured again, circles 1 measured before" in slides["cube"].picture.alt
-    assert slides["cube"].heading.startswith("3 of 150 positions are measured, 1 of them for the first time")
-    assert slides["cube"].tables[0].rows == (("search / ard / parity-hard", "1"),)
-    assert slides["trainings-1"].tables[0].rows == (("made up", "sparse parity", "2", "left the finite numbers"),)
-    steps = slides["steps-1"].tables[0].rows
-    assert [row[1] for row in steps] == [
-        "process: search -> model-based",
-        "metric: ard -> dmd",
-        "problem: parity-hard -> digits",
-    ]
+    title, alt = cube_words(meeting)
+    assert title.startswith("3 of 150 positions are measured,\n1 of them for the first time")
+    assert alt == slides["next"].picture.alt
+    assert "Stars mark 1 positions" in alt
+    assert "diamonds 1 measured again, circles 1 measured before" in alt
+    assert alt.endswith("Farthest new positions: search / ard / parity-hard.")
+    failed = ("made up on sparse parity", "left the finite numbers", "2 trainings")
+    assert slides["failed"].tables[0].rows == (failed,)
+    assert slides["next"].points == (
+        "process: search -> model-based, at ard and parity-hard (not measured)",
+        "metric: ard -> dmd, at search and parity-hard (not measured)",
+        "problem: parity-hard -> digits, at search and ard (not measured)",
+    )
 
 
 def test_new_positions_differ_from_others_by_the_shape_of_their_mark():
@@ -294,51 +302,195 @@ def test_the_frontier_holds_the_positions_that_none_is_beyond():
     assert path_progress([A, far]) == (1, 14)
 
 
-def test_a_finding_has_its_sentence_figure_table_kinds_sign_and_command(collection):
+def test_a_finding_has_its_sentence_figure_numbers_kinds_sign_and_command(collection):
     executed(collection, "10_first")
     slide = by_key(collect_meeting(WEEK))["finding-10_first"]
-    assert (slide.heading, slide.subtitle) == ("Half the width costs half.", "It still solves 4 of 4 seeds.")
+    assert (slide.heading, slide.subtitle) == ("Half the width costs half", "It still solves 4 of 4 seeds.")
     assert slide.sign == "↩ turn back"
-    assert slide.tables[0].rows[0] == ("cost ratio", "modelled", "0.6 to 0.9", "0.5", "✗ no")
-    assert slide.tables[0].rows[3] == ("joules", "measured", "-", "not measured", "-")
+    assert slide.points == (
+        "✗ cost ratio: 0.5 (modelled), expected 0.6 to 0.9",
+        "✓ seeds solved, %: 100 (measured), expected 90 to 100",
+        "units: 25 (counted)",
+        "joules: not measured (measured)",
+    )
+    assert "✗ cost ratio: 0.5 (modelled), expected 0.6 to 0.9, because half is gone." in slide.notes
     assert slide.commands == ("python -m sutrolib run 10 -p n_bits 30",)
-    assert slide.footer == "10_first, 10 March 2026, 12:00 UTC (says the notebook)"
+    assert slide.footer == "10_first, 2026-03-10"
+    assert slide.notes[-1] == "Ran on 10 March 2026, 12:00 UTC (says the notebook)."
 
 
-def test_expectations_that_did_not_hold_are_what_failed(collection):
+def test_a_slide_that_says_turn_back_shows_first_what_did_not_hold_and_a_decision_is_asked(collection):
+    names = [f"{number} cost of the candidate over that of the baseline" for number in range(9)]
+    expected = {name: [0, 1, "x"] for name in names[:8]} | {names[8]: [1, 2, "half is gone"]}
+    said = payload(
+        finding=f"It costs {'half and ' * 90}half.", results=dict.fromkeys(names, 0.5), kinds={}, expected=expected
+    )
+    executed(collection, "10_first", said)
+    slides = by_key(collect_meeting(WEEK))
+    missed = f"✗ {names[8]}: 0.5 (not stated), expected 1 to 2"
+    assert slides["finding-10_first"].points[0] == missed
+    assert slides["decisions"].heading == "We ask for 1 decision"
+    assert slides["decisions"].tables[0].rows == (("10", "Go back, or keep it?", missed),)
+
+
+def test_what_continues_asks_for_no_decision(collection):
+    executed(collection, "10_first", payload(sign="continue"))
+    assert "decisions" not in by_key(collect_meeting(WEEK))
+
+
+def test_a_week_of_many_findings_has_fifteen_slides_and_drops_nothing_silently(collection):
+    for number in range(10, 40):
+        sign = "turn back" if number == 39 else "continue"
+        executed(collection, f"{number}_x", payload(sign=sign, then="", finding=f"Finding {number} is here."))
+    executed(collection, "40_final_exam", payload(sign="continue", finding="The exam is passed."))
+    slides = build_slides(collect_meeting(WEEK))
+    keys = [slide.key for slide in slides]
+    assert len(slides) == MOST_SLIDES
+    assert keys[:3] == ["title", "changed", "finding-39_x"], "what turned back comes first"
+    assert keys[-5:] == ["finding-40_final_exam", "others", "decisions", "next", "glossary"]
+    others = slides[keys.index("others")]
+    rows, own = others.tables[0].rows, [key for key in keys if key.startswith("finding-")]
+    assert others.heading == f"{31 - len(own)} other findings"
+    assert rows[-1][1] == f"and {31 - len(own) - len(rows) + 1} more in data/FINDINGS.md"
+    told = " ".join((*others.notes, *(slide.heading for slide in slides)))
+    assert all(f"Finding {number} is here" in told for number in range(10, 40))
+    added = build_slides(collect_meeting(WEEK), own_slides("# A\n---\n# B\n" * 10))
+    assert sum(slide.key.startswith("finding-") for slide in added) >= 1, "the main result stays"
+    assert "finding-40_final_exam" in {slide.key for slide in added}
+
+
+def test_the_committed_notebooks_make_a_deck_of_fifteen_slides_with_short_titles():
+    meeting = collect_meeting(parse_period("52w"))
+    slides = build_slides(meeting)
+    assert len(meeting.findings) > 15
+    assert len(slides) <= 15
+    assert [slide.heading for slide in slides if len(slide.heading.split()) > 12] == []
+    shown = {slide.notebook: slide for slide in slides if slide.layout == "finding"}
+    assert "40_final_exam" in shown
+    told = " ".join((*next(slide.notes for slide in slides if slide.key == "others"), *shown))
+    for found in meeting.findings:
+        assert found.name in told
+        if found.name in shown and found.sign == "turn back":
+            missed = next(row for row in found.rows if row.held is False)
+            assert shown[found.name].points[0].startswith(f"✗ {missed.quantity[:200]}")
+    keys = [slide.key for slide in slides]
+    assert [keys[0], *keys[-2:]] == ["title", "next", "glossary"]
+    assert len(slides[0].points) == 3, "what is new, in three sentences"
+
+
+def test_the_glossary_explains_the_terms_that_the_slides_use_and_no_others(collection):
+    executed(collection, "10_first", payload(finding="ARD falls by half.", kinds={"cost ratio": "modelled"}))
+    terms = dict(by_key(collect_meeting(WEEK))["glossary"].tables[0].rows)
+    assert {"ARD", "modelled", "turn back"} <= set(terms)
+    assert "TPE" not in terms
+    assert all(len(meaning) <= 72 for meaning in terms.values()), "a line each"
+
+
+def test_steps_that_a_finding_of_the_deck_has_taken_are_not_proposed_again(collection):
     executed(collection, "10_first")
-    slide = by_key(collect_meeting(WEEK))["failed-1"]
-    assert slide.heading == "1 expectation did not hold"
-    assert slide.tables[0].rows == (("10_first", "cost ratio", "modelled", "0.6 to 0.9", "0.5"),)
-    assert slide.notes == ("10_first: cost ratio was expected, because half is gone.",)
+    executed(collection, "12_more", payload(then="Next: measure joules."))
+    executed(collection, "13_more", payload(then="Next: measure joules."))
+    assert by_key(collect_meeting(WEEK))["next"].points == (
+        "Next: [11_next](11_next.ipynb), one change more.",
+        "Next: measure joules.",
+    )
+    executed(collection, "11_next", payload(then=""))
+    assert by_key(collect_meeting(WEEK))["next"].points == ("Next: measure joules.",)
 
 
-def test_a_table_too_long_for_one_slide_is_spread_evenly_and_loses_no_row(collection):
-    for number in range(10, 22):
-        executed(collection, f"{number}_x")
-    slides = [slide for slide in build_slides(collect_meeting(WEEK)) if slide.key.startswith("failed-")]
-    rows = [len(slide.tables[0].rows) for slide in slides]
-    assert rows == [6, 6]
-    assert [slide.heading[-8:] for slide in slides] == ["(1 of 2)", "(2 of 2)"]
+def commit(folder, when):
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    dates = os.environ | {"GIT_COMMITTER_DATE": when}
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True, env=dates)
+
+
+def test_older_values_stand_beside_newer_ones_with_what_moved_first(collection):
+    first = payload(when=BEFORE, sign="continue", results={"units": 20.0, "cost ratio": 0.5, "seeds solved, %": 100.0})
+    executed(collection, "10_first", first)
+    executed(collection, "11_same", payload(when=BEFORE))
+    executed(collection, "12_gone", payload(when=BEFORE))
+    commit(collection, "2026-03-02T00:00:00Z")
+    executed(collection, "10_first")
+    executed(collection, "11_same", payload(results=payload()["results"] | {"cost ratio": 0.4}))
+    executed(collection, "13_new", payload(sign="continue"))
+    for seed in range(5):
+        Ledger().add(measurement(seed=seed, readings=(ARD,), when=BEFORE))
+        Ledger().add(measurement(seed=seed, readings=(dataclasses.replace(ARD, value=6.0),), when=WHEN))
+    meeting = collect_meeting(WEEK)
+    slide = by_key(meeting)["changed"]
+    assert slide.tables[0].rows == (
+        ("10: sign of life", "continue", "turn back", "", "moved"),
+        ("10: units (counted)", "20", "25", "x 1.25", "moved"),
+        ("made up on sparse parity: ard, floats (counted)", "5", "6", "x 1.2", "moved"),
+        ("11: cost ratio (modelled)", "0.5", "0.4", "x 0.8", "noise unknown"),
+    )
+    assert slide.heading.startswith("Since 5 March 2026, 2 of ")
+    assert meeting.changes.settled == {"11_same"}
+    assert [s.notebook for s in build_slides(meeting) if s.notebook] == ["10_first", "11_same", "13_new"]
+
+
+def test_a_collection_younger_than_the_period_is_compared_with_the_day_before(collection):
+    executed(collection, "10_first", payload(when="2026-03-09T00:00:00+00:00", results={"units": 20.0}))
+    commit(collection, "2026-03-10T00:00:00Z")
+    executed(collection, "10_first", payload(when="2026-03-11T12:00:00+00:00"))
+    slide = by_key(collect_meeting(WEEK))["changed"]
+    assert slide.heading == "Since 11 March 2026, 1 of 1 numbers moved"
+    assert slide.tables[0].rows == (("10: units (counted)", "20", "25", "x 1.25", "moved"),)
+
+
+def test_without_anything_older_the_deck_says_that_nothing_can_have_moved(collection):
+    executed(collection, "10_first")
+    slide = by_key(collect_meeting(WEEK))["changed"]
+    assert slide.heading.endswith(", 0 of 0 numbers moved")
+    assert slide.tables[0].rows[0][0].startswith("nothing that was known before ")
+
+
+def test_slides_of_your_own_follow_the_title(collection, tmp_path, capsys):
+    executed(collection, "10_first", payload(when=datetime.now(UTC).isoformat()))
+    agenda, questions = tmp_path / "agenda.md", tmp_path / "questions.md"
+    agenda.write_text("# Agenda\n\n1. What is new\n2. **GPU** hours\n\nA paragraph of\ntwo lines.\n")
+    questions.write_text("- no heading\n---\n## Budget\n\n<b>Who</b> pays?\n", encoding="utf-8")
+    slides = build_slides(collect_meeting(WEEK), read_own_slides([agenda, questions]))
+    assert [(s.heading, s.points) for s in slides[1:4]] == [
+        ("Agenda", ("1. What is new", "2. **GPU** hours", "A paragraph of two lines.")),
+        ("questions", ("no heading",)),
+        ("Budget", ("<b>Who</b> pays?",)),
+    ]
+    target = tmp_path / "deck.html"
+    assert main(["deck", "--add", str(agenda), "--add", str(questions), "-o", str(target)]) == 0
+    page = target.read_text(encoding="utf-8")
+    assert "<strong>GPU</strong> hours" in page
+    assert "&lt;b&gt;Who&lt;/b&gt; pays?" in page
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be added to the deck: No such file or directory; name a Markdown file in UTF-8"),
+        (b"# Caf\xe9", "name a Markdown file in UTF-8"),
+        (b"# Long\n" + b"- a point\n" * 30, "slide 'Long' has 30 lines, and a slide has room for 12: split it by ---"),
+    ],
+)
+def test_slides_that_cannot_be_added_are_told_before_anything_is_computed(monkeypatch, tmp_path, capsys, content, told):
+    monkeypatch.setattr("sutrolib.cli.deck.collect_meeting", lambda *_: pytest.fail("computed"))
+    file = tmp_path / "notes.md"
+    if content:
+        file.write_bytes(content)
+    assert main(["deck", "--add", str(file)]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert told in error
+    assert "notes.md" in error
 
 
 def test_an_empty_week_says_so_and_shows_where_the_cube_stands(collection):
     Ledger().add(measurement(readings=(ARD,), when=BEFORE))
     slides = by_key(collect_meeting(WEEK))
     assert slides["title"].subtitle == "5 March 2026 to 12 March 2026: nothing new"
-    assert slides["cube"].heading.startswith("1 of 150 positions are measured, none of them for the first time")
-    assert slides["steps-1"].heading == "3 single-axis steps from the farthest positions"
-    assert set(slides) == {"title", "cube", "steps-1"}
+    assert slides["next"].picture.alt.startswith("The cube")
+    assert slides["next"].heading == "3 next steps, one axis at a time"
+    assert set(slides) - {"glossary"} == {"title", "next"}
     assert external_loads(render_deck(list(slides.values()), "t")) == []
-
-
-def test_runs_of_the_final_exam_in_the_period_are_listed(collection):
-    paths.exam().mkdir()
-    record = {"scale": "cpu", "division": "closed", "measurements": {"a": [{"when": WHEN}, {"when": BEFORE}]}}
-    (paths.exam() / "cpu_closed.json").write_text(json.dumps(record))
-    (paths.exam() / "cpu_corpora.json").write_text("[]")
-    title = by_key(collect_meeting(WEEK))["title"]
-    assert "final exam run: closed division at scale cpu (1 training runs)" in title.points[2]
 
 
 @pytest.mark.parametrize(
@@ -346,12 +498,60 @@ def test_runs_of_the_final_exam_in_the_period_are_listed(collection):
     [
         ("One. Two. Three.", ("One.", "Two. Three.")),
         ("n=20, k=3 in 0.5 s", ("n=20, k=3 in 0.5 s", "")),
+        ("All solve it. 5 of 5 seeds pass.", ("All solve it.", "5 of 5 seeds pass.")),
         ("4 x 4: 694 against 800. A tenth is not reached.", ("4 x 4: 694 against 800.", "A tenth is not reached.")),
         ("", ("", "")),
     ],
 )
-def test_a_finding_is_headed_by_its_first_sentence(text, parts):
+def test_a_sentence_ends_at_a_full_stop_before_a_capital_letter_or_a_number(text, parts):
     assert first_sentence(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("finding", "figure", "title"),
+    [
+        ("Half the width costs half. It still solves all.", "", "Half the width costs half"),
+        (
+            "A costs half of B on digits; C costs two thirds of B on all of the texts.",
+            "",
+            "A costs half of B on digits",
+        ),
+        (
+            "Two of six solvers beat a constant answer: the network and the tree, both of them.",
+            "",
+            "Two of six solvers beat a constant answer",
+        ),
+        (
+            "Highest over lowest power of the five: 1.87x (estimated) and 29.3x (modelled) in all.",
+            "",
+            "Highest over lowest power of the five: 1.87x (estimated)",
+        ),
+        (
+            "The energy of the best, after 80 J of search each: grid 0.54, TPE 0.73, random 1.6.",
+            "Grid search is best",
+            "Grid search is best",
+        ),
+        (
+            "The energy of the best, after 80 J of search each: grid 0.54, TPE 0.73, random 1.6. All solve it.",
+            "",
+            "All solve it",
+        ),
+        (" ".join(["word"] * 20), "", " ".join([*["word"] * 11, "..."])),
+        ("", "", ""),
+    ],
+)
+def test_a_finding_is_headed_by_a_clause_of_at_most_twelve_words(finding, figure, title):
+    assert headline(finding, figure) == title
+    assert len(title.split()) <= 12
+
+
+def test_texts_are_cut_where_a_clause_ends_and_nothing_is_lost():
+    assert split_text("One is here; two is there.", 99) == ("One is here; two is there.", "")
+    assert split_text("One is here; two is there.", 20) == ("One is here;", "two is there.")
+    assert split_text("x" * 30, 20) == ("x" * 20, "x" * 10)
+    assert fit(["a b", "c d", "e f"], lines=3, width=9) == ("a b", "c d", "e f")
+    assert fit(["a b", "c d", "e f"], lines=2, width=9) == ("a b", "+ 2 more in the notes")
+    assert fit(["a " * 90], lines=2, width=9) == ("+ 1 more in the notes",)
 
 
 HOSTILE = '<script>window.caught = 1</script><img src=x onerror="window.caught = 1">" onload="x'
@@ -476,7 +676,7 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(collection, tmp_path
     target = tmp_path / "out" / "deck.html"
     assert main(["deck", "--since", "2d", "-o", str(target)]) == 0
     assert f"{target}: " in capsys.readouterr().out
-    assert "Half the width costs half." in target.read_text(encoding="utf-8")
+    assert "Half the width costs half" in target.read_text(encoding="utf-8")
     old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
     executed(collection, "10_first", payload(when=old))
     assert main(["deck", "-o", str(target)]) == 0
@@ -524,6 +724,15 @@ def test_the_axis_of_a_slide_is_named_and_has_a_shape_of_its_own(collection):
     assert "■</span>" in page
     assert 'class="slide text"' in page
     assert "evil" not in page
+
+
+def test_every_font_of_the_style_sheet_is_at_least_18_pt_at_1280_x_720():
+    css = (TEMPLATES / "deck.css").read_text(encoding="utf-8").split("@media")[0]
+    root = re.search(r"font-size: clamp\(100%, min\(([\d.]+)vw, ([\d.]+)vh\), 300%\)", css)
+    assert min(1280 * float(root[1]), 720 * float(root[2])) / 100 >= 23.99
+    sizes = re.findall(r"font-size: ([^;]+);", css.replace(root[0], ""))
+    assert len(sizes) > 4
+    assert all(size.endswith("rem") and float(size[:-3]) >= 1 for size in sizes)
 
 
 def test_slides_are_data_that_cannot_be_changed():
