@@ -165,15 +165,11 @@ def _point(row: Row) -> str:
 
 def _other_slides(findings: Sequence[Executed]) -> Iterator[Slide]:
     """The findings without a slide of their own, a line each."""
-    rows = []
-    for e in findings:
-        expected = [row.held for row in e.rows if row.expected]
-        rows.append((_number(e), _title(e), e.sign, f"{expected.count(True)} of {len(expected)}"))
     yield from layout.table_slide(
         "others",
-        count_text(len(rows), "other finding"),
-        {"no.": 4, "finding": 67, "sign of life": 14, "held": 10},
-        rows,
+        count_text(len(findings), "other finding"),
+        {"no.": 4, "finding": 76, "sign of life": 14},
+        [(_number(executed), _title(executed), executed.sign) for executed in findings],
         most=13,
         more="in data/FINDINGS.md",
         notes=tuple(f"{e.name}: {e.finding}" for e in findings),
@@ -183,11 +179,10 @@ def _other_slides(findings: Sequence[Executed]) -> Iterator[Slide]:
 
 def _decision_slides(meeting: Meeting) -> Iterator[Slide]:
     """What the meeting is asked to decide: about each notebook that does not continue, and each that crashed."""
-    stopped = [(e, asked) for sign, asked in _ASKED.items() for e in meeting.findings if e.sign == sign]
-    rows = [
-        (_number(e), asked, next((_point(row) for row in e.rows if row.held is False), e.finding))
-        for e, asked in stopped
-    ]
+    rows = []
+    for executed in (e for sign in _ASKED for e in meeting.findings if e.sign == sign):
+        missed = (_point(row) for row in executed.rows if row.held is False)
+        rows.append((_number(executed), _ASKED[executed.sign], next(missed, executed.finding)))
     rows += [(_number(e), "Repair it, or drop it?", e.error) for e in meeting.crashed]
     heading = f"We ask for {count_text(len(rows), 'decision')}"
     yield from layout.table_slide("decisions", heading, {"no.": 4, "decision": 22, "because": 112}, rows, most=8)
@@ -228,7 +223,7 @@ def next_slide(meeting: Meeting) -> Slide:
         layout="picture",
         heading=f"{count_text(len(points), 'next step')}, one axis at a time",
         picture=Picture(png_bytes(draw_cube(counts, title=title, new=new)), alt),
-        points=layout.fit([shorten(point, 150) for point in points], lines=18, width=33),
+        points=layout.fit([shorten(point, 150) for point in points], lines=19, width=31),
         notes=(*points, "Runs are counted: a measurement counts at the rung of every metric that was read."),
         commands=("python -m sutrolib run 00",),
     )

@@ -1,23 +1,29 @@
-"""What is new since the last meeting, collected from executed notebooks and the ledger."""
+"""What is new since the last meeting, and what changed, collected from executed notebooks and the ledger."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sutrolib.batch.changes import Change, ChangeStatus, Comparison
+from sutrolib.batch.comparisons import compare_batches, compare_ledgers
 from sutrolib.batch.executed import Executed, read_executed
 from sutrolib.batch.plan import find_notebooks, select
 from sutrolib.core import paths
 from sutrolib.core.cube import Position, path_to_b
+from sutrolib.core.provenance import git
 from sutrolib.measurement.coverage import count_positions
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meeting.changes import Changes, changes_since
 
 MAIN_RESULT = "40_final_exam"  # the notebook whose finding every meeting shows
 NO_FINDINGS = ("5", "9")  # the first digits of notebooks that build decks or show how to add something of your own
@@ -51,6 +57,17 @@ def parse_period(text: str, until: datetime | None = None) -> Period:
     raise ValueError(
         f"since must be a time back such as 7d, 12h or 2w, or a past date such as 2026-11-18 (got {text!r})"
     )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The numbers that are known from before ``moment``; what moved comes first, and of that what moved most."""
+
+    moment: datetime
+    commit: str  # the last one of the notebooks before the moment; empty if there is none
+    numbers: tuple[Change, ...]
+    signs: tuple[tuple[str, str, str], ...]  # notebook, sign of life then and now, where they differ
+    settled: frozenset[str]  # notebooks of which nothing is new or moved
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,47 @@ def collect_meeting(period: Period, wanted: Sequence[str] = (), ledger: Ledger |
         findings=findings,
         crashed=[copy for copy in current if copy.error],
         unreadable=unreadable,
-        changes=changes_since(period.since, period.until, findings, measurements),
+        changes=_changes(period, findings, measurements),
     )
+
+
+def _changes(period: Period, findings: Sequence[Executed], measurements: Sequence[Measurement]) -> Changes:
+    """What changed in a period; on its last day if no commit and no measurement is older than the period."""
+    for moment in (period.since, max(period.since, period.until - timedelta(days=1))):
+        before = [m for m in measurements if datetime.fromisoformat(m.when) < moment]
+        commit = ""
+        with suppress(OSError):  # no git, or no commit
+            before_it = f"--before=@{moment.timestamp():.0f}"
+            commit = git(paths.NOTEBOOKS, "rev-list", "-1", before_it, "HEAD", "--", ".").strip()
+        if commit or before:
+            break
+    found, older = _compare_notebooks(commit, findings) if commit and findings else (Comparison([], []), set())
+    ledger = compare_ledgers(before, measurements).changes if before else []
+    matches = (re.fullmatch(r"(\w+)[^:]*: sign of life (.+) -> (.+)", line) for line in found.differences)
+    signs = tuple((match[1], match[2], match[3]) for match in matches if match)
+    moved = {change.case.split(" (")[0] for change in found.changes if change.status == ChangeStatus.MOVED}
+    numbers = [change for change in (*found.changes, *ledger) if change.status != ChangeStatus.NOT_COMPARABLE]
+    settled = frozenset(older - moved - {notebook for notebook, *_ in signs})
+    return Changes(moment, commit, tuple(sorted(numbers, key=_rank)), signs, settled)
+
+
+def _compare_notebooks(commit: str, findings: Sequence[Executed]) -> tuple[Comparison, set[str]]:
+    """The findings compared with those of a commit, and the names of the notebooks that it has; none if it has none."""
+    with tempfile.TemporaryDirectory(prefix="sutro-changes-") as folder, suppress(OSError, ValueError):
+        packed, before, after = Path(folder, "notebooks.tar"), Path(folder, "before"), Path(folder, "after")
+        git(paths.NOTEBOOKS, "archive", "--format=tar", "-o", str(packed), commit, ".")
+        shutil.unpack_archive(packed, before, filter="data")  # refuses paths outside the folder
+        after.mkdir()
+        for number, executed in enumerate(findings):
+            shutil.copy2(executed.path, after / f"{number}-{executed.name}.ipynb")
+        return compare_batches(before, after), {path.stem for path in before.glob("*.ipynb")}
+    return Comparison([], []), set()
+
+
+def _rank(change: Change) -> tuple[int, float]:
+    before, after = change.before or 0.0, change.after or 0.0
+    size = abs(math.log(after / before)) if before > 0 < after else math.inf
+    return list(ChangeStatus).index(change.status), -size
 
 
 def _executed_copies(period: Period, wanted: Sequence[str]) -> tuple[list[Executed], list[str]]:
