@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument(
         "-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter; or NAME=VALUE", **many
     )
-    walk.add_argument("--profile", choices=["quick", "full"], help="the same as -p profile quick or full")
+    walk.add_argument("--profile", choices=["quick", "anew", "full"], help="the same as -p profile")
     walk.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
     where = walk.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")

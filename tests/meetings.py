@@ -48,7 +48,8 @@ def executed(
     """
     said = payload() if said is None else said
     declared = (
-        'n_bits: int = 20  # bits, 3 to 200\nseed: int = 0  # first seed\nprofile: str = "quick"  # quick or full\n'
+        "n_bits: int = 20  # bits, 3 to 200\nseed: int = 0  # first seed\n"
+        'profile: str = "quick"  # quick, anew or full\n'
     )
     shown = {
         "output_type": "display_data",

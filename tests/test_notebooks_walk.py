@@ -37,7 +37,7 @@ def test_it_opens_with_title_question_step_and_parameters(notebook):
     parameters = code_of(notebook)[0]
     assert parameters["metadata"]["tags"] == ["parameters"]
     declared = declared_in("".join(parameters["source"]))
-    assert declared["profile"].choices == ("quick", "full")
+    assert declared["profile"].choices == ("quick", "anew", "full")
     assert all(parameter.help for parameter in declared.values())
     assert {p.name: p.check(p.default) for p in declared.values()} == {p.name: p.default for p in declared.values()}
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells_of(notebook)) == 1

@@ -4,7 +4,7 @@ A parameter is an annotated literal with a comment that gives its unit and range
 same form:
 
     n_bits: int = 20  # bits, 3 to 200
-    profile: str = "quick"  # quick or full
+    profile: str = "quick"  # quick, anew or full
 """
 
 from __future__ import annotations

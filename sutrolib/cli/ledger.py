@@ -50,5 +50,7 @@ def publish_runs(options: argparse.Namespace) -> int:
     name = done.path.relative_to(paths.ROOT) if done.path.is_relative_to(paths.ROOT) else done.path
     known = f" ({done.known} were published before)" if done.known else ""
     print(f"{name}: {done.measurements} measurements and {done.studies} studies{known}. Commit it to share it:")
-    print(f"  git add {name} && git commit")
+    if done.results:
+        print(f"data/results: stored results of {len(done.results)} notebooks")
+    print(f"  git add {name}{' data/results' if done.results else ''} && git commit")
     return 0

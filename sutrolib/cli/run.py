@@ -20,11 +20,14 @@ from sutrolib.batch import batch, records
 from sutrolib.batch.changes import ChangeStatus
 from sutrolib.batch.comparisons import compare_batches
 from sutrolib.batch.dask import check_workers
+from sutrolib.batch.estimate import estimate_text, expected_seconds
 from sutrolib.batch.execute import Batch, PlannedRun
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
 from sutrolib.cli.compare import summary
 from sutrolib.cli.doctor import check_kernel
+from sutrolib.cli.ledger import unreadable_files
+from sutrolib.cli.text import paragraph
 from sutrolib.core import paths
 from sutrolib.core.dask_cluster import open_cluster
 from sutrolib.core.format import duration
@@ -42,11 +45,24 @@ class ProgressView:
         self.console, self.resume = console, resume
         self.progress = progress.Progress(console=console, transient=True, disable=not console.is_terminal)
         self.folder, self.total, self.ended = Path(), 0, 0
+        self.expected: dict[int, float] = {}  # seconds of each run to make, by number
         self.bars: dict[int, progress.TaskID] = {}  # of the runs that are being made, by number
 
     def batch_started(self, batch: Batch) -> None:
         self.folder, self.total, self.ended = batch.folder, batch.total, len(batch.done)
-        self.all = self.progress.add_task("runs", total=self.total, completed=self.ended)
+        expected = {run.number: expected_seconds(run.job.notebook.path, run.job.values) for run in batch.runs}
+        known = [seconds for seconds in expected.values() if seconds is not None]
+        if known and batch.runs:
+            others = (
+                f"; {len(expected) - len(known)} were not timed with these parameters"
+                if len(known) < len(expected)
+                else ""
+            )
+            self.say(f"{len(expected)} runs, {estimate_text(sum(known))} one after the other{others}.")
+        # A bar of seconds: the time left follows from what each run is expected to take.
+        typical = sum(known) / len(known) if known else 1.0
+        self.expected = {number: typical if seconds is None else seconds for number, seconds in expected.items()}
+        self.all = self.progress.add_task("all runs", total=sum(self.expected.values()))
         if batch.repeated:
             self.say(f"{batch.repeated} of the runs were given more than once; each is made once.")
         if batch.done or self.resume:
@@ -70,7 +86,7 @@ class ProgressView:
     def job_ended(self, result: RunResult) -> None:
         self._remove_bar(result.number)
         self.ended += 1
-        self.progress.update(self.all, completed=self.ended)
+        self.progress.advance(self.all, self.expected.get(result.number, 0.0))
         where = f" (worker {result.worker})" if result.worker else ""
         line = Text(f"run {self.ended} of {self.total}: {result.label}  ")
         line.append(result.status, "green" if result.passed else "red").append(f" in {result.seconds:.1f} s{where}")
@@ -118,6 +134,8 @@ def run(options: argparse.Namespace) -> int:
     if results:
         _print_summary(view.console, results, view.total, time.perf_counter() - began)
         _print_changes(view.console, view.folder)
+        for line in unreadable_files():
+            view.say(line)
         view.say(f"Executed copies, figures, results.csv, results.parquet and findings.md are in {view.folder}")
     if len(results) < view.total or any(result.status == records.INTERRUPTED for result in results):
         view.say(f"Interrupted. {_to_resume(options, view.folder)}")
@@ -130,11 +148,13 @@ def list_notebooks(options: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     for notebook in batch.select(batch.find_notebooks(), options.notebooks):
         console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}")
+        defaults = {parameter.name: parameter.default for parameter in notebook.parameters.values()}
         lines = [
             f"axis: {notebook.axis}; step: {notebook.step}",
+            f"takes {estimate_text(expected_seconds(notebook.path, defaults))} on this machine",
             *(f"-p {one}" for one in notebook.parameters.values()),
         ]
-        console.print(*(f"  {line}" for line in lines), sep="\n", markup=False)
+        print("\n".join(paragraph(line, "  ") for line in lines))
     return 0
 
 

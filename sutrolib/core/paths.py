@@ -55,6 +55,11 @@ def ledger_environment(run: Path) -> dict[str, str]:
     return {"SUTRO_LEDGER": chosen, "SUTRO_RUN_LEDGER": str(run)}
 
 
+def stored_results(notebook: str, run: Path | None = None) -> Path:
+    """The file with the stored results of a notebook: the committed one, or that of a run's folder."""
+    return (run or DATA) / "results" / f"{notebook}.json.gz"
+
+
 def exam() -> Path:
     """The folder of the final exam's records: SUTRO_EXAM, else data/exam/ of the checkout."""
     return Path(os.environ.get("SUTRO_EXAM") or DATA / "exam")

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,20 @@ def versions() -> dict[str, str]:
 def now() -> str:
     """The time in UTC, to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def reference_seconds() -> float:
+    """Seconds that a fixed piece of work takes here, the best of five: it scales times of another machine."""
+    import numpy as np
+
+    values, times = np.ones((200, 200)), []
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(10):
+            values @ values
+        sum(number * number for number in range(50_000))
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -19,17 +19,23 @@ LARGEST_PLAIN = 500_000  # bytes; larger publications are compressed, so that no
 
 @dataclass(frozen=True)
 class Publication:
-    """A file that was published: how many records it holds, how many were published before, what could not be read."""
+    """A file that was published: how many records it holds, how many were published before, what could not be read.
+
+    ``results`` are the files of a run's stored results, which were published as well.
+    """
 
     path: Path
     measurements: int
     studies: int
     known: int
     unreadable: tuple[str, ...]
+    results: tuple[Path, ...] = ()
 
 
 def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
     """Copy all records of ``runs`` that are not published yet into a new file of the committed ledger.
+
+    The stored results of their notebooks replace those in data/results/.
 
     A run is a name under data/runs/, or a folder. The run's own file stays: a record in both counts once.
     With ``allow_dirty``, records that cannot be traced to a commit are published too, and each line says so.
@@ -42,7 +48,7 @@ def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
     published = {line.id for path in Ledger(paths.published_ledger()).files() for _, line in read_lines(path, [])}
     lines: dict[str, LedgerLine] = {}
     unreadable: list[str] = []
-    for path in (path for run in runs for path in _files_of(run)):
+    for path in (path for run in runs for path in Ledger(_folder_of(run)).files()):
         bad: list[str] = []
         lines |= {line.id: line for _, line in read_lines(path, bad)}
         unreadable += [f"{path}, {why}" for why in bad]
@@ -60,8 +66,12 @@ def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
     path = paths.published_ledger() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
+    results = [file for run in runs for file in sorted((_folder_of(run) / "results").glob("*.json.gz"))]
+    for file in results:
+        (paths.DATA / "results").mkdir(parents=True, exist_ok=True)
+        write_atomically(paths.DATA / "results" / file.name, file.read_bytes())
     studies = sum(line.kind == "study" for line in new)
-    return Publication(path, len(new) - studies, studies, len(lines) - len(new), tuple(unreadable))
+    return Publication(path, len(new) - studies, studies, len(lines) - len(new), tuple(unreadable), tuple(results))
 
 
 def pack(name: str, lines: Sequence[LedgerLine]) -> tuple[str, bytes]:
@@ -72,10 +82,10 @@ def pack(name: str, lines: Sequence[LedgerLine]) -> tuple[str, bytes]:
     return f"{name}.jsonl.gz", gzip.compress(content, mtime=0)  # without a time: equal records give equal bytes
 
 
-def _files_of(run: str) -> list[Path]:
+def _folder_of(run: str) -> Path:
     for folder in (paths.RUNS / run, Path(run)):
-        if files := Ledger(folder).files():
-            return files
+        if Ledger(folder).files():
+            return folder
     there = [path.parent.name for path in sorted(paths.RUNS.glob("*/*.jsonl"))]
     raise ValueError(f"run {run!r} has no ledger; runs with one are {', '.join(there) or 'none'}")
 

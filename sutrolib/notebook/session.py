@@ -11,29 +11,32 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
-from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from sutrolib.batch.estimate import estimate_text, expected_seconds
 from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
 from sutrolib.core import paths
-from sutrolib.core.cube import COLOURS, Axis
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
-from sutrolib.core.provenance import now
+from sutrolib.core.provenance import now, reference_seconds
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Kind, Meter
+from sutrolib.notebook.progress import Progress, updated_display
+from sutrolib.notebook.stored import StoredResults, compute
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sutrolib.processes.study import Study, Trial
+    from sutrolib.processes.study import Study
 
+Key = TypeVar("Key")
+T = TypeVar("T")
 _INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
 
 
@@ -56,65 +59,6 @@ class Expectation:
         return f"{self.low:g} to {self.high:g}"
 
 
-class Progress:
-    """A callback for every finished trial of a search, which shows a bar and the best cost so far.
-
-    One display is updated in place and needs no widget, so that a run without a browser keeps its last state.
-    ``total`` is the largest number of trials; None, and no bar, if the budget is in seconds or joules.
-    """
-
-    def __init__(self, title: str, total: int | None = None) -> None:
-        if total is not None and total < 1:
-            raise ValueError(f"total must be at least 1, or None if it is unknown (got {total!r})")
-        self.title, self.total = title, total
-        self._costs: list[float | None] = []
-        self._handle: Any = None
-        self._show()
-
-    def __call__(self, trial: Trial) -> None:
-        """Count a finished trial, and redraw."""
-        self._costs.append(trial.cost)
-        self._show()
-
-    @property
-    def text(self) -> str:
-        """The state in words."""
-        solved = [cost for cost in self._costs if cost is not None]
-        best = f"best cost {min(solved):.4g}" if solved else "nothing solved yet"
-        limit = "" if self.total is None else f" of at most {self.total}"
-        return f"{self.title}: {len(self._costs)}{limit} trials, {len(solved)} solved, {best}"
-
-    @property
-    def html(self) -> str:
-        """The state as a bar, its text, and the curve of the best cost on a logarithmic scale."""
-        label = f'aria-label="{escape(self.title)}"'
-        bar = f'<progress value="{len(self._costs)}" max="{self.total}" {label}></progress> ' if self.total else ""
-        return f"<div>{bar}{escape(self.text)}</div>{self._curve()}"
-
-    def _curve(self) -> str:
-        best = accumulate((math.inf if cost is None else cost for cost in self._costs), min)
-        steps = [(number, -math.log10(cost)) for number, cost in enumerate(best, start=1) if math.isfinite(cost)]
-        if not steps:
-            return ""
-        top, bottom, width = steps[0][1], steps[-1][1], max(self.total or 1, len(self._costs))
-        height = bottom - top or 1.0
-        points = " ".join(f"{number},{y:.4f}" for number, y in steps)
-        alt = f"Best cost so far, from {10**-top:.3g} down to {10**-bottom:.3g}, over {len(self._costs)} trials"
-        return (
-            f'<svg width="480" height="120" viewBox="0 {top - 0.05 * height} {width} {1.1 * height}" '
-            f'preserveAspectRatio="none" role="img" aria-label="{alt}"><polyline points="{points}" fill="none" '
-            f'stroke="{COLOURS[Axis.PROCESS]}" stroke-width="3" vector-effect="non-scaling-stroke"/></svg>'
-        )
-
-    def _show(self) -> None:
-        from IPython.display import HTML, display
-
-        if self._handle is None:
-            self._handle = display(HTML(self.html), display_id=True)
-        if self._handle is not None:  # there is no display outside IPython
-            self._handle.update({"text/html": self.html, "text/plain": self.text}, raw=True)
-
-
 @dataclass
 class Session:
     """One run of one notebook."""
@@ -126,11 +70,15 @@ class Session:
     expectations: list[Expectation] = field(default_factory=list)
     quantity_kinds: dict[str, Kind] = field(default_factory=dict)  # that of all other quantities under ""
     shown: list[str] = field(default_factory=list)  # the labels of the figures
+    stored: StoredResults | None = None  # those to read
+    kept: StoredResults | None = None  # those to keep
+    withheld: list[str] = field(default_factory=list)  # why there is no finding
+    began: float = field(default_factory=time.perf_counter)  # on the clock of ``time.perf_counter``
 
     @property
     def quick(self) -> bool:
-        """Whether this run has the quick profile."""
-        return bool(getattr(self.parameters, "profile", "quick") == "quick")
+        """Whether the sizes are those of the quick profile; the profile ``anew`` has them too, but reads nothing."""
+        return bool(getattr(self.parameters, "profile", "quick") != "full")
 
     def expect(self, quantity: str, low: float, high: float, because: str) -> None:
         """Predict, before the run, that a quantity lies from ``low`` to ``high``."""
@@ -155,6 +103,11 @@ class Session:
             raise ValueError(f"{quantity!r} has no kind: call nb.kinds(...) with {', '.join(Kind)}")
         return self.quantity_kinds.get(quantity, self.quantity_kinds[""])
 
+    def require(self, holds: bool, why: str) -> None:
+        """Withhold the finding and the titles from here on, unless ``holds``: they would be of too little."""
+        if not holds:
+            self.withheld.append(why)
+
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Display a table."""
         show_markdown(markdown_table(header, rows))
@@ -173,6 +126,25 @@ class Session:
             runs.append(measure(problem, model, meters, seed, **options))
             self.keep(runs[-1])
         return runs
+
+    def compute(self, label: str, tasks: Mapping[Key, Callable[[], T]]) -> dict[Key, T]:
+        """The result of each task: long computations, which the quick profile reads from the stored results.
+
+        It computes the quickest of them here and says whether they are equal, so the first tasks should be short. The
+        profile ``anew`` computes all and stores them in the run's folder; ``python -m sutrolib ledger publish`` puts
+        them into data/results/. With other parameters than the stored ones, all are computed.
+        """
+        labels = {key: f"{label}, {key}" for key in tasks}
+        named = {labels[key]: task for key, task in tasks.items()}
+        update = updated_display()
+        try:
+            found = compute(
+                named, self.stored, self.kept, lambda text: update({"text/markdown": text, "text/plain": text})
+            )
+        finally:
+            if self.kept:  # also what was computed before an error
+                self.kept.write(paths.stored_results(self.name, self.ledger.folder))
+        return {key: found[labels[key]] for key in tasks}
 
     def keep(self, measurement: Measurement) -> None:
         """Add a measurement to the ledger."""
@@ -194,6 +166,9 @@ class Session:
         stem = f"{self.name}_{label}"
         if not re.fullmatch(r"[\w-]+", stem):
             raise ValueError(f"the label of a figure must be of letters, digits, '_' and '-' (got {label!r})")
+        if self.withheld:
+            alt = f"No finding: {'; '.join(self.withheld)}."
+            (figure.suptitle if figure.get_suptitle() else figure.axes[0].set_title)(alt)
         wrap_figure_texts(figure)
         try:
             save_figure(figure, self.figures / stem)
@@ -218,6 +193,9 @@ class Session:
             raise ValueError(f"figure must be one that was shown: {', '.join(self.shown) or 'none'} (got {figure!r})")
         if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
             raise ValueError(f"results must hold every expectation ({', '.join(missing)} missing)")
+        infinite = [name for name, value in results.items() if value is not None and not math.isfinite(value)]
+        self.require(not infinite, f"not a finite number: {', '.join(infinite)}")
+        results = {name: None if name in infinite else value for name, value in results.items()}
         expected = {e.quantity: e for e in self.expectations}
         held = [e.holds(results[quantity]) for quantity, e in expected.items()]
         rows = []
@@ -226,6 +204,8 @@ class Session:
             answer = {True: "yes", False: "no", None: ""}[prediction.holds(value) if prediction else None]
             rows.append((quantity, self.kind_of(quantity), prediction.range if prediction else "", saw, answer))
         sign = sign_of_life(held)
+        if self.withheld:
+            finding, sign = f"No finding: {'; '.join(self.withheld)}.", "turn back"
         count = f"{held.count(True)} of {len(held)} expectations held"
         unmeasured = f", {held.count(None)} not measured" if None in held else ""
         table = markdown_table(("quantity", "kind", "expected", "saw", "held"), rows)
@@ -237,6 +217,9 @@ class Session:
             "then": then,
             "figure": figure,
             "when": now(),
+            "seconds": time.perf_counter() - self.began,
+            "reference_seconds": reference_seconds(),
+            "stored": self.stored.source if self.stored else "",
             "parameters": vars(self.parameters),
             "kinds": {quantity: self.kind_of(quantity) for quantity in results},
             "expected": {e.quantity: [e.low, e.high, e.because] for e in self.expectations},
@@ -278,7 +261,20 @@ def start(name: str) -> Session:
         raise ParameterError(f"{name}: {error}.\n{listing(declared)}") from None
     use_style()
     shell.run_line_magic("matplotlib", "agg")  # figures appear only where Session.show puts them, with alt text
-    return Session(name, SimpleNamespace(**values), Ledger(), paths.figures())
+    profile, others = values.get("profile"), {name: value for name, value in values.items() if name != "profile"}
+    stored = StoredResults.read(paths.stored_results(name), others) if profile == "quick" else None
+    kept = StoredResults(others) if profile == "anew" else None
+    print(f"Takes {estimate_text(expected_seconds(paths.NOTEBOOKS / f'{name}.ipynb', values))} on this machine.")
+    return Session(
+        name, SimpleNamespace(**values), Ledger(), paths.figures(), stored=stored, kept=kept, began=kernel_start()
+    )
+
+
+def kernel_start() -> float:
+    """When this kernel began, on the clock of ``time.perf_counter``; ten seconds ago if a person waited longer."""
+    import psutil
+
+    return time.perf_counter() - min(10.0, time.time() - float(psutil.Process().create_time()))
 
 
 def _declared_and_passed(cells: Sequence[str]) -> tuple[dict[str, Parameter], tuple[str, ...]]:

@@ -60,7 +60,7 @@ def test_the_walk_is_found_with_numbers_titles_axes_steps_and_parameters():
     assert baseline.step.startswith("none: corner A")
     assert (baseline.parameters["n_bits"].default, baseline.parameters["n_bits"].type) == (20, int)
     assert (baseline.parameters["lr"].low, baseline.parameters["lr"].high) == (0.0001, 10)
-    assert baseline.parameters["profile"].choices == ("quick", "full")
+    assert baseline.parameters["profile"].choices == ("quick", "anew", "full")
 
 
 def test_a_file_that_is_no_notebook_is_named(folder):

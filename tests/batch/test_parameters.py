@@ -8,7 +8,7 @@ lr: float = 0.1  # learning rate, 1e-4 to 10
 offset: int = -3  # -5 to 5
 label: str = "x"  # any text
 deep: bool = False  # whether to look further
-profile: str = "quick"  # quick or full
+profile: str = "quick"  # quick, anew or full
 axis: str = "a"  # a, b-c or d
 """
 DECLARED = declared_in(CELL)
@@ -26,7 +26,7 @@ def test_type_default_help_range_and_choices_are_read():
     ]
     assert (DECLARED["n_bits"].help, DECLARED["n_bits"].low, DECLARED["n_bits"].high) == ("bits, 3 to 200", 3, 200)
     assert (DECLARED["lr"].low, DECLARED["offset"].low) == (1e-4, -5)
-    assert DECLARED["profile"].choices == ("quick", "full")
+    assert DECLARED["profile"].choices == ("quick", "anew", "full")
     assert DECLARED["axis"].choices == ("a", "b-c", "d")
     assert DECLARED["label"].choices == ()
 

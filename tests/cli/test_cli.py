@@ -99,7 +99,7 @@ def test_reproduce_computes_slow_claims_only_when_asked(capsys, monkeypatch):
     [
         (["run", "10", "-p", "nonsense", "1"], "n_bits: int = 20  # bits, 3 to 200"),
         (["run", "10", "-p", "n_bits", "many"], "n_bits must be of type int (got 'many')"),
-        (["run", "10", "-p", "profile", "slow"], "profile must be one of quick, full (got 'slow')"),
+        (["run", "10", "-p", "profile", "slow"], "profile must be one of quick, anew, full (got 'slow')"),
         (["run", "10", "-p", "seed", "1", "--grid", "seed=1,2"], "seed is given both as a value and as a grid"),
         (["run", "10", "--grid", "n_bits=20,1000"], "n_bits must be 3 to 200 (got 1000)"),
         (["run", "99"], "there are 00_the_cube, 10_baseline"),
