@@ -232,17 +232,6 @@ def comparison_cells(line: VerdictLine) -> tuple[str, ...]:
     return line.quantity, line.kind, *values, f"x {line}" if line.ratio else str(line)
 
 
-def plain_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table as aligned text columns; the first cell is shown only where it changes."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines, last = [], ""
-    for row in (header, ["-" * width for width in widths], *rows):
-        shown = ["" if row[0] == last else row[0], *row[1:]]
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(shown, widths, strict=True)).rstrip())
-        last = row[0]
-    return "\n".join(lines)
-
-
 def _criteria(energy: str, pairs: _Pairs, target_loss: float) -> list[VerdictLine]:
     loss, accuracy = _difference(LOSS, "nats", pairs), _difference(ACCURACY, "", pairs)
     reached = loss.candidate <= target_loss

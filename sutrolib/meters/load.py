@@ -30,18 +30,15 @@ class CpuSample(NamedTuple):
 
 
 def sample_cpu() -> CpuSample | None:
-    """The counters now; None where psutil is missing or may not read them. It takes about a millisecond."""
+    """The counters now; None where they cannot be read. It takes about a millisecond."""
     try:
         import psutil
 
         times, this = psutil.cpu_times()._asdict(), psutil.Process()
-        own = sum(this.cpu_times()[:4])  # user and system, of this process and of its children that have ended
-        for child in this.children(recursive=True):
-            try:
-                own += sum(child.cpu_times()[:4])
-            except psutil.NoSuchProcess:  # it has ended just now
-                continue
-    except (ImportError, OSError, psutil.Error):
+        processes = (this, *this.children(recursive=True))
+        # User and system time, and both of children that have ended.
+        own = sum(sum(process.cpu_times()[:4]) for process in processes)
+    except Exception:  # psutil is missing, the counters are closed, or a child has ended just now: no measurement fails
         return None
     total = sum(seconds for name, seconds in times.items() if not name.startswith("guest"))  # part of user and nice
     return CpuSample(time.perf_counter(), total, total - times["idle"] - times.get("iowait", 0.0) - own)
@@ -61,12 +58,11 @@ def load_since(before: CpuSample | None) -> float | None:
     if before is None or after is None:
         return None
     known.append(before)
-    start, begin = before, before.when - _MAX_AGE_S
-    if after.when - start.when < MIN_SPAN_S:
-        earlier = (s for s in reversed(known) if begin <= s.when <= after.when - MIN_SPAN_S)
-        start = next(earlier, before)
-        if start is before:
+    if after.when - before.when < MIN_SPAN_S:
+        oldest, newest = before.when - _MAX_AGE_S, after.when - MIN_SPAN_S
+        if (start := next((s for s in reversed(known) if oldest <= s.when <= newest), None)) is None:
             time.sleep(MIN_SPAN_S)
             after = sample_cpu() or after
-    counted = after.total - start.total
-    return min(1.0, max(0.0, (after.others - start.others) / counted)) if counted > 0 else None
+        before = start or before
+    counted = after.total - before.total
+    return min(1.0, max(0.0, (after.others - before.others) / counted)) if counted > 0 else None

@@ -1,14 +1,16 @@
 """What a search may spend, and mistake 3, risk mismanagement: going far without a sign of life.
 
-A *budget* limits trials, seconds or estimated joules. A *milestone* is a cost to reach by a deadline, stated before the
-search begins; it may name a *control* that the best candidate must beat by then. A search that misses a milestone
-stops. A person may override that, and the override stays in the record.
+A *budget* limits trials, seconds or estimated joules. Except for the first, no trial begins that is expected to go
+beyond it; one may still take more than expected, and then the study says so. A *milestone* is a cost to reach by a
+deadline, stated before the search begins; it may name a *control* that the best candidate must beat by then. A search
+that misses a milestone stops. A person may override that, and the override stays in the record.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from sutrolib.problems.holdout import ShuffledLabels
 
 if TYPE_CHECKING:
     from sutrolib.meters.energy.codecarbon import CumulativeJoules
+
+_LATEST = 25  # trials that say what the next one will use
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,31 @@ class SearchBudget:
             if limit is not None and not (known and math.isfinite(limit) and limit > 0):
                 raise ValueError(f"{name} must be {'an integer' if integer else 'a number'} above 0 (got {limit!r})")
 
-    def exhausted(self, used: ResourceUse) -> str:
-        """Which limit is reached, in words; empty while something is left of each."""
+    def exhausted(self, spent: Sequence[ResourceUse], others: ResourceUse = NO_USE, running: int = 0) -> str:
+        """Why there is no room for another trial, in words; empty while there is.
+
+        Args:
+            spent: by each finished trial. Their medians are what the next one is expected to use; the first one begins.
+            others: what was spent besides.
+            running: how many trials are not finished; each is expected to use as much.
+        """
         for name, unit in (("trials", "trials"), ("seconds", "s"), ("joules", "J (estimated)")):
-            limit, value = getattr(self, name), getattr(used, name)
-            if limit is not None and value >= limit:
-                return f"{value:.4g} of {limit:g} {unit}"
+            if (limit := getattr(self, name)) is None:
+                continue
+            uses = [getattr(one, name) for one in spent]
+            expected = 1 if name == "trials" else statistics.median(uses[-_LATEST:] or [0.0])
+            used = sum(uses) + getattr(others, name) + running * expected
+            if used < limit and used + expected <= limit:
+                continue
+            note = f", too little left for a trial of about {expected:.3g}" if used < limit else ""
+            note = f", overspent {used / limit:.3g} times" if used > limit else note
+            return f"{used:.4g} of {limit:g} {unit}{note}"
         return ""
+
+    def share_used(self, used: ResourceUse) -> float:
+        """The largest of seconds and joules used / limit, above 1 for a budget that is overspent; 0 without them."""
+        limits = {"seconds": self.seconds, "joules": self.joules}
+        return max((getattr(used, name) / limit for name, limit in limits.items() if limit), default=0.0)
 
 
 @dataclass(frozen=True)

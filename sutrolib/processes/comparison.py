@@ -19,7 +19,7 @@ import numpy as np
 
 from sutrolib.core.types import Model, Problem
 from sutrolib.meters.base import Meter
-from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.budget import ResourceUse, SearchBudget
 from sutrolib.processes.evaluator import Evaluator, ignore
 from sutrolib.processes.manual import ManualTuning
 from sutrolib.processes.search import Search
@@ -51,6 +51,10 @@ class Trajectory:
             spent={unit: tuple(spent_in(trial, unit) for trial in study.trials) for unit in CURVE_UNITS},
             found=str(study.best.proposal) if study.best else "nothing",
         )
+
+    def overspent(self, budget: SearchBudget) -> float:
+        """As :attr:`sutrolib.processes.study.Study.overspent`, of this budget."""
+        return budget.share_used(ResourceUse(0, sum(self.spent["seconds"]), sum(self.spent["joules"])))
 
     def best_by(self, spent: float, unit: str) -> float:
         """The best cost by the time that so much was spent, in one of :data:`CURVE_UNITS`; inf while there is none."""
@@ -123,6 +127,23 @@ class ComparisonResult:
             for t in content["trajectories"]
         )
         return cls(trajectories, tuple(math.inf if b is None else b for b in content["baseline"]))
+
+
+def why_withheld(results: Mapping[str, ComparisonResult], min_trials: int) -> str:
+    """Why these searches cannot be compared, in words; empty if they can.
+
+    Each needs at least ``min_trials`` on every seed, a solved baseline, and a result on most of its seeds.
+    """
+    fewest = {name: min((len(t.costs) for t in result.trajectories), default=0) for name, result in results.items()}
+    few = ", ".join(f"{name} {trials} of {min_trials}" for name, trials in fewest.items() if trials < min_trials)
+    reasons = [f"not enough trials: {few}"] if few else []
+    if any(not math.isfinite(cost) for result in results.values() for cost in result.baseline):
+        reasons.append("the baseline does not solve every seed")
+    rows = ((name, result.solved, len(result.trajectories)) for name, result in results.items())
+    reasons += [
+        f"{name} found something on {solved} of {seeds} seeds" for name, solved, seeds in rows if 2 * solved <= seeds
+    ]
+    return "; ".join(reasons)
 
 
 def compare_searches(

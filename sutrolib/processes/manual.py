@@ -114,8 +114,8 @@ class TuningSession:
 
     @property
     def exhausted(self) -> str:
-        """Which limit of the budget is reached, in words; empty while something is left of each."""
-        return self.budget.exhausted(sum((step.spent for step in self.steps[1:]), ResourceUse()))
+        """Why the budget has no room for another step, in words; empty while it has. The start is not a trial."""
+        return self.budget.exhausted([step.spent for step in self.steps], ResourceUse(trials=-1))
 
     def check(self, change: ProposedChange) -> None:
         """Raise ValueError for a change to a field that is not in the space, or to a value outside it."""

@@ -175,7 +175,7 @@ class _SearchRun:
             for result in self.milestone_results():
                 if not result.met and not result.override:
                     return f"no sign of life: {result.title}: {result.why}"
-            if exhausted := self.budget.exhausted(self._used()):
+            if exhausted := self._exhausted(self.storage.finished()):
                 return f"budget spent: {exhausted}"
             try:
                 trial = self._next_trial()
@@ -187,8 +187,9 @@ class _SearchRun:
             else:
                 self.search.on_trial(trial)
 
-    def _used(self) -> ResourceUse:
-        return sum((trial.spent for trial in self.storage.finished()), ResourceUse()) + self.control_use
+    def _exhausted(self, finished: Sequence[Trial], running: int = 0, limits: SearchBudget | None = None) -> str:
+        """Why the budget, or these ``limits``, have no room for another trial; empty while they have."""
+        return (limits or self.budget).exhausted([trial.spent for trial in finished], self.control_use, running)
 
     @property
     def control_use(self) -> ResourceUse:
@@ -199,7 +200,7 @@ class _SearchRun:
     def milestone_results(self) -> Iterator[MilestoneResult]:
         """The results of the milestones whose deadline is over, from what had been found by then."""
         for milestone in self.search.milestones:
-            if milestone.deadline.exhausted(self._used()):
+            if self._exhausted(self.storage.finished(), limits=milestone.deadline):
                 note = self.storage.notes().get(milestone.title) or self._note_result(milestone)
                 yield milestone.result(note["best"], note["beaten"], self.search.overrides)
 
@@ -217,7 +218,7 @@ class _SearchRun:
     def _next_trial(self) -> Trial | None:
         """One trial from proposal to result; None where other workers are at the rest of the budget."""
         spent, history = start_clock(self.estimator), self.storage.finished()
-        begun = self.storage.begin(self._sampler, self.search.pruner(), self.budget.trials)
+        begun = self.storage.begin(self._sampler, self.search.pruner(), self._exhausted)
         if begun is None:
             return None
         running, index, proposal = begun

@@ -79,18 +79,19 @@ class StudyStorage:
         self,
         sampler: Callable[[int], optuna.samplers.BaseSampler | None],
         pruner: optuna.pruners.BasePruner | None = None,
-        limit: int | None = None,
+        exhausted: Callable[[list[Trial], int], str] = lambda finished, running: "",
     ) -> tuple[optuna.Trial, int, Proposal | None] | None:
         """Begin a trial with the ``sampler`` of its index, or begin one again, with its proposal, that lost its worker.
 
         The index is its number among those that were not interrupted: proposals do not depend on interruptions. None
-        where ``limit`` trials are finished or running, in this worker or another.
+        where the budget is ``exhausted`` by the finished trials and the number of those that run in other workers.
         """
         self.study.pruner = pruner or self.study.pruner
         with self._lock:
             self._close_dead_trials()
             index = sum(not self._lost(frozen) and frozen.state != self._states.WAITING for frozen in self._all())
-            if limit is not None and index >= limit:
+            finished = self.finished()
+            if exhausted(finished, index - len(finished)):
                 return None
             self.study.sampler = sampler(index) or self.study.sampler
             trial = self.study.ask()

@@ -101,6 +101,11 @@ class Study:
         return sum((trial.spent for trial in self.trials), NO_USE) + self.control_use
 
     @property
+    def overspent(self) -> float:
+        """How many times its seconds or joules the search spent; at most 1 if it kept to its budget."""
+        return self.budget.share_used(self.spent)
+
+    @property
     def total_cost(self) -> float:
         """The readings of all that was trained, pruned and failed trials included, in the meter's unit."""
         return sum(trial.total_cost for trial in self.trials)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import statistics
 
 import pytest
 from searches import CHOICES, CRASHING, METER, PROBLEM, SPACE, START, Crashing
@@ -20,8 +21,10 @@ from sutrolib.processes.budget import (
     SearchBudget,
     baseline_control,
 )
+from sutrolib.processes.comparison import Trajectory
 from sutrolib.processes.dimension import Choice, Range
 from sutrolib.processes.evaluator import Evaluator, TrialState
+from sutrolib.processes.manual import ManualTuning, ProposedChange
 from sutrolib.processes.samplers import GridSearch, ParetoSearch, PrunedTPE, RandomSearch, TPESearch
 from sutrolib.processes.space import SearchSpace, family_of, space_of
 from sutrolib.processes.study import Trial
@@ -136,17 +139,66 @@ def test_a_search_without_the_clock_takes_no_time_reading_and_holds_no_lock():
         measure(PROBLEM, START, [CodeCarbon()], 0, timed=False)
 
 
-def test_a_budget_in_estimated_joules_ends_the_search_within_one_trial():
-    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(joules=3.0))
-    before = sum((trial.spent for trial in study.trials[:-1]), ResourceUse())
-    assert study.spent.joules >= 3.0 > before.joules
+def test_a_budget_in_estimated_joules_ends_the_search_before_a_trial_that_would_overspend_it():
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(joules=10.0))
+    *before, last = [trial.spent.joules for trial in study.trials]
+    assert sum(before) + (statistics.median(before) if before else 0) <= 10
+    assert sum(before) + last + statistics.median([*before, last]) > 10
     assert "J (estimated)" in study.stopped
+    assert study.overspent == study.spent.joules / 10
 
 
-def test_a_budget_in_seconds_ends_the_search_within_one_trial():
-    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(seconds=0.3))
-    before = sum((trial.spent for trial in study.trials[:-1]), ResourceUse())
-    assert study.spent.seconds >= 0.3 > before.seconds
+@pytest.fixture
+def ten_seconds(monkeypatch):
+    """Every trial takes 10 s."""
+    for module in ("search", "manual"):
+        clock = lambda estimator: lambda trials: ResourceUse(trials, 10.0)  # noqa: E731
+        monkeypatch.setattr(f"sutrolib.processes.{module}.start_clock", clock)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "trials", "stopped"),
+    [
+        (35, 3, "30 of 35 s, too little left for a trial of about 10"),
+        (30, 3, "30 of 30 s"),
+        (4, 1, "10 of 4 s, overspent 2.5 times"),
+    ],
+)
+def test_no_trial_begins_that_would_overspend_the_budget_but_the_first(ten_seconds, seconds, trials, stopped):
+    budget = SearchBudget(seconds=seconds)
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, budget)
+    assert (len(study.trials), study.stopped) == (trials, f"budget spent: {stopped}")
+    assert study.overspent == Trajectory.of(study).overspent(budget) == 10 * trials / seconds
+    changes = [ProposedChange(f"hidden = {n}", {"hidden": n}, "cheaper") for n in (20, 30, 40, 50)]
+    by_hand = ManualTuning(changes).improve(PROBLEM, SPACE, METER, budget)
+    assert (len(by_hand.trials), by_hand.stopped) == (trials, f"budget spent: {stopped}")
+
+
+class _Waited(Exception):
+    pass
+
+
+def test_a_trial_that_another_worker_is_at_is_counted_before_one_begins(ten_seconds, tmp_path):
+    def stop():
+        raise _Waited
+
+    search = RandomSearch(journal=tmp_path / "study.log", on_wait=stop)
+    search.improve(PROBLEM, SPACE, METER, SearchBudget(seconds=10))
+    storage = search.open_storage(PROBLEM, SPACE, METER, 0)
+    storage.begin(search.sampler)  # by a process that is alive
+    with pytest.raises(_Waited):  # it waits: the other one may die
+        search.improve(PROBLEM, SPACE, METER, SearchBudget(seconds=25))
+    assert len(storage.finished()) == 1
+    with pytest.raises(_Waited):
+        search.improve(PROBLEM, SPACE, METER, SearchBudget(seconds=30))
+    assert len(storage.finished()) == 2
+
+
+def test_a_milestone_is_judged_even_if_no_trial_fits_into_the_rest_of_its_time(ten_seconds):
+    plan = Milestone("cheap", SearchBudget(seconds=25), 1.0)
+    study = RandomSearch(milestones=(plan,)).improve(PROBLEM, SPACE, METER, SearchBudget(seconds=25))
+    assert len(study.trials) == 2
+    assert study.stopped.startswith("no sign of life: cheap: best cost ")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sutrolib.processes.comparison import (
     SearchConfig,
     Trajectory,
     compare_searches,
+    why_withheld,
 )
 from sutrolib.processes.manual import ManualTuning, ProposedChange
 from sutrolib.processes.samplers import RandomSearch, TPESearch
@@ -47,6 +48,17 @@ def test_a_space_with_a_cheaper_algorithm_beats_the_baseline_and_pays_for_itself
     assert found.beats_baseline([6]).tolist() == [1.0]
     for search, before, after in zip(seen, found.baseline, found.break_even, strict=True):
         assert after == pytest.approx(search.total_cost / (before - search.best.cost))
+
+
+def test_a_comparison_is_withheld_for_too_few_trials_an_unsolved_baseline_and_a_search_without_result():
+    fine = ComparisonResult((trajectory(5.0, None, 4.0),) * 3, (9.0,) * 3)
+    assert why_withheld({"grid": fine, "random": fine}, 3) == ""
+    short = ComparisonResult((trajectory(5.0, 4.0, 3.0), trajectory(5.0)), (9.0, 9.0))
+    assert why_withheld({"grid": fine, "TPE": short}, 3) == "not enough trials: TPE 1 of 3"
+    assert why_withheld({"none": ComparisonResult((), ())}, 3).startswith("not enough trials: none 0 of 3; none found ")
+    vain = ComparisonResult((trajectory(None, None, None), trajectory(1.0, None, None)), (9.0, math.inf))
+    reasons = ["the baseline does not solve every seed", "random found something on 1 of 2 seeds"]
+    assert why_withheld({"grid": fine, "random": vain}, 3) == "; ".join(reasons)
 
 
 def test_quartiles_follow_the_best_so_far_and_are_infinite_while_nothing_is_solved():

@@ -71,7 +71,12 @@ def test_own_work_that_of_children_waiting_and_guests_are_no_load(monkeypatch):
     assert found.others == 30 + 2 + 4 + 3 - 13.5 - 6.5
 
 
-def test_where_the_counters_cannot_be_read_the_load_is_unknown(monkeypatch):
+@pytest.fixture
+def real_load(monkeypatch):
+    monkeypatch.setattr("sutrolib.meters.base.load_since", load_since)
+
+
+def test_where_the_counters_cannot_be_read_the_load_is_unknown(monkeypatch, real_load):
     def refuse():
         raise psutil.AccessDenied
 
@@ -81,7 +86,7 @@ def test_where_the_counters_cannot_be_read_the_load_is_unknown(monkeypatch):
     assert meter.reading.load is None
 
 
-def test_a_timing_knows_that_other_programs_take_the_machine():
+def test_a_timing_knows_that_other_programs_take_the_machine(real_load):
     spin = f"{sys.executable} -c 'while True: pass' > /dev/null 2>&1 & echo $!"  # no child of this process
     started = [int(subprocess.check_output(["sh", "-c", spin])) for _ in range(os.cpu_count() or 1)]
     try:
