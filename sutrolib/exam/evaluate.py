@@ -20,7 +20,7 @@ import torch
 
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Split
 from sutrolib.measurement.measure import BY_HAND, Measurement, measurement_of
-from sutrolib.measurement.passes import INFERENCE, MeasurementPasses
+from sutrolib.measurement.passes import INFERENCE, MeasurementPasses, finite_score
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.gpt import GPT
@@ -86,7 +86,7 @@ class _ExamPasses(MeasurementPasses):
         return super().fit(limit)
 
     def score_windows(self, fitted: Fitted) -> None:
-        """Keep all scores. Raises RuleBroken for predictions that depend on other streams in the batch."""
+        """Keep all scores. Raises RuleBroken if predictions depend on other streams, FailedRun if not finite."""
         task, test = self.task, self.task.test_split
         found = task.inference.predictions(fitted, test)
         gap = task.inference.batch_invariance_gap(fitted, test, found)  # type: ignore[attr-defined]
@@ -95,7 +95,7 @@ class _ExamPasses(MeasurementPasses):
                 f"a probability changes by {gap:.2g} with the rest of the batch, more than {_MAX_GAP}: predict each "
                 "window from itself (a model that learns from what it reads needs online=True)"
             )
-        self.score = task.score(found, test.y)
+        self.score = finite_score(task.score(found, test.y))
         self.scores = {name: rate(found, test.y) for name, rate in task.also.items()}
 
 

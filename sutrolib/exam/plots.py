@@ -202,9 +202,8 @@ def _verdict_title(found: Sequence[EntryVerdict]) -> str:
 def _sentence(verdict: EntryVerdict) -> str:
     """One sentence: passed or not, and by how much."""
     lines = (verdict.energy, "energy"), (verdict.time, "time")
-    amounts = " and ".join(
-        f"{ratio_in_words(line.change.value)} {name}" for line, name in lines if line and line.change.bounded
-    )
+    decided = [(line.change.value, name) for line, name in lines if line and line.change.bounded]
+    amounts = " and ".join(f"{ratio_in_words(ratio)} {name}" for ratio, name in decided)
     if verdict.state == "not decided":
         reasons = dict.fromkeys([*verdict.errors, *(line.state for line in verdict.criteria if not line.met)])
         return f"{verdict.entry}: not decided ({'; '.join(r.removeprefix('not decided: ') for r in reasons)})"

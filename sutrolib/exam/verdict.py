@@ -167,16 +167,15 @@ def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
     pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
     failed = any(run.failure for run in record.runs(entry))
     if len(pairs) < 2:
-        why = f"cannot compare: {len(pairs)} pairs of successful runs"
-        return EntryVerdict(entry, (), (*errors, why), failed=failed)
+        errors.append(f"cannot compare: {len(pairs)} pairs of successful runs")
+        return EntryVerdict(entry, (), tuple(errors), failed=failed)
     energy = energy_meter([run for pair in pairs for run in pair])
     if not energy:
-        missing = {**pairs[0][0].missing, **pairs[0][1].missing}
-        reasons = "; ".join(f"{name}: {missing[name]}" for name in JOULES if name in missing)
-        errors.append(f"no joules ({reasons or 'not in every run'})")
+        why = {**pairs[0][0].missing, **pairs[0][1].missing}
+        errors.append(f"no joules ({'; '.join(f'{n}: {why[n]}' for n in JOULES if n in why) or 'not in every run'})")
     lines = (*_criteria(energy, pairs, target(record)[0]), *_other_costs(energy, pairs))
-    not_covered = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
-    parts = "; ".join(f"{part} ({why})" for part, why in not_covered.items())
+    missing = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
+    parts = "; ".join(f"{part} ({why})" for part, why in missing.items())
     notes = (f"The {energy} do not cover: {parts}.",) if parts else ()
     return EntryVerdict(entry, lines, tuple(errors), notes, failed)
 

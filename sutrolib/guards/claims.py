@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,11 +72,11 @@ class Reproduction:
     def result(self) -> str:
         """``pass``, ``fail``, ``differs`` if the claim says why, or ``not here``.
 
-        A known difference that is gone fails.
+        A known difference that is gone fails, and so does a value that is not finite.
         """
         if self.ours is None:
             return "not here"
-        if self.passed == bool(self.claim.known_difference):
+        if not math.isfinite(self.ours) or self.passed == bool(self.claim.known_difference):
             return "fail"
         return "pass" if self.passed else "differs"
 

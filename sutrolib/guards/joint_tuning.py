@@ -174,11 +174,11 @@ class JointTuningGap:
     def why(self) -> str:
         """The result in words, with its sign and interval."""
         if self.best is None:
-            return f"none of {self.n_moves} joint moves was cheaper"
+            return f"none of {self.n_moves} joint moves was cheaper" if self.n_moves else "there is no joint move"
         changed = ", ".join(f"{k} {self.stopped[k]} to {v}" for k, v in self.best.items() if v != self.stopped[k])
         move = f"the best of {self.n_moves} joint moves ({changed})"
         if self.ratio is None:
-            return f"{move} does not solve every fresh seed"
+            return f"{move}, or the settings before it, do not solve every fresh seed"
         sign = "cheaper" if self.ratio.high < 1 else "dearer" if self.ratio.low > 1 else "not shown to differ"
         return f"{move} costs {self.ratio} times as much on fresh seeds: {sign}"
 
@@ -189,10 +189,12 @@ def joint_tuning_gap(
     """Search the joint moves around the settings where a search of single settings ``stopped``.
 
     The best move is chosen on the seeds of ``evaluator`` and measured on the ``fresh`` ones; an interval needs five.
-    Raises ValueError for fresh seeds that are among those of ``evaluator``.
+    Raises ValueError for fresh seeds that are among those of ``evaluator``, and for settings that solve nothing.
     """
     if used := sorted(set(fresh) & set(evaluator.seeds)):
         raise ValueError(f"seeds {used} are not fresh: the search has used them")
+    if not math.isfinite(evaluator.cost(stopped)):
+        raise ValueError(f"the settings {stopped} do not solve the problem, so no move can be compared with them")
     moves = joint_moves(stopped, space)
     best = min(moves, key=evaluator.cost, default=None)
     if best is None or evaluator.cost(best) >= evaluator.cost(stopped):

@@ -178,6 +178,8 @@ def unrelated_seed(problem: Problem, model: Model, seeds: Sequence[int]) -> Obse
     from scipy.stats import fisher_exact
 
     plain = sum(fit_and_score(problem, model, seed).solved for seed in seeds)
+    if not plain:
+        return None, f"not applicable: none of {len(seeds)} seeds is solved as it is"
     permuted = sum(fit_and_score(PermutedProblem(problem), model, seed, seed + SEED_OFFSET).solved for seed in seeds)
     count = len(seeds)
     p = float(fisher_exact([[permuted, count - permuted], [plain, count - plain]], alternative="less").pvalue)

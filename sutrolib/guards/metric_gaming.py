@@ -127,6 +127,8 @@ def extrapolated_counts(problem: Problem, model: Model, seed: int, updates: int 
         for name, what in (("nbytes", "bytes accessed"), ("operations", "operations"))
         if getattr(full, name)
     }
+    if not ratios:
+        return None, "not applicable: the trace of the whole training is empty"
     evidence = f"extrapolated from {cut:,} of {fitted.steps:,} updates, relative to the full trace: " + ", ".join(
         f"{ratio:.3f} of the {what}" for what, ratio in ratios.items()
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from sutrolib.core.stats import CONFIDENCE, Interval
 from sutrolib.measurement.measure import Measurement
+from sutrolib.meters.base import too_high_load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,10 +89,13 @@ class ProxyAudit:
     tau: Interval
     n_resolved_pairs: int
     misranked: tuple[MisrankedPair, ...]
+    load: float = 0.0  # of a machine that was too busy while one of the readings was taken
 
     @property
     def verdict(self) -> Literal["safe", "not safe", "cannot tell"]:
-        """Not safe with one misranked pair; safe without any, if tau is shown to be above one half."""
+        """Not safe with one misranked pair; safe without any, if tau is above one half; unknown on a busy machine."""
+        if self.load:
+            return "cannot tell"
         if self.misranked:
             return "not safe"
         return "safe" if self.n_resolved_pairs and self.tau.low > _SAFE_TAU else "cannot tell"
@@ -99,6 +103,8 @@ class ProxyAudit:
     @property
     def why(self) -> str:
         """The verdict in words, with its numbers and the worst misranked pair."""
+        if self.load:
+            return f"{self.metric} cannot be judged by {self.reference}: the machine was busy, load {self.load:.2f}"
         verdict = "cannot be judged" if self.verdict == "cannot tell" else f"is {self.verdict}"
         text = f"{self.metric} {verdict} as a stand-in for {self.reference}: tau {self.tau}, "
         text += f"{len(self.misranked)} of {self.n_resolved_pairs} pairs misranked"
@@ -132,7 +138,9 @@ def audit_proxy(
             metric_ratio = float(np.median(low_metric) / np.median(high_metric))
             misranked.append(MisrankedPair(one, other, metric_ratio, ratio))
     tau = rank_agreement(list(candidates.values()), metric, reference)
-    return ProxyAudit(metric, reference, tau, n_resolved, tuple(misranked))
+    runs = (run for group in candidates.values() for run in group)
+    load = too_high_load(run.reading(name) for run in runs for name in (metric, reference))
+    return ProxyAudit(metric, reference, tau, n_resolved, tuple(misranked), load)
 
 
 def audit_ladder(

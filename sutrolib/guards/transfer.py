@@ -52,7 +52,7 @@ class TransferResult:
         Cheaper means that the interval of the ratio lies below 1.
         """
         if one is None or one.cost is None or other.cost is None:
-            return one is not None and one.cost is not None, None
+            return one is not None and one.cost is not None and other.unsolved, None
         name = self.target.meter.name  # the evaluator keeps runs in the order of the seeds
         ratio = ratio_of_readings(*([run.reading(name) for run in found.runs] for found in (one, other)))
         return ratio.high < 1, ratio
@@ -83,7 +83,8 @@ class TransferResult:
         if self.transferred.cost is None:
             return f"does not solve {title} ({_reason(self.transferred)})"
         if ratio is None:
-            return f"still wins on {title}, which the baseline does not solve ({_reason(self.baseline)})"
+            verb = "still wins" if wins else "cannot be compared"
+            return f"{verb} on {title}, which the baseline does not solve ({_reason(self.baseline)})"
         return f"{'still wins' if wins else 'does not win'} on {title}, at {ratio} of the baseline's cost"
 
     def _rerun_words(self) -> str:

@@ -43,8 +43,8 @@ class Verification:
 
     @property
     def verified(self) -> bool:
-        """No check failed, limits aside."""
-        return not self.failures
+        """No check failed, limits aside, and one passed."""
+        return not self.failures and any(one.passed for one in self.checks)
 
     @property
     def failures(self) -> tuple[CheckResult, ...]:

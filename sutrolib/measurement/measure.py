@@ -114,11 +114,11 @@ def measure(
         raise ValueError("timed=False needs whole=False and no meter of seconds or joules")
     try:
         fitted = passes.first_training(timed)
+        unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
+        score, target = passes.evaluate(fitted), passes.task.target
     except FailedRun as error:
-        passes.failure = str(error)
+        passes.failure, passes.readings = str(error), []
         return measurement_of(passes, process)
-    unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
-    score, target = passes.evaluate(fitted), passes.task.target
     if score < target and only_solved:
         why = f"not measured, because the score of {score:.3g} misses the target of {target:g}"
         passes.missing |= {meter.name: why for meter in (*passes.traced, *passes.windows)}
@@ -142,10 +142,10 @@ def measure_program(
     try:
         with meter:
             fitted = model.fit_by(meter.run, passes.task.for_training(model.required_oracles), seed)
+        passes.score = score_of(passes.task, fitted)
     except FailedRun as error:
         passes.failure = str(error)
     else:
-        passes.score = score_of(passes.task, fitted)
         passes.keep(meter.name, lambda: meter.reading)
     return measurement_of(passes, process)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sutrolib.core.types import Budget, Fitted, Model, Problem, ProgramModel, Task
+from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, Task
 from sutrolib.meters.access.trace import TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 from sutrolib.meters.energy.combined import CombinedMeter
@@ -75,7 +76,7 @@ class MeasurementPasses:
     def evaluate(self, fitted: Fitted) -> float:
         """Compute and keep all scores of a fitted model; returns the main one."""
         predictions, labels = self.task.inference.predictions(fitted, self.task.test_split), self.task.test_split.y
-        self.score = self.task.score(predictions, labels)
+        self.score = finite_score(self.task.score(predictions, labels))
         self.scores = {name: score(predictions, labels) for name, score in self.task.also.items()}
         return self.score
 
@@ -200,8 +201,15 @@ def extrapolated(at_half: float, at_cut: float, cut: int, updates: int) -> float
 
 
 def score_of(task: Task, fitted: Fitted) -> float:
-    """The score of ``fitted`` on the test split of ``task``."""
-    return task.score(task.inference.predictions(fitted, task.test_split), task.test_split.y)
+    """The score of ``fitted`` on the test split of ``task``. Raises FailedRun if it is not finite."""
+    return finite_score(task.score(task.inference.predictions(fitted, task.test_split), task.test_split.y))
+
+
+def finite_score(score: float) -> float:
+    """The score itself. Raises FailedRun if it is not finite: nothing follows from it."""
+    if not math.isfinite(score):
+        raise FailedRun(f"its score is {score}")
+    return score
 
 
 def trace_of(work: Callable[[], Any]) -> TorchTrace:

@@ -139,10 +139,9 @@ def why_withheld(results: Mapping[str, ComparisonResult], min_trials: int) -> st
     reasons = [f"not enough trials: {few}"] if few else []
     if any(not math.isfinite(cost) for result in results.values() for cost in result.baseline):
         reasons.append("the baseline does not solve every seed")
-    rows = ((name, result.solved, len(result.trajectories)) for name, result in results.items())
-    reasons += [
-        f"{name} found something on {solved} of {seeds} seeds" for name, solved, seeds in rows if 2 * solved <= seeds
-    ]
+    for name, result in results.items():
+        if 2 * result.solved <= len(result.trajectories):
+            reasons.append(f"{name} found something on {result.solved} of {len(result.trajectories)} seeds")
     return "; ".join(reasons)
 
 

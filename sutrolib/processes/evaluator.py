@@ -52,6 +52,11 @@ class Evaluation:
     total_cost: float = 0.0
     runs: tuple[Measurement, ...] = ()
 
+    @property
+    def unsolved(self) -> bool:
+        """Whether a run shows that it does not solve the problem; a crash and a missing reading show nothing."""
+        return self.state is TrialState.MISSED or bool(self.runs and self.runs[-1].failure)
+
 
 @dataclass(frozen=True)
 class Evaluator:

@@ -200,11 +200,9 @@ def _decide(verdict: Verdict) -> tuple[bool, str]:
     worse = [name for name, shown in checks if shown]
     if worse:
         return False, f"worse in {' and '.join(worse)}"
-    words = f"better in {' and '.join(better)}" if better else "better in neither time nor cost"
-    open_ones = [
-        f"{name} {why}" for name, i in (("time", verdict.time), ("cost", verdict.cost)) if (why := undecided(i))
-    ]
-    return bool(better), "; ".join([words, *open_ones])
+    words = [f"better in {' and '.join(better)}" if better else "better in neither time nor cost"]
+    words += [f"{name} {why}" for name in ("time", "cost") if (why := undecided(getattr(verdict, name)))]
+    return bool(better), "; ".join(words)
 
 
 def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:

@@ -210,7 +210,7 @@ class _SearchRun:
         if milestone.control and best and best.proposal and best.cost is not None:
             problem, model = milestone.control.rival(self.problem, self.space.model(best.proposal))
             rival = dataclasses.replace(self.evaluator, problem=problem).evaluate(model)
-            beaten = rival.cost is None or best.cost < rival.cost
+            beaten = rival.unsolved if rival.cost is None else best.cost < rival.cost
         note = {"best": best.cost if best else None, "beaten": beaten, "spent": dataclasses.asdict(spent(0))}
         self.storage.note(milestone.title, note)
         return note

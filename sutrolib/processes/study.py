@@ -113,7 +113,7 @@ class Study:
     @property
     def best(self) -> Trial | None:
         """The trial that was chosen, or the cheapest one that solves the problem; None where none does."""
-        return best_of(self.trials) if self.chosen is None else self.trials[self.chosen]
+        return best_of(self.trials if self.chosen is None else [self.trials[self.chosen]])
 
     @property
     def model(self) -> Model:

@@ -145,3 +145,12 @@ def test_bad_budgets_and_starts_are_refused():
         tune_jointly(bowl, {}, [{"a": (0,)}], 0, 0)
     with pytest.raises(ValueError, match=r"a must be one of 0, 1, 2, 3 \(got 9\)"):
         coordinate_search(bowl, {"a": 9, "b": 0}, SPACE)
+
+
+def test_settings_that_solve_nothing_have_no_gap_and_a_space_without_moves_says_so():
+    unsolved = FromTable(ridge)
+    unsolved.known[(("a", 0), ("b", 0))] = math.inf
+    with pytest.raises(ValueError, match=r"\{'a': 0, 'b': 0\} do not solve the problem"):
+        joint_tuning_gap(unsolved, {"a": 0, "b": 0}, SPACE, fresh=range(7, 12))
+    found = joint_tuning_gap(FromTable(ridge), {"a": 0, "b": 0}, {"a": (0, 1)}, fresh=range(7, 12))
+    assert found.why == "there is no joint move"

@@ -1,4 +1,5 @@
 import pytest
+from builders import busy
 
 from sutrolib.guards.proxy_audit import audit_ladder, audit_proxy, median_readings, rank_agreement
 from sutrolib.measurement.measure import Measurement
@@ -101,3 +102,12 @@ def test_the_ladder_sets_every_metric_against_every_one_above_it():
     assert pairs == [("a", "b")]
     with pytest.raises(ValueError, match="margin must be above 0"):
         audit_proxy(named((1, 1), (2, 2), (3, 3), (4, 4)), "a", "b", margin=0)
+
+
+def test_on_a_busy_machine_nothing_is_ranked_by_a_time():
+    pairs = runs((1, 5), (2, 4), (3, 3), (4, 2))
+    named = dict(zip("wxyz", pairs, strict=True))
+    assert audit_proxy(named, "a", "b").verdict == "not safe"
+    found = audit_proxy(named | {"w": [busy(run) for run in pairs[0]]}, "a", "b")
+    assert found.verdict == "cannot tell"
+    assert found.why == "a cannot be judged by b: the machine was busy, load 0.40"

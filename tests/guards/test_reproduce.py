@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 
@@ -54,3 +55,9 @@ def test_the_distances_of_the_gradient_buffers_are_those_of_technical_sprint_1()
     assert (standard["linear_grad[0]"], fused["linear_grad[0]"]) == ([16005], [3002])
     assert (standard["linear_grad[1]"], fused["linear_grad[1]"]) == ([18005], [5002])
     assert fused["W1"] == [5008, 25022]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_fails_and_is_no_known_difference(value):
+    claim = dataclasses.replace(next(claims()), known_difference="for a reason")
+    assert Reproduction(claim, value).result == "fail"

@@ -172,3 +172,11 @@ def test_a_search_on_the_machine_of_a_landmark_is_judged_by_the_energy_of_the_ma
     assert HardwarePoint.of(hardware) == landmark
     expected = Workload.of_trace("GF(2)", trace).energy(landmark.ratio, landmark.capacity)
     assert CacheEnergy(hardware).read(trace).value == pytest.approx(1e-12 * expected)
+
+
+def test_a_baseline_that_crashed_is_not_beaten():
+    found = imagined(HALF, HALF, Evaluation(TrialState.FAILED, "MemoryError: no memory"))
+    assert not found.still_wins
+    assert "cannot be compared on 10 % noise, which the baseline does not solve (MemoryError" in found.why
+    run = measurement(score=None, failure="loss nan", readings=())
+    assert imagined(HALF, HALF, Evaluation(TrialState.FAILED, "loss nan", runs=(run,))).still_wins

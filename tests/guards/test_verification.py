@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sutrolib.core.types import Split
-from sutrolib.guards.checks import SEED_OFFSET, PermutedProblem
+from sutrolib.guards.checks import SEED_OFFSET, CheckResult, PermutedProblem
 from sutrolib.guards.leakage import label_swap, reachability, shuffled_labels, unrelated_seed
 from sutrolib.guards.planted_cheats import Cheat, MemorisesRows, RedrawsSecret, RepeatsFirstAnswer, planted_cheats
-from sutrolib.guards.verification import fresh_seeds, independent_scoring, verify
+from sutrolib.guards.verification import Verification, fresh_seeds, independent_scoring, verify
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CacheEnergy
 from sutrolib.models.images.classifier import NearestNeighbours
@@ -355,3 +355,14 @@ def test_bad_input_is_refused():
         verify(PARITY, GF2Elimination(), [])
     with pytest.raises(ValueError, match=r"fresh must be at least 10 \(got 3\)"):
         verify(PARITY, GF2Elimination(), [0], fresh=3)
+
+
+def test_nothing_is_verified_without_a_check_that_passed():
+    assert not Verification("p", "m", ()).verified
+    assert not Verification("p", "m", (CheckResult("knowledge", None, "stated", ""),)).verified
+
+
+def test_a_model_that_solves_nothing_is_not_said_to_ignore_the_seed():
+    found = unrelated_seed(PARITY, TwoLayerNetwork(max_epochs=1, lr=1e-6), range(3))
+    assert (found.passed, found.status) == (None, "not tested")
+    assert "none of 3 seeds is solved as it is" in found.evidence

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from typing import ClassVar
 
 import pytest
@@ -188,3 +189,15 @@ def test_what_comes_before_the_first_update_is_counted_once_however_long_the_tra
     part = measure(SparseParity(), model, [OperationCount()], 0, timed=False, trace_updates=100).reading("operations")
     assert part.kind is Kind.MODELLED
     assert part.value == pytest.approx(whole.value, rel=0.05)
+
+
+@pytest.mark.parametrize("score", [math.nan, -math.inf])
+def test_a_score_that_is_not_finite_is_a_failed_run_without_readings(score):
+    def unscored(seed):
+        return dataclasses.replace(SparseParity(n=6, k=2).sample(seed), score=lambda predictions, labels: score)
+
+    problem = SparseParity(n=6, k=2)
+    object.__setattr__(problem, "sample", unscored)
+    run = measure(problem, TwoLayerNetwork(max_epochs=1), [OperationCount()], 0, whole=True)
+    assert run.failure == f"its score is {score}"
+    assert (run.score, run.readings, run.solved) == (None, (), False)

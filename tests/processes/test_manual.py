@@ -126,3 +126,13 @@ def test_the_rule_of_keeping(cost, time, score, kept, why):
 def test_too_few_pairs_are_refused():
     with pytest.raises(ValueError, match=r"pairs must be at least 5 \(got 4\)"):
         ManualTuning([], pairs=4)
+
+
+def test_a_start_that_solves_nothing_is_no_result():
+    lost = TwoLayerNetwork(max_epochs=1, lr=1e-6)
+    study = ManualTuning().improve(
+        PROBLEM, space_of(lost, lr=Range(1e-6, 1.0)), OperationCount(), SearchBudget(trials=1)
+    )
+    assert study.best is None
+    with pytest.raises(ValueError, match="none of 1 trials solved"):
+        study.model  # noqa: B018
