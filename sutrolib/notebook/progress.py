@@ -37,8 +37,7 @@ class Progress:
             raise ValueError(f"total must be at least 1, or None if it is unknown (got {total!r})")
         self.title, self.total = title, total
         self._costs: list[float | None] = []
-        self._update = updated_display()
-        self._show()
+        self._update: Callable[[dict[str, str]], None] | None = None
 
     def __call__(self, trial: Trial) -> None:
         """Count a finished trial, and redraw."""
@@ -76,4 +75,5 @@ class Progress:
         )
 
     def _show(self) -> None:
+        self._update = self._update or updated_display()
         self._update({"text/html": self.html, "text/plain": self.text})

@@ -23,19 +23,18 @@ from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, ch
 from sutrolib.core import paths
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
 from sutrolib.core.provenance import now, reference_seconds
-from sutrolib.core.types import Model, Problem
+from sutrolib.core.types import Model, Problem, describe
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Kind, Meter
-from sutrolib.notebook.progress import Progress, updated_display
-from sutrolib.notebook.stored import StoredResults, compute
+from sutrolib.notebook.progress import Progress
+from sutrolib.notebook.stored import Results, StoredResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sutrolib.processes.study import Study
 
-Key = TypeVar("Key")
 T = TypeVar("T")
 _INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
 
@@ -70,8 +69,7 @@ class Session:
     expectations: list[Expectation] = field(default_factory=list)
     quantity_kinds: dict[str, Kind] = field(default_factory=dict)  # that of all other quantities under ""
     shown: list[str] = field(default_factory=list)  # the labels of the figures
-    stored: StoredResults | None = None  # those to read
-    kept: StoredResults | None = None  # those to keep
+    results: Results = field(default_factory=Results)
     withheld: list[str] = field(default_factory=list)  # why there is no finding
     began: float = field(default_factory=time.perf_counter)  # on the clock of ``time.perf_counter``
 
@@ -121,30 +119,27 @@ class Session:
         self, problem: Problem, model: Model, meters: Sequence[Meter], seeds: Iterable[int], **options: Any
     ) -> list[Measurement]:
         """Measure one run on each seed and add it to the ledger; the options are those of ``measure``."""
-        runs = []
-        for seed in seeds:
-            runs.append(measure(problem, model, meters, seed, **options))
-            self.keep(runs[-1])
-        return runs
 
-    def compute(self, label: str, tasks: Mapping[Key, Callable[[], T]]) -> dict[Key, T]:
-        """The result of each task: long computations, which the quick profile reads from the stored results.
+        def run() -> list[Measurement]:
+            runs = []
+            for seed in seeds:
+                runs.append(measure(problem, model, meters, seed, **options))
+                self.keep(runs[-1])
+            return runs
 
-        It computes the quickest of them here and says whether they are equal, so the first tasks should be short. The
-        profile ``anew`` computes all and stores them in the run's folder; ``python -m sutrolib ledger publish`` puts
-        them into data/results/. With other parameters than the stored ones, all are computed.
+        seeds = list(seeds)
+        if "__main__" in {type(part).__module__ for part in (problem, model, *meters)}:
+            return run()  # a class of the notebook may change from run to run
+        label = describe(problem), describe(model), seeds, [meter.name for meter in meters], options
+        return self.compute(json.dumps(label, default=str), run)
+
+    def compute(self, label: str, task: Callable[[], T]) -> T:
+        """The result of a long computation, which the quick profile reads from the stored results.
+
+        The profile ``anew`` computes all of them and stores them in the run's folder; ``python -m sutrolib ledger
+        publish`` puts them into data/results/.
         """
-        labels = {key: f"{label}, {key}" for key in tasks}
-        named = {labels[key]: task for key, task in tasks.items()}
-        update = updated_display()
-        try:
-            found = compute(
-                named, self.stored, self.kept, lambda text: update({"text/markdown": text, "text/plain": text})
-            )
-        finally:
-            if self.kept:  # also what was computed before an error
-                self.kept.write(paths.stored_results(self.name, self.ledger.folder))
-        return {key: found[labels[key]] for key in tasks}
+        return self.results.compute(label, task)
 
     def keep(self, measurement: Measurement) -> None:
         """Add a measurement to the ledger."""
@@ -210,6 +205,7 @@ class Session:
         unmeasured = f", {held.count(None)} not measured" if None in held else ""
         table = markdown_table(("quantity", "kind", "expected", "saw", "held"), rows)
         text = f"**{finding}**\n\n{table}\n\nSign of life: **{sign}** ({count}{unmeasured}). {then}"
+        text += f"\n\n{self.results.text}." if self.results.text else ""
         payload = {
             "finding": finding,
             "sign": sign,
@@ -219,7 +215,7 @@ class Session:
             "when": now(),
             "seconds": time.perf_counter() - self.began,
             "reference_seconds": reference_seconds(),
-            "stored": self.stored.source if self.stored else "",
+            "stored": self.results.text,
             "parameters": vars(self.parameters),
             "kinds": {quantity: self.kind_of(quantity) for quantity in results},
             "expected": {e.quantity: [e.low, e.high, e.because] for e in self.expectations},
@@ -261,13 +257,19 @@ def start(name: str) -> Session:
         raise ParameterError(f"{name}: {error}.\n{listing(declared)}") from None
     use_style()
     shell.run_line_magic("matplotlib", "agg")  # figures appear only where Session.show puts them, with alt text
-    profile, others = values.get("profile"), {name: value for name, value in values.items() if name != "profile"}
-    stored = StoredResults.read(paths.stored_results(name), others) if profile == "quick" else None
-    kept = StoredResults(others) if profile == "anew" else None
     print(f"Takes {estimate_text(expected_seconds(paths.NOTEBOOKS / f'{name}.ipynb', values))} on this machine.")
-    return Session(
-        name, SimpleNamespace(**values), Ledger(), paths.figures(), stored=stored, kept=kept, began=kernel_start()
-    )
+    session = Session(name, SimpleNamespace(**values), Ledger(), paths.figures(), began=kernel_start())
+    profile, others = values.get("profile"), {key: value for key, value in values.items() if key != "profile"}
+    if profile == "anew":
+        path = paths.stored_results(name, session.ledger.folder)
+        session.results = Results(kept=StoredResults(others), path=path)
+    elif profile == "quick" and (stored := StoredResults.read(paths.stored_results(name))):
+        if why := stored.outdated(others):
+            print(f"Its stored results are not read, as {why}.")
+        else:
+            session.results = Results(stored)
+            print(f"Long computations are read from {stored.source}. To compute all: -p profile anew.")
+    return session
 
 
 def kernel_start() -> float:

@@ -1,62 +1,75 @@
 """Results of long computations, stored for each notebook in ``data/results/NAME.json.gz``.
 
-The quick profile reads what the profile ``anew`` has computed, and computes the quickest part of it here to compare.
-Stored results are of one set of parameters; with other ones a notebook computes everything.
+The profile ``anew`` computes them; the quick profile reads them, and repeats some of them to compare. They are read
+only with the parameters and the sources of the library that they were computed with, else a notebook computes them.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sutrolib.core.format import duration
 from sutrolib.core.io import write_atomically
+from sutrolib.core.paths import ROOT
 from sutrolib.core.provenance import commit, machine, now
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind
 from sutrolib.processes.study import Study
 
-LIVE_S = 2.0  # seconds, as stored, of the results that the quick profile computes here to compare
+REPEAT_S = 3.0  # seconds, as stored, of the results that the quick profile repeats
 REPEATABLE = (Kind.COUNTED, Kind.MODELLED)  # kinds of which a repetition gives the same number
+_SHOW = {"batch", "cli", "meeting", "notebook", "plots"}  # wings that compute no result
+T = TypeVar("T")
 
 
 @dataclass
 class StoredResults:
-    """The results of one notebook with one set of parameters: when and where they were computed, each with its time.
+    """The results of one notebook with one set of parameters: when and where they were computed, and from what.
 
-    ``results`` holds the seconds and the value, encoded, by label.
+    ``sources`` are the hashes of the library's modules that were loaded; ``results`` holds the seconds and the encoded
+    value of each label.
     """
 
     parameters: Mapping[str, Any]
     when: str = field(default_factory=now)
     commit: str = field(default_factory=commit)
     machine: Mapping[str, Any] = field(default_factory=machine)
+    sources: Mapping[str, str] = field(default_factory=dict)
     results: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path, parameters: Mapping[str, Any]) -> StoredResults | None:
-        """The results of a file; None if there is no file or it is of other parameters.
-
-        Raises ValueError, with the file and what to do, if it cannot be read.
-        """
+    def read(cls, path: Path) -> StoredResults | None:
+        """The results of a file; None if there is none. Raises ValueError, with what to do, if it cannot be read."""
         try:
-            found = cls(**json.loads(gzip.decompress(path.read_bytes())))
+            return cls(**json.loads(gzip.decompress(path.read_bytes())))
         except FileNotFoundError:
             return None
         except (OSError, EOFError, ValueError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"
             raise ValueError(f"{path} cannot be read ({why}): restore it with git, or remove it") from error
-        return found if found.parameters == parameters else None
+
+    def outdated(self, parameters: Mapping[str, Any]) -> str:
+        """Why they are not what a notebook with these parameters would compute now; empty if they are."""
+        if self.parameters != parameters:
+            return "they are of other parameters"
+        changed = [name for name, digest in self.sources.items() if _digest(ROOT / name) != digest]
+        return f"{changed[0]} and {len(changed) - 1} other files have changed since" if changed else ""
 
     def write(self, path: Path) -> None:
-        """Write all results, atomically."""
+        """Write all results, atomically, with the sources that are loaded by now."""
+        files = [Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith("sutrolib.")]
+        computing = (file for file in files if file.relative_to(ROOT / "sutrolib").parts[0] not in _SHOW)
+        self.sources = {file.relative_to(ROOT).as_posix(): _digest(file) for file in sorted(computing)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, gzip.compress(json.dumps(vars(self)).encode(), mtime=0))
 
@@ -75,6 +88,10 @@ class StoredResults:
         return f"{day}, commit {self.commit or 'unknown'}, {self.machine['processor']}"
 
 
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.exists() else ""
+
+
 def _pickler() -> Any:
     import jsonpickle
     import jsonpickle.ext.numpy
@@ -83,16 +100,49 @@ def _pickler() -> Any:
     return jsonpickle
 
 
-def choose_live(stored: StoredResults, labels: Iterable[str]) -> set[str]:
-    """The labels to compute here although they are stored: the quickest, at least one, of LIVE_S in total."""
-    chosen: set[str] = set()
-    total = 0.0
-    for label in sorted(labels, key=lambda label: stored.results[label][0]):
-        total += stored.results[label][0]
-        if chosen and total > LIVE_S:
-            break
-        chosen.add(label)
-    return chosen
+@dataclass
+class Results:
+    """Where a notebook's results come from: read from ``stored``, or computed, and kept in ``path`` if there is one."""
+
+    stored: StoredResults | None = None
+    kept: StoredResults | None = None
+    path: Path = field(default_factory=Path)
+    left: float = REPEAT_S  # of the seconds for repetitions
+    read: int = 0
+    repeated: int = 0
+    differ: list[str] = field(default_factory=list)  # labels of results that a repetition did not give again
+
+    def compute(self, label: str, task: Callable[[], T]) -> T:
+        """The result of a task: stored, or computed here. What is quick is repeated, and counts if it differs."""
+        known = self.stored.results.get(label) if self.stored else None
+        if self.stored and known and known[0] > self.left:
+            self.read += 1
+            found: T = self.stored.value(label)
+            return found
+        began = time.perf_counter()
+        value = task()
+        seconds = time.perf_counter() - began
+        if self.kept:
+            self.kept.add(label, seconds, value)
+            self.kept.write(self.path)  # at once, so that an error later loses nothing
+        if self.stored and known:
+            self.left -= known[0]
+            self.repeated += 1
+            before: T = self.stored.value(label)
+            if equal(repeatable(value), repeatable(before)):
+                return before  # so that all times are of one machine
+            self.differ.append(label)
+        return value
+
+    @property
+    def text(self) -> str:
+        """How many results were read and how many were repeated, with the same outcome or not; empty if none were."""
+        if not self.stored or not self.read + self.repeated:
+            return ""
+        took = duration(sum(seconds for seconds, _ in self.stored.results.values()))
+        text = f"{self.read} long computations were read from data/results ({self.stored.source}; all took {took}). "
+        text += f"{self.repeated} others were repeated here: "
+        return text + (f"not the same: {', '.join(self.differ)}" if self.differ else "the same scores and counts")
 
 
 def repeatable(value: Any) -> list[Any]:
@@ -119,37 +169,3 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-6) or (math.isnan(one) and math.isnan(other))
     return bool(one == other)
-
-
-def compute(
-    tasks: Mapping[str, Callable[[], Any]],
-    stored: StoredResults | None,
-    kept: StoredResults | None,
-    show: Callable[[str], None],
-) -> dict[str, Any]:
-    """The result of each task, by label: from ``stored`` where it is there, else computed here and added to ``kept``.
-
-    ``show`` is called with the state in words, at last with where the results are from and whether they are repeated.
-    """
-    known = [label for label in tasks if stored and label in stored.results]
-    live = choose_live(stored, known) if stored and known else set()
-    todo = [label for label in tasks if label not in known or label in live]
-    found: dict[str, Any] = {}
-    began = time.perf_counter()
-    for done, label in enumerate(todo):
-        left = (time.perf_counter() - began) / done * (len(todo) - done) if done else math.nan
-        show(f"Computing {label}, {done + 1} of {len(todo)}{f', about {duration(left)} left' if done else ''}")
-        start = time.perf_counter()
-        found[label] = tasks[label]()
-        if kept is not None:
-            kept.add(label, time.perf_counter() - start, found[label])
-    text = f"Computed here in {duration(time.perf_counter() - began)}: {len(todo)} of {len(tasks)} results"
-    if stored and known:
-        values = {label: stored.value(label) for label in known}
-        differ = [one for one in live if not equal(repeatable(found[one]), repeatable(values[one]))]
-        same = f"not equal to what is stored: {', '.join(differ)}" if differ else "equal to what is stored"
-        took = duration(sum(stored.results[label][0] for label in known))
-        text += f" ({', '.join(sorted(live))}), {same}. The others are stored, computed in {took}: {stored.source}"
-        found = values | found
-    show(f"{text}.")
-    return {label: found[label] for label in tasks}

@@ -1,29 +1,21 @@
 import dataclasses
 import gzip
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from builders import measurement
 
-from sutrolib.core import paths
+from sutrolib.core.paths import ROOT
 from sutrolib.measurement.ledger import Ledger
+from sutrolib.meters import OperationCount
+from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.notebook.session import Session
-from sutrolib.notebook.stored import LIVE_S, StoredResults, choose_live, equal, repeatable
+from sutrolib.notebook.stored import REPEAT_S, Results, StoredResults, equal, repeatable
+from sutrolib.problems.parity import SparseParity
 
 PARAMETERS = {"seed": 0}
-
-
-def session(folder, **options):
-    return Session("99_test", SimpleNamespace(**PARAMETERS), Ledger(folder), folder, **options)
-
-
-@pytest.fixture
-def texts(monkeypatch):
-    """What the display of progress showed."""
-    shown = []
-    monkeypatch.setattr("sutrolib.notebook.session.updated_display", lambda: lambda c: shown.append(c["text/plain"]))
-    return shown
 
 
 class Task:
@@ -37,78 +29,97 @@ class Task:
         return self.value
 
 
-def stored_of(seconds, values):
+def stored_of(values, seconds):
     stored = StoredResults(PARAMETERS, commit="abc")
-    for key, value in values.items():
-        stored.add(f"all, {key}", seconds[key], value)
+    for label, value in values.items():
+        stored.add(label, seconds, value)
     return stored
 
 
-def test_the_profile_anew_computes_all_and_stores_it_for_others_to_read(tmp_path, texts):
-    values = {("a", 1): [measurement(seed=3)], "b": {"x": np.arange(3), "y": (1.5, float("inf"))}}
-    tasks = {key: Task(value) for key, value in values.items()}
-    found = session(tmp_path, kept=StoredResults(PARAMETERS)).compute("all", tasks)
-    assert list(found) == list(values)
-    assert [task.calls for task in tasks.values()] == [1, 1]
-    assert texts[-1].startswith("Computed here in ")
-    read = StoredResults.read(paths.stored_results("99_test", tmp_path), PARAMETERS)
-    assert read.value("all, ('a', 1)") == values["a", 1]
-    assert read.value("all, b")["y"] == values["b"]["y"]
-    assert read.value("all, b")["x"].tolist() == [0, 1, 2]
-
-
-def test_the_quick_profile_reads_what_is_stored_and_computes_the_quickest_to_compare(tmp_path, texts):
-    tasks = {key: Task(10) for key in ("dear", "cheap", "new")}
-    stored = stored_of({"dear": 60.0, "cheap": 0.5}, {"dear": 10, "cheap": 10})
-    found = session(tmp_path, stored=stored).compute("all", tasks)
-    assert found == {"dear": 10, "cheap": 10, "new": 10}
-    assert [task.calls for task in tasks.values()] == [0, 1, 1]
-    assert "2 of 3 results (all, cheap), equal to what is stored. The others are stored, computed in" in texts[-1]
-    assert "commit abc" in texts[-1]
-    assert not paths.stored_results("99_test", tmp_path).exists()
-
-
-def test_a_result_that_is_not_repeated_is_named(tmp_path, texts):
-    stored = stored_of({"cheap": 0.5, "dear": 9.0}, {"cheap": 11, "dear": 10})
-    found = session(tmp_path, stored=stored).compute("all", {"cheap": Task(10), "dear": Task(10)})
-    assert found["cheap"] == 10
-    assert "not equal to what is stored: all, cheap" in texts[-1]
-
-
-def test_what_was_computed_before_an_error_is_kept(tmp_path, texts):
-    def fail():
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError):
-        session(tmp_path, kept=StoredResults(PARAMETERS)).compute("all", {"a": Task(1), "b": fail})
-    assert StoredResults.read(paths.stored_results("99_test", tmp_path), PARAMETERS).value("all, a") == 1
-
-
-def test_stored_results_are_of_one_set_of_parameters(tmp_path):
+def test_what_was_computed_is_kept_at_once_and_read_again(tmp_path):
     path = tmp_path / "one.json.gz"
-    assert StoredResults.read(path, PARAMETERS) is None
+    values = {"a": [measurement(seed=3)], "b": {("x", 1): np.arange(3), "y": (1.5, float("inf"))}}
+    results = Results(kept=StoredResults(PARAMETERS), path=path)
+    for label, value in values.items():
+        assert results.compute(label, Task(value)) is value
+        assert StoredResults.read(path).results.keys() == results.kept.results.keys()
+    read = StoredResults.read(path)
+    assert read.value("a") == values["a"]
+    assert read.value("b")["y"] == values["b"]["y"]
+    assert read.value("b")["x", 1].tolist() == [0, 1, 2]
+    assert results.text == ""
+
+
+def test_what_is_dear_is_read_and_what_is_quick_is_repeated(tmp_path):
+    dear, cheap, new = Task(10), Task(10), Task(10)
+    stored = stored_of({"dear": 10}, 2 * REPEAT_S)
+    stored.add("cheap", REPEAT_S / 2, 10)
+    results = Results(stored)
+    assert [results.compute("dear", dear), results.compute("cheap", cheap), results.compute("new", new)] == [10] * 3
+    assert (dear.calls, cheap.calls, new.calls) == (0, 1, 1)
+    assert results.text.startswith("1 long computations were read from data/results (")
+    assert "commit abc" in results.text
+    assert results.text.endswith("1 others were repeated here: the same scores and counts")
+
+
+def test_repetitions_end_when_their_time_is_used():
+    tasks = {label: Task(1) for label in "abc"}
+    results = Results(stored_of(dict.fromkeys(tasks, 1), 0.4 * REPEAT_S))
+    for label, task in tasks.items():
+        results.compute(label, task)
+    assert [task.calls for task in tasks.values()] == [1, 1, 0]
+
+
+def test_a_result_that_is_not_repeated_counts_and_is_named():
+    results = Results(stored_of({"one": 11}, 0.1))
+    assert results.compute("one", Task(10)) == 10
+    assert results.text.endswith("not the same: one")
+
+
+def test_stored_results_are_of_one_set_of_parameters_and_of_the_sources_that_made_them(tmp_path):
+    path = tmp_path / "one.json.gz"
+    assert StoredResults.read(path) is None
     StoredResults(PARAMETERS).write(path)
-    assert StoredResults.read(path, PARAMETERS).results == {}
-    assert StoredResults.read(path, {"seed": 1}) is None
-    for damaged in (b"", b"text", gzip.compress(b"[]"), gzip.compress(b'{"other": 1}'), path.read_bytes()[:-9]):
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"one.json.gz cannot be read .*restore it with git"):
-            StoredResults.read(path, PARAMETERS)
+    stored = StoredResults.read(path)
+    assert "sutrolib/measurement/measure.py" in stored.sources
+    assert not any(name.startswith("sutrolib/plots/") for name in stored.sources)
+    assert stored.outdated(PARAMETERS) == ""
+    assert stored.outdated({"seed": 1}) == "they are of other parameters"
+    stored.sources = {**stored.sources, "sutrolib/meters/gone.py": "0"}
+    assert stored.outdated(PARAMETERS) == "sutrolib/meters/gone.py and 0 other files have changed since"
+    assert all((ROOT / name).exists() for name in StoredResults.read(path).sources)
 
 
-def test_at_least_one_and_no_more_than_a_few_seconds_are_computed_here():
-    stored = stored_of({"a": LIVE_S * 10, "b": LIVE_S / 2, "c": LIVE_S / 3, "d": LIVE_S}, dict.fromkeys("abcd", 1))
-    assert choose_live(stored, stored.results) == {"all, b", "all, c"}
-    assert choose_live(stored, ["all, a"]) == {"all, a"}
+@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"[]"), gzip.compress(b'{"other": 1}')])
+def test_a_file_that_cannot_be_read_is_named_with_what_to_do(tmp_path, content):
+    path = tmp_path / "one.json.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"one.json.gz cannot be read .*restore it with git"):
+        StoredResults.read(path)
 
 
 def test_seconds_and_joules_need_not_be_repeated_and_counts_must():
     run = measurement()
-    other = [
-        dataclasses.replace(r, value=2 * r.value) if r.kind in ("measured", "estimated") else r for r in run.readings
-    ]
-    assert equal(repeatable([run]), repeatable([dataclasses.replace(run, readings=tuple(other), when="later")]))
+    timed = [dataclasses.replace(r, value=2 * r.value) if r.kind == "measured" else r for r in run.readings]
+    assert equal(repeatable([run]), repeatable([dataclasses.replace(run, readings=tuple(timed), when="later")]))
     counted = [dataclasses.replace(r, value=2 * r.value) if r.kind == "counted" else r for r in run.readings]
     assert not equal(repeatable([run]), repeatable([dataclasses.replace(run, readings=tuple(counted))]))
     assert not equal(repeatable({"a": 1}), repeatable({"a": 2}))
     assert repeatable({"seconds": 1.5}) == []
+
+
+def test_runs_are_read_by_all_that_decides_them(tmp_path):
+    def session(results):
+        return Session("99_test", SimpleNamespace(), Ledger(tmp_path / "ledger"), tmp_path, results=results)
+
+    kept = StoredResults(PARAMETERS)
+    what = (SparseParity(), GF2Elimination(), [OperationCount()])
+    first = session(Results(kept=kept, path=tmp_path / "one.json.gz")).measure(*what, range(2), timed=False)
+    (label, (_, content)) = kept.results.popitem()
+    kept.results[label] = 2 * REPEAT_S, content
+    assert json.loads(label)[2] == [0, 1]
+    reading = session(Results(kept))
+    assert reading.measure(*what, range(2), timed=False) == first
+    assert reading.measure(*what, range(1, 2), timed=False)[0].seed == 1
+    assert reading.results.read == 1
+    assert len(reading.ledger.measurements()) == 3  # what was read is not kept again

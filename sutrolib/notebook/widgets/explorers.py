@@ -95,7 +95,7 @@ def _in_words(verdict: EntryVerdict) -> str:
     """HTML: whether an entry passed, and its quantities against those of the baseline."""
     met = {True: "met", False: "not met", None: ""}
     rows = [(*comparison_cells(line), met[line.met] or ("higher" if line.costlier else "")) for line in verdict.lines]
-    state = "; ".join(["passed" if verdict.passed else "not passed", *verdict.errors])
+    state = "; ".join([verdict.state, *verdict.errors])
     header = ("quantity", "kind", "baseline", "entry", "change (95 %)", "verdict")
     return f"<p><b>{escape(f'{verdict.entry}: {state}')}.</b></p>{html_table(header, rows)}"
 
