@@ -43,5 +43,5 @@ def _stored_seconds(name: str) -> float:
 
 
 def estimate_text(seconds: float | None) -> str:
-    """The estimate in words, of a notebook that was not timed with these parameters as well."""
-    return "about " + duration(seconds) if seconds is not None else "not timed with these parameters"
+    """The estimate in words; None is the time of a notebook that was not timed with these parameters."""
+    return f"about {duration(seconds)} on this machine" if seconds is not None else "unknown for these parameters"

@@ -58,7 +58,7 @@ class ProgressView:
                 if len(known) < len(expected)
                 else ""
             )
-            self.say(f"{len(expected)} runs, {estimate_text(sum(known))} one after the other{others}.")
+            self.say(f"{len(expected)} runs, one after the other {estimate_text(sum(known))}{others}.")
         # A bar of seconds: the time left follows from what each run is expected to take.
         typical = sum(known) / len(known) if known else 1.0
         self.expected = {number: typical if seconds is None else seconds for number, seconds in expected.items()}
@@ -151,7 +151,7 @@ def list_notebooks(options: argparse.Namespace) -> int:
         defaults = {parameter.name: parameter.default for parameter in notebook.parameters.values()}
         lines = [
             f"axis: {notebook.axis}; step: {notebook.step}",
-            f"takes {estimate_text(expected_seconds(notebook.path, defaults))} on this machine",
+            f"time: {estimate_text(expected_seconds(notebook.path, defaults))}",
             *(f"-p {one}" for one in notebook.parameters.values()),
         ]
         print("\n".join(paragraph(line, "  ") for line in lines))

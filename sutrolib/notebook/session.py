@@ -257,7 +257,7 @@ def start(name: str) -> Session:
         raise ParameterError(f"{name}: {error}.\n{listing(declared)}") from None
     use_style()
     shell.run_line_magic("matplotlib", "agg")  # figures appear only where Session.show puts them, with alt text
-    print(f"Takes {estimate_text(expected_seconds(paths.NOTEBOOKS / f'{name}.ipynb', values))} on this machine.")
+    print(f"Time: {estimate_text(expected_seconds(paths.NOTEBOOKS / f'{name}.ipynb', values))}.")
     session = Session(name, SimpleNamespace(**values), Ledger(), paths.figures(), began=kernel_start())
     profile, others = values.get("profile"), {key: value for key, value in values.items() if key != "profile"}
     if profile == "anew":

@@ -140,9 +140,9 @@ class Results:
         if not self.stored or not self.read + self.repeated:
             return ""
         took = duration(sum(seconds for seconds, _ in self.stored.results.values()))
-        text = f"{self.read} long computations were read from data/results ({self.stored.source}; all took {took}). "
-        text += f"{self.repeated} others were repeated here: "
-        return text + (f"not the same: {', '.join(self.differ)}" if self.differ else "the same scores and counts")
+        text = f"Stored results that were read: {self.read} ({self.stored.source}; all took {took}). "
+        text += f"Repeated here: {self.repeated}, "
+        return text + (f"not the same: {', '.join(self.differ)}" if self.differ else "with the same scores and counts")
 
 
 def repeatable(value: Any) -> list[Any]:

@@ -57,9 +57,9 @@ def test_what_is_dear_is_read_and_what_is_quick_is_repeated(tmp_path):
     results = Results(stored)
     assert [results.compute("dear", dear), results.compute("cheap", cheap), results.compute("new", new)] == [10] * 3
     assert (dear.calls, cheap.calls, new.calls) == (0, 1, 1)
-    assert results.text.startswith("1 long computations were read from data/results (")
+    assert results.text.startswith("Stored results that were read: 1 (")
     assert "commit abc" in results.text
-    assert results.text.endswith("1 others were repeated here: the same scores and counts")
+    assert results.text.endswith("Repeated here: 1, with the same scores and counts")
 
 
 def test_repetitions_end_when_their_time_is_used():
