@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+SLOW = "slow: run with --slow, or name its file"
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker is as a machine of its own: with its lock on what meters, and with threads that wait for no others.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,15 +30,25 @@ def pytest_unconfigure(config):
 
 def pytest_addoption(parser):
     parser.addoption("--bench", action="store_true", help="run the benchmarks of tests/bench, which print ratios")
+    parser.addoption("--slow", action="store_true", help="run the slow tests too, as .ci/run does")
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--bench"):
-        return
-    skip = pytest.mark.skip(reason="a benchmark: run with --bench -s")
+    """Skip benchmarks and slow tests that were not asked for; who names a file or a test wants all that is in it."""
+    with_slow = config.getoption("--slow") or any(".py" in str(argument) for argument in config.args)
     for item in items:
         if "bench" in item.path.parts:
-            item.add_marker(skip)
+            if not config.getoption("--bench"):
+                item.add_marker(pytest.mark.skip(reason="a benchmark: run with --bench -s"))
+        elif not with_slow and any(item.get_closest_marker(name) for name in ("slow", "browser")):
+            item.add_marker(pytest.mark.skip(reason=SLOW))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what a run without --slow has left out."""
+    left_out = sum(SLOW in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    if left_out:
+        terminalreporter.write_line(f"{left_out} slow tests were left out: --slow runs them too, as .ci/run does")
 
 
 @pytest.fixture(autouse=True)
