@@ -81,6 +81,7 @@ def test_its_figures_are_described_in_words(notebook):
     assert all(picture["metadata"]["image/png"]["alt"] for picture in pictures)
 
 
+@pytest.mark.slow
 @every_notebook
 def test_it_runs_with_the_quick_profile(notebook, tmp_path):
     given = {name: f"{p.low:g}" for name, p in notebook.parameters.items() if name in REPEATS}

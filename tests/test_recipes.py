@@ -74,6 +74,7 @@ def test_the_recipes_are_about_each_kind_of_part():
     assert sum(len(blocks_in(notebook, "diff")) for notebook in RECIPES) == 2
 
 
+@pytest.mark.slow
 def test_what_was_kept_gives_what_the_notebook_found(newcomer):
     assert "4 of 4 passed" in newcomer.said
     for notebook in RECIPES[:4]:
@@ -81,6 +82,7 @@ def test_what_was_kept_gives_what_the_notebook_found(newcomer):
         assert finding_in(again)["results"] == finding_in(notebook.path)["results"]
 
 
+@pytest.mark.slow
 def test_a_problem_of_ones_own_is_on_the_cube(newcomer, ledger):
     runs = [m for m in ledger.measurements() if m.rungs["problem"] == "majority"]
     assert [m.model["name"] for m in runs] == ["two-layer network"] * 10
@@ -89,20 +91,24 @@ def test_a_problem_of_ones_own_is_on_the_cube(newcomer, ledger):
     assert "| problem | majority | majority of secret bits | 10 |" in executed
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_kept(ledger):
     kept = [m for m in ledger.measurements() if m.model["name"] == "votes"]
     assert [m.solved for m in kept] == [True] * 5 + [False] * 10
 
 
+@pytest.mark.slow
 def test_the_doctor_knows_a_meter_of_ones_own(newcomer):
     assert "bytes written (counted, B): always" in newcomer.runs([sys.executable, "-m", "sutrolib", "doctor"])
 
 
+@pytest.mark.slow
 def test_a_process_of_ones_own_is_kept_as_a_study(ledger):
     (study,) = ledger.studies()
     assert (study["process"], study["n_trials"]) == ("compass search", 8)
 
 
+@pytest.mark.slow
 def test_a_notebook_of_ones_own_runs_and_is_kept_with_its_outputs(newcomer):
     before = set((newcomer.folder / "notebooks").iterdir())
     (commands,) = blocks_in(RECIPES[-1], "sh")
@@ -117,6 +123,7 @@ def test_a_notebook_of_ones_own_runs_and_is_kept_with_its_outputs(newcomer):
     walk.test_its_figures_are_described_in_words(notebook)
 
 
+@pytest.mark.slow
 def test_what_the_recipes_write_is_in_the_style_of_the_house(newcomer):
     files = [path for notebook in RECIPES for path in files_in(notebook)]
     changed = re.findall(r"^\+\+\+ b/(.+)$", "\n".join(c for n in RECIPES for c in blocks_in(n, "diff")), re.MULTILINE)

@@ -153,6 +153,7 @@ def test_two_runs_in_the_same_second_have_a_folder_each(monkeypatch, tmp_path):
     assert all(folder.is_dir() and folder.parent == tmp_path / "runs" for folder in made)
 
 
+@pytest.mark.slow
 def test_the_walk_runs_in_a_path_with_a_space_without_kernelspecs_and_with_read_only_figures(tmp_path):
     copy = tmp_path / "a folder with a space"
     copy_checkout(copy)

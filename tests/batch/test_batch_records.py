@@ -231,7 +231,9 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("on_dask", [False, True], ids=["in this process", "on Dask"])
+@pytest.mark.parametrize(
+    "on_dask", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["in this process", "on Dask"]
+)
 def test_a_parameter_that_is_code_arrives_as_the_text_it_is(tmp_path, on_dask):
     texts = [text.replace("{path}", str(tmp_path / f"made-{number}")) for number, text in enumerate(HOSTILE)]
     show = f"import json, pathlib\npathlib.Path({str(tmp_path)!r}, f'seen-{{place}}').write_text(json.dumps(text))"

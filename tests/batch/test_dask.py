@@ -67,6 +67,7 @@ class Killer(Silent):
             self.killed.append(victim.pid)
 
 
+@pytest.mark.slow
 def test_200_runs_on_four_workers_of_which_ten_are_killed_are_each_recorded_exactly_once(tmp_path):
     jobs, reporter = light_jobs(tmp_path, 200), Killer(kills=10, every=18, seed=7)
     with open_cluster(4, None) as cluster:
@@ -88,6 +89,7 @@ def test_200_runs_on_four_workers_of_which_ten_are_killed_are_each_recorded_exac
     assert not (tmp_path / "run" / "attempts").exists()
 
 
+@pytest.mark.slow
 def test_runs_that_meter_never_overlap_and_the_others_go_beside_them(tmp_path):
     jobs = light_jobs(tmp_path, 6, meter=True) + light_jobs(tmp_path, 12)
     with open_cluster(3, None) as cluster:
@@ -102,6 +104,7 @@ def test_runs_that_meter_never_overlap_and_the_others_go_beside_them(tmp_path):
     assert any(b < ended and began < e for b, e in spans[False] for began, ended in metering), "nothing was in parallel"
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_is_given_up_after_the_second(tmp_path):
     reporter = Silent()
     with open_cluster(2, None) as cluster:
@@ -132,6 +135,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_notebooks_of_which_one_fails_and_one_kills_its_worker_are_all_reported(tmp_path):
     write_notebook(tmp_path / "01_mixed.ipynb", "1 / (n - 1)", DIE_ON_TWO, FIND)
     jobs = batch.plan(batch.find_notebooks(tmp_path), {}, {"n": ["0", "1", "2", "0"]})
@@ -168,6 +172,7 @@ class Watching(Silent):
         self.act(self)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_neither_its_kernel_nor_what_the_notebook_started(tmp_path):
     note = tmp_path / "note"
     write_notebook(
@@ -325,6 +330,7 @@ def worker_of(scheduler, *words):
     return ["worker", scheduler, "--nthreads", "1", "--no-dashboard", "--local-directory", "scratch", *words]
 
 
+@pytest.mark.slow
 def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
     tmp_path, elsewhere, scheduler, monkeypatch, capsys
 ):
@@ -357,6 +363,7 @@ def test_a_batch_runs_on_the_workers_of_a_scheduler_that_is_already_there(
     assert "and this command has another vers" in said
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_loaded_the_library_before_an_edit_is_refused(scheduler, elsewhere, monkeypatch):
     elsewhere(*worker_of(scheduler))
     with open_cluster(None, scheduler) as cluster:
@@ -366,6 +373,7 @@ def test_a_worker_that_has_loaded_the_library_before_an_edit_is_refused(schedule
         cluster.workers()
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_library_is_refused(tmp_path, scheduler, elsewhere):
     (tmp_path / "sutrolib.py").write_text("raise ModuleNotFoundError('No module named sutrolib', name='sutrolib')")
     elsewhere(*worker_of(scheduler), PYTHONPATH=str(tmp_path))
@@ -405,6 +413,7 @@ def test_a_local_cluster_listens_on_loopback_alone_and_one_worker_meters():
 # Interrupted by Ctrl-C.
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     copy_checkout(tmp_path)
     for path in (tmp_path / "notebooks").iterdir():

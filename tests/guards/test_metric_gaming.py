@@ -63,7 +63,7 @@ HONEST = [
     (Digits(), NearestNeighbours()),
     (Digits(), MLPClassifier(max_epochs=2)),
     (Digits(), MixtureOfExperts(max_epochs=1)),
-    (TEXT, KneserNey(order=3)),
+    pytest.param(TEXT, KneserNey(order=3), marks=pytest.mark.slow),
     (TEXT, GPT(layers=1, width=16, heads=2, block_size=16, max_steps=20)),
 ]
 

@@ -238,6 +238,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sutrolib.measurement.ledger.UnreadableMeasurement")
 def test_processes_writing_at_once_lose_nothing_and_a_killed_one_damages_nothing(tmp_path):
     tests = str(paths.ROOT / "tests")

@@ -228,6 +228,7 @@ def test_start_outside_a_notebook_says_so():
         start("10_baseline")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("passed", "said"),
     [
@@ -246,6 +247,7 @@ def test_plain_papermill_stops_in_the_set_up_cell(passed, said, tmp_path):
     assert "start(" in "".join(ran[-1]["source"])
 
 
+@pytest.mark.slow
 def test_plain_papermill_runs_a_renamed_copy_with_parameters(tmp_path):
     copy = tmp_path / "mine.ipynb"
     shutil.copy(NOTEBOOKS / "00_the_cube.ipynb", copy)

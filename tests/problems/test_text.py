@@ -44,6 +44,7 @@ def test_what_follows_a_stage_direction_within_a_speech_is_kept():
     assert "What shouts are these? The other side o' the city\n" in load_text()
 
 
+@pytest.mark.slow
 def test_at_most_two_in_a_hundred_lines_of_the_original_are_missing():
     path = next((path for path in ORIGINAL if path.exists()), None)
     if path is None:

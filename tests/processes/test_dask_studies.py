@@ -19,7 +19,10 @@ from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.parallel import improve_parallel
 from sutrolib.processes.samplers import RandomSearch
 
-pytestmark = pytest.mark.xdist_group("scheduler")  # the tests of one worker share what is made once
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("scheduler"),  # the tests of one worker share what is made once
+]
 
 
 @pytest.fixture(scope="module")

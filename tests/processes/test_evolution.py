@@ -46,7 +46,7 @@ def imagined(outcome, trials, search=SLATE, space=SPACE, seed=0):
 
 
 @pytest.mark.parametrize("meter", [OperationCount(), CacheEnergy()], ids=lambda meter: meter.name)
-@pytest.mark.parametrize("seed", [0, 100])
+@pytest.mark.parametrize("seed", [0, pytest.param(100, marks=pytest.mark.slow)])
 def test_on_a_parity_something_else_than_the_network_turns_out_to_be_far_cheaper(meter, seed):
     study = SLATE.improve(SMALL, SPACE, meter, BUDGET, seed)
     assert len(study.trials) == 25
@@ -58,7 +58,7 @@ def test_on_a_parity_something_else_than_the_network_turns_out_to_be_far_cheaper
     assert study.best.prior_knowledge == study.model.prior_knowledge != "samples only"
 
 
-@pytest.mark.parametrize("seed", [0, 100, 200])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (100, 200))])
 def test_with_noise_what_is_found_solves_seeds_that_it_was_not_chosen_by(seed):
     noisy = dataclasses.replace(SMALL, noise=0.1)
     study = SLATE.improve(noisy, SPACE, OperationCount(), BUDGET, seed)

@@ -57,6 +57,7 @@ def finished(journal):
     return found
 
 
+@pytest.mark.slow
 def test_a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_repeats_none(tmp_path):
     journal, rng = tmp_path / "study.log", random.Random(0)
     before = {}
@@ -214,6 +215,7 @@ def header(search):
     return search.open_storage(PROBLEM, SPACE, METER, 0).study.user_attrs["header"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_no_finished_trial(tmp_path):
     killed = []
 

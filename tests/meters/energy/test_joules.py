@@ -338,6 +338,7 @@ METERED = """
 """
 
 
+@pytest.mark.slow
 def test_joule_windows_of_two_processes_never_overlap(tmp_path):
     roots = [tmp_path / name for name in ("one", "two")]
     for root in roots:

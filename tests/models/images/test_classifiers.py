@@ -21,7 +21,16 @@ TASK = Digits().sample(0)
 TRAINED = (SoftmaxRegression(), MLPClassifier(), MixtureOfExperts())
 
 
-@pytest.mark.parametrize("model", [*TRAINED, NearestNeighbours()], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "model",
+    [
+        SoftmaxRegression(),
+        pytest.param(MLPClassifier(), marks=pytest.mark.slow),
+        pytest.param(MixtureOfExperts(), marks=pytest.mark.slow),
+        NearestNeighbours(),
+    ],
+    ids=lambda m: m.name,
+)
 def test_every_classifier_reads_digits(model):
     assert all(measure(Digits(), model, [], seed).solved for seed in range(2))
 

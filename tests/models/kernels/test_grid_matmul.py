@@ -52,6 +52,7 @@ def test_plans_of_the_large_product_are_right_as_well():
         assert cost_of(any_plan(rng), 16) > 0
 
 
+@pytest.mark.slow
 def test_plans_drawn_at_random_come_below_the_public_records_of_4_and_of_tiles():
     # the public board: 800 for n = 4; 80,217 for n = 16 by tiles and reused cells, in a series that went on to 66,707
     rng = np.random.default_rng(2)

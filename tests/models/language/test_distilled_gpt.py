@@ -38,6 +38,7 @@ def test_the_network_is_nanogpts_and_has_its_size():
     assert {n: w.shape for n, w in ours.state_dict().items()} == {n: w.shape for n, w in theirs.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_on_shakespeare_few_updates_get_below_those_of_the_published_recipe():
     task = NextCharacter(characters=200_000).sample(0)
     ours = DistilledGPT(max_steps=60).fit(task.for_training(), 0)

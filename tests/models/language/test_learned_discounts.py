@@ -54,6 +54,7 @@ def test_every_distribution_sums_to_one_and_leaves_something_to_all(text, order,
     assert torch.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_learned_discounts_predict_shakespeare_better_than_those_of_kneser_and_ney():
     task = NextCharacter().sample(0)
     learned = score_of(task, LeaveOneOutNGram(order=7).fit(task.for_training(), 0))

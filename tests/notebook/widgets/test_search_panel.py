@@ -53,6 +53,7 @@ def test_a_panel_starts_nothing_and_writes_nothing(tmp_path):
     assert [name for _, name in person.process.options] == ["random search", "grid", "TPE", "TPE with halving"]
 
 
+@pytest.mark.slow
 def test_a_search_is_paused_stopped_and_continued_and_comes_to_what_it_would_have_without():
     person = Person(trials=5000)
     person.click(person.go)
@@ -111,6 +112,7 @@ def panel_of(keep, meter=METER):
     return _SearchPanel((PROBLEM, SPACE, meter), [RandomSearch()], 2, 0, keep)
 
 
+@pytest.mark.slow
 def test_a_study_that_was_paused_in_its_last_trial_is_kept_once_and_again_where_that_failed():
     def keep(study):
         kept.append(study)

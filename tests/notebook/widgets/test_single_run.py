@@ -128,6 +128,7 @@ def test_a_run_is_weighed_beside_the_baseline_on_the_same_seeds_and_every_run_is
     assert person.kept[3].reading("operations").value == alone.reading("operations").value
 
 
+@pytest.mark.slow
 def test_a_cancel_keeps_the_finished_runs_and_nothing_of_the_one_that_it_cut_off():
     person = Person(seeds=100)
     person.run()
@@ -143,6 +144,7 @@ def test_a_cancel_keeps_the_finished_runs_and_nothing_of_the_one_that_it_cut_off
     assert "Run both" in person.enabled
 
 
+@pytest.mark.slow
 def test_a_cancel_ends_a_run_while_another_measurement_holds_the_clock_and_shows_what_was_kept():
     held, done, kept = threading.Event(), threading.Event(), []
 

@@ -123,6 +123,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_kernel_that_is_killed(tmp_path):
     script = tmp_path / "kernel.py"
     script.write_text(KERNEL.format(tests=str(ROOT / "tests"), root=str(ROOT)))
