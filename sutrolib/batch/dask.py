@@ -98,7 +98,7 @@ class _WorkerPool:
         self._note_started()
         if future is None:
             self._look_at_workers()
-            time.sleep(_POLL_S)
+            self.cluster.wait(_POLL_S)
             return None
         run = self.submitted.pop(future)
         if future.status == "cancelled":

@@ -53,12 +53,8 @@ class ProgressView:
         expected = {run.number: expected_seconds(run.job.notebook.path, run.job.values) for run in batch.runs}
         known = [seconds for seconds in expected.values() if seconds is not None]
         if known and batch.runs:
-            others = (
-                f"; {len(expected) - len(known)} were not timed with these parameters"
-                if len(known) < len(expected)
-                else ""
-            )
-            self.say(f"{len(expected)} runs, one after the other {estimate_text(sum(known))}{others}.")
+            some = f" for {len(known)} of {len(expected)} runs, unknown for the others" * (None in expected.values())
+            self.say(f"Time, one run after the other: {estimate_text(sum(known))}{some}.")
         # A bar of seconds: the time left follows from what each run is expected to take.
         typical = sum(known) / len(known) if known else 1.0
         self.expected = {number: typical if seconds is None else seconds for number, seconds in expected.items()}

@@ -12,9 +12,11 @@ import functools
 import logging
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.core import provenance
@@ -47,7 +49,14 @@ class Cluster:
 
     client: Client
     local: bool
+    _interrupted: threading.Event = field(default_factory=threading.Event)
     _checked: set[str] = field(default_factory=set)
+
+    def wait(self, seconds: float) -> None:
+        """Wait. Raises KeyboardInterrupt at a Ctrl-C, also one since the last wait."""
+        if self._interrupted.wait(seconds):
+            self._interrupted.clear()
+            raise KeyboardInterrupt
 
     def workers(self) -> dict[str, ClusterWorker]:
         """The present workers, by address.
@@ -106,6 +115,7 @@ def _loaded_library() -> str:
 def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
     """Connect to a scheduler, or else start ``jobs`` worker processes here, which end with the context.
 
+    Within the context a first Ctrl-C is raised by :meth:`Cluster.wait`, a second one at once.
     Raises ValueError for fewer than one job, and OSError if no scheduler answers.
     """
     if jobs is not None and jobs < 1:
@@ -115,7 +125,26 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)  # the callers report lost workers and connections
         client = _connect(scheduler, stack) if scheduler else _start_workers(jobs or 1, stack)
-        yield Cluster(client, local=not scheduler)
+        cluster = Cluster(client, local=not scheduler)
+        if threading.current_thread() is threading.main_thread():
+            stack.enter_context(_noted_interrupts(cluster._interrupted))
+        yield cluster
+
+
+@contextmanager
+def _noted_interrupts(interrupted: threading.Event) -> Iterator[None]:
+    """Set the event at a Ctrl-C: Python drops what is raised in callbacks of its garbage collector, and Dask has one."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set() and callable(before):
+            before(number, frame)
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _connect(scheduler: str, stack: ExitStack) -> Client:

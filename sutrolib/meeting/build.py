@@ -86,7 +86,7 @@ def _changed_slides(meeting: Meeting) -> Iterator[Slide]:
     for row in (_change_row(change) for change in found.numbers if change.status != ChangeStatus.SAME):
         rows.setdefault(row[0], row)  # of cases that read the same, the one that moved most
     counts = Counter(change.status for change in found.numbers)
-    before, told = date_text(found.moment), ", ".join(f"{count} {status}" for status, count in counts.items())
+    before, footer = date_text(found.moment), ", ".join(f"{count} {status}" for status, count in counts.items())
     if not rows and (meeting.findings or meeting.new):
         rows[""] = (f"nothing that was known before {before}", "", "", "", "")
     yield from layout.table_slide(
@@ -95,7 +95,7 @@ def _changed_slides(meeting: Meeting) -> Iterator[Slide]:
         {"what (kind)": 70, "before": 12, "now": 12, "change": 22, "status": 16},
         rows.values(),
         most=8,
-        footer=f"Numbers: {told}" if told else "",
+        footer=f"Numbers: {footer}" if footer else "",
         notes=("Of cases with the same name, the one that moved most is shown.",),
         commands=(f"python -m sutrolib compare {found.commit[:9]} ledger",) if found.commit else (),
     )

@@ -2,6 +2,7 @@
 
 The profile ``anew`` computes them; the quick profile reads them, and repeats some of them to compare. They are read
 only with the parameters and the sources of the library that they were computed with, else a notebook computes them.
+The files are decoded by jsonpickle, which can run code: they must be trusted as the library is.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class StoredResults:
         if self.parameters != parameters:
             return "they are of other parameters"
         changed = [name for name, digest in self.sources.items() if _digest(ROOT / name) != digest]
-        return f"{changed[0]} and {len(changed) - 1} other files have changed since" if changed else ""
+        return f"sources of the library have changed since: {', '.join(changed[:3])}" if changed else ""
 
     def write(self, path: Path) -> None:
         """Write all results, atomically, with the sources that are loaded by now."""

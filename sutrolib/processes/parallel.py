@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
 
 import psutil
 
@@ -91,7 +90,7 @@ def improve_parallel(
                     if error is not None and not cluster.lost(error):
                         raise error
                 if running:
-                    time.sleep(_POLL_S)
+                    cluster.wait(_POLL_S)
         except BaseException:
             _end_local_workers(cluster)
             raise

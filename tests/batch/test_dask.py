@@ -413,6 +413,20 @@ def test_a_local_cluster_listens_on_loopback_alone_and_one_worker_meters():
 # Interrupted by Ctrl-C.
 
 
+def test_a_first_ctrl_c_is_raised_where_the_command_waits_and_a_second_one_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with open_cluster(1, None) as cluster:
+        cluster.wait(0)
+        signal.raise_signal(signal.SIGINT)  # such as in a callback of the garbage collector
+        with pytest.raises(KeyboardInterrupt):
+            cluster.wait(60)
+        cluster.wait(0)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     copy_checkout(tmp_path)
