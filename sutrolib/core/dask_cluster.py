@@ -133,7 +133,7 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
 
 @contextmanager
 def _noted_interrupts(interrupted: threading.Event) -> Iterator[None]:
-    """Set the event at a Ctrl-C: Python drops what is raised in callbacks of its garbage collector, and Dask has one."""
+    """Set the event at a Ctrl-C: Python drops what is raised in callbacks of its garbage collector, which Dask has."""
 
     def note(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set() and callable(before):
