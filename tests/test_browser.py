@@ -121,13 +121,13 @@ def trials_of(page):
 def test_the_cache_of_the_reuse_histogram_moves_by_keyboard_and_misses_and_joules_follow(notebook):
     page = notebook("21_data_movement")
     assert page.tab_through("program", 3) == ["program", "machine", "cache"]
-    page.sees("miss a cache of 1 MiB (the machine's own)")
-    assert page.control("cache").get_attribute("aria-valuetext") == "1 MiB"
+    page.sees("miss a cache of 8 KiB (the machine's own is 1 MiB)")
+    assert page.control("cache").get_attribute("aria-valuetext") == "8 KiB"
     before = page.pictures
     page.press("cache", *[Keys.ARROW_RIGHT] * 3)
-    page.sees("miss a cache of 8 MiB (the machine's own is 1 MiB)")
+    page.sees("miss a cache of 64 KiB (the machine's own is 1 MiB)")
     page.sees_change(before)
-    assert page.control("cache").get_attribute("aria-valuetext") == "8 MiB"
+    assert page.control("cache").get_attribute("aria-valuetext") == "64 KiB"
     before = page.pictures
     page.press("machine", *[Keys.ARROW_DOWN] * 3)
     page.sees("miss a cache of 40 MiB (the machine's own)")

@@ -107,12 +107,14 @@ def in_bytes(histogram: ReuseHistogram, nbytes: int) -> ReuseHistogram:
 
 
 def reuse_panel(
-    programs: Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]], machines: Sequence[Hardware] = HARDWARE_PROFILES
+    programs: Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]],
+    machines: Sequence[Hardware] = HARDWARE_PROFILES,
+    opening: float | None = None,
 ) -> VBox:
     """Choose a program, a machine, and the capacity of its largest cache; shows the histogram, misses and joules.
 
     A program is its stack distances in bytes, and its operations by number type. Choosing a machine resets the capacity
-    to its own.
+    to its own. The panel opens with a capacity of ``opening`` bytes, a power of two (default: the machine's own).
     """
     import ipywidgets as widgets
 
@@ -121,8 +123,9 @@ def reuse_panel(
     capacities = sorted({2.0**power for power in powers} | {*own.values()})
     program, machine = dropdown("program", programs), dropdown("machine", [(m.name, m) for m in machines])
     layout, options = widgets.Layout(width="44em"), [(bytes_text(c), c) for c in capacities]
-    capacity = widgets.SelectionSlider(options=options, description="cache", layout=layout)
-    shown: Hardware | None = None
+    shown = machines[0]
+    size = opening or own[shown.name]
+    capacity = widgets.SelectionSlider(options=options, value=size, description="cache", layout=layout)
 
     def draw() -> tuple[str, str]:
         nonlocal shown
@@ -134,6 +137,7 @@ def reuse_panel(
         figure = draw_reuse(histogram, capacity.value, energy, max(energy.value, most.value))
         alt = f"Accesses of {program.value} by reuse distance, and modelled joules by level on {machine.value.name}."
         text = _summary(histogram, capacity.value, energy, own[machine.value.name])
+        text += _all_programs(programs, with_cache(machine.value, capacity.value))
         return image(figure, f"{alt} {figure.axes[0].get_title('left')}"), text
 
     return explorer([program, machine, capacity], draw)
@@ -170,6 +174,15 @@ def _summary(histogram: ReuseHistogram, capacity: float, energy: Reading, own: f
         "the first level. A byte of the largest cache costs the same at every capacity: an assumption, as larger "
         "caches take more.</p>"
     )
+
+
+def _all_programs(programs: Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]], hardware: Hardware) -> str:
+    """HTML: misses and joules of every program with this cache, to compare them."""
+    rows, cache = [], hardware.levels[-2].capacity
+    for name, (histogram, operations) in programs.items():
+        misses, energy = histogram.misses(cache), cache_energy(histogram, operations, hardware)
+        rows.append((name, f"{misses:,} ({misses / histogram.accesses:.1%})", number(1e6 * energy.value)))
+    return html_table(("program", f"misses, {bytes_text(cache)} (counted)", "uJ (modelled)"), rows)
 
 
 def draw_reuse(histogram: ReuseHistogram, capacity: float, energy: Reading, most: float) -> Figure:

@@ -39,6 +39,17 @@ def test_the_panel_opens_on_the_machine_as_it_is_published():
     assert moved.value == published.value
 
 
+def test_the_panel_can_open_with_another_cache_and_compares_all_programs():
+    panel = reuse_panel({"naive": (NAIVE, OPERATIONS), "tiles of 4": (TILED, OPERATIONS)}, opening=512.0)
+    assert panel.children[2].label == "512 B"
+    text = panel.children[3].children[1].value
+    assert "a cache of 512 B (the machine's own is 1 MiB)" in text
+    for histogram in (NAIVE, TILED):
+        energy = cache_energy(histogram, OPERATIONS, with_cache(HOROWITZ_2014, 512.0))
+        misses = histogram.misses(512)
+        assert f"<td>{misses:,} ({misses / (2 * 16**3):.1%})</td><td>{1e6 * energy.value:.3g}</td>" in text
+
+
 @pytest.mark.parametrize("capacity", [64, 256, 2**10, 2**12, 2**20])
 def test_misses_and_joules_follow_the_slider_and_are_those_of_the_histogram(capacity):
     explorer = Explorer()
