@@ -15,6 +15,7 @@ from sutrolib.core.cube import COLOURS, Axis
 from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _UNSOLVED_HEIGHT = 0.96  # of the axes
@@ -67,35 +68,50 @@ def draw_best_so_far(
     lines: Mapping[str, float] | None = None,
     log: bool = True,
 ) -> Figure:
-    """One panel per problem: the median of the best so far of each search, with its quartiles as a band.
+    """One panel per problem: the median of the best so far of each search, with a bar over the quartiles at its end.
 
-    A search looks the same in all panels. ``lines`` are known costs by name. Infinite means not solved yet, and is not
-    drawn.
+    A search looks the same in all panels. A curve may be shorter than ``spent``. ``lines`` are known costs by name.
+    Infinite means not solved yet, and is not drawn; an infinite quartile ends at the highest cost of its panel.
     """
     names = dict.fromkeys(name for curves in problems.values() for name in curves)
     styles = dict(zip(names, cycle(LINE_STYLES), strict=False))
-    figure, axes = plt.subplots(math.ceil(len(problems) / 2), min(2, len(problems)), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(math.ceil(len(problems) / 2), min(2, len(problems)), squeeze=False)
     for ax, (problem, curves) in zip(axes.flat, problems.items(), strict=False):
-        for name, quartiles in curves.items():
+        ends = [(value, name, GREY, "-.") for name, value in (lines or {}).items()]
+        top = max((cost for curve in curves.values() for cost in np.ravel(curve) if np.isfinite(cost)), default=0)
+        for number, (name, quartiles) in enumerate(curves.items(), start=1):
             colour, dashes = styles[name]
             low, middle, high = np.where(np.isfinite(quartiles), quartiles, np.nan)
-            ax.fill_between(spent, low, high, color=colour, alpha=0.12, lw=0, step="post")
-            ax.step(spent, middle, where="post", color=colour, ls=dashes, lw=1.8, label=name)
+            xs = spent[: len(middle)]
+            ax.step(xs, middle, where="post", color=colour, ls=dashes, lw=1.8, label=name)
+            beside = xs[-1] + 0.015 * number * (xs[-1] - xs[0])
+            ax.vlines(beside, low[-1], np.fmin(high[-1], top), color=colour, lw=1.8)
+            ends.append((middle[-1], name, colour, dashes))
         for name, value in (lines or {}).items():
             ax.axhline(value, color=GREY, lw=1, ls="-.", label=name)
-        if log and any(np.isfinite(quartiles).any() for quartiles in curves.values()):
-            ax.set_yscale("log")  # matplotlib needs a finite value for it
-        ax.annotate(problem, (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=8)
+        ax.set_yscale("log" if log and top else "linear")  # a logarithmic scale needs a finite value
+        ax.set_title(problem, fontsize=9)
+        ax.set_xlabel(xlabel, fontsize=9)
         ax.tick_params(labelsize=8)
+        _name_ends(ax, ends, gap=0.05 * len(axes))
     for ax in axes.flat[len(problems) :]:
         ax.set_visible(False)
-    axes[0, 0].set_title(title)
-    for ax in axes[-1]:
-        ax.set_xlabel(xlabel, fontsize=9)
+    figure.suptitle(title)
     figure.supylabel(ylabel, fontsize=9)
-    handles = {line.get_label(): line for ax in axes.flat for line in ax.get_lines()}
-    figure.legend(handles=[*handles.values()], loc="outside lower center", ncols=4, fontsize=7, handlelength=3)
     return figure
+
+
+def _name_ends(ax: Axes, ends: Sequence[tuple[float, str, str, str]], gap: float) -> None:
+    """Name lines at the right, each (last value, name, colour, dashes), at least ``gap`` of the axes' height apart."""
+    ax.get_ylim()  # sets the limits, which the transformation needs
+    to_axes, placed = ax.transData + ax.transAxes.inverted(), -gap
+    heights = [1 if np.isnan(value) else to_axes.transform((1, value))[1] for value, *_ in ends]
+    ordered = sorted(zip(heights, ends, strict=True))
+    for above, (height, (value, name, colour, dashes)) in enumerate(ordered, 1 - len(ends)):
+        placed = min(max(height, placed + gap), 1 + gap * above)  # leaves room for those above, -above in number
+        words = f"{name}: not solved" if np.isnan(value) else name
+        line = {"arrowstyle": "-", "color": colour, "ls": dashes, "lw": 1.5, "relpos": (0, 0.5), "shrinkB": 0}
+        ax.annotate(words, (1, height), (1.1, placed), "axes fraction", "axes fraction", line, va="center", fontsize=8)
 
 
 def draw_records(

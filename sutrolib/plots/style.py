@@ -85,8 +85,10 @@ def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
 
 
 def wrap_figure_texts(figure: Figure) -> None:
-    """Wrap titles and axis labels that would leave the figure."""
-    titles = {ax: ax.set_title(ax.get_title("left"), loc="left") for ax in figure.axes}
+    """Wrap titles and axis labels that would leave the figure; titles of panels are smaller than the figure's."""
+    if heading := figure.get_suptitle():
+        figure.suptitle(wrap_lines(heading, int(SIZE[0] / _INCHES_PER_LETTER)), x=0.02, ha="left", fontsize="medium")
+    titles = {ax: ax.set_title(ax.get_title("left"), loc="left", fontsize=9 if heading else None) for ax in figure.axes}
     for title in titles.values():
         title.set_visible(False)  # a title of one long line would leave the axes no room
     figure.draw_without_rendering()  # after this the axes have their place
