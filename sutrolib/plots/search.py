@@ -92,7 +92,7 @@ def draw_best_so_far(
         ax.set_yscale("log" if log and top else "linear")  # a logarithmic scale needs a finite value
         ax.set_title(problem, fontsize=9)
         ax.set_xlabel(xlabel, fontsize=9)
-        ax.tick_params(labelsize=8)
+        ax.tick_params(which="both", labelsize=8)
         _name_ends(ax, ends, gap=0.05 * len(axes))
     for ax in axes.flat[len(problems) :]:
         ax.set_visible(False)
