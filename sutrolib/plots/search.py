@@ -127,7 +127,7 @@ def draw_records(
     for (name, points), (colour, mark) in zip(curves.items(), looks, strict=False):
         trials, costs = [trial for trial, _ in points], [best if np.isfinite(best) else np.nan for _, best in points]
         style: dict[str, Any] = {"color": colour, "ls": "--" if name.startswith("kept") else "-", "lw": 2.5}
-        style |= {"marker": mark, "ms": 6, "markevery": 0.1}
+        style |= {"marker": mark, "ms": 6, "markevery": 0.1 if np.isfinite(costs).any() else 1}
         ax.step(trials, costs, where="post", label=textwrap.fill(name, 34), zorder=3, **style)
     for cost in records.values():
         ax.axhline(cost, color=GREY, lw=1, zorder=1)

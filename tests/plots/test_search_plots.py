@@ -30,7 +30,9 @@ def test_records_are_lines_with_their_names_and_those_kept_from_before_are_dashe
 
 
 def test_a_search_that_solved_nothing_is_drawn_all_the_same():
-    ax = draw_records({"none": [(1, float("inf"))], **CURVES}, RECORDS, "title", "cost").axes[0]
+    figure = draw_records({"none": [(1, float("inf"))], **CURVES}, RECORDS, "title", "cost")
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
     assert "none" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
