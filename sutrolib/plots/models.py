@@ -42,7 +42,7 @@ def draw_heatmap(
             squares[y, x], words = scale.to_rgba(np.array(cell)), f"{cell:,.0f}" if cell >= 100 else f"{cell:.2g}"
         else:
             colours = [colour for verdict, colour in VERDICT_COLOURS.items() if cell.startswith(verdict)]
-            squares[y, x] = to_rgba(colours[0] if colours else "#EEEEEE")
+            squares[y, x] = to_rgba(colours[0] if colours else "#EEEEEE" if cell else "white")
             words = wrap_lines(cell, 12)
         dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
         ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
