@@ -12,19 +12,17 @@ from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sutrolib.batch import execute as executing
 from sutrolib.batch import records
+from sutrolib.batch.dask import run_on_workers
 from sutrolib.batch.execute import Batch, Execute, PlannedRun, Reporter, attempt
 from sutrolib.batch.plan import Job, Notebook, find_notebooks, plan, select
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.batch.tables import Tables
 from sutrolib.core import paths, provenance
+from sutrolib.core.dask_cluster import Cluster, open_cluster
 from sutrolib.core.io import write_json
-
-if TYPE_CHECKING:
-    from sutrolib.core.dask_cluster import Cluster
 
 __all__ = ["Job", "Notebook", "find_notebooks", "plan", "prepare", "run", "select"]  # what others need of batches
 
@@ -78,12 +76,14 @@ def run(
     folder: Path | None = None,
     cluster: Cluster | None = None,
     execute: Execute | None = None,
+    at_once: int = 1,
     **settings: bool,
 ) -> list[RunResult]:
     """Run the jobs; a failed one does not stop the others, an interruption (Ctrl-C) does.
 
-    They run one after the other in this process, or on the workers of ``cluster``. ``execute`` runs a notebook; a test
-    may pass another function of a module. ``settings`` are those of :func:`prepare`.
+    They run on the workers of ``cluster``, or one after the other in this process. There, those that meter nothing may
+    come first, ``at_once`` of them at a time, each with one thread. ``execute`` runs a notebook; a test may pass
+    another function of a module. ``settings`` are those of :func:`prepare`.
 
     Returns:
         The results in the order of the jobs, with those of runs that were skipped.
@@ -101,7 +101,7 @@ def run(
         tables = Tables(batch.folder)
         stack.callback(tables.finish)
         stack.callback(executing.sweep, batch.folder)
-        source = _results(batch.runs, reporter, cluster, execute)
+        source = _results(batch.runs, reporter, cluster, execute, at_once)
         stack.callback(source.close)
         results = list(batch.done)
         try:
@@ -131,13 +131,16 @@ def _lock(folder: Path) -> AbstractContextManager[object]:
 
 
 def _results(
-    runs: Sequence[PlannedRun], reporter: Reporter, cluster: Cluster | None, execute: Execute | None
+    runs: Sequence[PlannedRun], reporter: Reporter, cluster: Cluster | None, execute: Execute | None, at_once: int
 ) -> Generator[RunResult, None, None]:
     if cluster:
-        from sutrolib.batch.dask import run_on_workers
-
         yield from run_on_workers(runs, cluster, execute or executing.execute, reporter)
         return
+    light = [run for run in runs if not run.job.meter]
+    if 1 < at_once < len(light):  # for fewer, starting the workers takes longer than it saves
+        with open_cluster(at_once, None) as workers:
+            yield from run_on_workers(light, workers, execute or executing.execute, reporter)
+        runs = [run for run in runs if run not in light]
     for run in runs:
         result = attempt(
             run, execute or (lambda run: executing.execute(run, reporter.cell_started)), reporter.job_started

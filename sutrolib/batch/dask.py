@@ -86,7 +86,7 @@ class _WorkerPool:
 
     def submit(self, run: PlannedRun) -> None:
         """Runs that meter are made one after the other, so they come first; each of the others has one thread."""
-        meter = run.job.notebook.meter
+        meter = run.job.meter
         run = run if meter else dataclasses.replace(run, environment={**ONE_THREAD, **run.environment})
         self.submissions[run.identity] += 1
         work = (_attempt_on_worker, run, self.execute, self.topic)
@@ -147,7 +147,7 @@ class _WorkerPool:
             return
         self.looked, workers = now, self.cluster.workers().values()
         left = [run.job for run in self.submitted.values()]
-        if any(worker.meters or not job.notebook.meter for worker in workers for job in left):
+        if any(worker.meters or not job.meter for worker in workers for job in left):
             self.able = now
         elif now - self.able > NO_WORKER_TIMEOUT_S:
             raise OSError(

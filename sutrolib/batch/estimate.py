@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import gzip
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 from sutrolib.core.format import duration
 from sutrolib.core.markdown import finding_in
@@ -37,9 +36,8 @@ def expected_seconds(notebook: Path, parameters: Mapping[str, Any]) -> float | N
 
 def _stored_seconds(name: str) -> float:
     """Seconds that a notebook's stored results took."""
-    path = paths.stored_results(name)
-    content = json.loads(gzip.decompress(path.read_bytes())) if path.exists() else {"results": {}}
-    return float(sum(seconds for seconds, _ in content["results"].values()))
+    stored = StoredResults.read(paths.stored_results(name))
+    return sum(seconds for seconds, _ in stored.results.values()) if stored else 0.0
 
 
 def estimate_text(seconds: float | None) -> str:

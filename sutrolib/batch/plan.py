@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sutrolib.batch.parameters import Parameter, ParameterError, check_names, declared_in, did_you_mean
+from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 
 
@@ -23,8 +24,9 @@ from sutrolib.core import paths
 class Notebook:
     """One notebook of the collection: its file, number, title, place on the cube, and parameters.
 
-    ``meter`` says whether it may read seconds or joules; a notebook that never does says so in its metadata
-    (``"sutro": {"meter": false}``). ``sources`` is the hash of its cells.
+    ``meter`` says whether it may read seconds or joules. In its metadata, ``"sutro": {"meter": false}`` says never,
+    ``"full"`` not with the quick profile, and ``"live"`` even if its stored results are read. ``sources`` is the hash
+    of its cells.
     """
 
     path: Path
@@ -33,7 +35,7 @@ class Notebook:
     step: str
     parameters: Mapping[str, Parameter]
     cells: int
-    meter: bool = True
+    meter: bool | str = True
     sources: str = ""
 
     @property
@@ -64,6 +66,17 @@ class Job:
     def values(self) -> dict[str, Any]:
         """All parameters: those that were given, and the notebook's defaults."""
         return {p.name: p.default for p in self.notebook.parameters.values()} | dict(self.parameters)
+
+    @property
+    def meter(self) -> bool:
+        """Whether it may read seconds or joules: not where it reads stored results instead."""
+        profile, others = self.values.get("profile"), {k: v for k, v in self.values.items() if k != "profile"}
+        if self.notebook.meter in (False, "live") or profile != "quick":
+            return bool(self.notebook.meter)
+        if self.notebook.meter == "full":
+            return False
+        stored = StoredResults.read(paths.stored_results(self.notebook.name))
+        return not stored or bool(stored.outdated(others))
 
     def identity(self, library: str) -> str:
         """The hash of all that is run, with ``library`` as the version: equal ones compute the same."""
@@ -97,7 +110,7 @@ def read_notebook(path: Path) -> Notebook:
         step=about.get("step", ""),
         parameters=declared_in(next(tagged, "")),
         cells=len(cells),
-        meter=about.get("meter", True) is not False,
+        meter=about.get("meter", True),
         sources=hashlib.sha256(json.dumps([types, sources]).encode()).hexdigest(),
     )
 

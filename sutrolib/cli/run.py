@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import time
 from collections.abc import Iterable, Sequence
@@ -119,7 +120,8 @@ def run(options: argparse.Namespace) -> int:
                 names = {run.job.notebook.name for run in left}
                 needed = [one for one in notebooks if one.name in names or not options.resume]
                 view.say(check_workers(cluster, needed, options.scheduler or "this machine"))
-            results = batch.run(jobs, view, folder, cluster, keep_figures=options.keep_figures, resume=options.resume)
+            settings = {"keep_figures": options.keep_figures, "resume": options.resume}
+            results = batch.run(jobs, view, folder, cluster, at_once=os.cpu_count() or 1, **settings)
     except KeyboardInterrupt:
         view.say("Interrupted.")
         return _INTERRUPTED

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sutrolib.batch.estimate import estimate_text, expected_seconds
 from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
+from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
 from sutrolib.core.provenance import now, reference_seconds
@@ -28,7 +29,7 @@ from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Kind, Meter
 from sutrolib.notebook.progress import Progress
-from sutrolib.notebook.stored import Results, StoredResults
+from sutrolib.notebook.stored import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

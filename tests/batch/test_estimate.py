@@ -4,9 +4,9 @@ import pytest
 
 from sutrolib.batch import estimate
 from sutrolib.batch.estimate import estimate_text, expected_seconds
+from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 from sutrolib.core.markdown import FINDING_TYPE
-from sutrolib.notebook.stored import StoredResults
 
 QUICK = {"n": 1, "profile": "quick"}
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from builders import measurement
 
+from sutrolib.batch.stored import StoredResults
 from sutrolib.core.paths import ROOT
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.meters import OperationCount
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.notebook.session import Session
-from sutrolib.notebook.stored import REPEAT_S, Results, StoredResults, equal, repeatable
+from sutrolib.notebook.stored import REPEAT_S, Results, equal, repeatable
 from sutrolib.problems.parity import SparseParity
 
 PARAMETERS = {"seed": 0}
