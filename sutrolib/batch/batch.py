@@ -6,10 +6,11 @@ A batch has its own folder: executed copies, figures, a record of every run, ``r
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import secrets
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,6 +94,9 @@ def run(
         OSError: the cluster is gone. What has ended by then is recorded.
     """
     batch = prepare(jobs, folder, **settings)
+    light = tuple(run for run in batch.runs if not run.job.meter)
+    if cluster is None and 1 < at_once < len(light):  # for fewer, starting workers takes longer than it saves
+        batch = dataclasses.replace(batch, beside=light, at_once=at_once)
     with _lock(batch.folder), ExitStack() as stack:  # each callback runs, even if another one fails
         executing.sweep(batch.folder)  # ends what a killed command left running
         if batch.runs:
@@ -101,7 +105,7 @@ def run(
         tables = Tables(batch.folder)
         stack.callback(tables.finish)
         stack.callback(executing.sweep, batch.folder)
-        source = _results(batch.runs, reporter, cluster, execute, at_once)
+        source = _results(batch, reporter, cluster, execute)
         stack.callback(source.close)
         results = list(batch.done)
         try:
@@ -131,17 +135,14 @@ def _lock(folder: Path) -> AbstractContextManager[object]:
 
 
 def _results(
-    runs: Sequence[PlannedRun], reporter: Reporter, cluster: Cluster | None, execute: Execute | None, at_once: int
+    batch: Batch, reporter: Reporter, cluster: Cluster | None, execute: Execute | None
 ) -> Generator[RunResult, None, None]:
-    if cluster:
-        yield from run_on_workers(runs, cluster, execute or executing.execute, reporter)
-        return
-    light = [run for run in runs if not run.job.meter]
-    if 1 < at_once < len(light):  # for fewer, starting the workers takes longer than it saves
-        with open_cluster(at_once, None) as workers:
-            yield from run_on_workers(light, workers, execute or executing.execute, reporter)
-        runs = [run for run in runs if run not in light]
-    for run in runs:
+    here = [] if cluster else [run for run in batch.runs if run not in batch.beside]
+    if cluster or batch.beside:
+        with nullcontext(cluster) if cluster else open_cluster(batch.at_once, None) as workers:
+            runs = batch.runs if cluster else batch.beside
+            yield from run_on_workers(runs, workers, execute or executing.execute, reporter)
+    for run in here:
         result = attempt(
             run, execute or (lambda run: executing.execute(run, reporter.cell_started)), reporter.job_started
         )

@@ -72,12 +72,17 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Batch:
-    """The folder, the runs to make, the results that are already there, and how many jobs were given more than once."""
+    """The folder, the runs to make, the results that are already there, and how many jobs were given more than once.
+
+    Of the runs, those ``beside`` each other come first, ``at_once`` of them at a time.
+    """
 
     folder: Path
     runs: tuple[PlannedRun, ...]
     done: tuple[RunResult, ...] = ()
     repeated: int = 0
+    beside: tuple[PlannedRun, ...] = ()
+    at_once: int = 1
 
     @property
     def total(self) -> int:

@@ -55,7 +55,9 @@ class ProgressView:
         known = [seconds for seconds in expected.values() if seconds is not None]
         if known and batch.runs:
             some = f" for {len(known)} of {len(expected)} runs, unknown for the others" * (None in expected.values())
-            self.say(f"Time, one run after the other: {estimate_text(sum(known))}{some}.")
+            beside = sum(expected[run.number] or 0.0 for run in batch.beside)
+            seconds = sum(known) - beside + beside / batch.at_once
+            self.say(f"Time: {estimate_text(seconds)}{some}.")
         # A bar of seconds: the time left follows from what each run is expected to take.
         typical = sum(known) / len(known) if known else 1.0
         self.expected = {number: typical if seconds is None else seconds for number, seconds in expected.items()}

@@ -105,6 +105,22 @@ def test_runs_that_meter_never_overlap_and_the_others_go_beside_them(tmp_path):
 
 
 @pytest.mark.slow
+def test_runs_that_meter_nothing_are_beside_each_other_and_those_that_meter_come_after_them_in_this_process(tmp_path):
+    jobs = light_jobs(tmp_path, 2, meter=True) + light_jobs(tmp_path, 6)
+    results = batch.run(jobs, Silent(), tmp_path / "run", execute=nap_and_say_when, at_once=2)
+    light, metering = ([o for o in results if o.notebook.startswith(number)] for number in "01")
+    assert (len(light), len(metering)) == (6, 2)
+    assert {o.worker for o in light} == {"1", "2"}
+    assert {o.worker for o in metering} == {""}
+    assert max(o.results["ended"] for o in light) <= min(o.results["began"] for o in metering)
+
+
+def test_no_workers_are_started_for_few_runs_that_meter_nothing(tmp_path):
+    results = batch.run(light_jobs(tmp_path, 2), Silent(), tmp_path / "run", execute=nap, at_once=2)
+    assert {o.worker for o in results} == {""}
+
+
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_is_given_up_after_the_second(tmp_path):
     reporter = Silent()
     with open_cluster(2, None) as cluster:

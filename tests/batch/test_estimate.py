@@ -1,9 +1,12 @@
+import gzip
 import json
 
 import pytest
 
 from sutrolib.batch import estimate
 from sutrolib.batch.estimate import estimate_text, expected_seconds
+from sutrolib.batch.parameters import declared_in
+from sutrolib.batch.plan import Job, Notebook
 from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 from sutrolib.core.markdown import FINDING_TYPE
@@ -44,3 +47,28 @@ def test_no_time_is_made_up_for_other_parameters(notebook, other):
 def test_a_notebook_that_was_never_run_has_no_time(notebook, content):
     notebook.write_text(content)
     assert expected_seconds(notebook, QUICK) is None
+
+
+@pytest.mark.parametrize(
+    ("meter", "parameters", "read"),
+    [(True, {}, True), (True, {"n": 2}, False), (True, {"profile": "anew"}, False), ("live", {}, False)],
+)
+def test_a_run_that_reads_its_stored_results_meters_nothing(tmp_path, monkeypatch, meter, parameters, read):
+    monkeypatch.setattr(paths, "DATA", tmp_path)
+    declared = declared_in('n: int = 1  # 0 to 10\nprofile: str = "quick"  # quick, anew or full')
+    notebook = Notebook(tmp_path / "99_test.ipynb", "test", "", "", declared, cells=1, meter=meter)
+    assert Job(notebook, parameters).meter
+    stored = StoredResults({"n": 1})
+    stored.write(paths.stored_results("99_test"))
+    assert Job(notebook, parameters).meter is not read
+    stored.sources = {"sutrolib/meters/gone.py": "0"}
+    paths.stored_results("99_test").write_bytes(gzip.compress(json.dumps(vars(stored)).encode()))
+    assert Job(notebook, parameters).meter
+
+
+@pytest.mark.parametrize(("meter", "profile", "meters"), [(False, "full", False), ("full", "quick", False)])
+def test_a_notebook_says_when_it_meters_nothing(tmp_path, meter, profile, meters):
+    declared = declared_in('profile: str = "quick"  # quick, anew or full')
+    notebook = Notebook(tmp_path / "99_test.ipynb", "test", "", "", declared, cells=1, meter=meter)
+    assert Job(notebook, {"profile": profile}).meter is meters
+    assert Job(notebook, {"profile": "full"}).meter is (meter == "full")
