@@ -155,9 +155,8 @@ class Session:
     def show(self, figure: Figure, label: str, alt: str) -> None:
         """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""
         from IPython.display import display
-        from matplotlib import pyplot as plt
 
-        from sutrolib.plots.style import save_figure, wrap_figure_texts
+        from sutrolib.plots.style import png_bytes, save_figure, wrap_figure_texts
 
         stem = f"{self.name}_{label}"
         if not re.fullmatch(r"[\w-]+", stem):
@@ -166,13 +165,14 @@ class Session:
             alt = f"No finding: {'; '.join(self.withheld)}."
             (figure.suptitle if figure.get_suptitle() else figure.axes[0].set_title)(alt)
         wrap_figure_texts(figure)
+        png, width = png_bytes(figure), round(120 * figure.get_figwidth())  # drawn once; width in CSS pixels
         try:
-            save_figure(figure, self.figures / stem)
+            save_figure(figure, self.figures / stem, png)
         except OSError as error:
             print(f"The figure is shown but not saved: {error}")
-        display(figure, metadata={"image/png": {"alt": alt, "label": label}})
+        about = {"alt": alt, "label": label, "width": width}
+        display({"image/png": png, "text/plain": alt}, raw=True, metadata={"image/png": about})
         self.shown.append(label)
-        plt.close(figure)
 
     def conclude(self, finding: str, results: Mapping[str, float | None], then: str, figure: str | None = None) -> None:
         """Show expectations against results, the sign of life and the next step, and record them in the notebook.

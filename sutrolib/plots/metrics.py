@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator
 from sutrolib.core.format import bytes_text
 from sutrolib.core.stats import Interval, error_bars
 from sutrolib.plots.models import MODEL_STYLES
-from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, wrap_lines
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, SIZE, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def draw_rows(
     None stands for what was not measured. Where there are too few points for an interval, they are shown. A dashed line
     marks the ``reference``.
     """
-    ax = ax or plt.subplots()[1]
+    ax = ax or plt.subplots(figsize=(SIZE[0], max(SIZE[1], 1.9 + 0.33 * len(labels))))[1]
     for number, ((name, found), (marker, colour)) in enumerate(zip(series.items(), cycle(MODEL_STYLES))):
         offset = 0.2 * (number - (len(series) - 1) / 2)
         rows = [row + offset for row, one in enumerate(found) if one is not None]
@@ -65,11 +65,12 @@ def draw_rows(
         ax.axvline(reference, color=GREY, ls="--", lw=1)
     if log:
         set_log_axis(ax)
-    label_rows(ax, [wrap_lines(label, 34) for label in labels], fontsize=9)
+    label_rows(ax, [wrap_lines(label, 28) for label in labels], fontsize=9)
     ax.set(xlabel=xlabel, title=title)
+    figure: Figure = ax.get_figure()  # type: ignore[assignment]
     if len(series) > 1:
-        ax.legend(loc="best", fontsize=9)
-    return ax.get_figure()  # type: ignore[return-value]
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    return figure
 
 
 def set_log_axis(ax: Axes) -> None:
@@ -80,7 +81,7 @@ def set_log_axis(ax: Axes) -> None:
     if high < 100 * low:
         ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7) if high < 10 * low else (2, 5)))
     ax.xaxis.set_minor_formatter("{x:g}" if high < 100 * low else "")
-    ax.tick_params(axis="x", which="both", labelsize=8)
+    ax.tick_params(axis="x", which="both", labelsize=9)
 
 
 def draw_energy_map(

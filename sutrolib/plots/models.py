@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize, to_rgba
 
-from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, RED_TEXT, wrap_lines
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, RED_TEXT, SIZE, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,9 +30,10 @@ def draw_heatmap(
 
     ``label`` is that of the scale. Words that begin with a verdict of :data:`VERDICT_COLOURS` have its colour.
     """
-    figure, ax = plt.subplots()
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
     numbers = [n for row in cells.values() for n in row.values() if isinstance(n, float) and math.isfinite(n)]
+    width = (3.6 if numbers else 2.6) + 0.62 * len(columns)  # beside the columns: labels, and the scale
+    figure, ax = plt.subplots(figsize=np.maximum(SIZE, (width, 1.1 + 0.3 * len(cells))))
     low, high = min(numbers, default=0), max(numbers, default=1)
     scale = ScalarMappable(LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high), "cividis_r")
     squares = np.ones((len(cells), len(columns), 4))
@@ -45,10 +46,12 @@ def draw_heatmap(
             squares[y, x] = to_rgba(colours[0] if colours else "#EEEEEE" if cell else "white")
             words = wrap_lines(cell, 12)
         dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
-        ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8, color="white" if dark else BLACK)
+        ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8.5, color="white" if dark else BLACK)
     ax.pcolormesh(squares, edgecolors="white", lw=2)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, 10) for name in columns], fontsize=7.5)
-    ax.set_yticks(np.arange(len(cells)) + 0.5, [wrap_lines(name, 36) for name in cells], fontsize=8)
+    ax.set_xticks(
+        np.arange(len(columns)) + 0.5, [wrap_lines(name, max(10, 40 // len(columns))) for name in columns], fontsize=8
+    )
+    ax.set_yticks(np.arange(len(cells)) + 0.5, [wrap_lines(name, 36) for name in cells], fontsize=9)
     ax.invert_yaxis()
     ax.grid(visible=False)
     ax.tick_params(length=0)
@@ -66,7 +69,7 @@ def draw_tradeoff(points: Mapping[str, Sequence[tuple[float, float]]], title: st
         ax.plot(xs, ys, marker=marker, ls="-" if len(xs) > 1 else "", color=colour, lw=1, ms=7, label=name)
     ax.set_xscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.legend(loc="best", fontsize=8)
+    ax.legend(loc="best", fontsize=9)
     return figure
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from sutrolib.core.cube import COLOURS, Axis
-from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,8 @@ def draw_best_so_far(
     """
     names = dict.fromkeys(name for curves in problems.values() for name in curves)
     styles = dict(zip(names, cycle(LINE_STYLES), strict=False))
-    figure, axes = plt.subplots(math.ceil(len(problems) / 2), min(2, len(problems)), squeeze=False)
+    rows, size = math.ceil(len(problems) / 2), SIZE if len(problems) <= 2 else (7, 4.2)
+    figure, axes = plt.subplots(rows, min(2, len(problems)), squeeze=False, figsize=size)
     for ax, (problem, curves) in zip(axes.flat, problems.items(), strict=False):
         ends = [(value, name, GREY, "-.") for name, value in (lines or {}).items()]
         top = max((cost for curve in curves.values() for cost in np.ravel(curve) if np.isfinite(cost)), default=0)

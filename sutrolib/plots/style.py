@@ -1,6 +1,7 @@
 """The house style of figures, and the picture of the cube.
 
-7 x 4 inches at 150 dpi, 11 pt text, Okabe and Ito's colours; orange, green and blue are kept for the three axes.
+5.75 x 3.45 inches at 150 dpi, with text of 11 pt, which is 18 pt on a slide of 1280 x 720. Okabe and Ito's colours;
+orange, green and blue are kept for the three axes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-SIZE = (7, 4)
+SIZE = (5.75, 3.45)
 _INCHES_PER_LETTER = 0.0865  # of a title, on average
 BLACK, GREY, RED, PURPLE = "#000000", "#666666", "#D55E00", "#CC79A7"  # Okabe and Ito, and a neutral grey
 
@@ -69,10 +70,11 @@ def use_style() -> None:
     )
 
 
-def save_figure(figure: Figure, stem: Path) -> None:
-    """Save a figure as <stem>.png and <stem>.svg. OSError if the folder cannot be written."""
+def save_figure(figure: Figure, stem: Path, png: bytes = b"") -> None:
+    """Save a figure as <stem>.png (``png``, if it has been drawn) and <stem>.svg. OSError if that cannot be written."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(stem.with_suffix(".png"))
+    stem.with_suffix(".png").write_bytes(png or png_bytes(figure))
+    figure.set_layout_engine("none")  # everything has its place now
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
 
 
@@ -87,7 +89,8 @@ def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
 def wrap_figure_texts(figure: Figure) -> None:
     """Wrap titles and axis labels that would leave the figure; titles of panels are smaller than the figure's."""
     if heading := figure.get_suptitle():
-        figure.suptitle(wrap_lines(heading, int(SIZE[0] / _INCHES_PER_LETTER)), x=0.02, ha="left", fontsize="medium")
+        heading = wrap_lines(heading.replace("\n", " "), int(figure.get_figwidth() / _INCHES_PER_LETTER))
+        figure.suptitle(heading, x=0.02, ha="left", fontsize="medium")
     titles = {ax: ax.set_title(ax.get_title("left"), loc="left", fontsize=9 if heading else None) for ax in figure.axes}
     for title in titles.values():
         title.set_visible(False)  # a title of one long line would leave the axes no room
@@ -100,7 +103,9 @@ def wrap_figure_texts(figure: Figure) -> None:
     for ax in figure.axes:
         place = ax.get_position()
         middle = place.x0 + place.width / 2
-        _wrap(ax.xaxis.label, 2 * min(middle, 1 - middle) * width)
+        room = 2 * min(middle, 1 - middle)
+        beside = any(other.get_position().x0 != place.x0 for other in figure.axes)
+        _wrap(ax.xaxis.label, (min(room, 1.2 * place.width) if beside else room) * width)
         _wrap(ax.yaxis.label, place.height * height)
 
 

@@ -113,9 +113,11 @@ def test_an_expectation_without_a_result_cannot_be_passed_over(session, shown):
 def test_a_figure_is_saved_twice_and_shown_with_its_description(session, shown):
     from matplotlib import pyplot as plt
 
-    session.show(plt.figure(), "label", "what it shows")
+    session.show(plt.figure(figsize=(5, 3)), "label", "what it shows")
     assert {p.name for p in session.figures.iterdir()} == {"99_test_label.png", "99_test_label.svg"}
-    assert shown[0][1]["metadata"]["image/png"] == {"alt": "what it shows", "label": "label"}
+    content, how = shown[0]
+    assert how["metadata"]["image/png"] == {"alt": "what it shows", "label": "label", "width": 600}
+    assert content[0]["image/png"] == (session.figures / "99_test_label.png").read_bytes(), "drawn once"
     session.kinds("counted")
     with pytest.raises(ValueError, match=r"must be one that was shown: label \(got 'lable'\)"):
         session.conclude("It is fast.", {"speed": 1.5}, "Next.", figure="lable")

@@ -1,0 +1,64 @@
+import itertools
+import re
+
+import matplotlib as mpl
+import pytest
+from matplotlib import pyplot as plt
+
+from sutrolib.meeting.html import TEMPLATES
+from sutrolib.plots.metrics import draw_rows
+from sutrolib.plots.models import draw_heatmap
+from sutrolib.plots.style import SIZE, png_bytes, save_figure, use_style, wrap_figure_texts
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with mpl.rc_context():
+        use_style()
+        yield
+    plt.close("all")
+
+
+def test_the_text_of_a_figure_has_18_pt_on_a_slide_of_1280_x_720():
+    css = (TEMPLATES / "deck.css").read_text(encoding="utf-8")
+    share = re.search(r"^\.beside \{ grid-template-columns: minmax\(0, (\d)fr\) minmax\(0, (\d)fr\)", css, re.MULTILINE)
+    figure, words = map(int, share.groups())
+    rem = 24
+    column = (1280 - 2 * 1.1 * rem - 0.8 * rem) * figure / (figure + words)
+    assert column / SIZE[0] * mpl.rcParams["font.size"] / 72 >= rem
+
+
+def test_the_labels_of_panels_beside_each_other_do_not_overlap():
+    figure, axes = plt.subplots(1, 3)
+    for ax in axes:
+        ax.set_xlabel("a label that is wider than its panel")
+    wrap_figure_texts(figure)
+    figure.draw_without_rendering()
+    boxes = [ax.xaxis.label.get_window_extent() for ax in axes]
+    assert not any(left.overlaps(right) for left, right in itertools.pairwise(boxes))
+
+
+def test_a_figure_is_saved_as_it_was_drawn(tmp_path):
+    figure, _ = plt.subplots()
+    png = png_bytes(figure)
+    save_figure(figure, tmp_path / "folder" / "one", png)
+    assert (tmp_path / "folder" / "one.png").read_bytes() == png
+    assert (tmp_path / "folder" / "one.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_the_legend_of_rows_covers_neither_points_nor_labels():
+    figure = draw_rows(["one row", "another"], {"a": [[1.0], [10.0]], "b": [[2.0], [5.0]]}, "title", "ratio")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert not legend.get_window_extent().overlaps(figure.axes[0].get_tightbbox())
+
+
+def test_a_table_of_many_squares_is_larger_so_that_its_words_fit():
+    small, large = (
+        draw_heatmap({f"row {n}": {f"column {m}": "not tested" for m in range(k)} for n in range(k)}, "")
+        for k in (3, 9)
+    )
+    assert tuple(small.get_size_inches()) == SIZE
+    large.draw_without_rendering()
+    words = [text.get_window_extent() for text in large.axes[0].texts]
+    assert not any(one.overlaps(other) for n, one in enumerate(words) for other in words[:n])
