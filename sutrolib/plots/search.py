@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from sutrolib.core.cube import COLOURS, Axis
-from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, SIZE
+from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, SIZE, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ def draw_best_so_far(
     for ax in axes.flat[len(problems) :]:
         ax.set_visible(False)
     figure.suptitle(title)
-    figure.supylabel(ylabel, fontsize=9)
+    figure.supylabel(wrap_lines(ylabel, int(12 * size[1])), fontsize=9)
     return figure
 
 
