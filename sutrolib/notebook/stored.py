@@ -64,6 +64,8 @@ class Results:
             return ""
         took = duration(sum(seconds for seconds, _ in self.stored.results.values()))
         text = f"Stored results that were read: {self.read} ({self.stored.source}; all took {took}). "
+        if not self.repeated:
+            return text + f"Repeated here: none, as each takes over {REPEAT_S:g} s"
         text += f"Repeated here: {self.repeated}, "
         return text + (f"not the same: {', '.join(self.differ)}" if self.differ else "with the same scores and counts")
 

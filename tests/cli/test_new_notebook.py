@@ -38,14 +38,15 @@ def test_it_has_the_anatomy_of_all_notebooks(axis, folder):
     assert notebook.axis == axis
     walk.test_it_opens_with_title_question_step_and_parameters(notebook)
     walk.test_it_states_its_expectation_before_it_computes_anything(notebook)
-    walk.test_its_cells_are_few_and_short(notebook)
+    walk.test_its_cells_are_short(notebook)
+    walk.test_its_lines_fit_the_page(notebook)
     nbformat.validate(nbformat.read(notebook.path, 4))
     assert sum("YOURS" in "".join(cell["source"]) for cell in walk.cells_of(notebook)) >= 5
 
 
 def test_its_sources_are_formatted_and_free_of_lint(folder):
     assert new("metric") == 0
-    config = ["--config", str(paths.ROOT / "pyproject.toml"), str(folder)]
+    config = ["--config", str(paths.ROOT / "notebooks" / ".ruff.toml"), str(folder)]
     for command in (["format", "--check"], ["check", "--no-cache"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, *config], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
