@@ -44,7 +44,8 @@ def draw_rows(
     None stands for what was not measured. Where there are too few points for an interval, they are shown. A dashed line
     marks the ``reference``.
     """
-    ax = ax or plt.subplots(figsize=(SIZE[0], max(SIZE[1], 1.9 + 0.33 * len(labels))))[1]
+    height = max(SIZE[1], 1.9 + 0.33 * len(labels))
+    ax = ax or plt.subplots(figsize=(height * SIZE[0] / SIZE[1], height))[1]  # the shape that fills a slide
     for number, ((name, found), (marker, colour)) in enumerate(zip(series.items(), cycle(MODEL_STYLES))):
         offset = 0.2 * (number - (len(series) - 1) / 2)
         rows = [row + offset for row, one in enumerate(found) if one is not None]

@@ -47,7 +47,7 @@ def test_it_has_the_anatomy_of_all_notebooks(axis, folder):
 def test_its_sources_are_formatted_and_free_of_lint(folder):
     assert new("metric") == 0
     config = ["--config", str(paths.ROOT / "notebooks" / ".ruff.toml"), str(folder)]
-    for command in (["format", "--check"], ["check", "--no-cache"]):
+    for command in (["format", "--check"], ["check", "--no-cache", "--config", f'src = ["{paths.ROOT}"]']):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, *config], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
 
