@@ -12,6 +12,7 @@ from batches import Silent
 from sutrolib.batch import batch
 from sutrolib.batch.parameters import declared_in
 from sutrolib.core.markdown import finding_in
+from sutrolib.notebook.widgets.layout import WITHOUT_KERNEL
 
 NOTEBOOKS = batch.find_notebooks()
 MEDIAN, LONGEST, WIDEST = 8, 15, 100  # lines, lines and characters
@@ -96,6 +97,13 @@ def test_its_figures_are_described_in_words(notebook):
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert pictures
     assert all(picture["metadata"]["image/png"]["alt"] for picture in pictures)
+
+
+@every_notebook
+def test_its_panels_say_what_they_are_where_no_kernel_runs(notebook):
+    shown = [output.get("data", {}) for cell in code_of(notebook) for output in cell["outputs"]]
+    texts = {"".join(data["text/plain"]) for data in shown if "application/vnd.jupyter.widget-view+json" in data}
+    assert texts <= {WITHOUT_KERNEL}
 
 
 @pytest.mark.slow

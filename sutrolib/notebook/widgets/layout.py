@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = "sutro-panel"
+WITHOUT_KERNEL = "A live panel: open this notebook in JupyterLab and run it."
 
 _cancel_work: dict[str, Callable[[], object]] = {}  # for each kind of panel, ends the work of the latest one
 
@@ -53,7 +54,12 @@ def panel(children: Sequence[DOMWidget], kind: str = "", cancel: Callable[[], ob
     if cancel_previous:
         cancel_previous()
     display({"application/javascript": _KEYBOARD_FIX}, raw=True)
-    panel = widgets.VBox(children)
+
+    class Panel(widgets.VBox):  # type: ignore[misc]
+        def __repr__(self) -> str:
+            return WITHOUT_KERNEL  # where a notebook is shown without its widgets, as on GitHub
+
+    panel = Panel(children)
     panel.add_class(PANEL)
     return panel
 
