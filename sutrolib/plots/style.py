@@ -43,8 +43,9 @@ LINE_STYLES = [
 TEXT_COLOURS = {Axis.PROCESS: "#8A5A00", Axis.METRIC: "#00704F", Axis.PROBLEM: "#005A8C"}
 RED_TEXT = "#A84A00"
 
-# One unit along each axis on paper: process to the right, metric up, problem into the page.
-_DIRECTIONS = {Axis.PROCESS: (1.0, 0.0), Axis.METRIC: (0.0, 1.0), Axis.PROBLEM: (0.52, 0.36)}
+# One unit along each axis on paper: process to the right, metric up, problem into the page. In this direction no two
+# of the 150 positions come close to each other, and a number has room to the right of its mark.
+_DIRECTIONS = {Axis.PROCESS: (1.0, 0.0), Axis.METRIC: (0.0, 1.0), Axis.PROBLEM: (0.64, 0.4)}
 
 
 def use_style() -> None:
@@ -156,12 +157,12 @@ def draw_cube(
     _draw_path(ax, points)
     _draw_points(ax, points, new)
     if here is not None:
-        ax.plot(*_project(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=4)
+        ax.plot(*_project(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=2.4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
         _annotate(ax, name, corner, offset, fontsize=16, fontweight="bold")
     ax.set_title(title, loc="left")
-    ax.set(xlim=(-0.48, 1.95), ylim=(-0.45, 1.5))
-    ax.legend(loc="upper left", fontsize=9)
+    ax.set(xlim=(-0.57, 2.05), ylim=(-0.45, 1.5))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, fontsize=9)
     return figure
 
 
@@ -190,7 +191,7 @@ def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position
         found = f"+{fresh[position]}" if fresh.get(position) else f"{count}"
         # The halo covers lines but no markers.
         halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-        _annotate(ax, found, position, (10, 7), fontsize=9, zorder=2.5, path_effects=halo)
+        _annotate(ax, found, position, (10, 0), va="center", fontsize=9, zorder=2.5, path_effects=halo)
 
 
 def _draw_edges(ax: Axes) -> None:
@@ -209,7 +210,7 @@ def _draw_rungs(ax: Axes) -> None:
     right = replace(A, process=B.process)
     looks: dict[Axis, tuple[Position, tuple[int, int], dict[str, Any], tuple[float, float]]] = {
         Axis.PROCESS: (A, (-4, -8), {"ha": "right", "va": "top", "rotation": 30}, (0.5, -0.36)),
-        Axis.METRIC: (A, (-8, 0), {"ha": "right", "va": "center"}, (-0.42, 0.5)),
+        Axis.METRIC: (A, (-8, 0), {"ha": "right", "va": "center"}, (-0.5, 0.5)),
         Axis.PROBLEM: (right, (7, -3), {"ha": "left", "va": "top"}, (1.5, -0.12)),
     }
     for axis, (start, offset, text, middle) in looks.items():

@@ -5,10 +5,11 @@ import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
 
+from sutrolib.core.cube import RUNGS, A, Position
 from sutrolib.meeting.html import TEMPLATES
 from sutrolib.plots.metrics import draw_rows
 from sutrolib.plots.models import draw_heatmap
-from sutrolib.plots.style import SIZE, png_bytes, save_figure, use_style, wrap_figure_texts
+from sutrolib.plots.style import SIZE, draw_cube, png_bytes, save_figure, use_style, wrap_figure_texts
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +63,19 @@ def test_a_table_of_many_squares_is_larger_so_that_its_words_fit():
     large.draw_without_rendering()
     words = [text.get_window_extent() for text in large.axes[0].texts]
     assert not any(one.overlaps(other) for n, one in enumerate(words) for other in words[:n])
+
+
+def test_the_numbers_of_the_cube_lie_on_no_other_and_on_no_mark_and_its_legend_lies_on_nothing():
+    keys = ([rung.key for rung in rungs] for rungs in RUNGS.values())
+    points = {Position(*position): 123 for position in itertools.product(*keys)}
+    figure = draw_cube(points, A)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    numbers = [text.get_window_extent() for text in ax.texts if text.get_text() == "123"]
+    (marks,) = (line for line in ax.lines if line.get_label() == "measured (number of runs)")
+    assert len(numbers) == len(marks.get_xdata()) == len(points)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(numbers, 2))
+    centres = ax.transData.transform(marks.get_xydata())
+    assert not any(number.padded(2).contains(*centre) for number in numbers for centre in centres)
+    legend = ax.get_legend().get_window_extent()
+    assert legend.y1 < min(text.get_window_extent().y0 for text in ax.texts)

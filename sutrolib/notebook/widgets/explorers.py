@@ -40,7 +40,8 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
     from sutrolib.plots.style import draw_cube
 
     counts = count_positions(measurements)
-    selectors = [dropdown(axis.value, [(rung.title, rung.key) for rung in RUNGS[axis]]) for axis in Axis]
+    names = {axis: [(f"{rung.key}: {rung.title}", rung.key) for rung in RUNGS[axis]] for axis in Axis}
+    selectors = [dropdown(axis.value, options) for axis, options in names.items()]
     for axis, selector in zip(Axis, selectors, strict=True):
         selector.value = getattr(here, axis)
 
