@@ -1,4 +1,4 @@
-"""Every notebook: its anatomy, its committed outputs, and a run with the quick profile."""
+"""Every notebook: its anatomy, its committed outputs, and a run with the smallest budgets."""
 
 import itertools
 import json
@@ -15,9 +15,9 @@ from sutrolib.core.markdown import finding_in
 from sutrolib.notebook.widgets.layout import WITHOUT_KERNEL
 
 NOTEBOOKS = batch.find_notebooks()
-MEDIAN, LONGEST, WIDEST = 8, 15, 100  # lines, lines and characters
+MEDIAN, LONGEST, WIDEST, MOST = 8, 15, 100, 32  # lines, lines, characters and code cells
 ONE_LINK = re.compile(r"[-*\s]*(\[[^\]]*\]\(\S+\)|<?https?://\S+>?)[.,;]?\s*")
-REPEATS = ("runs", "pairs", "windows", "searches", "joules", "budget")  # taken as few as the notebook allows
+REPEATS = ("runs", "pairs", "windows", "searches", "joules", "budget", "trials", "rounds")  # taken as few as the notebook allows
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
 
@@ -69,6 +69,7 @@ def may_be_wide(line):
 @every_notebook
 def test_its_cells_are_short(notebook):
     lengths = [len(lines(cell)) for cell in code_of(notebook)]
+    assert len(lengths) <= MOST
     assert statistics.median(lengths) <= MEDIAN
     assert max(lengths) <= LONGEST
 

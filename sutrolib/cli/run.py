@@ -36,6 +36,7 @@ from sutrolib.core.format import duration
 _T = TypeVar("_T")
 _SOME_FAILED = 1
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
+_MAX_AT_ONCE = 4  # a notebook's kernel takes about 0.6 GB of memory
 _MAX_ROWS = 40  # of the last lists; with more runs only those that failed are listed
 
 
@@ -54,7 +55,8 @@ class ProgressView:
         expected = {run.number: expected_seconds(run.job.notebook.path, run.job.values) for run in batch.runs}
         known = [seconds for seconds in expected.values() if seconds is not None]
         if known and batch.runs:
-            some = f" for {len(known)} of {len(expected)} runs, unknown for the others" * (None in expected.values())
+            unknown = len(known) < len(expected)
+            some = f" for {len(known)} of {len(expected)} runs, unknown for the others" if unknown else ""
             beside = sum(expected[run.number] or 0.0 for run in batch.beside)
             seconds = sum(known) - beside + beside / batch.at_once
             self.say(f"Time: {estimate_text(seconds)}{some}.")
@@ -123,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
                 needed = [one for one in notebooks if one.name in names or not options.resume]
                 view.say(check_workers(cluster, needed, options.scheduler or "this machine"))
             settings = {"keep_figures": options.keep_figures, "resume": options.resume}
-            results = batch.run(jobs, view, folder, cluster, at_once=os.cpu_count() or 1, **settings)
+            results = batch.run(jobs, view, folder, cluster, at_once=min(_MAX_AT_ONCE, os.cpu_count() or 1), **settings)
     except KeyboardInterrupt:
         view.say("Interrupted.")
         return _INTERRUPTED

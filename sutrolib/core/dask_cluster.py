@@ -133,10 +133,14 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
 
 @contextmanager
 def _noted_interrupts(interrupted: threading.Event) -> Iterator[None]:
-    """Set the event at a Ctrl-C: Python drops what is raised in callbacks of its garbage collector, which Dask has."""
+    """Set the event at a Ctrl-C: Python drops what is raised in callbacks of its garbage collector, which Dask has.
+
+    Raises KeyboardInterrupt at the end for one that nobody has waited for.
+    """
 
     def note(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set() and callable(before):
+            interrupted.clear()
             before(number, frame)
         interrupted.set()
 
@@ -145,6 +149,8 @@ def _noted_interrupts(interrupted: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 def _connect(scheduler: str, stack: ExitStack) -> Client:

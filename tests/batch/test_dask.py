@@ -443,6 +443,12 @@ def test_a_first_ctrl_c_is_raised_where_the_command_waits_and_a_second_one_at_on
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_ctrl_c_that_nothing_waited_for_is_raised_when_the_workers_are_no_longer_needed():
+    with pytest.raises(KeyboardInterrupt), open_cluster(1, None):
+        signal.raise_signal(signal.SIGINT)
+    assert worker_processes() == []
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     copy_checkout(tmp_path)
