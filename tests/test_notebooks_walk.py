@@ -17,7 +17,8 @@ from sutrolib.notebook.widgets.layout import WITHOUT_KERNEL
 NOTEBOOKS = batch.find_notebooks()
 MEDIAN, LONGEST, WIDEST, MOST = 8, 15, 100, 32  # lines, lines, characters and code cells
 ONE_LINK = re.compile(r"[-*\s]*(\[[^\]]*\]\(\S+\)|<?https?://\S+>?)[.,;]?\s*")
-REPEATS = ("runs", "pairs", "windows", "searches", "joules", "budget", "trials", "rounds")  # taken as few as the notebook allows
+# Taken as few as the notebook allows:
+REPEATS = ("runs", "pairs", "windows", "searches", "joules", "budget", "trials", "rounds")
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
 
