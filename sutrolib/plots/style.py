@@ -182,16 +182,17 @@ def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position
     groups = (
         ("measured (number of runs)", [p for p in points if not fresh.get(p)], "o", 7, plain),
         ("measured again (new runs)", [p for p in points if 0 < fresh.get(p, 0) < points[p]], "D", 8, BLACK),
-        ("measured for the first time (runs)", [p for p in points if fresh.get(p) == points[p]], "*", 14, RED),
+        ("measured for the first time (runs)", [p for p in points if fresh.get(p) == points[p]], "*", 12, RED),
     )
     for label, positions, marker, size, colour in groups:
         if positions:
             ax.plot(*_points(positions), marker, ms=size, mfc=colour, mec=BLACK, label=label, zorder=3)
     for position, count in points.items():
-        found = f"+{fresh[position]}" if fresh.get(position) else f"{count}"
+        # With its sign a number of three digits must still fit between two marks.
+        found, size = (f"+{fresh[position]}", 7.5) if fresh.get(position) else (f"{count}", 9)
         # The halo covers lines but no markers.
         halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-        _annotate(ax, found, position, (10, 0), va="center", fontsize=9, zorder=2.5, path_effects=halo)
+        _annotate(ax, found, position, (10, 0), va="center", fontsize=size, zorder=2.5, path_effects=halo)
 
 
 def _draw_edges(ax: Axes) -> None:

@@ -4,6 +4,7 @@ import re
 import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.transforms import Bbox
 
 from sutrolib.core.cube import RUNGS, A, Position
 from sutrolib.meeting.html import TEMPLATES
@@ -65,17 +66,19 @@ def test_a_table_of_many_squares_is_larger_so_that_its_words_fit():
     assert not any(one.overlaps(other) for n, one in enumerate(words) for other in words[:n])
 
 
-def test_the_numbers_of_the_cube_lie_on_no_other_and_on_no_mark_and_its_legend_lies_on_nothing():
+@pytest.mark.parametrize(("new", "number"), [(False, "123"), (True, "+123")])
+def test_the_numbers_of_the_cube_lie_on_no_other_and_on_no_mark_and_its_legend_lies_on_nothing(new, number):
     keys = ([rung.key for rung in rungs] for rungs in RUNGS.values())
     points = {Position(*position): 123 for position in itertools.product(*keys)}
-    figure = draw_cube(points, A)
+    figure = draw_cube(points, A, new=points if new else None)
     figure.draw_without_rendering()
     ax = figure.axes[0]
-    numbers = [text.get_window_extent() for text in ax.texts if text.get_text() == "123"]
-    (marks,) = (line for line in ax.lines if line.get_label() == "measured (number of runs)")
+    numbers = [text.get_window_extent() for text in ax.texts if text.get_text() == number]
+    (marks,) = (line for line in ax.lines if len(line.get_xdata()) == len(points))
     assert len(numbers) == len(marks.get_xdata()) == len(points)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(numbers, 2))
-    centres = ax.transData.transform(marks.get_xydata())
-    assert not any(number.padded(2).contains(*centre) for number in numbers for centre in centres)
+    centres, radius = ax.transData.transform(marks.get_xydata()), marks.get_markersize() / 2 * figure.dpi / 72
+    squares = [Bbox.from_bounds(x, y, 0, 0).padded(0.7 * radius) for x, y in centres]  # inside the mark
+    assert not any(number.overlaps(square) for number in numbers for square in squares)
     legend = ax.get_legend().get_window_extent()
     assert legend.y1 < min(text.get_window_extent().y0 for text in ax.texts)
