@@ -53,6 +53,7 @@ def test_doctor_sees_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
     assert {check.ok for check in doctor.examine() if check.topic == "folder"} == {False}
 
 
+@pytest.mark.slow
 def test_reproduce_prints_a_table_and_json(capsys):
     assert main(["reproduce"]) == 0
     assert "9,716" in capsys.readouterr().out
@@ -157,6 +158,7 @@ def test_a_byte_that_is_not_utf8_is_refused_before_anything_runs(arguments, caps
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize(
     ("arguments", "shown"),

@@ -299,6 +299,7 @@ def test_trained_weights_give_the_same_logits_in_nanogpts_own_module():
     assert logits.std() > 0.05
 
 
+@pytest.mark.slow
 def test_another_architecture_in_the_closed_division_is_a_failed_run(untraced):
     wider = GPT(**{**SHAPE, "width": 16}, max_steps=2)
     record = run_exam(with_entry(wider, CLOSED), CLOSED, 5, meters=[])
@@ -308,6 +309,7 @@ def test_another_architecture_in_the_closed_division_is_a_failed_run(untraced):
     assert verdict_of(record, "entry").text.startswith("entry: not passed; entry failed on seed 0 (closed: ")
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_recorded_and_not_run_again(untraced):
     @dataclasses.dataclass(frozen=True)
     class Diverging(KneserNey):
@@ -368,6 +370,7 @@ def test_an_online_entry_reads_the_text_as_one_stream(monkeypatch):
     assert record.entries["entry"]["online"]
 
 
+@pytest.mark.slow
 def test_the_first_seed_is_traced_in_training_and_use(faked_counter):
     run = evaluate(
         TINY.problem, TINY.baseline, 0, CombinedMeter([]), closed=TINY.baseline, traced=True, trace_updates=2
@@ -382,6 +385,7 @@ def test_the_first_seed_is_traced_in_training_and_use(faked_counter):
     assert "cache-energy" not in {r.name for r in evaluate(TINY.problem, KneserNey(2), 1, CombinedMeter([])).readings}
 
 
+@pytest.mark.slow
 def test_the_gpu_scale_comes_to_a_verdict_by_measured_joules(faked_counter, untraced):
     @dataclasses.dataclass(frozen=True)
     class Drawing(GPT):

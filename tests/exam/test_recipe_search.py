@@ -66,6 +66,7 @@ def test_the_closed_space_changes_nothing_of_the_architecture():
     assert space.start.settings["max_steps"] < baseline.max_steps / 5
 
 
+@pytest.mark.slow
 def test_a_search_is_saved_and_a_later_one_replaces_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
     assert load_searches(TINY) == {}

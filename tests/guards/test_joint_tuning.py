@@ -108,6 +108,7 @@ def test_a_setting_that_does_not_solve_the_problem_costs_infinity():
         coordinate_search(trials.cost, {"hidden": 8}, {"hidden": (8, 16)})
 
 
+@pytest.mark.slow
 def test_real_trials_are_measured_once_and_told_of():
     told = []
     trials = CostEvaluator(Digits(), MLPClassifier(), OperationCount(), (0,), on_measurement=told.append)

@@ -83,6 +83,7 @@ def cost(model, problem=PARITY, seed=0):
     return TraceCost.of(traced_fit(model, problem.sample(seed).for_training(model.required_oracles), seed)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("problem", "model"), HONEST, ids=lambda part: type(part).__name__)
 def test_honest_models_pass(problem, model):
     found = gaming_checks(problem, model, 77)

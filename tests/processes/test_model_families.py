@@ -84,6 +84,7 @@ def test_a_parity_begins_at_the_network_that_is_given_and_everything_of_it_may_c
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "noise"), [(TUNED_MLP, 0.0), (TUNED_MLP_NOISY, 0.1)])
 def test_the_networks_tuned_by_hand_solve_what_they_are_tuned_for(network, noise):
     problem = SparseParity(noise=noise)
@@ -100,6 +101,7 @@ def test_every_family_of_the_digits_reads_digits():
     assert scores["multi-layer perceptron"] >= task.target
 
 
+@pytest.mark.slow
 def test_the_letters_begin_at_a_small_gpt_that_solves_them_and_counting_pairs_does_too():
     task = NextLetter(characters=100_000).sample(0)
     space = letters_families()

@@ -53,6 +53,7 @@ def test_every_search_finds_a_cheaper_model_within_the_budget_and_says_what_it_s
     assert all(trial.spent.trials == 1 and trial.prior_knowledge == "samples only" for trial in study.trials)
 
 
+@pytest.mark.slow
 @each_search
 def test_equal_seeds_give_equal_searches_and_others_do_not(search):
     if isinstance(search, ParetoSearch):
@@ -156,6 +157,7 @@ def ten_seconds(monkeypatch):
         monkeypatch.setattr(f"sutrolib.processes.{module}.start_clock", clock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "trials", "stopped"),
     [

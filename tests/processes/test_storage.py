@@ -197,6 +197,7 @@ def test_what_a_live_worker_is_at_is_left_to_it(tmp_path):
     assert other.claim(second, Proposal(SPACE.start.family, {"hidden": 50, "lr": 0.1}))
 
 
+@pytest.mark.slow
 def test_several_workers_share_a_study_and_keep_to_its_budget(tmp_path):
     told = []
     search = RandomSearch(journal=tmp_path / "study.log", on_trial=told.append)
@@ -246,6 +247,7 @@ def test_workers_that_cannot_share_are_refused(tmp_path, changes, options, told)
         improve_parallel(search, PROBLEM, SPACE, METER, SearchBudget(trials=1), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [RandomSearch(), TPESearch(n_startup_trials=2)], ids=lambda search: search.name)
 @pytest.mark.parametrize("at", [2, 4])
 def test_a_study_that_was_interrupted_by_the_keyboard_goes_on_as_if_it_had_not_been(tmp_path, search, at):

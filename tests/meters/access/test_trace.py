@@ -79,6 +79,7 @@ def test_a_buffer_keeps_its_number_across_composite_operators():
     assert [buffer.label for buffer in trace.buffers] == ["a", "mm[0]", "mul[0]"]
 
 
+@pytest.mark.slow
 def test_memory_that_is_freed_and_used_again_is_a_new_buffer():
     a = torch.ones(1000)
     trace = TorchTrace()

@@ -87,8 +87,8 @@ def test_where_the_counters_cannot_be_read_the_load_is_unknown(monkeypatch, real
 
 
 def test_a_timing_knows_that_other_programs_take_the_machine(real_load):
-    spin = f"{sys.executable} -c 'while True: pass' > /dev/null 2>&1 & echo $!"  # no child of this process
-    started = [int(subprocess.check_output(["sh", "-c", spin])) for _ in range(os.cpu_count() or 1)]
+    spin = "\"$0\" -c 'while True: pass' > /dev/null 2>&1 & echo $!"  # no child of this process
+    started = [int(subprocess.check_output(["sh", "-c", spin, sys.executable])) for _ in range(os.cpu_count() or 1)]
     try:
         time.sleep(0.1)
         with WallTime(runs=1, window=0.5) as meter:

@@ -102,6 +102,7 @@ def test_a_curriculum_cut_short_still_predicts(steps):
     assert 0 <= score_of(task, fitted) <= 1
 
 
+@pytest.mark.slow
 def test_sign_sgd_learns_five_bits():
     model = TwoLayerNetwork(hidden=500, optimizer="signsgd", lr=0.01)
     assert measure(HARDER["n=20, k=5"], model, [], 0).solved

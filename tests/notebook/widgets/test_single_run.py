@@ -103,6 +103,7 @@ def test_a_value_that_the_problem_or_the_model_refuses_is_answered_in_its_own_wo
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_run_is_weighed_beside_the_baseline_on_the_same_seeds_and_every_run_is_kept():
     person = Person()
     person["candidate"].value = "GF(2) elimination"
