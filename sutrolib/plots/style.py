@@ -189,10 +189,10 @@ def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position
             ax.plot(*_points(positions), marker, ms=size, mfc=colour, mec=BLACK, label=label, zorder=3)
     for position, count in points.items():
         # With its sign a number of three digits must still fit between two marks.
-        found, size = (f"+{fresh[position]}", 7.5) if fresh.get(position) else (f"{count}", 9.0)
+        found, letters = (f"+{fresh[position]}", 7.5) if fresh.get(position) else (f"{count}", 9.0)
         # The halo covers lines but no markers.
         halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-        _annotate(ax, found, position, (10, 0), va="center", fontsize=size, zorder=2.5, path_effects=halo)
+        _annotate(ax, found, position, (10, 0), va="center", fontsize=letters, zorder=2.5, path_effects=halo)
 
 
 def _draw_edges(ax: Axes) -> None:
