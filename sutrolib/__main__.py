@@ -8,14 +8,14 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from sutrolib.batch.parameters import did_you_mean
 from sutrolib.cli.errors import sentence
 from sutrolib.core import paths
 
+_plain_format = warnings.formatwarning
 _REFUSED = 2
 _INTERRUPTED = 130  # as a shell puts it: 128 and the number of the signal
 _PIPE_CLOSED = 141
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"Python must be 3.11 or newer (this is {here}): make a virtual environment with a newer one")
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(_split_assignments(words), argparse.Namespace(words=words))
+    warnings.formatwarning = _format_warning
     try:
-        with _short_warnings():
-            status = _command(options)
-            sys.stdout.flush()
+        status = _command(options)
+        sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as ended:  # rich ends the program if it finds the pipe closed
         if isinstance(ended, SystemExit) and not isinstance(ended.__context__, BrokenPipeError):
             raise
@@ -57,20 +57,11 @@ def _refuse(why: str) -> int:
     return _REFUSED
 
 
-@contextmanager
-def _short_warnings() -> Iterator[None]:
-    """Print a warning of the library, such as that a damaged file was skipped, as one line."""
-    before = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
-        if category.__module__.startswith("sutrolib."):
-            print(f"sutrolib: {message}", file=sys.stderr)
-        else:
-            before(message, category, *rest, **options)
-
-    with warnings.catch_warnings():  # which puts showwarning back at its end
-        warnings.showwarning = show
-        yield
+def _format_warning(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> str:
+    """A warning of the library, such as that a damaged file was skipped, as one line."""
+    if category.__module__.startswith("sutrolib."):
+        return f"sutrolib: {message}\n"
+    return _plain_format(message, category, *rest, **options)
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -135,15 +126,15 @@ def _parser() -> argparse.ArgumentParser:
     add("findings", "write data/FINDINGS.md, what every notebook found")
     new = add("new", "write a new notebook from a template, ready to run", "new_notebook")
     new.add_argument("what", choices=["notebook"])
-    new.add_argument("--axis", required=True, help="process, metric, problem, exam or meeting")
+    new.add_argument("--axis", required=True, choices=["process", "metric", "problem", "exam", "meeting"])
     new.add_argument("--title", required=True, help="the title")
     add("doctor", "show what this machine can measure")
     published = add("reproduce", "compute every published figure that is claimed, and compare")
     published.add_argument("--slow", action="store_true", help="include those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
     exam = add("exam", "run the final exam, or show its record")
-    exam.add_argument("--division", default="closed", help="closed: only the training differs; open: anything")
-    exam.add_argument("--scale", default="smoke", help="smoke: a minute; cpu: up to an hour; gpu: needs a GPU")
+    exam.add_argument("--division", choices=["closed", "open"], default="closed", help="open: all may differ")
+    exam.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="smoke", help="a minute, an hour, a GPU")
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")

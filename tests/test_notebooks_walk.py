@@ -119,9 +119,11 @@ def test_it_runs_with_the_smallest_budgets_and_states_nothing_that_it_has_no_num
     withheld = outcome.finding.startswith("No finding: ")
     assert withheld or all(value is None or math.isfinite(value) for value in outcome.results.values())
     assert withheld <= (outcome.sign == "turn back")
-    words = re.findall(r"[\w.]+", outcome.finding)
-    assert not {"inf", "nan", "None"} & set(words)
     pictures = list((tmp_path / "figures").iterdir())
+    drawn = [path.read_text(encoding="utf-8") for path in pictures if path.suffix == ".svg"]
+    titles = [text for picture in drawn for text in re.findall(r"<text[^>]*>(.*?)</text>", picture)]
+    for text in (outcome.finding, *titles):
+        assert not {"inf", "nan", "None"} & set(re.findall(r"[\w.]+", text)), text
     shown = {path.stem for path in pictures}
     assert shown
     assert {path.name for path in pictures} == {f"{stem}{kind}" for stem in shown for kind in (".png", ".svg")}

@@ -4,8 +4,6 @@ A batch has its own folder: executed copies, figures, a record of every run, ``r
 ``findings.md``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import secrets
@@ -20,10 +18,8 @@ from sutrolib.batch.dask import run_on_workers
 from sutrolib.batch.execute import Batch, Execute, PlannedRun, Reporter, attempt
 from sutrolib.batch.plan import Job, Notebook, find_notebooks, plan, select
 from sutrolib.batch.records import INTERRUPTED, RunResult
-from sutrolib.batch.tables import Tables
 from sutrolib.core import paths, provenance
 from sutrolib.core.dask_cluster import Cluster, open_cluster
-from sutrolib.core.io import write_json
 
 __all__ = ["Job", "Notebook", "find_notebooks", "plan", "prepare", "run", "select"]  # what others need of batches
 
@@ -45,8 +41,6 @@ def prepare(
     folder = (folder or (records.newest_batch() if resume else new_run_folder())).resolve()
     (folder / records.RECORDS).mkdir(parents=True, exist_ok=True)  # from now on there is a run to resume
     with _lock(folder):
-        if not resume:
-            write_json(folder / records.BATCH, {"begun": provenance.now()})
         before = {result.identity: result for result in records.read_all(folder)}
     library = provenance.library()
     wanted = {job.identity(library): job for job in jobs}
@@ -93,6 +87,8 @@ def run(
         ValueError: as :func:`prepare`.
         OSError: the cluster is gone. What has ended by then is recorded.
     """
+    from sutrolib.batch.tables import Tables
+
     batch = prepare(jobs, folder, **settings)
     light = tuple(run for run in batch.runs if not run.job.meter)
     if cluster is None and 1 < at_once < len(light):  # for fewer, starting workers takes longer than it saves

@@ -5,18 +5,15 @@ a value is not above 0) with Student's interval at 95 % (:mod:`sutrolib.core.sta
 and the status says so. A counted number has no noise, so any change of it is real.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from sutrolib.core.stats import MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.meters.base import Kind
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KEY = ["case", "quantity", "seed"]
 _MAX_CASES = 5  # that are named, of those that only one side has
@@ -96,8 +93,6 @@ def label_cases(cases: Iterable[str]) -> dict[str, str]:
 
 def compare_values(first: Iterable[Value], second: Iterable[Value]) -> list[Change]:
     """The change of each quantity of the cases that are on both sides; repeated values count by their median."""
-    import pandas as pd
-
     tables = []
     for values in (first, second):
         table = pd.DataFrame(list(values), columns=[*_KEY, "kind", "unit", "value"])

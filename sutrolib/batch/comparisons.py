@@ -5,8 +5,6 @@ Of the ledger, it is a problem with a model that one process found. The ledger o
 first state are compared with those that the second has in addition.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile
@@ -95,13 +93,6 @@ def commit_of(name: str) -> str:
         if not name.startswith("-"):  # git would take it for an option
             return git(paths.ROOT, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
     return ""
-
-
-def recent_commits(count: int = 3) -> list[str]:
-    """The short hashes of the last commits that changed the ledger, newest first."""
-    with suppress(OSError):
-        return git(paths.ROOT, "log", f"-{count}", "--format=%h", "--", _ledger_path()).split()
-    return []
 
 
 def ledger_at(commit: str) -> list[Measurement]:

@@ -5,24 +5,19 @@ workers, and repeats those of a worker that died. A scheduler counts such a deat
 if they only waited there; so how often a run was begun is counted by the files of its attempts.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import queue
 import secrets
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sutrolib.batch import records
 from sutrolib.batch.execute import MAX_ATTEMPTS, WORKERS_DIED, Execute, PlannedRun, Reporter, attempt
 from sutrolib.batch.plan import Notebook
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core.dask_cluster import Cluster
-
-if TYPE_CHECKING:
-    from distributed import Future
 
 # Runs that do not meter use one core each, so that those beside them have theirs.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -75,7 +70,7 @@ class _WorkerPool:
 
     def __init__(self, cluster: Cluster, execute: Execute, reporter: Reporter) -> None:
         self.cluster, self.execute, self.reporter = cluster, execute, reporter
-        self.submitted: dict[Future[Any], PlannedRun] = {}
+        self.submitted: dict[Any, PlannedRun] = {}  # by its Future
         self.running: dict[str, tuple[PlannedRun, float]] = {}  # by identity, with the time when it was begun
         self.submissions: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()  # attempts, as reported

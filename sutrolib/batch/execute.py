@@ -4,8 +4,6 @@ It happens in the process of the command or on a worker, which may be another ma
 at a run is a file in the batch's folder. The files limit how often a run is begun; removing one ends the attempt.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import shutil

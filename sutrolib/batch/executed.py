@@ -3,8 +3,6 @@
 Nothing is run and nothing is evaluated: outputs are JSON, text stays text, and a figure is taken only if it is a PNG.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json
@@ -23,7 +21,6 @@ from sutrolib.batch.plan import read_notebook
 from sutrolib.core import paths
 from sutrolib.core.format import integer_or_number
 from sutrolib.core.markdown import finding_in
-from sutrolib.core.provenance import git
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NO_ALT = "A figure that its notebook does not describe."
@@ -151,19 +148,8 @@ def _when(path: Path, payload: Mapping[str, Any], papermill: Mapping[str, Any]) 
         dated = "says the notebook"
     elif text := papermill.get("end_time"):
         dated = "says papermill"
-    elif text := _committed(path):
-        dated = "when it was committed; the notebook does not say when it ran"
     else:
         text = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
         dated = "when its file was changed; the notebook does not say when it ran"
     when = datetime.fromisoformat(str(text))
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC), dated
-
-
-def _committed(path: Path) -> str:
-    """When git last saw this file change; empty where the file differs from that, or there is no git."""
-    try:
-        status = git(path.parent, "status", "--porcelain", "--", path.name).strip()
-        return "" if status else git(path.parent, "log", "-1", "--format=%cI", "--", path.name).strip()
-    except OSError:
-        return ""

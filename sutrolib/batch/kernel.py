@@ -5,8 +5,6 @@ process adopts orphans, so this one compares with the parent that started it. It
 with itself. It also ends when the file of its attempt is removed: so a command ends a run on another machine.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

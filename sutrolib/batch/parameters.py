@@ -7,8 +7,6 @@ same form:
     profile: str = "quick"  # quick, anew or full
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import io

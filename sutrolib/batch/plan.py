@@ -4,8 +4,6 @@ Everything is checked here, before anything runs. A job's identity is what it wo
 cells, the values of all its parameters, and the version of the library.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json
@@ -123,9 +121,8 @@ def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Noteboo
     names = {name: n for n in notebooks for name in (n.number, n.name, n.path.name, n.name.partition("_")[2])}
     for name in wanted:
         if name not in names:
-            raise ValueError(
-                f"no notebook {name!r}{did_you_mean(name, names)}; there are {', '.join(n.name for n in notebooks)}"
-            )
+            there = ", ".join(notebook.name for notebook in notebooks)
+            raise ValueError(f"no notebook {name!r}{did_you_mean(name, names)}; there are {there}")
     return [n for n in notebooks if not wanted or n in [names[name] for name in wanted]]
 
 

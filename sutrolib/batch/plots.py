@@ -5,22 +5,22 @@ parameter that varies most, with the median of the repeats. If nothing varies, o
 they were expected, with all ranges scaled to the same length. The figure says what it leaves out.
 """
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from sutrolib.batch.records import RunResult, as_float
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from sutrolib.plots.models import MODEL_STYLES
+from sutrolib.plots.style import BLACK, GREY, RED, save_figure, use_style
 
 MAX_PANELS, _MAX_ROWS = 12, 50  # the rows are of the figure of expectations
 _MAX_NAMES, _MAX_NAME, _MAX_LEVEL = 20, 40, 36  # names along an axis, letters of one, and of all in one line
@@ -75,10 +75,6 @@ def draw_comparison(results: Sequence[RunResult], stem: Path) -> str:
     panels, expected = panels_of(passed), _table(passed).dropna(subset="low")
     if not panels and expected.empty:
         return ""
-    from matplotlib import pyplot as plt
-
-    from sutrolib.plots.style import save_figure, use_style
-
     use_style()
     runs, varied = len(results), any(panel.spread for panel in panels) or expected.empty
     figure, words = _draw_panels(panels, runs) if varied else _draw_expectations(expected, runs)
@@ -89,8 +85,6 @@ def draw_comparison(results: Sequence[RunResult], stem: Path) -> str:
 
 def _table(results: Sequence[RunResult]) -> pd.DataFrame:
     """A row for each run and finite quantity, with the range that was expected; NaN where there was none."""
-    import pandas as pd
-
     rows = []
     for result in results:
         for quantity, found in result.results.items():
@@ -106,8 +100,6 @@ def panels_of(results: Sequence[RunResult]) -> list[Panel]:
 
     Quantities with an expectation come first within their notebook.
     """
-    import pandas as pd
-
     panels: list[Panel] = []
     for notebook, rows in _table(results).groupby("notebook", sort=False):
         settings = pd.DataFrame(rows["parameters"].tolist())
@@ -146,8 +138,6 @@ def choose_panels(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _draw_panels(panels: Sequence[Panel], runs: int) -> tuple[Figure, str]:
-    from matplotlib import pyplot as plt
-
     changing = [panel for panel in panels if panel.spread] or panels
     shown = choose_panels(changing)
     columns = min(3, len(shown))
@@ -179,20 +169,13 @@ def _draw_panels(panels: Sequence[Panel], runs: int) -> tuple[Figure, str]:
 
 
 def _styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each series; none if there are more than can be told apart."""
-    from sutrolib.plots.style import BLACK, GREY, PURPLE, RED
-
+    """A marker and a colour for each series; none if there are more than can be told apart."""
     names = list(names)
-    styles = zip((BLACK, RED, PURPLE, GREY, BLACK), "osD^v", strict=True)
-    return dict(zip(names, styles, strict=False)) if len(names) <= 5 else {}
+    return dict(zip(names, MODEL_STYLES, strict=False)) if len(names) <= 5 else {}
 
 
 def _draw_panel(ax: Axes, panel: Panel, styles: Mapping[str, tuple[str, str]]) -> None:
     """Draw the values of each series, and their median. Series without a style become repeats of one."""
-    import pandas as pd
-
-    from sutrolib.plots.style import BLACK, GREY
-
     data, label = panel.data, panel.x
     over_seeds = panel.x in _SEEDS  # then each series has one place
     numeric = not over_seeds and data["x"].dtype.kind in "iuf"
@@ -207,7 +190,7 @@ def _draw_panel(ax: Axes, panel: Panel, styles: Mapping[str, tuple[str, str]]) -
         label = _set_names(ax, list(names), label)
         data = data.assign(x=places)
     for name, rows in data.groupby("series", sort=False):
-        color, marker = styles.get(str(name), (BLACK, "o"))
+        marker, color = styles.get(str(name), MODEL_STYLES[0])
         ax.plot(rows["x"], rows["value"], marker, color=color, alpha=0.6)
         medians = rows.groupby("x")["value"].median()
         line = {"lw": 1.2, "marker": marker} if numeric else _BAR
@@ -238,11 +221,6 @@ def _set_names(ax: Axes, names: Sequence[str], label: str) -> str:
 
 def _draw_expectations(table: pd.DataFrame, runs: int) -> tuple[Figure, str]:
     """A row for each quantity; if that is too many, one for all values of a notebook that are as expected."""
-    import pandas as pd
-    from matplotlib import pyplot as plt
-
-    from sutrolib.plots.style import BLACK, GREY, RED
-
     held = table["value"].between(table["low"], table["high"])
     notebooks = table["notebook"].nunique()
     title = f"{held.sum()} of {len(table)} expectations hold, in {notebooks} notebook{'s' if notebooks > 1 else ''}"
@@ -270,7 +248,7 @@ def _draw_expectations(table: pd.DataFrame, runs: int) -> tuple[Figure, str]:
     return figure, words.strip() + (f" Outside: {outside}." if outside else "")
 
 
-def _measure(table: pd.DataFrame) -> pd.Series[str]:
+def _measure(table: pd.DataFrame) -> "pd.Series[str]":
     """Each row's quantity with its kind."""
     return (table["quantity"] + " (" + table["kind"] + ")").str.removesuffix(" ()")
 

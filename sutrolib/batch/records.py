@@ -4,8 +4,6 @@ A record is named after the identity of its run, so a run is recorded once, howe
 makes a run writes its record as soon as it ends, so that neither a dead worker nor a dead command loses it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -18,7 +16,6 @@ from sutrolib.core import paths
 from sutrolib.core.io import write_json
 
 RECORDS = "records"
-BATCH = "batch.json"  # written when the batch is begun
 INTERRUPTED = "interrupted"
 
 
@@ -117,9 +114,8 @@ def read_newest(folder: Path) -> list[RunResult]:
 
 
 def newest_batch() -> Path:
-    """The folder of the batch that was begun last, of those with a record. Raises ValueError if there is none."""
-    folders = {path.parent.parent for path in paths.RUNS.glob(f"*/{RECORDS}/*.json")}
+    """The folder of the batch that was recorded last. Raises ValueError if there is none."""
+    folders = {path.parent for path in paths.RUNS.glob(f"*/{RECORDS}/*.json")}
     if not folders:
         raise ValueError(f"there is no run to resume in {paths.RUNS}; name its folder with -o, or leave out --resume")
-    begun = {folder: folder / BATCH if (folder / BATCH).exists() else folder for folder in folders}
-    return max(folders, key=lambda folder: (begun[folder].stat().st_mtime, folder.name))
+    return max(folders, key=lambda folder: folder.stat().st_mtime_ns).parent

@@ -1,11 +1,10 @@
-"""The file of a notebook's stored results, ``data/results/NAME.json.gz``.
+"""The file of a notebook's stored results, ``data/results/NAME.json.gz``, and about how long a notebook takes.
 
-They are read only with the parameters and the sources of the library that they were computed with. The file is decoded
-by jsonpickle, which can run code: it must be trusted as the library is.
+Results are read only with the parameters and the sources of the library that they were computed with. The file is
+decoded by jsonpickle, which can run code: it must be trusted as the library is.
 """
 
-from __future__ import annotations
-
+import functools
 import gzip
 import hashlib
 import json
@@ -14,12 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import jsonpickle
+import jsonpickle.ext.numpy
+
+from sutrolib.core.format import duration
 from sutrolib.core.io import write_atomically
-from sutrolib.core.paths import ROOT
-from sutrolib.core.provenance import commit, machine, now
+from sutrolib.core.markdown import finding_in
+from sutrolib.core.paths import ROOT, stored_results
+from sutrolib.core.provenance import commit, machine, now, reference_seconds
 
+jsonpickle.ext.numpy.register_handlers()
+_here = functools.cache(reference_seconds)
 _SHOW = {"batch", "cli", "meeting", "notebook", "plots"}  # wings that compute no result
 
 
@@ -39,7 +45,7 @@ class StoredResults:
     results: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> StoredResults | None:
+    def read(cls, path: Path) -> Self | None:
         """The results of a file; None if there is none. Raises ValueError, with what to do, if it cannot be read."""
         try:
             return cls(**json.loads(gzip.decompress(path.read_bytes())))
@@ -66,11 +72,16 @@ class StoredResults:
 
     def value(self, label: str) -> Any:
         """The result of a label. Raises KeyError if there is none."""
-        return _pickler().decode(self.results[label][1], keys=True)
+        return jsonpickle.decode(self.results[label][1], keys=True)
 
     def add(self, label: str, seconds: float, value: Any) -> None:
         """Keep a result."""
-        self.results[label] = seconds, _pickler().encode(value, keys=True)
+        self.results[label] = seconds, jsonpickle.encode(value, keys=True)
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that all of them took."""
+        return sum(seconds for seconds, _ in self.results.values())
 
     @property
     def source(self) -> str:
@@ -83,9 +94,25 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.exists() else ""
 
 
-def _pickler() -> Any:
-    import jsonpickle
-    import jsonpickle.ext.numpy
+def expected_seconds(notebook: Path, parameters: Mapping[str, Any]) -> float | None:
+    """Seconds that a notebook takes here with these parameters, from its kernel's start.
 
-    jsonpickle.ext.numpy.register_handlers()
-    return jsonpickle
+    None if the published run says nothing of them: it had other parameters, and only the profile ``anew`` adds what
+    its stored results took.
+    """
+    try:
+        published = finding_in(notebook)
+        seconds, scale = published["seconds"], _here() / published["reference_seconds"]
+        profile = parameters.get("profile")
+        same = {**parameters, "profile": "quick"} == {**published["parameters"], "profile": "quick"}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not same or profile not in (published["parameters"].get("profile"), "anew"):
+        return None
+    stored = StoredResults.read(stored_results(notebook.stem)) if profile == "anew" else None
+    return float(scale * (seconds + (stored.seconds if stored else 0.0)))
+
+
+def estimate_text(seconds: float | None) -> str:
+    """The estimate in words; None is the time of a notebook that was not timed with these parameters."""
+    return f"about {duration(seconds)} on this machine" if seconds is not None else "unknown for these parameters"

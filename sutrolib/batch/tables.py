@@ -6,25 +6,23 @@ notebook, or were given on the command line, have a column of their own too, wit
 for. So the table has at most MAX_COLUMNS columns for any mixture of notebooks.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from sutrolib.batch import records
 from sutrolib.batch.records import RunResult, as_float
 from sutrolib.core.io import write_atomically
 from sutrolib.core.markdown import markdown_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RESULTS, FINDINGS, FIGURE = "results", "findings.md", "comparison"
 MAX_COLUMNS = 20
@@ -32,22 +30,23 @@ _MIN_ID = 8  # hexadecimal digits of a run's identity; more if needed to tell th
 _FIRST = ("run", "notebook")
 _RUN = ("status", "seconds", "attempts", "worker", "when", "sign")
 _LAST = (*_RUN, "quantity", "value", "kind", "low", "high", "finding", "error", "parameters")
-_TYPES = {"seconds": float, "attempts": int, "value": float, "low": float, "high": float}  # the others are str
-# Of pandas, all with missing values.
-_DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
-_MAX_SHARE = 0.1  # of a batch's time that writing its tables may take
+# Of pandas, all with missing values; of the fixed columns, and of others by what their cells are. Else "string".
+_TYPES = {"seconds": "Float64", "attempts": "Int64", "value": "Float64", "low": "Float64", "high": "Float64"}
+_INFERRED = {"integer": "Int64", "floating": "Float64", "mixed-integer-float": "Float64", "boolean": "boolean"}
+_INTERVAL_S = 30.0  # between two updates of the tables: with many runs, writing takes over a second
 
 
 class Tables:
     """The tables of a batch's folder, kept up to date."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.next = folder, 0.0
+        self.folder, self.written = folder, -math.inf
 
     def refresh(self) -> None:
-        """Write the tables of all records, unless writing takes too large a share of the time."""
-        if time.monotonic() >= self.next:
+        """Write the tables of all records, unless that was done a moment ago."""
+        if time.monotonic() >= self.written + _INTERVAL_S:
             self._write()
+            self.written = time.monotonic()
 
     def finish(self) -> None:
         """Write the tables of all records, and draw the figure that compares them.
@@ -68,17 +67,11 @@ class Tables:
         write_atomically(self.folder / FINDINGS, _findings(results, above).encode())
 
     def _write(self) -> list[RunResult]:
-        import pandas  # noqa: F401 - before the time is taken: importing takes long, and only once
-        import pyarrow.parquet  # noqa: F401
-
-        began = time.monotonic()
         if results := [_in_utf8(result) for result in records.read_newest(self.folder)]:
             table = tidy(results)
             write_atomically(self.folder / f"{RESULTS}.csv", table.to_csv(index=False).encode())
             write_atomically(self.folder / f"{RESULTS}.parquet", table.to_parquet(index=False))
             write_atomically(self.folder / FINDINGS, _findings(results).encode())
-        took = time.monotonic() - began
-        self.next = began + took + (min(took / _MAX_SHARE, 60.0) if took > 0.1 else 0.0)
         return results
 
 
@@ -90,8 +83,6 @@ def _in_utf8(result: RunResult) -> RunResult:
 
 def tidy(results: Sequence[RunResult]) -> pd.DataFrame:
     """A row for each run and quantity. A parameter with the name of another column gets a prefix."""
-    import pandas as pd
-
     fixed = {*_FIRST, *_LAST}
     columns = _varied_or_given(results)[: MAX_COLUMNS - len(fixed)]
     digits = next(n for n in range(_MIN_ID, 65) if len({r.identity[:n] for r in results}) == len(results) or n == 64)
@@ -104,12 +95,8 @@ def tidy(results: Sequence[RunResult]) -> pd.DataFrame:
             low, high = result.expected_range(quantity) or (None, None)
             found = {"quantity": quantity or None, "value": as_float(value), "kind": result.kinds.get(quantity)}
             rows.append({**run, **found, "low": low, "high": high})
-    table = {}
-    for name in (*_FIRST, *map(_column, columns), *_LAST):
-        cells = [row.get(name) for row in rows]
-        kind = _TYPES.get(name, str) if name in fixed else common_type(cells)
-        table[name] = pd.array([None if cell is None else kind(cell) for cell in cells], dtype=_DTYPES[kind])
-    return pd.DataFrame(table)
+    table = pd.DataFrame(rows, columns=[*_FIRST, *map(_column, columns), *_LAST], dtype=object)
+    return table.astype({name: _TYPES.get(name, "string") if name in fixed else type_of(table[name]) for name in table})
 
 
 def _column(parameter: str) -> str:
@@ -126,18 +113,13 @@ def _varied_or_given(results: Sequence[RunResult]) -> list[str]:
     return list(dict.fromkeys([*varied, *(name for r in results for name in r.parameters if f" {name}=" in r.label)]))
 
 
-def common_type(cells: Iterable[Any]) -> type:
-    """The type of a column: that of its cells if they agree, float for numbers, str for any other mixture.
+def type_of(cells: "pd.Series[Any]") -> str:
+    """The type of a column: that of its cells if they agree, float for numbers, text for any other mixture.
 
-    None is a missing cell. An integer beyond 64 bits makes the column one of str.
+    An integer beyond 64 bits makes the column one of text.
     """
-    present = [cell for cell in cells if cell is not None]
-    types = {type(cell) for cell in present}
-    if any(isinstance(cell, int) and not -(2**63) <= cell < 2**63 for cell in present):
-        return str
-    if types == {int, float}:
-        return float
-    return types.pop() if len(types) == 1 and types <= set(_DTYPES) else str
+    found = _INFERRED.get(pd.api.types.infer_dtype(cells), "string")
+    return "string" if found == "Int64" and not cells.dropna().between(-(2**63), 2**63 - 1).all() else found
 
 
 def _findings(results: Sequence[RunResult], above: str = "") -> str:

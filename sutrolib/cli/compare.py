@@ -1,7 +1,5 @@
 """The command compare: what changed between two batches, or between two states of the ledger."""
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, ChangeStatus, Comparison
-from sutrolib.batch.comparisons import CURRENT, commit_of, compare_batches, compare_ledgers, ledger_at, recent_commits
+from sutrolib.batch.comparisons import CURRENT, commit_of, compare_batches, compare_ledgers, ledger_at
 from sutrolib.batch.parameters import did_you_mean
 from sutrolib.cli.text import paragraph
 from sutrolib.core import paths
@@ -52,8 +50,7 @@ def _ledger(name: str) -> list[Measurement]:
     runs = sorted((folder.name for folder in folders if _run_folder(folder.name)), reverse=True)
     raise ValueError(
         f"{name!r} is neither a run nor a commit{did_you_mean(name, [CURRENT, *runs])}; the newest runs are "
-        f"{', '.join(runs[:5]) or 'none'}, the last commits of the ledger {', '.join(recent_commits()) or 'none'}, "
-        f"and {CURRENT!r} is the ledger as it is"
+        f"{', '.join(runs[:5]) or 'none'}, {CURRENT!r} is the ledger as it is, and `git log data/ledger` lists commits"
     )
 
 

@@ -1,7 +1,5 @@
 """The command deck: the slides of the weekly meeting, as one HTML file or PDF."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -11,15 +9,12 @@ from sutrolib.meeting.collect import collect_meeting, parse_period
 from sutrolib.meeting.html import render_deck
 from sutrolib.meeting.layout import date_text, start_text
 from sutrolib.meeting.own import read_own_slides
-from sutrolib.meeting.pdf import find_chromium, to_pdf
+from sutrolib.meeting.pdf import to_pdf
 from sutrolib.plots.style import use_style
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the deck and say where it is."""
-    pdf = options.format == "pdf"
-    if pdf:
-        find_chromium()  # before anything is read: without one there will be no PDF
     target = Path(options.output or f"deck.{options.format}")
     if target.is_dir() or str(options.output).endswith(("/", "\\")):
         raise ValueError(f"-o must be a file, and {target} is a folder: give a name such as {target / 'deck.html'}")
@@ -28,14 +23,9 @@ def run(options: argparse.Namespace) -> int:
     use_style()
     slides = build_slides(meeting, own)
     page = render_deck(slides, f"The Sutro cube, {date_text(meeting.period.until)}")
-    content = to_pdf(page) if pdf else page.encode()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, content)
-    except OSError as error:
-        raise OSError(f"the deck could not be written to {target}: {error}") from error
+    content = to_pdf(page) if options.format == "pdf" else page.encode()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, content)
     new = f"{len(meeting.findings)} findings and {len(meeting.new):,} measurements since {start_text(meeting.period)}"
-    nothing = not (meeting.findings or meeting.new or meeting.crashed)
-    summary = f"nothing new since {start_text(meeting.period)}, so it shows where the cube stands" if nothing else new
-    print(f"{target}: {len(slides)} slides, {summary}")
+    print(f"{target}: {len(slides)} slides, {new}")
     return 0

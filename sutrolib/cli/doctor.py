@@ -1,7 +1,5 @@
 """The command doctor: what this machine can measure, and whether notebooks can run on it."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import importlib.util

@@ -4,8 +4,6 @@ An error that the library raises itself says so already. Those of the system or 
 folder, an incomplete installation) are explained here. Any other error is a bug, and the sentence says that.
 """
 
-from __future__ import annotations
-
 import errno
 import traceback
 from pathlib import Path
@@ -32,8 +30,6 @@ def sentence(error: BaseException) -> str:
     """What ``error`` means, and what to do about it."""
     if _is_incomplete_installation(error):
         return f"{error}: a package is missing or incomplete; {INSTALL}"
-    if type(error).__name__ == "NoSuchKernel":  # of jupyter_client, which may be missing itself
-        return f"there is no kernel to run notebooks on ({error}); {INSTALL}"
     if isinstance(error, MemoryError):
         return f"the memory is full{_after(error)}: take smaller parameters, or close other programs"
     if isinstance(error, OSError):

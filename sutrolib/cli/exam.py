@@ -1,14 +1,11 @@
 """python -m sutrolib exam: run the final exam, or show its record, in plain text; needs only torch and its basics."""
 
-from __future__ import annotations
-
 import argparse
 import time
 
-from sutrolib.batch.parameters import did_you_mean
 from sutrolib.cli.text import paragraph, show_table
 from sutrolib.core.format import duration
-from sutrolib.exam.entries import CLOSED, OPEN, SCALES, scale_of
+from sutrolib.exam.entries import scale_of
 from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import JOULES, table, target, verdicts
@@ -27,15 +24,9 @@ def run(options: argparse.Namespace) -> int:
         print("Copy the folder sutrolib/ and this file, at the same relative path, to the other machine. There, with")
         print("torch, numpy, scipy and numba:\n  python -m sutrolib exam --scale gpu")
         return 0
-    try:
-        scale = scale_of(options.scale)
-        entries = scale.division(options.division)
-    except ValueError as error:
-        given = ((options.scale, SCALES), (options.division, (CLOSED, OPEN)))
-        hints = [did_you_mean(name, known) for name, known in given if name not in known]
-        raise ValueError(f"{error}{''.join(hints)}") from None
+    scale = scale_of(options.scale)
     print(f"Final exam, scale {scale.name}, {options.division} division: the baseline against")
-    for entry in entries:
+    for entry in scale.division(options.division):
         print(paragraph(f"{entry.name}: {entry.about}", "  "))
     began = time.perf_counter()
     try:

@@ -1,7 +1,5 @@
 """The command ledger: list what there is, and publish chosen runs."""
 
-from __future__ import annotations
-
 import argparse
 
 from sutrolib.cli.text import paragraph, show_table

@@ -1,7 +1,5 @@
 """The command reproduce: every published figure that is claimed, computed again."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The commands run and list: batches of notebooks, with progress bars on a terminal and lines elsewhere."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex
@@ -9,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from rich import progress
 from rich.console import Console
@@ -18,14 +16,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from sutrolib.batch import batch, records
-from sutrolib.batch.changes import ChangeStatus
-from sutrolib.batch.comparisons import compare_batches
 from sutrolib.batch.dask import check_workers
-from sutrolib.batch.estimate import estimate_text, expected_seconds
 from sutrolib.batch.execute import Batch, PlannedRun
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.batch.records import RunResult
-from sutrolib.cli.compare import summary
+from sutrolib.batch.stored import estimate_text, expected_seconds
 from sutrolib.cli.doctor import check_kernel
 from sutrolib.cli.ledger import unreadable_files
 from sutrolib.cli.text import paragraph
@@ -33,7 +28,6 @@ from sutrolib.core import paths
 from sutrolib.core.dask_cluster import open_cluster
 from sutrolib.core.format import duration
 
-_T = TypeVar("_T")
 _SOME_FAILED = 1
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
 _MAX_AT_ONCE = 4  # a notebook's kernel takes about 0.6 GB of memory
@@ -160,9 +154,9 @@ def list_notebooks(options: argparse.Namespace) -> int:
     return 0
 
 
-def _by_name(pairs: Iterable[tuple[str, _T]]) -> dict[str, _T]:
+def _by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """The value of each parameter. Raises ParameterError for one that was given twice."""
-    found: dict[str, _T] = {}
+    found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
             raise ParameterError(f"{name} is given twice; write --grid {name}=V1,V2,... to run once for each value")
@@ -189,6 +183,10 @@ def _print_summary(console: Console, results: Sequence[RunResult], total: int, s
 
 def _print_changes(console: Console, folder: Path) -> None:
     """What moved beyond noise against the published notebooks, and the command that shows all of it."""
+    from sutrolib.batch.changes import ChangeStatus
+    from sutrolib.batch.comparisons import compare_batches
+    from sutrolib.cli.compare import summary
+
     try:
         changes = compare_batches(paths.NOTEBOOKS, folder).changes
     except ValueError as error:

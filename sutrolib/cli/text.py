@@ -1,7 +1,5 @@
 """Text and tables that fit the terminal, broken between words."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import textwrap

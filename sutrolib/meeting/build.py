@@ -1,7 +1,5 @@
 """The slides of a meeting: what is new, what changed, what failed, the findings, decisions, next steps, glossary."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
@@ -16,6 +14,7 @@ from sutrolib.meeting import layout
 from sutrolib.meeting.collect import MAIN_RESULT, Meeting, farthest_positions, path_progress
 from sutrolib.meeting.html import TEMPLATES
 from sutrolib.meeting.layout import Slide, count_text, date_text, first_sentence, headline, shorten, start_text
+from sutrolib.plots.style import draw_cube, png_bytes
 
 MOST_SLIDES = 15
 _FEWEST_FINDINGS = 3  # that have a slide of their own, however many slides are added
@@ -207,8 +206,6 @@ def cube_words(meeting: Meeting) -> tuple[str, str]:
 
 def next_slide(meeting: Meeting) -> Slide:
     """The cube, what notebooks propose that no finding has followed, and the steps from the farthest positions."""
-    from sutrolib.plots.style import draw_cube, png_bytes
-
     counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
     done = {executed.name for executed in meeting.findings}
     points = [e.then for e in meeting.findings if e.then and not done & set(re.findall(r"\((\w+)\.ipynb\)", e.then))]

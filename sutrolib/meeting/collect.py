@@ -1,7 +1,5 @@
 """What is new since the last meeting, and what changed, collected from executed notebooks and the ledger."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re
@@ -45,18 +43,15 @@ def parse_period(text: str, until: datetime | None = None) -> Period:
     """The period from ``text`` (7d, 12h, 2w, or a date or time in UTC) to ``until`` (default: now)."""
     until = until or datetime.now(UTC)
     try:
-        if match := re.fullmatch(r"(\d{1,4})([hdw])", text.strip()):
-            since = until - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        else:
-            since = datetime.fromisoformat(text.strip())
-            since = since.astimezone(UTC) if since.tzinfo else since.replace(tzinfo=UTC)
-        if since < until:
-            return Period(since, until)
+        back = re.fullmatch(r"(\d{1,4})([hdw])", text.strip())
+        since = until - timedelta(**{_UNITS[back[2]]: int(back[1])}) if back else datetime.fromisoformat(text.strip())
+        since = since.replace(tzinfo=since.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
-        pass
-    raise ValueError(
-        f"since must be a time back such as 7d, 12h or 2w, or a past date such as 2026-11-18 (got {text!r})"
-    )
+        since = until
+    if since >= until:
+        what = "since must be a time back such as 7d, 12h or 2w, or a past date such as 2026-11-18"
+        raise ValueError(f"{what} (got {text!r})")
+    return Period(since, until)
 
 
 @dataclass(frozen=True)
@@ -97,19 +92,18 @@ class Meeting:
         return [measurement for measurement in self.new if measurement.failure]
 
 
-def collect_meeting(period: Period, wanted: Sequence[str] = (), ledger: Ledger | None = None) -> Meeting:
+def collect_meeting(period: Period, wanted: Sequence[str] = ()) -> Meeting:
     """Collect what is new in a period.
 
     Args:
         period: the time to look at.
         wanted: numbers or names of notebooks (default: all), of which the newest executed copy is taken, committed or
             under data/runs/. Executed notebooks and folders of them may be named too; then every copy is taken.
-        ledger: where measurements and studies are read from.
 
     Raises:
         ValueError: a name is neither a notebook nor a path, or a named file cannot be read.
     """
-    ledger = ledger or Ledger()
+    ledger = Ledger()
     read, damaged = ledger.read()
     measurements = [m for m in read if datetime.fromisoformat(m.when) <= period.until]
     new = [m for m in measurements if datetime.fromisoformat(m.when) in period]

@@ -4,19 +4,17 @@ The page's Content-Security-Policy forbids every load, and every style and scrip
 their SHA-256 (https://www.w3.org/TR/CSP3/#grammardef-hash-source): injected markup would still not run.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from bs4 import BeautifulSoup
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from sutrolib.meeting.layout import Slide
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LOADING_ATTRIBUTES = {"src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "manifest"}
@@ -25,29 +23,20 @@ _LINK = re.compile(r"\[([^\[\]]+)\]\(([^()\s]+)\)")
 
 def render_deck(slides: Sequence[Slide], title: str) -> str:
     """The page. Raises ValueError if there are no slides, or if the page would load something."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
     if not slides:
         raise ValueError("a deck needs at least one slide: choose a slide")
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     anchors = {slide.notebook: slide.key for slide in slides if slide.notebook}
-    environment.filters["inline"] = lambda text: inline(text, anchors)
-    style, script = ((TEMPLATES / f"deck.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    policy, inside = content_security_policy(style, script), {"style": Markup(style), "script": Markup(script)}
-    page = environment.get_template("deck.html").render(slides=slides, title=title, policy=policy, **inside)
+    environment.filters |= {"inline": lambda text: inline(text, anchors), "sha256": _sha256}
+    style, script = (Markup((TEMPLATES / f"deck.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
+    page = environment.get_template("deck.html").render(slides=slides, title=title, style=style, script=script)
     if loads := external_loads(page):
         raise ValueError(f"the deck must load nothing (it would load {', '.join(loads)})")
     return page
 
 
-def content_security_policy(style: str, script: str) -> str:
-    """The Content-Security-Policy of a page with this style and this script."""
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
-    return (
-        "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'; "
-        "base-uri 'none'; form-action 'none'"
-    ).format(*hashes)
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def inline(text: str, anchors: dict[str, str]) -> Markup:
@@ -56,7 +45,6 @@ def inline(text: str, anchors: dict[str, str]) -> Markup:
     A link to another notebook leads to its slide, if there is one. Any other link that is not http or https becomes
     plain text.
     """
-    from markupsafe import Markup, escape
 
     def link(match: re.Match[str]) -> str:
         words, target = match[1], match[2]
@@ -76,8 +64,6 @@ def external_loads(page: str) -> list[str]:
 
     Attributes that load, and url(...) and @import in styles.
     """
-    from bs4 import BeautifulSoup
-
     found = []
     for tag in BeautifulSoup(page, "html.parser", on_duplicate_attribute="ignore").find_all(True):  # as browsers do
         for name, value in ((name, str(value)) for name, value in tag.attrs.items()):

@@ -3,8 +3,6 @@
 Everything here is text; :mod:`sutrolib.meeting.html` escapes it. What does not fit is in the speaker notes in full.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -105,14 +103,6 @@ def split_text(text: str, characters: int) -> tuple[str, str]:
     return text[:cut].strip(), text[cut:].strip()
 
 
-def select_slides(slides: Sequence[Slide], keys: Sequence[str]) -> list[Slide]:
-    """The slides with these keys, in this order. ValueError for an unknown key."""
-    by_key = {slide.key: slide for slide in slides}
-    if unknown := [key for key in keys if key not in by_key]:
-        raise ValueError(f"no slide {', '.join(unknown)}; there are {', '.join(by_key)}")
-    return [by_key[key] for key in keys]
-
-
 def first_sentence(text: str) -> tuple[str, str]:
     """The first sentence and the rest. A sentence ends at a full stop before a capital letter or a number."""
     first, *rest = re.split(r"(?<=[.!?])\s+(?=[A-Z\d])", text.strip(), maxsplit=1)
@@ -158,6 +148,6 @@ def start_text(period: Period) -> str:
     return f"{date_text(period.since)}, {period.since:%H:%M} UTC" if short else date_text(period.since)
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
+def count_text(count: int, one: str) -> str:
     """A count with its noun, in singular or plural."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one}{'' if count == 1 else 's'}"

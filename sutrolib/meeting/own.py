@@ -1,7 +1,5 @@
 """Slides of your own, written in Markdown: an agenda, questions, announcements."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A deck as PDF, printed by headless Chromium: one slide a page, without network."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -12,22 +10,16 @@ _BROWSERS = ("chromium", "google-chrome", "google-chrome-stable", "chromium-brow
 _TIMEOUT_S = 180
 
 
-def find_chromium() -> str:
-    """The path of the installed Chromium. OSError, with what to do instead, if there is none."""
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if found is None:
+def to_pdf(page: str) -> bytes:
+    """The HTML page as PDF. OSError, with what to do instead, if Chromium is not installed or fails."""
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
         raise OSError(
             f"--format pdf needs Chromium ({', '.join(_BROWSERS)}), which is not installed: write the deck as HTML, "
             "open it in a browser and print it"
         )
-    return found
-
-
-def to_pdf(page: str) -> bytes:
-    """The HTML page as PDF. OSError if there is no Chromium, or if it fails."""
-    command = [find_chromium(), "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command += ["--disable-component-update", "--disable-sync", "--disable-extensions", "--no-pdf-header-footer"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND"]  # no host can be reached
+    # No host can be reached.
+    command = [browser, "--headless", "--no-pdf-header-footer", "--host-resolver-rules=MAP * ~NOTFOUND"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--no-sandbox")  # as root, Chromium refuses to start otherwise
     with tempfile.TemporaryDirectory(prefix="sutro-deck-", ignore_cleanup_errors=True) as folder:

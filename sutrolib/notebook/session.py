@@ -6,8 +6,6 @@
 papermill and in a copied or renamed notebook. An unknown parameter or one of a wrong type stops the run there.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -16,11 +14,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from sutrolib.batch.estimate import estimate_text, expected_seconds
+import psutil
+from IPython import get_ipython
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
 from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
-from sutrolib.batch.stored import StoredResults
+from sutrolib.batch.stored import StoredResults, estimate_text, expected_seconds
 from sutrolib.core import paths
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
 from sutrolib.core.provenance import now, reference_seconds
@@ -30,11 +32,8 @@ from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.meters.base import Kind, Meter
 from sutrolib.notebook.progress import Progress
 from sutrolib.notebook.stored import Results
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from sutrolib.processes.study import Study
+from sutrolib.plots.style import png_bytes, save_figure, use_style, wrap_figure_texts
+from sutrolib.processes.study import Study
 
 T = TypeVar("T")
 _INJECTED = "# Parameters"  # the first line of the cell in which papermill passes parameters
@@ -154,10 +153,6 @@ class Session:
 
     def show(self, figure: Figure, label: str, alt: str) -> None:
         """Display a figure and save it as <notebook>_<label>.png and .svg; ``alt`` describes it in words."""
-        from IPython.display import display
-
-        from sutrolib.plots.style import png_bytes, save_figure, wrap_figure_texts
-
         stem = f"{self.name}_{label}"
         if not re.fullmatch(r"[\w-]+", stem):
             raise ValueError(f"the label of a figure must be of letters, digits, '_' and '-' (got {label!r})")
@@ -183,8 +178,6 @@ class Session:
             then: the next step.
             figure: the label of the figure that shows the finding (default: the first).
         """
-        from IPython.display import display
-
         if figure is not None and figure not in self.shown:
             raise ValueError(f"figure must be one that was shown: {', '.join(self.shown) or 'none'} (got {figure!r})")
         if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
@@ -243,10 +236,6 @@ def start(name: str) -> Session:
     Raises:
         ParameterError: a parameter is not declared, or its value is not valid.
     """
-    from IPython import get_ipython
-
-    from sutrolib.plots.style import use_style
-
     shell = get_ipython()
     if shell is None:
         raise RuntimeError("start() must run in a notebook's set-up cell (no notebook is running)")
@@ -262,8 +251,7 @@ def start(name: str) -> Session:
     session = Session(name, SimpleNamespace(**values), Ledger(), paths.figures(), began=kernel_start())
     profile, others = values.get("profile"), {key: value for key, value in values.items() if key != "profile"}
     if profile == "anew":
-        path = paths.stored_results(name, session.ledger.folder)
-        session.results = Results(kept=StoredResults(others), path=path)
+        session.results = Results(kept=StoredResults(others), path=paths.stored_results(name, session.ledger.folder))
     elif profile == "quick" and (stored := StoredResults.read(paths.stored_results(name))):
         if why := stored.outdated(others):
             print(f"Its stored results are not read, as {why}.")
@@ -275,8 +263,6 @@ def start(name: str) -> Session:
 
 def kernel_start() -> float:
     """When this kernel began, on the clock of ``time.perf_counter``; ten seconds ago if a person waited longer."""
-    import psutil
-
     return time.perf_counter() - min(10.0, time.time() - float(psutil.Process().create_time()))
 
 
@@ -294,6 +280,4 @@ def _declared_and_passed(cells: Sequence[str]) -> tuple[dict[str, Parameter], tu
 
 def show_markdown(text: str) -> None:
     """Display Markdown text."""
-    from IPython.display import Markdown, display
-
     display(Markdown(text))

@@ -3,8 +3,6 @@
 The profile ``anew`` computes them; the quick profile reads them, and repeats some of them to compare.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -62,8 +60,8 @@ class Results:
         """How many results were read and how many were repeated, with the same outcome or not; empty if none were."""
         if not self.stored or not self.read + self.repeated:
             return ""
-        took = duration(sum(seconds for seconds, _ in self.stored.results.values()))
-        text = f"Stored results that were read: {self.read} ({self.stored.source}; all took {took}). "
+        took = f"all took {duration(self.stored.seconds)}"
+        text = f"Stored results that were read: {self.read} ({self.stored.source}; {took}). "
         if not self.repeated:
             return text + f"Repeated here: none, as each takes over {REPEAT_S:g} s"
         text += f"Repeated here: {self.repeated}, "

@@ -1,33 +1,22 @@
 """Figures about metrics that several notebooks draw, in the house style of :mod:`sutrolib.plots.style`."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+from numpy.typing import ArrayLike
 
 from sutrolib.core.format import bytes_text
 from sutrolib.core.stats import Interval, error_bars
+from sutrolib.meters.thermal.protocol import RoundRises
 from sutrolib.plots.models import MODEL_STYLES
 from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, SIZE, wrap_lines
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike
-
-    from sutrolib.meters.thermal.protocol import RoundRises
-
-
-def label_rows(ax: Axes, labels: Sequence[str], **text: Any) -> None:
-    """One label for each row, the first on top; ``text`` are properties of the labels."""
-    ax.set_yticks(range(len(labels)), labels, **text)
-    ax.set_ylim(max(1, len(labels)) - 0.5, -0.5)
 
 
 def draw_rows(
@@ -66,8 +55,8 @@ def draw_rows(
         ax.axvline(reference, color=GREY, ls="--", lw=1)
     if log:
         set_log_axis(ax)
-    label_rows(ax, [wrap_lines(label, 28) for label in labels], fontsize=9)
-    ax.set(xlabel=xlabel, title=title)
+    ax.set_yticks(range(len(labels)), [wrap_lines(label, 28) for label in labels], fontsize=9)
+    ax.set(xlabel=xlabel, title=title, ylim=(max(1, len(labels)) - 0.5, -0.5))
     figure: Figure = ax.get_figure()  # type: ignore[assignment]
     if len(series) > 1:
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)

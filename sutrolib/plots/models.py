@@ -1,21 +1,16 @@
 """Figures that compare models: scores by rung, quality against cost, and the cost over a model's lifetime."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize, to_rgba
+from matplotlib.figure import Figure
 
 from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, RED_TEXT, SIZE, wrap_lines
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _COLOURS = (BLACK, RED, PURPLE, GREY)
 MODEL_STYLES = [(mark, _COLOURS[(n + turn) % 4]) for turn in range(4) for n, mark in enumerate("osD^vPX*")]
@@ -48,9 +43,8 @@ def draw_heatmap(
         dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
         ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8.5, color="white" if dark else BLACK)
     ax.pcolormesh(squares, edgecolors="white", lw=2)
-    ax.set_xticks(
-        np.arange(len(columns)) + 0.5, [wrap_lines(name, max(10, 40 // len(columns))) for name in columns], fontsize=8
-    )
+    letters = max(10, 40 // len(columns))
+    ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, letters) for name in columns], fontsize=8)
     ax.set_yticks(np.arange(len(cells)) + 0.5, [wrap_lines(name, 36) for name in cells], fontsize=9)
     ax.invert_yaxis()
     ax.grid(visible=False)

@@ -1,22 +1,18 @@
 """Charts of searches: the trials, the best cost so far of one or several searches, and checks of what was found."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from sutrolib.core.cube import COLOURS, Axis
 from sutrolib.plots.style import BLACK, GREY, LINE_STYLES, PURPLE, RED, SIZE, wrap_lines
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _UNSOLVED_HEIGHT = 0.96  # of the axes
 

@@ -4,28 +4,22 @@
 orange, green and blue are kept for the three axes.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from cycler import cycler
 from matplotlib import patheffects
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sutrolib.core.cube import COLOURS, QUESTIONS, RUNGS, A, Axis, B, Position, path_to_b
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 SIZE = (5.75, 3.45)
 _INCHES_PER_LETTER = 0.0865  # of a title, on average
@@ -50,25 +44,7 @@ _DIRECTIONS = {Axis.PROCESS: (1.0, 0.0), Axis.METRIC: (0.0, 1.0), Axis.PROBLEM: 
 
 def use_style() -> None:
     """Set matplotlib's defaults to the house style."""
-    mpl.rcParams.update(
-        {
-            "figure.figsize": SIZE,
-            "figure.dpi": 100,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 150,
-            "font.size": 11,
-            "axes.titlesize": 11,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.prop_cycle": cycler(color=[BLACK, RED, PURPLE, GREY]),
-            "axes.grid": True,
-            "grid.alpha": 0.25,
-            "legend.frameon": False,
-            "svg.hashsalt": "sutro",  # equal figures give equal files
-            "svg.fonttype": "none",
-        }
-    )
+    plt.style.use([Path(__file__).with_name("house.mplstyle"), {"figure.figsize": SIZE}])
 
 
 def save_figure(figure: Figure, stem: Path, png: bytes = b"") -> None:

@@ -116,13 +116,12 @@ def test_what_was_interrupted_before_any_run_ended_can_be_resumed(folder):
 
 def test_two_commands_are_not_at_work_in_one_folder(folder):
     jobs, said = jobs_of(folder, "1"), []
-    note = folder / "run" / records.BATCH
 
     def meanwhile(run):
-        begun = note.read_bytes()
+        begun = (folder / "run").stat().st_mtime_ns
         with pytest.raises(ValueError, match="another command is at work in"):
             batch.run(jobs, Silent(), folder / "run", execute=Executed())
-        assert note.read_bytes() == begun, "what was refused has left no trace"
+        assert (folder / "run").stat().st_mtime_ns == begun, "what was refused has left no trace"
         said.append(run.job.label)
         return run.result(1.0)
 
@@ -156,7 +155,7 @@ def test_resume_takes_the_newest_run_and_says_which(folder, monkeypatch, capsys)
     assert "1 of 1 passed" in said
 
 
-def test_the_newest_run_is_the_one_that_was_begun_last_whatever_its_name_and_that_has_a_record(folder, monkeypatch):
+def test_the_newest_run_is_the_one_that_was_recorded_last_whatever_its_name_and_that_has_a_record(folder, monkeypatch):
     monkeypatch.setattr(paths, "RUNS", folder / "runs")
     jobs = jobs_of(folder, "1")
     batch.run(jobs, Silent(), folder / "runs" / "sweep", execute=Executed())

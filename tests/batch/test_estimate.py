@@ -3,11 +3,10 @@ import json
 
 import pytest
 
-from sutrolib.batch import estimate
-from sutrolib.batch.estimate import estimate_text, expected_seconds
+from sutrolib.batch import stored as stored_module
 from sutrolib.batch.parameters import declared_in
 from sutrolib.batch.plan import Job, Notebook
-from sutrolib.batch.stored import StoredResults
+from sutrolib.batch.stored import StoredResults, estimate_text, expected_seconds
 from sutrolib.core import paths
 from sutrolib.core.markdown import FINDING_TYPE
 
@@ -17,7 +16,7 @@ QUICK = {"n": 1, "profile": "quick"}
 @pytest.fixture
 def notebook(tmp_path, monkeypatch):
     """A notebook that took 20 s on a machine that is half as fast as this one."""
-    monkeypatch.setattr(estimate, "_here", lambda: 0.5)
+    monkeypatch.setattr(stored_module, "_here", lambda: 0.5)
     monkeypatch.setattr(paths, "DATA", tmp_path)
     path = tmp_path / "99_test.ipynb"
     said = {"seconds": 20.0, "reference_seconds": 1.0, "parameters": QUICK}

@@ -92,14 +92,6 @@ def test_an_error_ends_in_one_sentence_and_with_debug_in_its_traceback(error, sa
             main(arguments)
 
 
-def test_no_kernel_is_told_with_what_to_install(fails, capsys):
-    from jupyter_client.kernelspec import NoSuchKernel
-
-    fails(NoSuchKernel("sutro"))
-    assert main(["doctor"]) == 2
-    assert "there is no kernel to run notebooks on" in capsys.readouterr().err
-
-
 def test_a_package_without_its_content_is_half_an_installation(tmp_path, monkeypatch):
     (tmp_path / "emptied").mkdir()
     monkeypatch.syspath_prepend(tmp_path)

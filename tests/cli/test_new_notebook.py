@@ -72,12 +72,6 @@ def test_an_axis_whose_ten_numbers_are_used_up_is_refused(folder, capsys):
     assert len(list(folder.iterdir())) == 10
 
 
-def test_another_axis_is_refused_with_those_there_are(folder, capsys):
-    assert new("colour") == 2
-    assert "the axis must be one of process, metric, problem, exam, meeting (got 'colour')" in capsys.readouterr().err
-    assert list(folder.iterdir()) == []
-
-
 @pytest.mark.parametrize("title", ["", "  \n ", "../..", "???", "電力", "x" * 201])
 def test_a_title_that_makes_no_name_is_refused(title, folder, capsys):
     assert new("metric", title) == 2
@@ -102,14 +96,6 @@ def test_a_title_cannot_break_out_of_its_line(folder):
     assert new("metric", "One\n\n# two\x1b[31m") == 0
     (notebook,) = batch.find_notebooks(folder)
     assert notebook.title == "One # two [31m"
-
-
-def test_what_is_there_is_never_overwritten(folder, monkeypatch, capsys):
-    (folder / "20_mine.ipynb").write_text("mine")
-    monkeypatch.setattr(new_notebook, "name_for", lambda axis, title: "20_mine")
-    assert new("metric", "Mine") == 2
-    assert "in the way" in capsys.readouterr().err
-    assert (folder / "20_mine.ipynb").read_text() == "mine"
 
 
 def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch, capsys):

@@ -25,7 +25,7 @@ def session(tmp_path):
 @pytest.fixture
 def shown(monkeypatch):
     calls = []
-    monkeypatch.setattr("IPython.display.display", lambda *things, **options: calls.append((things, options)))
+    monkeypatch.setattr(session_module, "display", lambda *things, **options: calls.append((things, options)))
     return calls
 
 
@@ -164,7 +164,7 @@ def shell(monkeypatch):
     cells = ["", f"n: int = 1  # 0 to 9\nx: float = 1.5  # 0 to 9\n{profile}", "start()"]
     running = SimpleNamespace(user_ns={"In": cells, "n": 1, "x": 1.5, "profile": "quick"}, magics=[])
     running.run_line_magic = lambda *words: running.magics.append(words)
-    monkeypatch.setattr("IPython.get_ipython", lambda: running)
+    monkeypatch.setattr(session_module, "get_ipython", lambda: running)
     with mpl.rc_context():
         yield running
 

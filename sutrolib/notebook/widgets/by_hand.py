@@ -1,7 +1,6 @@
 """Panels for steps that a person takes, with the work of each in a thread: tuning by hand, and the touch test."""
 
-from __future__ import annotations
-
+import ast
 import dataclasses
 import math
 import threading
@@ -9,33 +8,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
+
+import ipywidgets as widgets
 
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.lock import meter_lock
 from sutrolib.meters.thermal import protocol as heat
 from sutrolib.meters.thermal.sensor import Clock, run_load
 from sutrolib.notebook.widgets.layout import Cancelled, button, hbox, html_table, image, message_line, panel
+from sutrolib.plots.metrics import draw_temperature_rises
 from sutrolib.processes.manual import ProposedChange, TuningSession
-
-if TYPE_CHECKING:
-    from ipywidgets import Text, VBox
 
 _LOCK_POLL_S = 0.25
 
 _running: WeakSet[TuningSession] = WeakSet()  # sessions with a step under way, in this panel or an earlier one
 
 
-def manual_search_panel(session: TuningSession) -> VBox:
+def manual_search_panel(session: TuningSession) -> widgets.VBox:
     """The next step of a tuning session, chosen by the user: a field, its new value, and the expected effect.
 
     "Try" measures the start, if that is not done yet, and then the change, in a thread. "Cancel" drops the step as soon
     as the current measurement has ended; finished measurements stay where the session keeps them. A step needs an
     expectation.
     """
-    import ipywidgets as widgets
-
     family, start = session.space.families[0], session.space.start
     name = widgets.Dropdown(options=list(family.dimensions), description="field")
     # Texts are sent as a whole: letter by letter, the last ones could arrive after a click.
@@ -105,11 +102,10 @@ def manual_search_panel(session: TuningSession) -> VBox:
 
 def _parse(text: str) -> Any:
     """A truth value or a number if the text reads as one, else the text."""
-    text = text.strip()
-    for convert in ({"True": True, "False": False}.__getitem__, int, float):
-        with suppress(KeyError, ValueError):
-            return convert(text)
-    return text
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
 
 
 def touch_test_panel(
@@ -118,7 +114,7 @@ def touch_test_panel(
     observed: list[heat.HeatObservation],
     scale: heat.ReadingScale = "celsius",
     period_s: float | None = None,
-) -> VBox:
+) -> widgets.VBox:
     """The user types in temperatures or touch scores, run after run of ``plan``, without knowing which is A or B.
 
     "Start" runs the next one of ``works`` as in :func:`sutrolib.meters.thermal.sensor.run_load`, in a thread; "Cancel"
@@ -126,8 +122,6 @@ def touch_test_panel(
     panel with the same list goes on from there. After the last run the panel shows the verdict, and the readings as
     text.
     """
-    import ipywidgets as widgets
-
     unit = "deg C" if scale == "celsius" else "touch, 1 cold to 5 hot"
     task, picture = widgets.HTML(), widgets.HTML()
     # Sent as a whole: letter by letter, the last ones could arrive after a click.
@@ -157,7 +151,7 @@ def touch_test_panel(
             why, readings = heat.heat_verdict(plan, observed, scale).why, heat.format_readings(plan, observed)
             task.value = f"<b>All runs are recorded.</b> {escape(why)}.<br>As a parameter: readings = {readings!r}"
 
-    def observation(last: Text) -> heat.HeatObservation:
+    def observation(last: widgets.Text) -> heat.HeatObservation:
         due = heat.next_run(plan, observed)
         assert due is not None  # the buttons are disabled when no run is left
         return heat.HeatObservation(*due, _number(before), _number(last), scale)
@@ -222,8 +216,6 @@ def _draw_readings(plan: heat.Plan, observed: Sequence[heat.HeatObservation], sc
     """A figure as HTML: the rises so far by the order of their runs, and after the last run those of A and B."""
     if not observed:
         return ""
-    from sutrolib.plots.metrics import draw_temperature_rises
-
     quantity = f"temperature rise, {'K' if scale == 'celsius' else 'steps of the touch score'} (measured)"
     if heat.next_run(plan, observed) is None:
         verdict = heat.heat_verdict(plan, observed, scale)
@@ -239,7 +231,7 @@ def _draw_readings(plan: heat.Plan, observed: Sequence[heat.HeatObservation], sc
     return image(figure, f"The rises of {names[0]} and {names[1]} in each round. {title}.")
 
 
-def _number(text: Text) -> float:
+def _number(text: widgets.Text) -> float:
     try:
         return float(text.value)
     except ValueError:

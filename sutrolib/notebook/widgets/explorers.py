@@ -4,15 +4,14 @@ Nothing is measured. Misses and joules are sums over one histogram (``reuse_dist
 the largest cache costs the same at every capacity, and smaller levels that it would not enclose are left out.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
+import ipywidgets as widgets
 import numpy as np
+from matplotlib.figure import Figure
 
 from sutrolib.core.cube import RUNGS, A, Axis, Position
 from sutrolib.core.format import bytes_text, number
@@ -26,19 +25,15 @@ from sutrolib.meters.access.cache_energy import HARDWARE_PROFILES, MB, Hardware,
 from sutrolib.meters.access.reuse_distance import ReuseHistogram
 from sutrolib.meters.base import Reading
 from sutrolib.notebook.widgets.layout import dropdown, explorer, html_table, image, panel, status
-
-if TYPE_CHECKING:
-    from ipywidgets import Dropdown, VBox
-    from matplotlib.figure import Figure
+from sutrolib.plots.style import BLACK, RED, draw_cube
 
 _NO_RECORD = "There is no record of an exam yet. To run one: python -m sutrolib exam --division closed --scale smoke"
+Programs = Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]]  # by name: its histogram in bytes, its operations
 _SMALLEST, _LARGEST = 64, 64 * MB  # bytes of cache that can be chosen
 
 
-def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VBox:
+def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> widgets.VBox:
     """Three selectors for a position; below them the cube, what was measured there, and the next steps."""
-    from sutrolib.plots.style import draw_cube
-
     counts = count_positions(measurements)
     names = {axis: [(f"{rung.key}: {rung.title}", rung.key) for rung in RUNGS[axis]] for axis in Axis}
     selectors = [dropdown(axis.value, options) for axis, options in names.items()]
@@ -52,20 +47,17 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> VB
         heading, header, rows = measured_at(position, measurements)
         steps = "".join(f"<li>{escape(step)}</li>" for step in steps_from(position))
         text = f"<p><b>{escape(heading)}</b></p>{html_table(header, rows)}<p><b>Next single-axis steps</b></p>"
-        return image(
-            draw_cube(counts, position), f"The cube, with {' / '.join(keys)} circled"
-        ), f"{text}<ul>{steps}</ul>"
+        picture = image(draw_cube(counts, position), f"The cube, with {' / '.join(keys)} circled")
+        return picture, f"{text}<ul>{steps}</ul>"
 
     return explorer(selectors, draw)
 
 
-def pareto_panel() -> VBox:
+def pareto_panel() -> widgets.VBox:
     """Choose an exam, a cost, a score and an entry; shows the Pareto front, and the entry against the baseline.
 
     It reads the stored records; nothing is trained.
     """
-    import ipywidgets as widgets
-
     exams = [(scale, d) for scale in reversed(SCALES) for d in (OPEN, CLOSED) if exam_path(scale, d).exists()]
     if not exams:
         return panel([widgets.HTML(status(_NO_RECORD))])
@@ -86,7 +78,7 @@ def pareto_panel() -> VBox:
     return explorer([exam, cost, score, entry], draw)
 
 
-def _set_options(control: Dropdown, options: Mapping[str, str]) -> None:
+def _set_options(control: widgets.Dropdown, options: Mapping[str, str]) -> None:
     """Give a control these options, and keep its value if it is one of them."""
     before, control.options = control.value, list(options.items())
     control.value = before if before in options.values() else next(iter(options.values()))
@@ -107,24 +99,18 @@ def in_bytes(histogram: ReuseHistogram, nbytes: int) -> ReuseHistogram:
     return dataclasses.replace(histogram, unit_bytes=unit, distance=histogram.distance * nbytes)
 
 
-def reuse_panel(
-    programs: Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]],
-    machines: Sequence[Hardware] = HARDWARE_PROFILES,
-    opening: float | None = None,
-) -> VBox:
+def reuse_panel(programs: Programs, opening: float | None = None) -> widgets.VBox:
     """Choose a program, a machine, and the capacity of its largest cache; shows the histogram, misses and joules.
 
     A program is its stack distances in bytes, and its operations by number type. Choosing a machine resets the capacity
     to its own. The panel opens with a capacity of ``opening`` bytes, a power of two (default: the machine's own).
     """
-    import ipywidgets as widgets
-
-    own = {machine.name: machine.levels[-2].capacity for machine in machines}
+    own = {machine.name: machine.levels[-2].capacity for machine in HARDWARE_PROFILES}
     powers = range(int(math.log2(_SMALLEST)), int(math.log2(_LARGEST)) + 1)
     capacities = sorted({2.0**power for power in powers} | {*own.values()})
-    program, machine = dropdown("program", programs), dropdown("machine", [(m.name, m) for m in machines])
+    program, machine = dropdown("program", programs), dropdown("machine", [(m.name, m) for m in HARDWARE_PROFILES])
     layout, options = widgets.Layout(width="44em"), [(bytes_text(c), c) for c in capacities]
-    shown = machines[0]
+    shown = HARDWARE_PROFILES[0]
     size = opening or own[shown.name]
     capacity = widgets.SelectionSlider(options=options, value=size, description="cache", layout=layout)
 
@@ -145,12 +131,7 @@ def reuse_panel(
 
 
 def with_cache(hardware: Hardware, capacity: float) -> Hardware:
-    """The machine with another capacity (bytes) of its largest cache, without inner levels that are not smaller.
-
-    Raises ValueError for a machine without a cache.
-    """
-    if len(hardware.levels) < 2:
-        raise ValueError(f"{hardware.name} must have a cache and a memory (got levels={hardware.levels!r})")
+    """The machine with another capacity (bytes) of its largest cache, without inner levels that are not smaller."""
     *inner, largest, memory = hardware.levels
     kept = (level for level in inner if level.capacity < capacity)
     changed = dataclasses.replace(largest, name=f"largest cache, {bytes_text(capacity)}", capacity=capacity)
@@ -177,7 +158,7 @@ def _summary(histogram: ReuseHistogram, capacity: float, energy: Reading, own: f
     )
 
 
-def _all_programs(programs: Mapping[str, tuple[ReuseHistogram, Mapping[str, int]]], hardware: Hardware) -> str:
+def _all_programs(programs: Programs, hardware: Hardware) -> str:
     """HTML: misses and joules of every program with this cache, to compare them."""
     rows, cache = [], hardware.levels[-2].capacity
     for name, (histogram, operations) in programs.items():
@@ -191,11 +172,7 @@ def draw_reuse(histogram: ReuseHistogram, capacity: float, energy: Reading, most
 
     ``most`` is the end of the axis of joules, so that bars stay comparable when the capacity changes.
     """
-    from matplotlib.figure import Figure  # pyplot's state belongs to the notebook's cells
-
-    from sutrolib.plots.style import BLACK, RED
-
-    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    figure = Figure(figsize=(8, 4.6), layout="constrained")  # not of pyplot, whose state is that of the cells
     above, below = figure.subplots(2, 1, height_ratios=(1.6, 1))
     power = np.ceil(np.log2(histogram.distance)).astype(int)  # a bar holds the distances up to a power of two
     smallest = int(math.log2(histogram.unit_bytes))

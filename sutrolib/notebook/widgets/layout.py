@@ -1,43 +1,34 @@
 """What all panels share: a column of controls that work by keyboard, buttons, messages, tables, and figures."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from ipywidgets import HTML, Box, Button, DOMWidget, Dropdown, ValueWidget, VBox
-    from matplotlib.figure import Figure
+from IPython.display import display
+from ipywidgets import HTML, Box, Button, DOMWidget, Dropdown, Layout, ValueWidget, VBox
+from matplotlib.figure import Figure
+
+from sutrolib.plots.style import png_bytes, wrap_figure_texts
 
 PANEL = "sutro-panel"
 WITHOUT_KERNEL = "A live panel: open this notebook in JupyterLab and run it."
 
 _cancel_work: dict[str, Callable[[], object]] = {}  # for each kind of panel, ends the work of the latest one
 
-# JupyterLab takes the arrow keys for itself while a list or a slider has the focus, except from elements with this
-# attribute, which ipywidgets cannot set. ipywidgets also gives a slider's handle no name and no text of its value for
-# screen readers.
-_KEYBOARD_FIX = f"""
-if (!window.sutroKeys) {{
-  window.sutroKeys = true;
-  const fix = (event) => {{
-    const control = event.target;
-    if (!control.closest(".{PANEL}")) return;
-    control.setAttribute("data-lm-suppress-shortcuts", "true");
-    const row = control.getAttribute("role") === "slider" && control.closest(".widget-inline-hbox");
-    if (!row) return;
-    control.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
-    control.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
-  }};
-  for (const type of ["focusin", "keyup", "pointerup"]) document.addEventListener(type, fix);
-}}
-"""
+_KEYBOARD_FIX = Path(__file__).with_name("keyboard.js").read_text(encoding="utf-8")
 
 
 class Cancelled(Exception):
     """The user cancelled the work."""
+
+
+class Panel(VBox):  # type: ignore[misc]
+    """A column of widgets, and a sentence where a notebook is shown without its widgets, as on GitHub."""
+
+    def __repr__(self) -> str:
+        return WITHOUT_KERNEL
 
 
 def panel(children: Sequence[DOMWidget], kind: str = "", cancel: Callable[[], object] = lambda: None) -> VBox:
@@ -46,19 +37,11 @@ def panel(children: Sequence[DOMWidget], kind: str = "", cancel: Callable[[], ob
     ``cancel`` ends the work of the panel, if there is any: when its cell runs again, its buttons are gone, so a new
     panel of the same ``kind`` does that first.
     """
-    import ipywidgets as widgets
-    from IPython.display import display
-
     cancel_previous = _cancel_work.get(kind)
     _cancel_work[kind] = cancel
     if cancel_previous:
         cancel_previous()
     display({"application/javascript": _KEYBOARD_FIX}, raw=True)
-
-    class Panel(widgets.VBox):  # type: ignore[misc]
-        def __repr__(self) -> str:
-            return WITHOUT_KERNEL  # where a notebook is shown without its widgets, as on GitHub
-
     panel = Panel(children)
     panel.add_class(PANEL)
     return panel
@@ -69,11 +52,9 @@ def explorer(selectors: Sequence[ValueWidget], draw: Callable[[], tuple[str, str
 
     A ValueError or OSError of ``draw`` becomes the text. ``draw`` may change the selectors itself.
     """
-    import ipywidgets as widgets
-
     # Not an Output widget: nbclient answers one on the channel on which it waits for the cell's reply, and sometimes
     # misses that reply and hangs.
-    picture, text = widgets.HTML(), widgets.HTML()
+    picture, text = HTML(), HTML()
     drawing = False
 
     # During a redraw ipywidgets drops all moves of a slider except the last, so dragging stays fluent.
@@ -97,24 +78,18 @@ def explorer(selectors: Sequence[ValueWidget], draw: Callable[[], tuple[str, str
 
 def hbox(*children: DOMWidget) -> Box:
     """The children in a row, or below each other on a narrow page."""
-    import ipywidgets as widgets
-
-    return widgets.Box(children, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))
+    return Box(children, layout=Layout(flex_flow="row wrap", align_items="flex-start"))
 
 
 def dropdown(name: str, options: Iterable[str] | Iterable[tuple[str, object]], width: str = "44em") -> Dropdown:
     """A list to choose from, with its name."""
-    import ipywidgets as widgets
-
-    layout = widgets.Layout(width=width, max_width="100%")
-    return widgets.Dropdown(options=list(options), description=name, layout=layout)
+    layout = Layout(width=width, max_width="100%")
+    return Dropdown(options=list(options), description=name, layout=layout)
 
 
 def message_line() -> tuple[HTML, Callable[[str], None]]:
     """A line for messages, and the function that shows one there."""
-    import ipywidgets as widgets
-
-    line = widgets.HTML()
+    line = HTML()
 
     def say(text: str) -> None:
         line.value = status(text)
@@ -124,9 +99,7 @@ def message_line() -> tuple[HTML, Callable[[str], None]]:
 
 def button(text: str, act: Callable[[], object], say: Callable[[str], object], **options: Any) -> Button:
     """A button, with further options of ipywidgets. A ValueError or OSError of ``act`` becomes a message."""
-    import ipywidgets as widgets
-
-    made = widgets.Button(description=text, **options)
+    made = Button(description=text, **options)
 
     def on_click(_button: object) -> None:
         if made.disabled:  # the second of two quick clicks
@@ -157,8 +130,6 @@ def status(text: str) -> str:
 
 def image(figure: Figure, alt: str) -> str:
     """A figure as HTML, no wider than the page. The figure is closed."""
-    from sutrolib.plots.style import png_bytes, wrap_figure_texts
-
     wrap_figure_texts(figure)
     data = base64.b64encode(png_bytes(figure, dpi=100)).decode()
     return f'<img alt="{escape(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'

@@ -1,21 +1,17 @@
 """The weekly meeting: choose and order the slides, preview the deck, and export it to a file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
 
 from sutrolib.core import paths
 from sutrolib.core.io import write_atomically
 from sutrolib.meeting.html import render_deck
-from sutrolib.meeting.layout import Slide, select_slides, shorten
+from sutrolib.meeting.layout import Slide, shorten
 from sutrolib.notebook.widgets.layout import button, dropdown, message_line, panel
-
-if TYPE_CHECKING:
-    from ipywidgets import VBox
 
 DECKS = paths.DATA / "decks"
 
@@ -28,13 +24,11 @@ def deck_file(name: str, folder: Path = DECKS) -> Path:
     return folder / f"{stem}.html"
 
 
-def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path = DECKS) -> VBox:
+def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path = DECKS) -> widgets.VBox:
     """A checkbox for each slide, in the order of the deck, and two buttons that move a slide up or down.
 
     "Preview" shows the deck in a frame that may not run scripts; "Export" writes it to ``folder``.
     """
-    import ipywidgets as widgets
-
     order = [slide.key for slide in slides]
     labels = {s.key: shorten(f"{s.topic}: {s.heading}" if s.topic else s.heading, 100) for s in slides}
     wide = widgets.Layout(width="98%")
@@ -52,7 +46,8 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
         frame.value = ""  # it would show another deck than the chosen one
 
     def page() -> str:
-        return render_deck(select_slides(slides, [key for key in order if boxes[key].value]), title)
+        by_key = {slide.key: slide for slide in slides}
+        return render_deck([by_key[key] for key in order if boxes[key].value], title)
 
     def move(by: int) -> None:
         here = order.index(moved.value)
@@ -72,12 +67,9 @@ def meeting_panel(slides: Sequence[Slide], title: str, name: str, folder: Path =
         say(f"{sum(box.value for box in boxes.values())} slides, below; scroll through them.")
 
     def on_export() -> None:
-        try:
-            target, content = deck_file(file.value, folder), page()
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, content.encode())
-        except (ValueError, OSError) as error:
-            raise ValueError(f"Not written: {error}") from error
+        target, content = deck_file(file.value, folder), page()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, content.encode())
         where = target.relative_to(paths.ROOT) if target.is_relative_to(paths.ROOT) else target
         say(f"Written to {where}, {len(content) / 1e6:.1f} MB. Open it in any browser, offline.")
 

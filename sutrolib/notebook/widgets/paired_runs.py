@@ -3,31 +3,33 @@
 On each seed the baseline runs first and then the candidate, so that a machine that slows down affects both.
 """
 
-from __future__ import annotations
-
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
-from sutrolib.core.format import integer_or_number
-from sutrolib.core.stats import MIN_PAIRS, Interval, error_bars
+from matplotlib.figure import Figure
+
+from sutrolib.core.stats import Interval
 from sutrolib.core.types import Budget, Model, Problem
 from sutrolib.measurement.comparison import compare, reading_ratio
 from sutrolib.measurement.measure import Measurement, measure
-from sutrolib.meters import Kind, Meter, Reading, WallTime
+from sutrolib.measurement.tables import cost_table
+from sutrolib.meters import METERS, Kind, Meter, Reading, WallTime
 from sutrolib.meters.access.trace import TracedMeter
 from sutrolib.notebook.widgets.layout import html_table, image
 from sutrolib.notebook.widgets.worker import PAUSE_S
+from sutrolib.plots.metrics import draw_rows
+from sutrolib.plots.style import SIZE
 
+TITLES = {meter.name: meter.title for meter in METERS}
 _TEXT_TRACE_UPDATES = 100  # a training on text is long: counts are extrapolated from these updates
 _PROGRESS_INTERVAL_S = 0.2  # more messages would disturb a timing
 
 _T = TypeVar("_T")
 _Runs = Sequence[Measurement]
+_Ratios = Sequence[tuple[Reading, Interval | str]]
 
 
 def run_alternating(
@@ -72,73 +74,53 @@ class _ReportingClock(WallTime):
         return True
 
 
-@dataclass(frozen=True)
-class ReadingComparison:
-    """One reading: its title with unit and kind, and the candidate / baseline ratio over the seeds that have both.
-
-    The ratio is a text if there is none: the reason.
-    """
-
-    name: str
-    label: str
-    kind: Kind
-    ratio: Interval | str
-
-
-def draw_runs(runs: _Runs, titles: Mapping[str, str]) -> tuple[str, str]:
+def draw_runs(runs: _Runs) -> tuple[str, str]:
     """Table and figure, as HTML, of the runs of baseline and candidate in turn."""
     candidate, baseline = runs[1::2], runs[::2]
-    found = compare_readings(candidate, baseline, titles)
+    found = compare_readings(candidate, baseline)
     names = (str(run.model["name"]) for run in runs[1::-1])
     return result_table(candidate, baseline, found), draw_paired_ratios(found, *names) if candidate else ""
 
 
-def reading_label(title: str, reading: Reading | type[Meter]) -> str:
-    """The title of a reading with its unit and kind."""
+def _has(run: Measurement, name: str) -> bool:
+    return any(reading.name == name for reading in run.readings)
+
+
+def reading_label(reading: Reading | type[Meter]) -> str:
+    """The title of a reading's meter, with unit and kind."""
     unit = "" if reading.unit == reading.name else f"{reading.unit}, "
-    return f"{title} ({unit}{reading.kind})"
+    return f"{TITLES[reading.name]} ({unit}{reading.kind})"
 
 
-def compare_readings(candidate: _Runs, baseline: _Runs, titles: Mapping[str, str]) -> list[ReadingComparison]:
-    """A comparison of each reading of ``titles``, which maps its name to its title; runs are paired by their order."""
+def compare_readings(candidate: _Runs, baseline: _Runs) -> list[tuple[Reading, Interval | str]]:
+    """Each reading with the candidate / baseline ratio over the seeds that have both, or the reason if there is none.
+
+    Runs are paired by their order.
+    """
     read = {reading.name: reading for run in [*baseline, *candidate] for reading in run.readings}
-    found = []
-    for name in (name for name in titles if name in read):
-        both = [pair for pair in zip(candidate, baseline, strict=False) if all(_values(name, [run]) for run in pair)]
+    found: list[tuple[Reading, Interval | str]] = []
+    for name in (name for name in TITLES if name in read):
+        both = [pair for pair in zip(candidate, baseline, strict=False) if all(_has(run, name) for run in pair)]
         ours, theirs = [run for run, _ in both], [run for _, run in both]
         try:
-            ratio: Interval | str = reading_ratio(ours, theirs, name) if both else "no seed has it for both"
+            found.append((read[name], reading_ratio(ours, theirs, name) if both else "no seed has it for both"))
         except ValueError as error:
-            ratio = str(error)
-        found.append(ReadingComparison(name, reading_label(titles[name], read[name]), read[name].kind, ratio))
+            found.append((read[name], str(error)))
     return found
 
 
-def _values(name: str, runs: _Runs) -> list[float]:
-    return [reading.value for run in runs for reading in run.readings if reading.name == name]
-
-
-def result_table(candidate: _Runs, baseline: _Runs, found: Sequence[ReadingComparison]) -> str:
-    """HTML: for each reading the median and range of both models, and the ratio over their common seeds."""
-    both, pairs = (candidate, baseline), min(len(candidate), len(baseline))
-    rows = [
-        ["seeds solved (counted)", *(f"{sum(run.solved for run in runs)} of {len(runs)}" for runs in both), ""],
-        ["score (counted)", *(_spread([run.score for run in runs if run.score is not None]) for runs in both), ""],
-    ]
-    for one in found:
-        seeds = f"{len(one.ratio.points) if isinstance(one.ratio, Interval) else 0} of {pairs} seeds"
-        rows.append([one.label, *(_spread(_values(one.name, runs)) for runs in both), f"{one.ratio}; {seeds}"])
-    header = ("", "candidate: median (range)", "baseline: median (range)", "candidate / baseline [95 %]")
-    failed = [f"Seed {run.seed}, {run.model['name']}: {run.failure}." for runs in both for run in runs if run.failure]
-    missing = {f"{name}: {why}." for runs in both for run in runs for name, why in run.missing.items()}
-    return html_table(header, rows) + "".join(f"<p>{escape(text)}</p>" for text in (*failed, *sorted(missing)))
-
-
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return "none"
-    middle, low, high = map(integer_or_number, (statistics.median(values), min(values), max(values)))
-    return f"{middle} ({low} to {high})"
+def result_table(candidate: _Runs, baseline: _Runs, found: _Ratios) -> str:
+    """HTML: the scores and median readings of both models, and the ratio over the seeds that both have."""
+    both, pairs = {"candidate": candidate, "baseline": baseline}, min(len(candidate), len(baseline))
+    header, rows = cost_table({name: runs for name, runs in both.items() if runs}, [one.name for one, _ in found])
+    for row, (reading, ratio) in zip(rows[len(rows) - len(found) :], found, strict=True):
+        row[0] = reading_label(reading)
+        row.append(f"{ratio}; {len(ratio.points) if isinstance(ratio, Interval) else 0} of {pairs} seeds")
+    runs = [*candidate, *baseline]
+    failed = [f"Seed {run.seed}, {run.model['name']}: {run.failure}." for run in runs if run.failure]
+    missing = {f"{name}: {why}." for run in runs for name, why in run.missing.items()}
+    notes = "".join(f"<p>{escape(text)}</p>" for text in (*failed, *sorted(missing)))
+    return html_table([*header, "candidate / baseline [95 %]"], rows) + notes
 
 
 def verdict_text(runs: _Runs, cost: str) -> str:
@@ -149,38 +131,18 @@ def verdict_text(runs: _Runs, cost: str) -> str:
         return f"No verdict: {error.args[0]}."
 
 
-def draw_paired_ratios(found: Sequence[ReadingComparison], model: str, baseline: str) -> str:
-    """The ratios as an image, one row for each reading: a dot for each seed, a diamond with its interval for the mean.
-
-    Empty if there is no ratio.
-    """
-    from matplotlib.figure import Figure  # pyplot's state belongs to the notebook's cells
-
-    from sutrolib.plots.metrics import label_rows
-    from sutrolib.plots.style import BLACK, GREY, SIZE
-
-    shown = [(one, one.ratio) for one in found if isinstance(one.ratio, Interval)]
+def draw_paired_ratios(found: _Ratios, model: str, baseline: str) -> str:
+    """The ratios as an image, one row for each reading; empty if there is no ratio."""
+    shown = [(reading, ratio) for reading, ratio in found if isinstance(ratio, Interval)]
     if not shown:
         return ""
-    figure = Figure(figsize=(SIZE[0], 1.6 + 0.62 * len(shown)), layout="constrained")
-    ax = figure.subplots()
-    for row, (_, ratio) in enumerate(shown):
-        ax.plot(ratio.points, [row] * len(ratio.points), "o", color=GREY, alpha=0.7, label=None if row else "one seed")
-    means = [ratio for _, ratio in shown]
-    rows = [row - 0.22 for row in range(len(shown))]
-    label = f"mean, with its 95 % interval from {MIN_PAIRS} seeds on"
-    ax.errorbar([m.value for m in means], rows, xerr=error_bars(means), fmt="D", color=BLACK, capsize=4, label=label)
-    ax.axvline(1, color=GREY, ls="--", lw=1, label="equal to the baseline")
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("{x:.2g}" if high < 20 * low else "")
-    label_rows(ax, [one.label.replace(" (", "\n(", 1) for one, _ in shown])
-    figure.legend(fontsize=9, loc="outside lower center", ncols=3)
-    first, ratio = next((pair for pair in shown if pair[0].kind is not Kind.MEASURED), shown[0])
+    first, ratio = next((pair for pair in shown if pair[0].kind != Kind.MEASURED), shown[0])
     seeds = f"{len(ratio.points)} seed{'s' if len(ratio.points) > 1 else ''}"
-    title = f"{model} needs {ratio.value:.3g} times the {first.label} of the baseline, over {seeds}"
-    ax.set(xlabel="candidate / baseline (below 1: the candidate needs less)")
-    ax.set_title(title, loc="left", fontsize=11)
-    ratios = "; ".join(f"{one.label} {ratio}" for one, ratio in shown)
+    title = f"{model} needs {ratio.value:.3g} times the {reading_label(first)} of the baseline, over {seeds}"
+    # No figure of pyplot, whose state belongs to the notebook's cells.
+    ax = Figure(figsize=(SIZE[0], 1.6 + 0.62 * len(shown)), layout="constrained").subplots()
+    labels = [reading_label(reading).replace(" (", "\n(", 1) for reading, _ in shown]
+    rows = {"mean": [ratio for _, ratio in shown]}
+    figure = draw_rows(labels, rows, title, "candidate / baseline (below 1: the candidate needs less)", ax=ax)
+    ratios = "; ".join(f"{reading_label(reading)} {ratio}" for reading, ratio in shown)
     return image(figure, f"{title}. Ratio of {model} to {baseline}, the baseline, for each reading: {ratios}.")

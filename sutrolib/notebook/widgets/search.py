@@ -4,8 +4,6 @@ It runs in a worker process and keeps its trials in a journal, one for each sear
 stopped, also after the kernel was restarted.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -15,22 +13,24 @@ from contextlib import suppress
 from html import escape
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sutrolib.core import paths
 from sutrolib.core.types import Problem, describe
 from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.notebook.widgets.layout import Cancelled, button, dropdown, hbox, image
 from sutrolib.notebook.widgets.worker import PAUSE_S, WorkerExit, WorkerPanel
+from sutrolib.plots.search import draw_trials
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import TrialState, ignore
 from sutrolib.processes.samplers import GridSearch, PrunedTPE, RandomSearch, TPESearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study, Trial, best_of
-
-if TYPE_CHECKING:
-    from ipywidgets import VBox
 
 _MAX_TRIALS = 10_000
 _STARTUP_TRIALS = 6  # random settings before a model of the trials is used
@@ -77,7 +77,7 @@ def search_panel(
     pairs: int = 1,
     trace_updates: int | None = None,
     keep: Callable[[Study], object] = ignore,
-) -> VBox:
+) -> widgets.VBox:
     """Choose a process, start it, pause it and continue; each trial becomes a dot in the figure.
 
     Args:
@@ -102,8 +102,6 @@ class _SearchPanel(WorkerPanel):
     def __init__(
         self, task: _Task, searches: Sequence[Search], trials: int, seed: int, keep: Callable[[Study], object]
     ) -> None:
-        import ipywidgets as widgets
-
         super().__init__("Start", "Stop now", "abandon the current trial; it is repeated later")
         self.task, self.keep = task, keep
         self.searches = {search.name: search for search in searches}
@@ -210,11 +208,6 @@ def draw_search(name: str, trials: Sequence[Trial], meter: Meter, space: SearchS
 
     pyplot does not know the figure, as pyplot's state belongs to the notebook's cells.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    from sutrolib.plots.search import draw_trials
-
     families: dict[str, list[tuple[int, float | None]]] = {}
     for position, trial in enumerate(trials, start=1):  # trial.number also counts interrupted trials
         if trial.proposal is not None:

@@ -5,13 +5,13 @@ an input for each field of the problem and the model, by its type and with its v
 a curriculum's ``network``) has a dotted name. The problem or the model itself rejects a value, with its own message.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
+
+import ipywidgets as widgets
 
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.measure import Measurement
@@ -20,15 +20,8 @@ from sutrolib.notebook.widgets.layout import dropdown, hbox
 from sutrolib.notebook.widgets.paired_runs import draw_runs, reading_label, run_alternating, verdict_text
 from sutrolib.notebook.widgets.worker import WorkerExit, WorkerPanel
 from sutrolib.processes.evaluator import ignore
+from sutrolib.processes.space import SearchSpace
 
-if TYPE_CHECKING:
-    from ipywidgets import Box, Checkbox, ValueWidget, VBox
-
-    from sutrolib.processes.space import SearchSpace
-
-_T = TypeVar("_T")
-
-_TITLES = {meter.name: meter.title for meter in METERS}
 _MAX_SEEDS = 100
 _HEADING = (
     "<b>One model against the baseline.</b> Choose a model and press Run both: on each seed, the baseline and then the "
@@ -47,7 +40,7 @@ _LABELS = {  # of fields that carry no unit
 
 def run_panel(
     problem: Problem, baseline: Model, *, seeds: int = 5, first: int = 0, keep: Callable[[Measurement], object] = ignore
-) -> VBox:
+) -> widgets.VBox:
     """Choose a problem, a model and meters; run the model and the baseline on ``seeds`` seeds from ``first`` on.
 
     ``baseline`` is that of ``problem``; the other problems of the panel have their own. ``keep`` is called with every
@@ -76,8 +69,6 @@ class _RunPanel(WorkerPanel):
     def __init__(
         self, problem: Problem, baseline: Model, seeds: int, first: int, keep: Callable[[Measurement], object]
     ) -> None:
-        import ipywidgets as widgets
-
         super().__init__("Run both", "Cancel", "end the run now and keep the finished seeds")
         self.choices, self.first, self.keep = _problem_choices(problem, baseline), first, keep
         self.title, self.cost = "", ""  # of the latest click on Run both
@@ -110,8 +101,6 @@ class _RunPanel(WorkerPanel):
 
     def on_model(self, _change: object = None) -> None:
         """Show the hyper-parameters of the model."""
-        import ipywidgets as widgets
-
         _, (baseline, *_), model = self.chosen
         self.model_fields = _fill(self.model_box, model)
         prior = f"Prior knowledge: {baseline.prior_knowledge}."
@@ -155,21 +144,19 @@ class _RunPanel(WorkerPanel):
 
     def show(self) -> None:
         """The table, and the figure if both models have a run on one seed."""
-        table, self.picture.value = draw_runs(self.runs, _TITLES)
+        table, self.picture.value = draw_runs(self.runs)
         self.text.value = f"<p>{escape(self.title)}</p>{table}"
 
 
-def _meter_boxes() -> tuple[dict[type[Meter], Checkbox], str]:
+def _meter_boxes() -> tuple[dict[type[Meter], widgets.Checkbox], str]:
     """A checkbox for each meter that works on this machine, and why the others do not."""
-    import ipywidgets as widgets
-
     boxes, unavailable = {}, []
     for meter in METERS:
         availability = meter.available()
         if not availability.ok:
             unavailable.append(f"{meter.title} ({availability.why.partition(':')[0]})")
         elif meter is not WallTime:
-            label, ticked = reading_label(meter.title, meter), meter in (OperationCount, ReuseDistance)
+            label, ticked = reading_label(meter), meter in (OperationCount, ReuseDistance)
             layout = widgets.Layout(width="27em")
             boxes[meter] = widgets.Checkbox(value=ticked, description=label, indent=False, layout=layout)
     more = "; for details: python -m sutrolib doctor" if unavailable else ""
@@ -188,10 +175,8 @@ def input_fields(thing: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Fi
     return found
 
 
-def make_inputs(thing: Any) -> dict[str, ValueWidget]:
+def make_inputs(thing: Any) -> dict[str, widgets.ValueWidget]:
     """A control for each of :func:`input_fields`; its label is the name with the unit, its tooltip the range."""
-    import ipywidgets as widgets
-
     # Sent as a whole: letter by letter, the last ones of a text could arrive after a click.
     text = functools.partial(widgets.Text, continuous_update=False)
     by_type = {bool: widgets.Checkbox, int: widgets.IntText, float: widgets.FloatText, str: text}
@@ -209,17 +194,17 @@ def make_inputs(thing: Any) -> dict[str, ValueWidget]:
     return inputs
 
 
-def with_values(thing: _T, values: dict[str, Any]) -> _T:
+def with_values(thing: Any, values: dict[str, Any]) -> Any:
     """A copy of ``thing`` with these values, by (dotted) name. Raises the ValueError of ``thing`` for a wrong value."""
     own = {name: value for name, value in values.items() if "." not in name}
     for name in {name.partition(".")[0] for name in values} - set(own):
         inner = {k.removeprefix(f"{name}."): value for k, value in values.items() if k.startswith(f"{name}.")}
         own[name] = with_values(getattr(thing, name), inner)
     # All at once: some values are only valid together.
-    return dataclasses.replace(thing, **own)  # type: ignore[type-var]
+    return dataclasses.replace(thing, **own)
 
 
-def _fill(box: Box, thing: Any) -> dict[str, ValueWidget]:
+def _fill(box: widgets.Box, thing: Any) -> dict[str, widgets.ValueWidget]:
     """The inputs for the fields of ``thing``, which take the place of those in the box."""
     before, inputs = box.children, make_inputs(thing)
     box.children = tuple(inputs.values())

@@ -7,9 +7,6 @@ batches; what was sent before a cancel is still passed on. The process prints no
 however that ends. The locks that it holds are those of the operating system, so they end with it.
 """
 
-from __future__ import annotations
-
-import io
 import multiprocessing
 import os
 import signal
@@ -21,14 +18,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import ipywidgets as widgets
 
 from sutrolib.meters.lock import meter_lock
 from sutrolib.notebook.widgets.layout import button, hbox, message_line, panel
-
-if TYPE_CHECKING:
-    from ipywidgets import DOMWidget, VBox
 
 _POLL_S = 0.25  # between two batches of events, so that a panel that redraws after each still has time for other things
 PAUSE_S = _POLL_S + 0.05  # without a timing, in which a panel that waits for the meter lock can begin to draw
@@ -70,7 +65,9 @@ class Worker:
         # Jupyter sends interrupts to all processes of a kernel; one that starts meanwhile ignores them.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if interruptible else None
         try:
-            _ImportCheck(io.BytesIO()).dump((work, arguments))
+            if b"__main__" in bytes(ForkingPickler.dumps((work, arguments))):
+                what = "what is defined in this notebook cannot be imported by the worker process"
+                raise ValueError(f"{what}: put it in a module (notebook 91 shows how)")
             context = multiprocessing.get_context("spawn")
             self._connection, theirs = context.Pipe()
             with theirs:
@@ -137,8 +134,6 @@ class WorkerPanel(ABC):
     """
 
     def __init__(self, start: str, cancel: str, tooltip: str) -> None:
-        import ipywidgets as widgets
-
         self.worker = Worker(self._on_events, self._on_exit)
         self.stale = False  # whether something has come in that is not shown yet
         self.inputs: list[Any] = []
@@ -148,10 +143,8 @@ class WorkerPanel(ABC):
         self.start = button(start, self.on_start, self.say)
         self.cancel = button(cancel, self.on_cancel, self.say, tooltip=tooltip, disabled=True)
 
-    def column(self, heading: str, *controls: DOMWidget) -> VBox:
+    def column(self, heading: str, *controls: widgets.DOMWidget) -> widgets.VBox:
         """The whole panel."""
-        import ipywidgets as widgets
-
         outputs = (hbox(self.bar, self.doing), self.message, self.picture, self.text)
         return panel([widgets.HTML(heading), *controls, *outputs], heading, self.worker.cancel)
 
@@ -208,18 +201,6 @@ class WorkerPanel(ABC):
         self.say(text)
 
 
-class _ImportCheck(ForkingPickler):
-    """Refuses what a cell of the notebook defines: another process cannot import it."""
-
-    def persistent_id(self, thing: Any) -> None:
-        owner = thing if isinstance(thing, type | FunctionType) else type(thing)
-        if getattr(owner, "__module__", "") == "__main__":
-            raise ValueError(
-                f"{owner.__name__} is defined in this notebook; put it in a module (README, 'A model'), so that the "
-                "worker process can import it"
-            )
-
-
 def error_text(error: BaseException) -> str:
     """An error on one line, with its type unless its text is meant for the user."""
     text = " ".join(str(error).split())
@@ -232,9 +213,7 @@ class _Cancelled(BaseException):
     """Raised in the work by a cancel; no Exception, as code that tests candidates would take that for their error."""
 
 
-def _main(
-    connection: Connection, work: Callable[..., object], arguments: Sequence[Any]
-) -> None:  # pragma: no cover - in another process
+def _main(connection: Connection, work: Callable[..., object], arguments: Sequence[Any]) -> None:  # pragma: no cover
     def cancel(_signal: int, _frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clean-up
         raise _Cancelled
