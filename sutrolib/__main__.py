@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from sutrolib.batch.parameters import did_you_mean
@@ -57,11 +58,13 @@ def _refuse(why: str) -> int:
     return _REFUSED
 
 
-def _format_warning(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> str:
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A warning of the library, such as that a damaged file was skipped, as one line."""
-    if category.__module__.startswith("sutrolib."):
+    if category.__module__.startswith("sutrolib.") or Path(filename).is_relative_to(Path(__file__).parent):
         return f"sutrolib: {message}\n"
-    return _plain_format(message, category, *rest, **options)
+    return _plain_format(message, category, filename, lineno, line)
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -72,8 +75,13 @@ def _command(options: argparse.Namespace) -> int:
             raise ValueError(f"{word!r} has a byte that is not UTF-8: write it in UTF-8, or use another name")
     if module in _ON_NOTEBOOKS and not paths.NOTEBOOKS.is_dir():
         raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
-    status: int = getattr(importlib.import_module(f"sutrolib.cli.{module}"), function)(options)
-    return status
+    run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(f"sutrolib.cli.{module}"), function)
+    if module in ("run", "exam"):  # which say themselves how long they take
+        return run(options)
+    from sutrolib.cli.seconds import announced
+
+    with announced(options):
+        return run(options)
 
 
 class _Parser(argparse.ArgumentParser):

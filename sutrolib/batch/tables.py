@@ -8,7 +8,6 @@ for. So the table has at most MAX_COLUMNS columns for any mixture of notebooks.
 
 import dataclasses
 import json
-import math
 import sys
 import time
 from collections import defaultdict
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet  # noqa: F401 - now, as importing it takes longer than writing the first table
 
 from sutrolib.batch import records
 from sutrolib.batch.records import RunResult, as_float
@@ -33,20 +33,21 @@ _LAST = (*_RUN, "quantity", "value", "kind", "low", "high", "finding", "error", 
 # Of pandas, all with missing values; of the fixed columns, and of others by what their cells are. Else "string".
 _TYPES = {"seconds": "Float64", "attempts": "Int64", "value": "Float64", "low": "Float64", "high": "Float64"}
 _INFERRED = {"integer": "Int64", "floating": "Float64", "mixed-integer-float": "Float64", "boolean": "boolean"}
-_INTERVAL_S = 30.0  # between two updates of the tables: with many runs, writing takes over a second
+_PAUSE, _QUICK_S = 9, 0.3  # times as long as writing the tables took beyond that, until they are written again
 
 
 class Tables:
     """The tables of a batch's folder, kept up to date."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.written = folder, -math.inf
+        self.folder, self.next = folder, 0.0
 
     def refresh(self) -> None:
-        """Write the tables of all records, unless that was done a moment ago."""
-        if time.monotonic() >= self.written + _INTERVAL_S:
+        """Write the tables of all records, unless writing takes too large a share of the time."""
+        if (began := time.monotonic()) >= self.next:
             self._write()
-            self.written = time.monotonic()
+            ended = time.monotonic()
+            self.next = ended + _PAUSE * max(0.0, ended - began - _QUICK_S)
 
     def finish(self) -> None:
         """Write the tables of all records, and draw the figure that compares them.

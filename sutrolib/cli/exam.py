@@ -1,15 +1,19 @@
 """python -m sutrolib exam: run the final exam, or show its record, in plain text; needs only torch and its basics."""
 
 import argparse
+import statistics
 import time
+from collections import Counter
 
 from sutrolib.cli.text import paragraph, show_table
 from sutrolib.core.format import duration
 from sutrolib.exam.entries import scale_of
-from sutrolib.exam.record import ExamRecord
+from sutrolib.exam.record import ExamRecord, exam_path, read_record
 from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import JOULES, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
+
+_USUAL_TIMES = {"smoke": "about a minute", "cpu": "about an hour", "gpu": "as fast as the card is"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"Final exam, scale {scale.name}, {options.division} division: the baseline against")
     for entry in scale.division(options.division):
         print(paragraph(f"{entry.name}: {entry.about}", "  "))
+    print(_expected(scale.name, options.division, options.seeds, options.again), end="")
     began = time.perf_counter()
     try:
         record = run_exam(scale, options.division, options.seeds, again=options.again, on_run=_print_run)
@@ -39,6 +44,21 @@ def run(options: argparse.Namespace) -> int:
     print(f"{ended}; the record is {record.path.name} in {record.path.parent}.\nTo run it again: {record.command}")
     _print_record(record)
     return 0
+
+
+def _expected(scale: str, division: str, seeds: int, again: bool) -> str:
+    """About how long the trainings take that are to be run, by those of the record that there is."""
+    try:
+        record = read_record(exam_path(scale, division))
+    except (OSError, ValueError):
+        usual = _USUAL_TIMES.get(scale, "unknown")
+        return f"{seeds} trainings of each; time: {usual}; how long it takes here is said after the first.\n"
+    todo = dict.fromkeys(record.model_names, seeds) if again else Counter(name for _, name in record.remaining())
+    times = {name: [r.value for run in record.runs(name) for r in run.readings if r.name == "time"] for name in todo}
+    known = [statistics.median(times[name]) * count for name, count in todo.items() if times[name]]
+    what = f"{sum(todo.values())} trainings to run"
+    time_text = f": about {duration(sum(known))}, by the times in the record" if known else ""
+    return f"{what}{time_text}\n" if todo else ""
 
 
 def _print_run(number: int, total: int, name: str, run: Measurement, seconds_left: float) -> None:

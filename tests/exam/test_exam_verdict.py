@@ -1,6 +1,7 @@
 """What follows from a record of the final exam: verdict, table, figures, and the command that shows them."""
 
 import dataclasses
+import re
 
 import pytest
 from builders import busy
@@ -263,13 +264,30 @@ def test_the_command_shows_progress_table_and_verdict_and_a_finished_exam_at_onc
     assert "[1 of 10] seed 0, baseline: loss " in first
     assert "(estimated); about 0 s left" in first
     assert "VERDICT other rate: passed" in first
+    assert "how long it takes here is said after the first" in first
     monkeypatch.setattr(sutrolib.exam.run, "evaluate", None)
     assert main(["exam"]) == 0
     again = capsys.readouterr().out
     assert "[1 of 10]" not in again
     assert "All runs were there already" in again
+    assert "trainings to run" not in again
     assert again[again.index("VERDICT") :] == first[first.index("VERDICT") :]
     assert "--division closed --scale tiny --seeds 5 --again" in again
+
+
+@pytest.mark.parametrize(("options", "runs", "seconds"), [((), 5, 45), (("--again",), 10, 75)])
+def test_the_command_says_beforehand_how_long_what_is_left_takes(monkeypatch, capsys, options, runs, seconds):
+    record = record_of(**BETTER)
+    for seed in range(5):
+        del record.measurements["baseline"][seed]
+    record.measurements["baseline"][0] = fake_run(0)
+    record.measurements["other rate"].pop(4)
+    record.save()
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", lambda problem, model, seed, *rest, **options: fake_run(seed))
+    monkeypatch.setattr(sutrolib.cli.exam, "scale_of", lambda name: TINY)
+    assert main(["exam", *options]) == 0
+    said = re.search(rf"^{runs} trainings to run: about (\d+) s, by the times", capsys.readouterr().out, re.MULTILINE)
+    assert int(said[1]) == pytest.approx(seconds, rel=0.02)
 
 
 def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
@@ -282,12 +300,14 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
 
 
 def test_the_command_refuses_what_it_does_not_know(capsys):
-    assert main(["exam", "--scale", "moon"]) == 2
-    assert main(["exam", "--division", "half"]) == 2
+    for option, unknown in (("--scale", "smok"), ("--division", "half")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["exam", option, unknown])
     assert main(["exam", "--seeds", "3"]) == 2
     printed = capsys.readouterr().err
-    assert "must be one of smoke, cpu, gpu" in printed
-    assert "choose one of: closed, open" in printed
+    assert "choose from 'smoke', 'cpu', 'gpu')" in printed
+    assert "did you mean 'smoke'?" in printed
+    assert "choose from 'closed', 'open'" in printed
     assert "seeds must be 5 to 1000 (got 3)" in printed
 
 

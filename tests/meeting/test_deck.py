@@ -681,7 +681,7 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(collection, tmp_path
         (["--notebooks", "77"], "no notebook '77'; there are 10_first"),
         (["-o", "."], "-o must be a file, and . is a folder"),
         (["-o", "nowhere/"], "-o must be a file, and nowhere is a folder"),
-        (["-o", f"{__file__}/deck.html"], "a file is in the way"),
+        (["-o", f"{__file__}/deck.html"], "is in the way"),
     ],
 )
 def test_what_the_command_cannot_do_it_says_in_a_sentence(collection, capsys, arguments, told):

@@ -82,9 +82,11 @@ class _RunPanel(WorkerPanel):
         self.model.observe(self.on_model, names="value")
         self.on_problem()
         meters = widgets.HTML(f"<b>Meters</b> in addition to wall time (s, measured). {escape(unavailable)}")
-        inputs = [self.problem, self.problem_box, self.model, self.about_baseline, self.model_box]
-        inputs += [meters, hbox(*self.meters.values()), self.seeds]
-        self.panel = self.column(_HEADING, *inputs, hbox(self.start, self.cancel))
+        about_problem = widgets.HTML("<b>Settings of the problem.</b>")
+        settings = [self.about_baseline, self.model_box, about_problem, self.problem_box]
+        settings += [meters, hbox(*self.meters.values())]
+        buttons = hbox(self.seeds, self.start, self.cancel)  # above the settings: in sight on a small screen
+        self.panel = self.column(_HEADING, self.problem, self.model, buttons, settings=settings)
 
     @property
     def chosen(self) -> tuple[Problem, tuple[Model, ...], Model]:
@@ -104,7 +106,8 @@ class _RunPanel(WorkerPanel):
         _, (baseline, *_), model = self.chosen
         self.model_fields = _fill(self.model_box, model)
         prior = f"Prior knowledge: {baseline.prior_knowledge}."
-        self.about_baseline.value = escape(f"Baseline: {_in_words(baseline)} {prior}")
+        about = escape(f"Baseline: {_in_words(baseline)} {prior}")
+        self.about_baseline.value = f"<b>Settings of the candidate.</b> {about}"
         self.inputs = [self.problem, self.model, self.seeds, *self.meters.values()]
         self.inputs += [*self.problem_fields.values(), *self.model_fields.values()]
         if "k" in self.problem_fields and "k" in self.model_fields:  # a model that knows the number of secret bits

@@ -143,10 +143,12 @@ class WorkerPanel(ABC):
         self.start = button(start, self.on_start, self.say)
         self.cancel = button(cancel, self.on_cancel, self.say, tooltip=tooltip, disabled=True)
 
-    def column(self, heading: str, *controls: widgets.DOMWidget) -> widgets.VBox:
-        """The whole panel."""
+    def column(
+        self, heading: str, *controls: widgets.DOMWidget, settings: Sequence[widgets.DOMWidget] = ()
+    ) -> widgets.VBox:
+        """The whole panel, with settings that are seldom changed at its end."""
         outputs = (hbox(self.bar, self.doing), self.message, self.picture, self.text)
-        return panel([widgets.HTML(heading), *controls, *outputs], heading, self.worker.cancel)
+        return panel([widgets.HTML(heading), *controls, *outputs, *settings], heading, self.worker.cancel)
 
     @abstractmethod
     def on_start(self) -> None:
