@@ -39,7 +39,7 @@ class Person:
     def __init__(self, seeds=3, keep=None):
         self.kept = []
         self.panel = run_panel(PROBLEM, START, seeds=seeds, first=5, keep=keep or self.kept.append)
-        *_, self.doing, self.message, self.picture, self.table = controls_of(self.panel)[""]
+        _, self.doing, self.message, self.picture, self.table, *_ = controls_of(self.panel)[""]
 
     def __getitem__(self, name):
         return controls_of(self.panel)[name]
