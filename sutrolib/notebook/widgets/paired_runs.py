@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import Budget, Model, Problem
-from sutrolib.measurement.comparison import compare, reading_ratio
+from sutrolib.measurement.comparison import BusyRatio, compare, reading_ratio, undecided
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.measurement.tables import cost_table
 from sutrolib.meters import METERS, Kind, Meter, Reading, WallTime
@@ -139,6 +139,8 @@ def draw_paired_ratios(found: _Ratios, model: str, baseline: str) -> str:
     first, ratio = next((pair for pair in shown if pair[0].kind != Kind.MEASURED), shown[0])
     seeds = f"{len(ratio.points)} seed{'s' if len(ratio.points) > 1 else ''}"
     title = f"{model} needs {ratio.value:.3g} times the {reading_label(first)} of the baseline, over {seeds}"
+    if isinstance(ratio, BusyRatio):
+        title = f"{model} against the baseline, {reading_label(first)}: {undecided(ratio)}"
     # No figure of pyplot, whose state belongs to the notebook's cells.
     ax = Figure(figsize=(SIZE[0], 1.6 + 0.62 * len(shown)), layout="constrained").subplots()
     labels = [reading_label(reading).replace(" (", "\n(", 1) for reading, _ in shown]

@@ -1,3 +1,4 @@
+import math
 import multiprocessing
 import re
 import threading
@@ -8,8 +9,9 @@ from builders import measurement
 from searches import PROBLEM, START
 from slow_work import LocalConnection, controls_of, until
 
+from sutrolib.measurement.comparison import BusyRatio
 from sutrolib.measurement.measure import Measurement, measure
-from sutrolib.meters import OperationCount, WallTime
+from sutrolib.meters import Kind, OperationCount, Reading, WallTime
 from sutrolib.meters.lock import meter_lock
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.models.parity.guided_network import Curriculum
@@ -284,6 +286,13 @@ def test_one_diverged_seed_takes_only_its_own_ratio_away():
     assert "made up needs 0.5 times the made up (units, counted) of the baseline, over 4 seeds" in draw_paired_ratios(
         found, "made up", "baseline"
     )
+
+
+def test_a_time_of_a_busy_machine_makes_no_title():
+    reading = Reading("time", 1.0, "s", Kind.MEASURED)
+    shown = draw_paired_ratios([(reading, BusyRatio(0.5, 0.0, math.inf, (0.5,) * 5, load=0.9))], "this", "that")
+    assert "needs" not in shown
+    assert "this against the baseline, wall-clock time (s, measured): not decided: the machine was busy" in shown
 
 
 def test_a_figure_does_not_outlive_the_ratios_that_it_shows():
