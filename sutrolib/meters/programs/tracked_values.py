@@ -93,11 +93,11 @@ def binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool = 
 
 
 def unary(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """The method for an operator of one number."""
+    """The method for an operator of one number and of further operands, tracked or plain: ``pow(a, b, m)``."""
 
-    def operation(self: TrackedNumber, *arguments: Any) -> Any:
-        self._tape.read(self)
-        return self._tape.push(self._tape.compute(compute, self._value, *arguments))
+    def operation(self: TrackedNumber, *others: Any) -> Any:
+        self._tape.read(self, *(other for other in others if isinstance(other, TrackedNumber)))
+        return self._tape.push(self._tape.compute(compute, self._value, *map(untracked, others)))
 
     return operation
 
@@ -172,16 +172,19 @@ class ReadTape(Tape):
         return super().push(value)
 
 
-def _read(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that reads the value and gives a plain result."""
+def _read(compute: Callable[..., Any], content: bool = False) -> Callable[..., Any]:
+    """A method that reads the value and gives a plain result. NumPy calls those of ``content`` to store the value."""
 
     def operation(self: Scalar, *arguments: Any) -> Any:
-        if stores_item(sys._getframe(1)):
+        if content and stores_item(sys._getframe(1)):
             raise self._tape.refuse("a tracked value is stored in a NumPy array of plain numbers; use a list")
         self._tape.read(self)
         return compute(self._value, *arguments)
 
     return operation
+
+
+_power, _power_modulo = binary(pow), unary(pow)
 
 
 class Scalar(TrackedNumber):
@@ -194,12 +197,16 @@ class Scalar(TrackedNumber):
             raise self._tape.refuse("a tracked value meets a NumPy array of plain numbers; pass the array")
         return np.frompyfunc(lambda item: operation(self, item), 1, 1)(np.asarray(array)).view(TrackedArray)
 
+    def __pow__(self, exponent: Any, modulus: Any = None) -> Any:
+        return _power(self, exponent) if modulus is None else _power_modulo(self, exponent, modulus)
+
     __divmod__, __rdivmod__ = binary(divmod), binary(divmod, swapped=True)
     __floor__, __ceil__, __trunc__, __round__ = unary(math.floor), unary(math.ceil), unary(math.trunc), unary(round)
 
-    __bool__, __int__, __float__, __complex__ = _read(bool), _read(int), _read(float), _read(complex)
-    __index__, __hash__ = _read(operator.index), _read(hash)
-    __str__, __repr__, __format__ = _read(str), _read(repr), _read(format)
+    # In a store these three read a key or an index; the others can only read what is stored.
+    __bool__, __index__, __hash__ = _read(bool), _read(operator.index), _read(hash)
+    __int__, __float__, __complex__ = _read(int, True), _read(float, True), _read(complex, True)
+    __str__, __repr__, __format__ = _read(str, True), _read(repr), _read(format)
 
     __deepcopy__ = refused("copy.deepcopy of a tracked value; pass it on instead, which is free")
     __reduce_ex__ = refused("pickling a tracked value; return it instead")
@@ -211,21 +218,11 @@ class TrackedArray(np.ndarray):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         arrays = [x for x in (*inputs, *options.get("out", ())) if isinstance(x, np.ndarray)]
         if any(x.dtype != object for x in arrays):
-            tape = next(
-                (x._tape for a in arrays if a.dtype == object for x in a.flat if isinstance(x, Scalar)), ReadTape()
-            )
+            tapes = [x._tape for a in arrays if a.dtype == object for x in a.flat if isinstance(x, Scalar)]
+            tape = tapes[0] if tapes else ReadTape()
             raise tape.refuse("tracked values meet a NumPy array of plain numbers; pass the array")
-        plain = [np.asarray(x) if isinstance(x, np.ndarray) else _boxed(x) for x in inputs]
+        plain = [np.asarray(x) if isinstance(x, np.ndarray) else x for x in inputs]
         if "out" in options:
             options["out"] = tuple(np.asarray(x) for x in options["out"])
         result = getattr(ufunc, method)(*plain, **options)
         return result.view(TrackedArray) if isinstance(result, np.ndarray) else result
-
-
-def _boxed(value: Any) -> Any:
-    """A tracked value as an array without axes: given a bare value, NumPy's loops would call its own operator."""
-    if not isinstance(value, Scalar):
-        return value
-    box = np.empty((), object)
-    box[()] = value
-    return box
