@@ -46,12 +46,27 @@ def _offsets(tensor: Tensor, axes: int) -> Tensor:
 
 
 def _by_index(args: tuple[Any, ...]) -> tuple[int, Tensor]:
-    indices = args[1]
-    return len(indices), torch.ops.aten.index.Tensor(_offsets(args[0], len(indices)), indices)
+    masks = (torch.bool, torch.uint8)  # a mask stands for as many axes as it has, any other index for one
+    axes = sum(index.dim() if index is not None and index.dtype in masks else 1 for index in args[1])
+    return axes, torch.ops.aten.index.Tensor(_offsets(args[0], axes), args[1])
+
+
+def _by_mask(args: tuple[Any, ...]) -> tuple[int, Tensor]:
+    wide, mask = torch.broadcast_tensors(args[0], args[1])
+    return wide.dim(), _offsets(wide, wide.dim())[mask]
+
+
+def _by_place(args: tuple[Any, ...]) -> tuple[int, Tensor]:
+    return args[0].dim(), _offsets(args[0], args[0].dim()).take(args[1])
 
 
 def _by_embedding(args: tuple[Any, ...]) -> tuple[int, Tensor]:
     return 1, _offsets(args[0], 1)[args[1]]
+
+
+def _by_bag(args: tuple[Any, ...]) -> tuple[int, Tensor]:
+    kept = args[1] if len(args) < 9 else args[1][args[1] != args[8]]  # rows of the padding index are skipped
+    return 1, _offsets(args[0], 1)[kept]
 
 
 def _by_select(args: tuple[Any, ...]) -> tuple[int, Tensor]:
@@ -61,6 +76,18 @@ def _by_select(args: tuple[Any, ...]) -> tuple[int, Tensor]:
 
 def _by_gather(args: tuple[Any, ...]) -> tuple[int, Tensor]:
     return args[0].dim(), _offsets(args[0], args[0].dim()).gather(args[1], args[2])
+
+
+def _like_index(args: tuple[Any, ...]) -> tuple[int, Tensor]:
+    """The part of a source that is as large as the index: a scatter reads no more of it."""
+    index, source = args[2], args[3]
+    return source.dim(), _offsets(source, source.dim())[tuple(slice(size) for size in index.shape)]
+
+
+def _as_many_as_masked(args: tuple[Any, ...]) -> tuple[int, Tensor]:
+    """The first elements of a source, one for each that the mask selects."""
+    selected = int(torch.broadcast_tensors(args[0], args[1])[1].sum())
+    return args[2].dim(), _offsets(args[2], args[2].dim()).ravel()[:selected]
 
 
 def _by_search(args: tuple[Any, ...]) -> tuple[int, Tensor]:
@@ -80,29 +107,39 @@ def _by_search(args: tuple[Any, ...]) -> tuple[int, Tensor]:
     return 1, _offsets(table, 1)[found]
 
 
-# Operators that touch only what they select of their first argument. Their indices are read as other arguments are.
-SELECTIONS: dict[str, Callable[[tuple[Any, ...]], tuple[int, Tensor]]] = {
-    "index": _by_index,
-    "index_put_": _by_index,
-    "_index_put_impl_": _by_index,
-    "embedding": _by_embedding,
-    "index_select": _by_select,
-    "index_add_": _by_select,
-    "index_copy_": _by_select,
-    "index_fill_": _by_select,
-    "gather": _by_gather,
-    "scatter_": _by_gather,
-    "scatter_add_": _by_gather,
-    "searchsorted": _by_search,
+_Selection = Callable[[tuple[Any, ...]], tuple[int, Tensor]]
+
+# Operators that touch only what they select of an argument, by its position. Their indices are read as other arguments
+# are. The result is the number of axes that the selection stands for, and where each selected element (or slice along
+# the other axes) starts.
+_SELECTIONS: dict[str, dict[int, _Selection]] = {
+    "index _unsafe_index index_put_ _index_put_impl_": {0: _by_index},
+    "index_select index_add_ index_copy_ index_fill_ index_reduce_": {0: _by_select},
+    "_embedding_bag _embedding_bag_forward_only": {0: _by_bag},
+    "masked_select masked_fill_": {0: _by_mask},
+    "take put_": {0: _by_place},
+    "scatter_ scatter_add_ scatter_reduce_": {0: _by_gather, 3: _like_index},
+    "scatter scatter_add scatter_reduce": {3: _like_index},
+    "embedding": {0: _by_embedding},
+    "gather": {0: _by_gather},
+    "masked_scatter_": {0: _by_mask, 2: _as_many_as_masked},
+    "masked_scatter": {2: _as_many_as_masked},
+    "searchsorted": {0: _by_search},
 }
+SELECTIONS = {name: selections for names, selections in _SELECTIONS.items() for name in names.split()}
 
 
-def selected_ranges(operator: str, args: tuple[Any, ...]) -> Ranges:
-    """Byte ranges of what ``operator`` selects of its first argument, in the order of its index."""
-    tensor = args[0]
-    if not tensor.dim():
-        return _view_ranges(int(tensor.storage_offset()), (), (), tensor.element_size())
-    axes, picked = SELECTIONS[operator](args)
+def selected_ranges(operator: str, args: tuple[Any, ...]) -> dict[int, Ranges]:
+    """Byte ranges of what ``operator`` selects of an argument, by its position, in the order of its index."""
+    args = tuple(arg.view(1) if isinstance(arg, Tensor) and not arg.dim() else arg for arg in args)
+    return {
+        position: _ranges_of(args[position], *select(args))
+        for position, select in SELECTIONS[operator].items()
+        if isinstance(args[position], Tensor)
+    }
+
+
+def _ranges_of(tensor: Tensor, axes: int, picked: Tensor) -> Ranges:
     tail, run = _view_ranges(0, tuple(tensor.shape[axes:]), tensor.stride()[axes:], tensor.element_size())
     heads = picked.reshape(-1, 1).cpu().numpy() * tensor.element_size()
     return (heads + tail).ravel(), np.tile(run, len(heads))

@@ -24,7 +24,8 @@ from sutrolib.meters.access.byte_ranges import SELECTIONS
 
 _KEPT_WHOLE = {"aten::linear"}
 _OVERWRITES = {"copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_"}
-_OVERWRITES |= {"index_copy_", "index_fill_", "scatter_", "index_put_", "_index_put_impl_"}
+_OVERWRITES |= {"index_copy_", "index_fill_", "scatter_", "index_put_", "_index_put_impl_", "put_"}
+_OVERWRITES |= {"masked_fill_", "masked_scatter_"}
 _OVERWRITES |= {"_foreach_copy_", "_foreach_zero_"}
 _TOUCHES_NOTHING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 _TOUCHES_NOTHING |= {"_unsafe_view"}  # a view, though its schema does not say that it shares its argument's storage
@@ -39,16 +40,16 @@ class Role(IntEnum):
 
 
 class Operand(NamedTuple):
-    """A tensor among the arguments of an operator; ``first`` says that it belongs to the first argument."""
+    """A tensor among the arguments of an operator, with the position of its argument."""
 
     tensor: Tensor
     role: Role
-    first: bool
+    position: int
 
 
 @dataclass(frozen=True)
 class OperatorRules:
-    """How one operator touches memory. ``selects_elements``: an index selects what it touches of its first argument."""
+    """How one operator touches memory. ``selects_elements``: an index selects what it touches of an argument."""
 
     name: str
     decompose: bool
@@ -66,12 +67,15 @@ class OperatorRules:
             entries = value if self.per_list_entry and isinstance(value, list | tuple) else [value]
             passes.extend([] for _ in range(len(entries) - len(passes)))
             for operands, entry in zip(passes, entries, strict=False):
-                operands.extend(Operand(tensor, role, position == 0) for tensor in iter_tensors(entry))
+                operands.extend(Operand(tensor, role, position) for tensor in iter_tensors(entry))
         return [sorted(operands, key=lambda operand: operand.role) for operands in passes]
 
     def _role(self, name: str, arguments: dict[str, Any]) -> Role:
-        if self.selects_elements and self.roles[name] is Role.OVERWRITE and arguments.get("accumulate"):
-            return Role.UPDATE
+        if self.selects_elements and self.roles[name] is not Role.READ:
+            if arguments.get("include_self") is False:
+                return Role.OVERWRITE
+            if arguments.get("accumulate") or arguments.get("reduce"):
+                return Role.UPDATE
         # The schema marks gradients as written, but they are only written if they are unscaled.
         if self.name.startswith("_fused_") and name == "grads" and arguments.get("grad_scale") is None:
             return Role.READ

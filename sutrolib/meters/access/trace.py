@@ -104,7 +104,8 @@ class TorchTrace(TorchDispatchMode):
         operands = [operand for found in passes for operand in found]
         arguments = [operand.tensor for operand in operands]
         _check_traceable(func, arguments)
-        selected = self._ranges.add(selected_ranges(rules.name, args)) if rules.selects_elements else None
+        ranges = selected_ranges(rules.name, args) if rules.selects_elements else {}
+        selected = {position: self._ranges.add(found) for position, found in ranges.items()}
         result = func(*args, **kwargs)
         outputs = _new_tensors(func, result, arguments)
         for entry, found in enumerate(passes):
@@ -120,13 +121,13 @@ class TorchTrace(TorchDispatchMode):
             self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
         return result
 
-    def _record_operands(self, name: str, operands: list[Operand], selected: tuple[int, int] | None) -> None:
-        for tensor, role, first in operands:
+    def _record_operands(self, name: str, operands: list[Operand], selected: dict[int, tuple[int, int]]) -> None:
+        for tensor, role, position in operands:
             if role != Role.OVERWRITE:
-                self._record(READ, tensor, "input", selected if first else None)
+                self._record(READ, tensor, "input", selected.get(position))
         written = [operand for operand in operands if operand.role != Role.READ]
-        for index, (tensor, _, first) in enumerate(written):
-            self._record(WRITE, tensor, f"{name}[{index}]", selected if first else None)
+        for index, (tensor, _, position) in enumerate(written):
+            self._record(WRITE, tensor, f"{name}[{index}]", selected.get(position))
 
     def _record(self, direction: int, tensor: Tensor, label: str, selected: tuple[int, int] | None = None) -> None:
         number, nbytes = selected or self._ranges.of_view(tensor)
