@@ -79,17 +79,33 @@ class Meter(ABC):
 
     def __init__(self) -> None:
         self._reading: Reading | None = None
+        self._entered = False
 
     @classmethod
     def available(cls) -> Availability:
         """Whether this meter works here. Meters that need a device or a counter say what is missing."""
         return Availability(True, "always")
 
-    @abstractmethod
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        """Start to measure. Raises RuntimeError if the meter measures already."""
+        if self._entered:
+            raise RuntimeError(f"{self.name}: this meter was entered twice; make a second one for the inner block")
+        self._reading = None
+        self._begin()
+        self._entered = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._entered = False
+        self._end(failed=kind is not None)
 
     @abstractmethod
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
+    def _begin(self) -> None:
+        """Start to measure. If it raises, nothing stays open."""
+
+    @abstractmethod
+    def _end(self, failed: bool) -> None:
+        """Stop, and make the reading unless the block failed."""
 
     def repeat(self, work: Callable[[], _T]) -> _T:
         """Run ``work`` as often as this meter's window needs, and return the last result."""
@@ -113,19 +129,12 @@ class ProgramMeter(Meter):
     NoReading for a block in which no program ran, or that read nothing.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._open = False
-
-    def __enter__(self) -> Self:
-        self._reading, self._open = None, True
+    def _begin(self) -> None:
         self._cost: float = 0
         self._detail: dict[str, Any] = {}
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._open = False
-        if kind is None and self._detail:
+    def _end(self, failed: bool) -> None:
+        if not failed and self._detail:
             if not self._cost:
                 raise NoReading(f"{self.name}: the program reads none of its arguments")
             self._reading = self._make(self._cost, self._detail)
@@ -149,8 +158,7 @@ class WindowMeter(Meter):
 
     window: float
 
-    def __enter__(self) -> Self:
-        self._reading = None
+    def _begin(self) -> None:
         self._run_seconds: list[float] = []
         with ExitStack() as stack:
             stack.enter_context(meter_lock())
@@ -158,16 +166,15 @@ class WindowMeter(Meter):
             self._open()
             self._lock = stack.pop_all()
         self._began = time.perf_counter()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def _end(self, failed: bool) -> None:
         with self._lock:
             try:
                 finish_queued_work()
             finally:  # even if a device fails, the window's threads and drivers are closed
                 reading = self._close()
-            load = load_since(self._before) if kind is None else None
-        if kind is None:
+            load = None if failed else load_since(self._before)
+        if not failed:
             found = reading()
             self._reading = replace(found, detail={**found.detail, "load": load})
 

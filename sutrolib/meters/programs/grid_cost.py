@@ -108,7 +108,7 @@ class GridCost(ProgramMeter):
         """The outputs of a program, given as it is or as text. Raises ValueError for an invalid program."""
         parsed = _parsed(program) if isinstance(program, str) else program
         outputs = parsed.run(arguments)
-        if self._open:
+        if self._entered:
             self._add(parsed.cost, {"runs": 1})
         return outputs
 

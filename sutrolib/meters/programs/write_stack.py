@@ -180,7 +180,7 @@ class WriteStackMovement(ProgramMeter):
 
         Raises UntraceableOperation if a value would leave the stack unseen, or more than ``control_bits`` by decisions.
         """
-        if not self._open:
+        if not self._entered:
             return program(*arguments)
         depths, result, detail = traced_run(program, arguments)
         bits = detail["control_bits"]
