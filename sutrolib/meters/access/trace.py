@@ -12,7 +12,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,11 +30,15 @@ READ, WRITE = 0, 1
 
 @dataclass
 class Buffer:
-    """One storage: its label (a given name, or the operator that first wrote it), its size, and a weak reference."""
+    """One storage: its label (a given name, or the operator that first wrote it) and a weak reference.
+
+    ``nbytes`` is its largest size, ``held_bytes`` its last known one: a storage can be resized, as far as to 0.
+    """
 
     label: str
-    nbytes: int
     storage: StorageWeakRef
+    nbytes: int = 0
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,21 +148,26 @@ class TorchTrace(TorchDispatchMode):
         # so an equal handle is the same storage.
         known = self._ids.get(storage._cdata)
         if known is None:
-            self._drop_dead()
             known = self._ids[storage._cdata] = len(self.buffers)
-            self.buffers.append(Buffer(label, 0, StorageWeakRef(storage)))
-        buffer = self.buffers[known]
-        if storage.nbytes() > buffer.nbytes:  # new, or resized since
-            self._live_bytes += storage.nbytes() - buffer.nbytes
-            self.peak_bytes = max(self.peak_bytes, self._live_bytes)
-            buffer.nbytes = storage.nbytes()
+            self.buffers.append(Buffer(label, StorageWeakRef(storage)))
+        buffer, nbytes = self.buffers[known], storage.nbytes()
+        if nbytes != buffer.held_bytes:
+            self._live_bytes += nbytes - buffer.held_bytes
+            buffer.held_bytes, buffer.nbytes = nbytes, max(nbytes, buffer.nbytes)
+            if self._live_bytes > self.peak_bytes:
+                self._drop_freed()
+                self.peak_bytes = max(self.peak_bytes, self._live_bytes)
         return known
 
-    def _drop_dead(self) -> None:
+    def _drop_freed(self) -> None:
+        """Subtract what was freed unseen: no operator frees a storage, or resizes it to 0."""
         for handle, number in list(self._ids.items()):
-            if self.buffers[number].storage.expired():
+            buffer, storage = self.buffers[number], torch.UntypedStorage._new_with_weak_ptr(handle)
+            if storage is None:
                 del self._ids[handle]
-                self._live_bytes -= self.buffers[number].nbytes
+            left = 0 if storage is None else min(storage.nbytes(), buffer.held_bytes)
+            self._live_bytes -= buffer.held_bytes - left
+            buffer.held_bytes = left
 
 
 def _new_tensors(func: Any, result: Any, arguments: list[Tensor]) -> list[Tensor]:
@@ -198,17 +207,15 @@ class TracedMeter(Meter):
     def read(self, trace: TorchTrace) -> Reading:
         """The reading of a finished trace. Raises NoReading if the trace holds nothing to read."""
 
-    def __enter__(self) -> Self:
-        self._reading = None
+    def _begin(self) -> None:
         self._trace = TorchTrace()
         self._trace.__enter__()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+    def _end(self, failed: bool) -> None:
         assert self._trace is not None
         done, self._trace = self._trace, None
-        done.__exit__(kind, *rest)
-        if kind is None:
+        done.__exit__(None, None, None)
+        if not failed:
             self._reading = self.read(done)
 
 

@@ -150,3 +150,21 @@ def test_a_binary_search_reads_what_it_looks_at_and_not_the_whole_table():
     assert 4 * 9 <= looked_at <= 4 * 10  # a thousand places in at most ten steps
     first = trace.accesses.set_offsets[trace.accesses.range_set[read]]
     assert trace.accesses.range_start[first] == 500 * 8  # the middle comes first
+
+
+def test_a_storage_that_was_resized_to_0_holds_nothing():
+    a = torch.ones(250)  # 1000 B
+    trace = TorchTrace()
+    with torch.inference_mode(), trace:
+        b = a * 2
+        b.untyped_storage().resize_(0)
+        c = a * 3
+        c.untyped_storage().resize_(0)
+        d = a * 4
+    assert trace.peak_bytes == 2000
+    with torch.inference_mode(), trace:
+        b.untyped_storage().resize_(1000)  # it is filled again
+        b.zero_()
+    assert trace.peak_bytes == 3000
+    assert d.sum() == 1000
+    assert trace.accesses.buffer_nbytes.tolist() == [1000] * 4
