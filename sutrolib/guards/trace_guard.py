@@ -30,6 +30,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sutrolib.meters.access import other_threads
+
 _MEMORY_ACCESS = frozenset(
     "numpy __array__ __dlpack__ data_ptr untyped_storage storage _typed_storage share_memory_".split()
 )
@@ -161,6 +163,7 @@ def _root(frame: FrameType) -> str:
 
 def _by_torch(frame: FrameType | None) -> bool:
     """Whether the standard library's code that runs in ``frame`` runs for PyTorch, or for the guard itself."""
-    while frame is not None and _root(frame) in sys.stdlib_module_names and _root(frame) != "__main__":
+    passed = sys.stdlib_module_names - {"__main__"} | {other_threads.__name__}
+    while frame is not None and passed & {_root(frame), frame.f_globals.get("__name__")}:
         frame = frame.f_back
     return frame is None or _root(frame) == "torch" or frame.f_globals.get("__name__") == __name__

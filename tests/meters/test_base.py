@@ -13,9 +13,9 @@ def test_a_meter_entered_twice_says_so_and_leaves_nothing_open(kind, monkeypatch
         monkeypatch.setattr(kind, "_open", lambda meter: None)
         monkeypatch.setattr(kind, "_close", lambda meter: lambda: None)
     meter = kind()
-    with pytest.raises(RuntimeError, match=f"{meter.name}: this meter was entered twice; make a second one"), meter:
-        with meter:
-            pytest.fail("the inner block must not run")
+    why = f"{meter.name}: this meter was entered twice; make a second one"
+    with pytest.raises(RuntimeError, match=why), meter, meter:
+        pytest.fail("the inner block must not run")
     assert _get_current_dispatch_mode_stack() == []
     with pytest.raises(NoReading):
         _ = meter.reading

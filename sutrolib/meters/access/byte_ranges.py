@@ -131,12 +131,10 @@ SELECTIONS = {name: selections for names, selections in _SELECTIONS.items() for 
 
 def selected_ranges(operator: str, args: tuple[Any, ...]) -> dict[int, Ranges]:
     """Byte ranges of what ``operator`` selects of an argument, by its position, in the order of its index."""
-    args = tuple(arg.view(1) if isinstance(arg, Tensor) and not arg.dim() else arg for arg in args)
-    return {
-        position: _ranges_of(args[position], *select(args))
-        for position, select in SELECTIONS[operator].items()
-        if isinstance(args[position], Tensor)
-    }
+    with torch._C._DisableTorchDispatch():  # an outer trace must not see this
+        args = tuple(arg.view(1) if isinstance(arg, Tensor) and not arg.dim() else arg for arg in args)
+        selections = SELECTIONS[operator].items()
+        return {p: _ranges_of(args[p], *select(args)) for p, select in selections if isinstance(args[p], Tensor)}
 
 
 def _ranges_of(tensor: Tensor, axes: int, picked: Tensor) -> Ranges:

@@ -7,6 +7,7 @@ buffer is a storage; a freed storage whose address is used again is a new buffer
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from array import array
 from collections import Counter
@@ -18,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from sutrolib.meters.access.byte_ranges import ByteRangeTable, selected_ranges
 from sutrolib.meters.access.flops import count_operations
 from sutrolib.meters.access.operator_rules import Operand, Role, iter_tensors, rules_for
+from sutrolib.meters.access.other_threads import ThreadedMode
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 
 READ, WRITE = 0, 1
@@ -63,8 +64,10 @@ class Accesses:
         return len(self.write)
 
 
-class TorchTrace(TorchDispatchMode):
-    """Records the accesses, the operation counts and the peak of live bytes of what runs inside it.
+class TorchTrace(ThreadedMode):
+    """Records the accesses, the operation counts and the peak of live bytes of what runs inside it, threads included.
+
+    Operators of several threads are recorded in the order in which they end.
 
     ``operations`` counts arithmetic by operator and by the type it is done in. ``derived`` is a cache for results that
     several meters compute from the finished trace.
@@ -74,9 +77,10 @@ class TorchTrace(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.buffers: list[Buffer] = []
-        self.operations: dict[tuple[str, str], int] = {}
+        self.operations: Counter[tuple[str, str]] = Counter()
         self.peak_bytes = 0
         self.derived: dict[Any, Any] = {}
+        self._lock = threading.RLock()
         self._columns = tuple(array("q") for _ in range(5))
         self._ranges = ByteRangeTable()
         self._ids: dict[int, int] = {}
@@ -109,20 +113,22 @@ class TorchTrace(TorchDispatchMode):
         arguments = [operand.tensor for operand in operands]
         _check_traceable(func, arguments)
         ranges = selected_ranges(rules.name, args) if rules.selects_elements else {}
-        selected = {position: self._ranges.add(found) for position, found in ranges.items()}
         result = func(*args, **kwargs)
         outputs = _new_tensors(func, result, arguments)
-        for entry, found in enumerate(passes):
-            self._record_operands(rules.name, found, selected)
-            # An operator that goes entry by entry has written its result for one before it reads the next.
-            made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
-            for index, tensor in enumerate(made, start=entry):
-                self._record(WRITE, tensor, f"{rules.name}[{index}]")
         read = [operand.tensor for operand in operands if operand.role == Role.READ]
         written = [operand.tensor for operand in operands if operand.role != Role.READ] + outputs
-        if read or written:
-            key = rules.name, _computed_in(*read, *written)
-            self.operations[key] = self.operations.get(key, 0) + count_operations(func, args, kwargs, written or read)
+        self.worked_in.add(threading.get_ident())
+        with self._lock:  # other threads may be traced too
+            selected = {position: self._ranges.add(found) for position, found in ranges.items()}
+            for entry, found in enumerate(passes):
+                self._record_operands(rules.name, found, selected)
+                # An operator that goes entry by entry has written its result for one before it reads the next.
+                made = outputs[entry : entry + 1] if len(passes) > 1 else outputs
+                for index, tensor in enumerate(made, start=entry):
+                    self._record(WRITE, tensor, f"{rules.name}[{index}]")
+            if read or written:
+                key = rules.name, _computed_in(*read, *written)
+                self.operations[key] += count_operations(func, args, kwargs, written or read)
         return result
 
     def _record_operands(self, name: str, operands: list[Operand], selected: dict[int, tuple[int, int]]) -> None:
@@ -138,7 +144,7 @@ class TorchTrace(TorchDispatchMode):
         if not nbytes:
             return
         size = tensor.element_size()
-        values = (direction, self._buffer(tensor, label), number, nbytes // size, nbytes)
+        values = direction, self._buffer(tensor, label), number, nbytes // size, nbytes
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
 
@@ -203,9 +209,17 @@ class TracedMeter(Meter):
         super().__init__()
         self._trace: TorchTrace | None = None
 
-    @abstractmethod
     def read(self, trace: TorchTrace) -> Reading:
-        """The reading of a finished trace. Raises NoReading if the trace holds nothing to read."""
+        """The reading of a finished trace.
+
+        Raises NoReading if the trace holds nothing to read, or if work ran where it could not be traced.
+        """
+        trace.check_complete()
+        return self._read(trace)
+
+    @abstractmethod
+    def _read(self, trace: TorchTrace) -> Reading:
+        """The reading of a trace that saw all work."""
 
     def _begin(self) -> None:
         self._trace = TorchTrace()
@@ -228,7 +242,7 @@ class OperationCount(TracedMeter):
     kind = Kind.COUNTED
     additive = True
 
-    def read(self, trace: TorchTrace) -> Reading:
+    def _read(self, trace: TorchTrace) -> Reading:
         by_operator: Counter[str] = Counter()
         by_type: Counter[str] = Counter()
         for (operator, number_type), count in sorted(trace.operations.items()):
@@ -252,7 +266,7 @@ class PeakMemory(TracedMeter):
     unit = "B"
     kind = Kind.COUNTED
 
-    def read(self, trace: TorchTrace) -> Reading:
+    def _read(self, trace: TorchTrace) -> Reading:
         if not trace.buffers:
             raise NoReading("peak memory: no tensor was touched in the measured block")
         return self._make(trace.peak_bytes, {"buffers": len(trace.buffers)})

@@ -1,0 +1,90 @@
+"""Work that a traced block gives away: to a thread it starts, which is traced too, or to another process or a pool.
+
+A dispatch mode of PyTorch sees one thread. So a thread that is started in a traced one enters its traces. What is given
+to a process, or to a pool (of ``concurrent.futures`` or ``multiprocessing``: it may have threads from before the
+block), is noted, and there is no reading. Threads of PyTorch itself need nothing: they work inside of an operator, or
+inherit the modes (``torch.jit.fork``, ``backward``).
+
+A thread that was started before the block and takes its work from a queue is not seen.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import wraps
+from multiprocessing.pool import Pool
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
+
+from sutrolib.meters.base import NoReading
+
+
+class ThreadedMode(TorchDispatchMode):
+    """A mode that threads started in it enter too. It adds the threads that run operators to ``worked_in``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_away: list[str] = []
+        self.started: list[threading.Thread] = []
+        self.worked_in: set[int] = set()
+
+    def check_complete(self) -> None:
+        """Raises NoReading if work went to a process or a pool, or to a thread that has not ended.
+
+        A daemon that has run no operator may go on: it only watches, as that of a progress bar does.
+        """
+        alive = [t.name for t in self.started if t.is_alive() and not (t.daemon and t.ident not in self.worked_in)]
+        for what in (*self.given_away, *(f"thread {name} has not ended" for name in alive)):
+            raise NoReading(f"work ran outside the traced thread: {what}; do it in the block's own thread")
+
+
+def _modes() -> list[ThreadedMode]:
+    return [mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, ThreadedMode)]
+
+
+def _follow(thread: threading.Thread) -> None:
+    modes, run = _modes(), thread.run
+
+    def run_in_modes() -> None:
+        with ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            run()
+
+    for mode in modes:
+        mode.started.append(thread)
+        thread.run = run_in_modes  # type: ignore[method-assign]
+
+
+def _note(what: str) -> None:
+    for mode in _modes():
+        mode.given_away.append(what)
+
+
+def _call_before(owner: Any, name: str, before: Callable[..., None]) -> None:
+    """Have ``before`` called with the first argument of each call of this function."""
+    function = getattr(owner, name)
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        before(*args[:1])
+        return function(*args, **kwargs)
+
+    setattr(owner, name, called)
+
+
+_call_before(threading.Thread, "start", _follow)
+_call_before(BaseProcess, "start", lambda process: _note(f"process {process.name}"))
+_call_before(subprocess.Popen, "__init__", lambda _: _note("a subprocess"))
+_call_before(os, "system", lambda _: _note("a subprocess"))
+_call_before(Future, "__init__", lambda _: _note("a pool of concurrent.futures"))
+_call_before(Pool, "_check_running", lambda _: _note("a pool of multiprocessing"))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lambda: _note("a fork of this process"))
