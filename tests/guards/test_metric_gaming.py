@@ -152,7 +152,6 @@ INVISIBLE = [  # the door as it is named, and the work behind it
     ("numpy", lambda x: np.from_dlpack(x).sum()),
     ("numpy", lambda x: np.array([[1.0, 2.0]]) @ np.array([[3.0], [4.0]])),
     ("pickle", pickle.dumps),
-    ("threading", in_a_thread),
     ("start_new_thread", lambda x: _thread.start_new_thread(lambda: x.t() @ x, ())),
     ("threading", WORKER),
     ("concurrent.futures", lambda x: POOL.submit(lambda: x.t() @ x).result()),
@@ -169,6 +168,13 @@ def test_work_outside_of_the_trace_is_invisible_to_it_and_refused_by_name(door, 
     found = untraced_work(PARITY, Does(work), 5)
     assert not found.passed
     assert door in found.evidence
+
+
+def test_work_in_a_thread_of_the_fit_is_traced_and_refused_all_the_same():
+    assert cost(Does(in_a_thread)).operations == 800_000 + cost(GF2Elimination()).operations
+    found = untraced_work(PARITY, Does(in_a_thread), 5)
+    assert not found.passed
+    assert "threading" in found.evidence
 
 
 def test_a_switch_that_was_taken_before_the_seal_is_noticed_by_what_the_dispatcher_does_not_hear():

@@ -5,7 +5,7 @@ to a process, or to a pool (of ``concurrent.futures`` or ``multiprocessing``: it
 block), is noted, and there is no reading. Threads of PyTorch itself need nothing: they work inside of an operator, or
 inherit the modes (``torch.jit.fork``, ``backward``).
 
-A thread that was started before the block and takes its work from a queue is not seen.
+Not seen are threads that were started before the block and take their work from a queue, or by ``_thread``.
 """
 
 from __future__ import annotations
