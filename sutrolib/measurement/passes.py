@@ -172,7 +172,7 @@ class MeasurementPasses:
 
     def _read_trace(self, trace: TorchTrace, prefix: str = "", **detail: Any) -> None:
         for meter in self.traced:
-            self.keep(prefix + meter.name, functools.partial(meter.read, trace), **detail)
+            self.keep(prefix + meter.name, functools.partial(meter.read_complete, trace), **detail)
 
     def _extrapolate(self, cut: int, updates: int) -> None:
         """Trace half of ``cut`` updates and all of them; what adds up is extrapolated from these two."""
@@ -180,7 +180,7 @@ class MeasurementPasses:
         traces = [self._trace_fit(Budget(steps=steps)) for steps in (half, cut) if steps]
 
         def read(meter: TracedMeter) -> Reading:
-            found = [meter.read(trace) for trace in traces]
+            found = [meter.read_complete(trace) for trace in traces]
             last = found[-1]
             if not meter.additive:
                 return last

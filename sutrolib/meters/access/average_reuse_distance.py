@@ -67,7 +67,7 @@ class ReuseDistance(TracedMeter):
     unit = "floats"
     kind = Kind.COUNTED
 
-    def _read(self, trace: TorchTrace) -> Reading:
+    def read(self, trace: TorchTrace) -> Reading:
         accesses = trace.accesses
         found = buffer_reuse(accesses)
         return self._make(

@@ -174,7 +174,7 @@ class CacheEnergy(TracedMeter):
         super().__init__()
         self.hardware, self.granularity = hardware, granularity
 
-    def _read(self, trace: TorchTrace) -> Reading:
+    def read(self, trace: TorchTrace) -> Reading:
         if not len(trace.accesses):
             raise NoReading("cache-energy: no tensor was touched in the measured block")
         return cache_energy(trace_histograms(trace, self.granularity).stack, operations_by_dtype(trace), self.hardware)

@@ -224,7 +224,7 @@ class DataMovement(TracedMeter):
         super().__init__()
         self.granularity = granularity
 
-    def _read(self, trace: TorchTrace) -> Reading:
+    def read(self, trace: TorchTrace) -> Reading:
         stack, time = trace_histograms(trace, self.granularity)
         detail = {
             "granularity_bytes": self.granularity,

@@ -209,17 +209,14 @@ class TracedMeter(Meter):
         super().__init__()
         self._trace: TorchTrace | None = None
 
-    def read(self, trace: TorchTrace) -> Reading:
-        """The reading of a finished trace.
-
-        Raises NoReading if the trace holds nothing to read, or if work ran where it could not be traced.
-        """
-        trace.check_complete()
-        return self._read(trace)
-
     @abstractmethod
-    def _read(self, trace: TorchTrace) -> Reading:
-        """The reading of a trace that saw all work."""
+    def read(self, trace: TorchTrace) -> Reading:
+        """The reading of a finished trace that saw all work. Raises NoReading if the trace holds nothing to read."""
+
+    def read_complete(self, trace: TorchTrace) -> Reading:
+        """The reading of a finished trace. Raises NoReading if some work ran where it could not be traced, too."""
+        trace.check_complete()
+        return self.read(trace)
 
     def _begin(self) -> None:
         self._trace = TorchTrace()
@@ -230,7 +227,7 @@ class TracedMeter(Meter):
         done, self._trace = self._trace, None
         done.__exit__(None, None, None)
         if not failed:
-            self._reading = self.read(done)
+            self._reading = self.read_complete(done)
 
 
 class OperationCount(TracedMeter):
@@ -242,7 +239,7 @@ class OperationCount(TracedMeter):
     kind = Kind.COUNTED
     additive = True
 
-    def _read(self, trace: TorchTrace) -> Reading:
+    def read(self, trace: TorchTrace) -> Reading:
         by_operator: Counter[str] = Counter()
         by_type: Counter[str] = Counter()
         for (operator, number_type), count in sorted(trace.operations.items()):
@@ -266,7 +263,7 @@ class PeakMemory(TracedMeter):
     unit = "B"
     kind = Kind.COUNTED
 
-    def _read(self, trace: TorchTrace) -> Reading:
+    def read(self, trace: TorchTrace) -> Reading:
         if not trace.buffers:
             raise NoReading("peak memory: no tensor was touched in the measured block")
         return self._make(trace.peak_bytes, {"buffers": len(trace.buffers)})
