@@ -235,3 +235,5 @@ def finish_queued_work() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
+    if torch is not None and torch.mps.is_available():
+        torch.mps.synchronize()

@@ -57,7 +57,7 @@ class DistilledGPT(Architecture):
     attention_logit: float = float_field(8.0, 0.1, 100.0, log=True)
     value_gain: float = float_field(0.2, 0.0, 10.0)
     precision: str = choice("bfloat16", "float32", search=False)
-    device: str = choice("cpu", "cuda", search=False)
+    device: str = choice("cpu", "cuda", "mps", search=False)
 
     name: ClassVar[str] = "distilled GPT"
 

@@ -45,7 +45,7 @@ class GPT(Architecture):
     holdout: float = float_field(0.0, 0.0, 0.5)
     eval_every: int = int_field(250, "updates", 1, 10_000_000)
     compile: bool = choice(False, True, search=False)  # needs a C++ compiler
-    device: str = choice("cpu", "cuda", search=False)
+    device: str = choice("cpu", "cuda", "mps", search=False)  # mps: the graphics processor of Apple silicon
 
     def network(self, characters: int, seed: int) -> Transformer:
         """The untrained network for an alphabet of this size."""
@@ -70,8 +70,8 @@ class GPT(Architecture):
         n_held = int(self.holdout * len(ids))
         if len(ids) - n_held <= self.block_size:
             raise ValueError(f"{self.name}: holdout={self.holdout} leaves {len(ids) - n_held} characters; lower it")
-        cards = [torch.cuda.current_device()] if self.device == "cuda" else []
-        with torch.random.fork_rng(devices=cards):  # dropout draws from torch's global generator
+        cards = [self.device] if self.device in ("cuda", "mps") else []
+        with torch.random.fork_rng(cards, device_type=self.device if cards else "cuda"):  # which dropout draws from
             torch.manual_seed(seed)
             with report_out_of_memory(self.name, self.batch):
                 return self._train(task, ids[n_held:], ids[:n_held], seed, budget or Budget())
@@ -88,7 +88,7 @@ class GPT(Architecture):
         steps, spent = 0, False
         while not spent:
             starts = torch.randint(len(text) - self.block_size, (self.batch, 1), generator=generator)
-            rows = text[starts.to(self.device, non_blocking=True) + within]
+            rows = text[starts.to(self.device, non_blocking=self.device == "cuda") + within]
             loss = self.update(run, network, optimizer, rows, steps)
             steps += 1
             spent = steps >= self.max_steps or budget.spent(steps, time.perf_counter() - began)
@@ -133,4 +133,4 @@ class GPT(Architecture):
         with torch.inference_mode():
             found = torch.cat([F.log_softmax(network(part).flatten(0, 1), 1) for part in x.split(64)])
         network.train()
-        return task.score(found, y[:, None])
+        return task.score(found.cpu(), y[:, None].cpu())  # in float64, which mps does not have

@@ -143,8 +143,8 @@ class Architecture(CheckedModel):
         Raises:
             ValueError: torch finds no graphics card for ``device``, the task is not text, or the text is too short.
         """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"{self.name}: torch finds no graphics card; use device='cpu' (got 'cuda')")
+        if device in ("cuda", "mps") and not getattr(torch, device).is_available():
+            raise ValueError(f"{self.name}: torch finds no graphics card; use device='cpu' (got {device!r})")
         return text_ids(task, self.name, min_characters)
 
 
