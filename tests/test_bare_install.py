@@ -57,10 +57,13 @@ PIECES = """
 
 EXAM = """
     sys.path.insert(0, sys.argv[3])
+    import time
+    from types import SimpleNamespace
+    import torch
     from fake_nvml import FakeNVML
     from sutrolib.measurement.measure import measure
     from sutrolib.meters import Joules
-    from sutrolib.meters.energy import counter
+    from sutrolib.meters.energy import counter, joules as joules_module
     from sutrolib.models.language.gpt import GPT
     from sutrolib.problems.text import NextCharacter
 
@@ -69,9 +72,16 @@ EXAM = """
             self.millijoules[0] += 500
             return super().nvmlDeviceGetTotalEnergyConsumption(handle)
 
+    def draw(cards, tflop=0.01):
+        time.sleep(0.002)
+        driver.millijoules[0] += 10_000 * tflop
+        return tflop
+
     driver = Drawing([1_000_000])
     sys.modules["pynvml"] = driver
-    counter.NVML_WINDOW_S = 0.05
+    torch.cuda.is_available, torch.cuda.device_count, torch.cuda.get_device_name = lambda: True, lambda: 1, str
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=index)
+    counter.NVML_WINDOW_S, joules_module._SETTLE_S, joules_module.multiply_ones = 0.05, 0.0, draw
     model = GPT(layers=1, heads=1, width=8, block_size=8, batch=2, max_steps=20)
     problem = NextCharacter(characters=5000)
     Joules.available()
@@ -114,6 +124,7 @@ def test_a_training_on_the_kept_copy_is_measured_by_the_card(tmp_path, monkeypat
     assert (found["kind"], found["joules"]) == ("measured", pytest.approx(0.5 / found["detail"]["runs"]))
     assert found["detail"]["source_by_part"] == {label: "NVML"}
     assert found["detail"]["idle_watts"][label] > 0
+    assert found["detail"]["joules_per_tflop"][label] == pytest.approx(10, rel=0.2)
     assert list(found["detail"]["not_covered"]) == ["processor"]
     assert found["open"] == 0
     assert found["machine"]["memory_gib"] > 0

@@ -63,10 +63,13 @@ def examine() -> list[HealthCheck]:
 
 def _check_packages() -> HealthCheck:
     """Whether the packages of requirements.txt are installed, and which have another version."""
+    from packaging.requirements import Requirement
+
     path = paths.ROOT / "requirements.txt"  # not there if only the library was copied
-    required = re.findall(r"^([\w.-]+)==([^\s#]+)", path.read_text(encoding="utf-8") if path.exists() else "", re.M)
+    lines = re.findall(r"^[\w.-]+==[^#\n]+", path.read_text(encoding="utf-8") if path.exists() else "", re.M)
+    required = [one for one in map(Requirement, lines) if not one.marker or one.marker.evaluate()]  # on this system
     missing, others = [], []
-    for name, wanted in required:
+    for name, wanted in ((one.name, str(one.specifier).removeprefix("==")) for one in required):
         try:
             found = importlib.metadata.version(name).split("+")[0]  # torch adds the card that it was built for
             others += [f"{name} {found} (pinned: {wanted})"] if found != wanted else []

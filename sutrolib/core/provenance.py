@@ -21,15 +21,16 @@ from sutrolib.core.paths import ROOT
 
 @functools.cache
 def machine() -> dict[str, Any]:
-    """System, processor, cores, memory and graphics card of this machine; no name of host or user."""
+    """System, processor, cores, memory and graphics cards of this machine; no name of host or user."""
     import torch
 
+    cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "system": platform.system(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(_memory() / 2**30, 1),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "gpu": ", ".join(cards) or ("Apple (mps)" if torch.mps.is_available() else "none"),
     }
 
 

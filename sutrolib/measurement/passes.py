@@ -153,7 +153,7 @@ class MeasurementPasses:
         for meter in self.windows:
             if (available := meter.available()).ok:
                 self.copy_task()
-                self._window(meter, work, prefix, **detail)
+                self.keep(prefix + meter.name, functools.partial(reading_of, meter, work), **detail)
             else:
                 self.missing[prefix + meter.name] = available.why
 
@@ -190,6 +190,13 @@ class MeasurementPasses:
 
         for meter in self.traced:
             self.keep(meter.name, functools.partial(read, meter), updates=updates, traced_updates=cut)
+
+
+def reading_of(meter: Meter, work: Callable[[], Any]) -> Reading:
+    """The reading of a window of its own. Raises NoReading if the meter refuses it, before or after the work."""
+    with meter:
+        meter.repeat(work)
+    return meter.reading
 
 
 def extrapolated(at_half: float, at_cut: float, cut: int, updates: int) -> float:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import pytest
+from packaging.markers import default_environment
 
 from sutrolib.__main__ import main
 from sutrolib.cli import doctor
@@ -234,3 +235,12 @@ def test_the_doctor_tells_what_is_not_installed_and_that_no_kernel_is_there(tmp_
     packages = {check.topic: check for check in doctor.examine()}["packages"]
     assert packages.ok
     assert "other versions than pinned: pytest " in packages.what
+
+
+@pytest.mark.parametrize(("system", "processor", "missing"), [("darwin", "arm64", True), ("linux", "x86_64", False)])
+def test_the_doctor_asks_for_the_reader_of_a_macs_counters_on_macs_only(monkeypatch, system, processor, missing):
+    here = default_environment() | {"sys_platform": system, "platform_machine": processor}
+    monkeypatch.setattr("packaging.markers.default_environment", lambda: dict(here))
+    found = doctor._check_packages()
+    assert ("missing: zeus-apple-silicon; run `pip install" in found.what) == missing
+    assert found.ok != missing

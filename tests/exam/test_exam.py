@@ -45,8 +45,9 @@ def faked_counter(monkeypatch):
     """One counter of a graphics card, which counts what the models and problems of these tests say that they spend."""
 
     @contextlib.contextmanager
-    def fake(root=None):
-        yield [EnergyCounter("gpu 0 (fake)", lambda: SPENT[0], window_s=0.0)], {"processor": "no counter here"}
+    def fake(*_):
+        counter = EnergyCounter("gpu 0 (fake)", lambda: SPENT[0], window_s=0.0, max_watts=1e12)
+        yield [counter], {"processor": "no counter here"}
 
     monkeypatch.setattr(joules, "energy_counters", fake)
     return [Joules(idle_s=0)]

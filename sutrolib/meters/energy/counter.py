@@ -1,4 +1,4 @@
-"""The energy counters of this machine: RAPL for processor and memory, NVML for NVIDIA graphics cards.
+"""The energy counters of this machine: RAPL for processor and memory, NVML for NVIDIA graphics cards, IOReport on Macs.
 
 RAPL: a zone under /sys/class/powercap holds ``name``, ``energy_uj`` (microjoules, updated about once a millisecond) and
 ``max_energy_range_uj``, at which ``energy_uj`` starts again at 0 (kernel.org/doc/html/latest/power/powercap). AMD
@@ -7,17 +7,24 @@ counter. It leaves out what would be counted twice: cores and uncore are parts o
 a second view of the same package. The whole platform (``psys``) is used only if there is no package.
 
 NVML: ``nvmlDeviceGetTotalEnergyConsumption`` (docs.nvidia.com/deploy/nvml-api), in millijoules since the driver was
-loaded, covers the whole board, memory included; cards before Volta have no such counter. It moves every 20 to 100 ms,
-so a window takes some seconds. The Python bindings are NVIDIA's own, package nvidia-ml-py, which CodeCarbon installs
-too.
+loaded, covers the whole board, memory included; cards before Volta have no such counter. On an A100 it moves every
+100 ms: isolated bursts of 74 ms read 8 to 15 J for 16.5 J. A read takes 3 ms, and reading it all the time costs power
+itself. So it is read only at the edges of windows of at least 20 s. The cards are those that torch can compute on, so
+CUDA_VISIBLE_DEVICES chooses them. The Python bindings are NVIDIA's own, package nvidia-ml-py.
+
+IOReport: the chip's own counters of CPU, GPU, DRAM and neural engine (ANE) on Apple silicon, in millijoules, read by
+the package zeus-apple-silicon (github.com/ml-energy/zeus-apple-silicon) without sudo. Apple computes them in hardware
+from activity, clock and voltage, and calls them estimates. They cover neither display nor power supply. They move every
+0.3 s (M1 Ultra) to 2.2 s (M5 Max), so the edges of a window of 20 s are known to 2 to 11 %.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +33,11 @@ from typing import Any
 from sutrolib.meters.base import NoReading
 
 POWERCAP = Path("/sys/class/powercap")
-NVML_WINDOW_S = 2.0  # at least twenty updates of the counter
+NVML_WINDOW_S = 20.0  # two hundred updates of the counter
 _RAPL_WINDOW_S = 0.1  # a hundred updates: the time between two updates is about 1 % of the window
+_APPLE_WINDOW_S = 20.0
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
+_FROZEN = "macOS 27 stops it unless `sudo powermetrics --samplers cpu_power` runs beside; or leave it out by name"
 
 
 @dataclass(frozen=True)
@@ -37,27 +46,49 @@ class EnergyCounter:
 
     label: str
     read: Callable[[], float]
-    window_s: float  # the shortest window over which its update period does not matter
+    window_s: float  # the shortest window over which its update period, about a hundredth of it, does not matter
     wraps_at: float = math.inf  # joules at which it starts again at 0; infinity if it never does in practice
+    source: str = "RAPL"
+    max_watts: float = 1000.0  # more than this part can draw
+    if_still: str = "if it never does, leave it out by name"  # "" if the part may use nothing
+    card: str = ""  # torch's name of the graphics card, such as cuda:0: it is checked by a known product
+
+    def rise(self, before: float, now: float, seconds: float) -> float:
+        """Joules between two reads at most ``seconds`` apart. Raises NoReading if ``max_watts`` do not explain them."""
+        most = self.max_watts * (seconds + self.window_s / 100)
+        joules = now - before if now >= before else now - before + self.wraps_at
+        if joules > most or most >= self.wraps_at:
+            raise NoReading(
+                f"{self.label}: its counter went from {before:.10g} to {now:.10g} J in {seconds:.3g} s. At most "
+                f"{self.max_watts:g} W are possible: it has jumped, or started again (driver reloaded, machine slept)"
+            )
+        return joules
 
 
 @contextmanager
-def energy_counters(root: Path = POWERCAP) -> Iterator[tuple[list[EnergyCounter], dict[str, str]]]:
+def energy_counters(
+    root: Path = POWERCAP, leave_out: Sequence[str] = ()
+) -> Iterator[tuple[list[EnergyCounter], dict[str, str]]]:
     """Every energy counter of this machine while the block lasts, and why other parts have none.
 
-    Raises NoReading if there is no counter at all.
+    Raises NoReading if there is no counter at all, ValueError if none has a name that is to be left out.
     """
     found: list[EnergyCounter] = []
     missing: dict[str, str] = {}
     with ExitStack() as stack:
-        try:
-            found += rapl_counters(root)
-        except NoReading as error:
-            missing["processor"] = str(error)
-        try:
-            found += stack.enter_context(nvml_counters())
-        except NoReading as error:
-            missing["gpu"] = str(error)
+        parts = {"processor": lambda: rapl_counters(root), "gpu": lambda: stack.enter_context(nvml_counters())}
+        if platform.system() == "Darwin":
+            parts = {"chip": apple_counters}
+        for part, counters in parts.items():
+            try:
+                found += counters()
+            except NoReading as error:
+                missing[part] = str(error)
+        there = [counter.label for counter in found]
+        if unknown := [name for name in leave_out if name not in there]:
+            raise ValueError(f"leave_out must name counters of this machine: {', '.join(there)} (got {unknown[0]!r})")
+        missing |= {name: f"{name} is left out by name" for name in leave_out}
+        found = [counter for counter in found if counter.label not in leave_out]
         if not found:
             raise NoReading(f"no energy counter: {'; '.join(missing.values())}")
         yield found, missing
@@ -73,7 +104,8 @@ def rapl_counters(root: Path = POWERCAP) -> list[EnergyCounter]:
     if not any(zones[path].startswith("package") for path in chosen):
         chosen = [path for path, name in zones.items() if name == "psys"]
     if not chosen:
-        raise NoReading(f"RAPL: no package or psys among {len(zones)} zones of {root} (virtual machines have none)")
+        how = "virtual machines have none; on a PC with Linux: sudo modprobe intel_rapl_msr, for AMD as well"
+        raise NoReading(f"RAPL: no package or psys among {len(zones)} zones of {root} ({how})")
     files = [path / "energy_uj" for path in chosen]
     closed = [str(file) for file in files if file.exists() and not os.access(file, os.R_OK, effective_ids=True)]
     if closed:
@@ -113,10 +145,12 @@ def _text(path: Path) -> str:
 
 @contextmanager
 def nvml_counters() -> Iterator[list[EnergyCounter]]:
-    """The counters of every card of this machine, while the block lasts. Raises NoReading that says what is missing.
+    """The counters of every card that torch can use, while the block lasts. Raises NoReading that says what is missing.
 
     One card without a counter is an error: the energy of some cards must not pass for that of all.
     """
+    import torch
+
     try:
         import pynvml  # type: ignore[import-untyped]
     except ImportError:
@@ -124,24 +158,27 @@ def nvml_counters() -> Iterator[list[EnergyCounter]]:
     with _nvml_errors(pynvml, "no NVIDIA driver answers ({error})"):
         pynvml.nvmlInit()
     try:
-        with _nvml_errors(pynvml, "the driver does not list its cards: {error}"):
-            cards = pynvml.nvmlDeviceGetCount()
+        cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not cards:
-            raise NoReading("NVML: the driver lists no card")
-        yield [_nvml_counter(pynvml, index) for index in range(cards)]
+            how = "its counter is used only where torch can check it: install torch for CUDA"
+            raise NoReading(f"NVML: torch finds no card ({how}, and look at CUDA_VISIBLE_DEVICES)")
+        yield [_nvml_counter(pynvml, index, torch.cuda.get_device_properties(index).uuid) for index in range(cards)]
     finally:
         pynvml.nvmlShutdown()
 
 
-def _nvml_counter(nvml: Any, index: int) -> EnergyCounter:
+def _nvml_counter(nvml: Any, index: int, uuid: object) -> EnergyCounter:
+    """The counter of card ``index`` of torch: NVML has another order, and lists cards that are hidden from torch."""
+
     def joules() -> float:
         with _nvml_errors(nvml, "the counter can no longer be read: {error}"):
             return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)
 
     with _nvml_errors(nvml, f"no energy counter (cards before Volta have none): gpu {index}: {{error}}"):
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        return EnergyCounter(f"gpu {index} ({nvml.nvmlDeviceGetName(handle)})", joules, NVML_WINDOW_S)
+        label = f"gpu {index} ({nvml.nvmlDeviceGetName(handle)})"
+    return EnergyCounter(label, joules, NVML_WINDOW_S, source="NVML", max_watts=2000.0, card=f"cuda:{index}")
 
 
 @contextmanager
@@ -151,3 +188,28 @@ def _nvml_errors(nvml: Any, message: str) -> Iterator[None]:
         yield
     except nvml.NVMLError as error:
         raise NoReading(f"NVML: {message.format(error=error)}") from None
+
+
+def apple_counters() -> list[EnergyCounter]:
+    """The counters of this Mac's chip; older chips have none of DRAM. Raises NoReading that says what is missing."""
+    if platform.machine() != "arm64":
+        raise NoReading("IOReport: only Apple silicon has its counters, and only a Python for arm64 reads them")
+    try:
+        from zeus_apple_silicon import AppleEnergyMonitor  # type: ignore[import-not-found]
+
+        monitor = AppleEnergyMonitor()
+        first = monitor.get_cumulative_energy()
+    except (ImportError, RuntimeError) as error:
+        raise NoReading(f"IOReport: cannot be read ({error}); to install: pip install zeus-apple-silicon") from None
+
+    def counter(part: str, name: str) -> EnergyCounter:
+        def joules() -> float:
+            return float(getattr(monitor.get_cumulative_energy(), name) / 1e3)
+
+        advice = _FROZEN if part in ("cpu", "dram") else ""
+        return EnergyCounter(part, joules, _APPLE_WINDOW_S, source="IOReport", if_still=advice)
+
+    if None in (first.cpu_total_mj, first.gpu_mj):
+        raise NoReading("IOReport: zeus-apple-silicon finds no counter of this chip's CPU or GPU")
+    names = {"cpu": "cpu_total_mj", "gpu": "gpu_mj", "dram": "dram_mj", "ane": "ane_mj"}
+    return [counter(part, name) for part, name in names.items() if getattr(first, name) is not None]

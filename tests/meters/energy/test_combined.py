@@ -99,8 +99,9 @@ def test_counters_are_read_over_the_runs_and_nothing_else(monkeypatch):
     joules = [0.0]
 
     @contextlib.contextmanager
-    def fake(root=None):
-        yield [EnergyCounter("gpu 0 (fake)", lambda: joules[0], window_s=0.01)], {"processor": "no counter"}
+    def fake(*_):
+        counter = EnergyCounter("gpu 0 (fake)", lambda: joules[0], window_s=0.01, max_watts=1e6)
+        yield [counter], {"processor": "no counter"}
 
     def work():
         joules[0] += 5
