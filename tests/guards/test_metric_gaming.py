@@ -33,7 +33,7 @@ from sutrolib.guards.planted_cheats import CachesAnswers, Cheat, UsesNumPy
 from sutrolib.guards.trace_guard import UntracedWork, trace_guard
 from sutrolib.measurement.measure import measure
 from sutrolib.measurement.passes import TO_TARGET
-from sutrolib.meters.access.trace import OperationCount, TorchTrace
+from sutrolib.meters.access.trace import OperationCount, PeakMemory, TorchTrace
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.images.classifier import MixtureOfExperts, MLPClassifier, NearestNeighbours
 from sutrolib.models.language.gpt import GPT
@@ -318,6 +318,16 @@ def test_other_ways_through_pytorch_are_priced(products, program):
     with TorchTrace() as trace:
         program(a, b)
     assert sum(trace.operations.values()) >= products * 2 * 30**3
+
+
+def test_an_operator_that_nobody_has_costed_is_refused_by_name():
+    cheat = Does(lambda x: torch.linalg.matrix_exp(x[:5, :5]))
+    found = repeated_cost(PARITY, cheat, 11)
+    assert not found.passed
+    assert "cannot count the operations of aten::linalg_matrix_exp" in found.evidence
+    run = measure(PARITY, cheat, [OperationCount(), PeakMemory()], 0, timed=False)
+    assert "aten::linalg_matrix_exp" in run.missing["operations"]
+    assert run.reading("peak_memory").value > 0
 
 
 def test_a_cache_between_trials_makes_the_second_fit_cheaper_and_is_caught():

@@ -21,12 +21,16 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from sutrolib.meters.access.byte_ranges import ByteRangeTable, selected_ranges
-from sutrolib.meters.access.flops import count_operations
+from sutrolib.meters.access.flops import cost_of
 from sutrolib.meters.access.operator_rules import Operand, Role, iter_tensors, rules_for
 from sutrolib.meters.access.other_threads import ThreadedMode
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
 
 READ, WRITE = 0, 1
+
+
+class UncountedOperator(NoReading, ValueError):
+    """An operator ran whose operations nobody has counted; the message names it, and says what to do."""
 
 
 @dataclass
@@ -69,15 +73,15 @@ class TorchTrace(ThreadedMode):
 
     Operators of several threads are recorded in the order in which they end.
 
-    ``operations`` counts arithmetic by operator and by the type it is done in. ``derived`` is a cache for results that
-    several meters compute from the finished trace.
+    ``derived`` is a cache for results that several meters compute from the finished trace.
     Raises ValueError, naming the operator, for tensors that are not plain strided ones (sparse, quantised, meta, ...).
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.buffers: list[Buffer] = []
-        self.operations: Counter[tuple[str, str]] = Counter()
+        self._operations: Counter[tuple[str, str]] = Counter()
+        self._uncounted: dict[str, None] = {}  # why, in the order of the calls
         self.peak_bytes = 0
         self.derived: dict[Any, Any] = {}
         self._lock = threading.RLock()
@@ -90,6 +94,16 @@ class TorchTrace(ThreadedMode):
         """Load named inputs before the program starts: each is written once, in the order given."""
         for label, tensor in buffers.items():
             self._record(WRITE, tensor, label)
+
+    @property
+    def operations(self) -> dict[tuple[str, str], int]:
+        """Arithmetic operations by operator and by the type that they are done in.
+
+        Raises UncountedOperator if an operator ran that has no count.
+        """
+        if self._uncounted:
+            raise UncountedOperator("; ".join(self._uncounted))
+        return self._operations
 
     @property
     def accesses(self) -> Accesses:
@@ -128,8 +142,17 @@ class TorchTrace(ThreadedMode):
                     self._record(WRITE, tensor, f"{rules.name}[{index}]")
             if read or written:
                 key = rules.name, _computed_in(*read, *written)
-                self.operations[key] += count_operations(func, args, kwargs, written or read)
+                self._count_operations(func, key, args, kwargs, written or read)
         return result
+
+    def _count_operations(
+        self, func: Any, key: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any], written: list[Tensor]
+    ) -> None:
+        cost = cost_of(func)
+        if isinstance(cost, str):
+            self._uncounted[cost] = None
+        else:
+            self._operations[key] += cost(args, kwargs, written)
 
     def _record_operands(self, name: str, operands: list[Operand], selected: dict[int, tuple[int, int]]) -> None:
         for tensor, role, position in operands:
