@@ -16,7 +16,7 @@ the Statistical Query Lower Bound for k-sparse Parity Problems with Sign SGD, ar
 
 Four fused kernels are registered as PyTorch operators ``sutro::*``. Each reads its inputs once and writes its outputs
 once, like one pass over memory, and declares them in its schema, so a meter that watches PyTorch's dispatcher sees the
-reads and writes of the running program. Their numbers of operations are in ``sutrolib.meters.access.flops``, not here:
+reads and writes of the running program. Their operations are counted in ``meters/access/operators.toml``, not here:
 a model does not state its own cost.
 """
 
