@@ -3,7 +3,8 @@
 CodeCarbon (github.com/mlco2/codecarbon) multiplies the seconds of a window by a power model for processor, memory and
 graphics card. It reads power counters if the machine has them. Otherwise memory counts as a constant, and the processor
 as a share of its rated power by load. In both cases the kind is ``estimated``, and the detail names the source of each
-part.
+part. A user's own settings of CodeCarbon (``.codecarbon.config``, ``CODECARBON_`` variables) are not read: they change
+the watts, and can send the result elsewhere.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import logging
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
+from unittest.mock import patch
 
-from sutrolib.meters.base import Availability, JouleMeter, Kind, Reading
+from sutrolib.meters.base import Availability, JouleMeter, Kind, NoReading, Reading
 from sutrolib.meters.lock import meter_lock
 
 _JOULES_PER_KWH = 3.6e6
 _COMPONENTS = ("cpu", "ram", "gpu")
 _MIN_SAMPLES = 4  # samples of the power model in a window
+_ONE_WINDOW = threading.Lock()  # locked while a window is open
 
 
 class CodeCarbon(JouleMeter):
@@ -32,6 +37,7 @@ class CodeCarbon(JouleMeter):
     sleeps; it is reported in the detail and never subtracted.
     ``country`` is a three-letter ISO 3166 code, and is used for kgCO2e only. Opening a window raises ValueError for a
     country that CodeCarbon has no data of, for which it would use a world average. Nothing is sent or saved anywhere.
+    A window inside another one raises RuntimeError: the outer one would charge its work for the inner one's samples.
     """
 
     name = "codecarbon"
@@ -56,11 +62,15 @@ class CodeCarbon(JouleMeter):
 
     def _open(self) -> None:
         _check_country(self.country)
+        if _ONE_WINDOW.locked():
+            raise RuntimeError("codecarbon: another CodeCarbon window is open; end it before you open this one")
         self._idle = estimated_idle_watts(self.sampling)
         self._tracker = _start(self.sampling, self.country)
+        _ONE_WINDOW.acquire()
 
     def _close(self) -> Callable[[], Reading]:
         seconds = self.seconds
+        _ONE_WINDOW.release()
         tracker, self._tracker = self._tracker, None
         data = _stop(tracker)
         return lambda: self._read(tracker, data, seconds)
@@ -75,6 +85,7 @@ class CodeCarbon(JouleMeter):
                 "window_s": data.duration,
                 "joules_by_part": {part: value / runs for part, value in _joules(data).items()},
                 "source_by_part": power_sources(tracker),
+                "watts": joules / data.duration,
                 "watts_by_part": {part: getattr(data, f"{part}_power") for part in _COMPONENTS},
                 "idle_watts": self._idle,
                 # A difference of two estimates: negative if the work drew no more than sleep.
@@ -96,8 +107,11 @@ class CumulativeJoules:
     def __init__(self, sampling: float = 1.0) -> None:
         self.sampling = sampling
         self._last = 0.0
+        self._window: ExitStack | None = None
 
     def __enter__(self) -> Self:
+        if self._window:
+            raise RuntimeError("these cumulative joules are being counted already; use a second CumulativeJoules")
         with ExitStack() as stack:
             stack.enter_context(meter_lock())
             self._tracker = _start(self.sampling, "USA")
@@ -106,7 +120,9 @@ class CumulativeJoules:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._window.close()
+        window, self._window = self._window, None
+        if window:
+            window.close()
 
     @property
     def joules(self) -> float:
@@ -139,7 +155,8 @@ def _check_country(code: str) -> None:
 
 
 def _start(sampling: float, country: str) -> Any:
-    with _silence():
+    """A running tracker. CodeCarbon hides its errors: NoReading if it has not started."""
+    with _silence(), patch("codecarbon.emissions_tracker.get_hierarchical_config", dict):  # none of the user's settings
         from codecarbon import OfflineEmissionsTracker
 
         tracker = OfflineEmissionsTracker(
@@ -149,8 +166,11 @@ def _start(sampling: float, country: str) -> Any:
             log_level="critical",
             allow_multiple_runs=True,
             output_methods=[],  # nothing is saved or sent
+            output_dir=tempfile.gettempdir(),  # must exist all the same
         )
         tracker.start()
+    if tracker._start_time is None:
+        raise NoReading("codecarbon: the tracker did not start; try `codecarbon detect`, which shows its error")
     return tracker
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sutrolib.core.paths import ROOT
 from sutrolib.meters import CodeCarbon, NoReading, WallTime
-from sutrolib.meters.energy.codecarbon import estimated_idle_watts, power_sources, stop_scheduler
+from sutrolib.meters.energy.codecarbon import CumulativeJoules, estimated_idle_watts, power_sources, stop_scheduler
 from sutrolib.meters.lock import meter_lock
 
 
@@ -153,6 +153,66 @@ def test_codecarbon_works_silently_with_sockets_blocked_and_saves_nothing(tmp_pa
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_a_users_settings_of_codecarbon_change_neither_the_watts_nor_where_the_result_goes(tmp_path, monkeypatch):
+    settings = "force_cpu_power = 1000\nforce_ram_power = 1000\npue = 50\noutput_dir = /nowhere\nsave_to_file = true\n"
+    (tmp_path / ".codecarbon.config").write_text(f"[codecarbon]\n{settings}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CODECARBON_FORCE_CPU_POWER", "1000")
+    monkeypatch.setenv("CODECARBON_EMISSIONS_ENDPOINT", "http://localhost:9")
+    with CodeCarbon(sampling=0.1) as meter, CumulativeJoules(0.1) as counted:
+        meter.repeat(lambda: time.sleep(0.05))
+        assert counted._tracker._external_conf == meter._tracker._external_conf == {}
+    detail = meter.reading.detail
+    assert detail["watts"] == pytest.approx(meter.reading.value * detail["runs"] / detail["window_s"])
+    assert detail["watts"] < 20_000  # 50,000 by the settings
+    assert [path.name for path in tmp_path.iterdir()] == [".codecarbon.config"]
+    (tmp_path / ".codecarbon.config").write_text("not a setting")  # CodeCarbon cannot read it, and need not
+    with CodeCarbon(sampling=0.1) as meter:
+        meter.repeat(lambda: time.sleep(0.05))
+    assert meter.reading.value > 0
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (same := CodeCarbon(sampling=0.1), same),
+        (CodeCarbon(sampling=0.1), CodeCarbon(sampling=0.1)),
+        (clock := WallTime(), clock),
+        (counter := CumulativeJoules(0.1), counter),
+    ],
+    ids=["the same estimate", "another estimate", "the same clock", "the same counter"],
+)
+def test_a_window_opened_twice_is_refused_and_leaves_the_first_one_as_it_was(outer, inner):
+    estimated_idle_watts(0.1)
+    before, calls = set(threading.enumerate()), []
+    with outer:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="entered twice|counted already|another CodeCarbon window is open"), inner:
+                pass
+        if not isinstance(outer, CumulativeJoules):
+            outer.repeat(lambda: calls.append(time.sleep(0.01)))
+    if calls:
+        assert outer.reading.detail["runs"] == len(calls)
+    assert not set(threading.enumerate()) - before
+    assert not meter_lock().is_locked
+    with outer:  # and it opens again
+        getattr(outer, "repeat", lambda work: work())(lambda: None)
+
+
+def test_a_tracker_that_does_not_start_has_no_reading_and_says_so(monkeypatch):
+    estimated_idle_watts(0.1)
+    before = set(threading.enumerate())
+    monkeypatch.setattr("codecarbon.core.resource_tracker.ResourceTracker.set_CPU_GPU_ram_tracking", None)
+    with pytest.raises(NoReading, match="did not start"), CodeCarbon(sampling=0.1):
+        pass
+    assert not set(threading.enumerate()) - before
+    assert not meter_lock().is_locked
+    monkeypatch.undo()
+    with CodeCarbon(sampling=0.1) as meter:  # the next one works
+        meter.repeat(lambda: time.sleep(0.05))
+    assert meter.reading.value > 0
 
 
 @pytest.mark.parametrize(
