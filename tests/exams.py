@@ -25,6 +25,20 @@ TINY = Scale(
 )
 
 
+def with_windows(record, watts=lambda reading: 28.0):
+    """The record with a window for every estimate, so that it has this power."""
+    for runs in record.measurements.values():
+        for seed, run in runs.items():
+            readings = (
+                dataclasses.replace(r, detail={"runs": 2, "window_s": 2 * r.value / watts(r)})
+                if r.kind == Kind.ESTIMATED
+                else r
+                for r in run.readings
+            )
+            runs[seed] = dataclasses.replace(run, readings=tuple(readings))
+    return record
+
+
 def fake_run(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.0, kind=Kind.ESTIMATED, **fields):
     """A run with these numbers, each a little different for every seed."""
     draw = random.Random(f"{energy} {seconds} {loss} {accuracy} {seed}")

@@ -14,13 +14,13 @@ from sutrolib.core.stats import Interval, pareto_front
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
 from sutrolib.exam.verdict import ACCURACY, JOULES, LOSS, OTHER_COSTS, EntryVerdict, VerdictLine, energy_meter, verdicts
-from sutrolib.measurement.comparison import undecided
+from sutrolib.measurement.comparison import A_CLOCK, is_clock, kinds_of, undecided
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE
 from sutrolib.meters.base import too_high_load
 from sutrolib.plots.metrics import draw_rows, set_log_axis
 from sutrolib.plots.models import MODEL_STYLES
-from sutrolib.plots.style import BLACK, GREY, wrap_lines
+from sutrolib.plots.style import BLACK, GREY, SIZE, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +33,15 @@ _Points = Mapping[str, tuple[float, float]]  # cost and score, by model
 
 
 def draw_verdict(record: ExamRecord) -> Figure:
-    """Energy and time as ratios, loss and accuracy as differences, with intervals; a row for each entry."""
+    """Costs of training as ratios, loss and accuracy as differences, with intervals; a row for each entry."""
     found = verdicts(record)
     entries = [verdict.entry for verdict in found]
-    figure, (ratio, *scores) = plt.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True)
+    size = [length * max(1.0, 0.8 + 0.15 * len(entries)) for length in SIZE]
+    figure, (ratio, *scores) = plt.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True, figsize=size)
     costs = {"training energy": [v.energy for v in found], "time": [v.time for v in found]}
-    kinds = {name: " and ".join(dict.fromkeys(line.kind for line in lines if line)) for name, lines in costs.items()}
-    series = {f"{name} ({kinds[name]})": _changes(lines) for name, lines in costs.items()}
+    costs |= {name: [v.line(name) for v in found] for name in (OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"])}
+    kinds = {name: [k for line in lines if line for k in line.kind.split(" and ")] for name, lines in costs.items()}
+    series = {f"{n} ({' and '.join(dict.fromkeys(kinds[n]))})": _changes(costs[n]) for n in costs if kinds[n]}
     draw_rows(entries, series, _verdict_title(found), _RATIO, ax=ratio)
     for ax, (score, label) in zip(scores, _CHANGES.items(), strict=True):
         changes = {score: _changes(verdict.line(score) for verdict in found)}
@@ -101,7 +103,8 @@ def draw_pareto_front(record: ExamRecord, cost: str = "", score: str = LOSS, hig
         ax.plot(*means[highlight], "o", color=BLACK, ms=20, mfc="none", mew=1.5)
     cost_name = "energy" if cost in JOULES else OTHER_COSTS.get(cost, cost or "cost")
     busy = f"Not decided: the machine was busy, load {load:.2f}" if load else ""
-    ax.set_title(busy or _front_title(means, cost_name, score, highlight), loc="left")
+    clock = f" ({A_CLOCK})" if A_CLOCK in labels.get(cost, "") else ""
+    ax.set_title(busy or _front_title(means, cost_name, score, highlight) + clock, loc="left")
     return figure
 
 
@@ -118,7 +121,8 @@ def draw_corpus_sizes(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     for ax, (corpus, found) in zip(axes[0], trained.items(), strict=True):
         points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
         front = _draw_models(ax, points, styles)
-        ax.set_xlabel(f"{corpus}\ntraining energy, J\n({every[0].reading(energy).kind})", fontsize=8)
+        kinds = kinds_of([run.reading(energy) for run in found.values()]).replace(": ", ":\n")
+        ax.set_xlabel(f"{corpus}\ntraining energy, J\n({kinds})", fontsize=8)
         best.append(f"{front[-1]} ({points[front[-1]][1]:.2f})")
     axes[0][0].set_ylabel("loss on its last tenth, nats (counted)", fontsize=9)
     handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -140,7 +144,8 @@ def draw_savings(savings: Mapping[str, Mapping[str, Interval]], at_least: Collec
     bounds = {name: "at least " if name in at_least else "" for name in names}
     costs = [f"{bounds[name]}{first[name].value:.2g} times as much without {name}" for name in names[:2]]
     open_ones = [why for name in names if (why := undecided(first[name]))]
-    title = open_ones[0].capitalize() if open_ones else f"Training costs {' and '.join(costs)}"
+    quantity = next(iter(savings))
+    title = open_ones[0].capitalize() if open_ones else f"Training costs {' and '.join(costs)}: {quantity}"
     labels = [f"{name} (at least)" if bounds[name] else name for name in names]
     series = {quantity: [ratios[name] for name in names] for quantity, ratios in savings.items()}
     xlabel = "without it / full recipe, at the same loss on the first seed"
@@ -156,7 +161,7 @@ def cost_labels(record: ExamRecord) -> dict[str, str]:
     for name, quantity in names.items():
         readings = [[r for run in runs for r in run.readings if r.name == name and r.value > 0] for runs in groups]
         if groups and all(readings):
-            kinds = " and ".join(sorted({str(r.kind) for group in readings for r in group}))
+            kinds = kinds_of([r for group in readings for r in group])
             unit = "" if readings[0][0].unit == name else f", {readings[0][0].unit}"
             meter = f"{name.removeprefix(INFERENCE)}, " if name.removeprefix(INFERENCE) in JOULES else ""
             found[name] = f"{quantity}{unit} ({meter}{kinds})"
@@ -201,9 +206,14 @@ def _verdict_title(found: Sequence[EntryVerdict]) -> str:
 
 def _sentence(verdict: EntryVerdict) -> str:
     """One sentence: passed or not, and by how much."""
-    lines = (verdict.energy, "energy"), (verdict.time, "time")
+    lines = [(verdict.energy, "energy"), (verdict.time, "time")]
+    if clock := bool(verdict.energy and is_clock(verdict.energy.change)):
+        del lines[0]
     decided = [(line.change.value, name) for line, name in lines if line and line.change.bounded]
     amounts = " and ".join(f"{ratio_in_words(ratio)} {name}" for ratio, name in decided)
+    amounts += f" ({A_CLOCK})" if clock else ""
+    if (worst := verdict.least_favourable) and worst not in (verdict.energy, verdict.time):
+        amounts += f"; least favourable: {worst.quantity}, {ratio_in_words(worst.change.value)}"
     if verdict.state == "not decided":
         reasons = dict.fromkeys([*verdict.errors, *(line.state for line in verdict.criteria if not line.met)])
         return f"{verdict.entry}: not decided ({'; '.join(r.removeprefix('not decided: ') for r in reasons)})"

@@ -5,6 +5,10 @@ each with its 95 % interval (:mod:`sutrolib.core.stats`). An entry passes if the
 1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0. If nothing shows that
 it does not pass, but not everything could be compared (missing runs, a busy machine), the verdict is ``not decided``.
 
+Where the energy is estimated and only tells the time (:mod:`sutrolib.measurement.comparison`), it is no criterion of
+its own: the time ratio must be below 1 in its place. Every verdict also shows operations and the modelled cache energy,
+and names the least favourable of them.
+
 The learning rate decays to the end of a training, so the wall-clock time to target is that of the whole training, if
 the mean loss reaches the target at all.
 """
@@ -21,7 +25,7 @@ from sutrolib.core.format import amount
 from sutrolib.core.stats import Interval, paired_difference
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
-from sutrolib.measurement.comparison import BusyRatio, ratio_of_readings, undecided
+from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, is_clock, kinds_of, ratio_of_readings, undecided
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE
 
@@ -39,6 +43,7 @@ OTHER_COSTS = {
     INFERENCE + "peak_memory": "peak memory of inference",
     SIZE: "model size",
 }
+_TRAINING_COSTS = TRAINING_ENERGY, TO_TARGET, MISSED, OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"]
 _Pairs = Sequence[tuple[Measurement, Measurement]]  # baseline and candidate, by seed
 
 
@@ -66,6 +71,16 @@ class VerdictLine:
         """Whether this is a cost without a criterion that has risen. (A single pair is a count: its value decides.)"""
         low = self.change.low if self.pairs > 1 else self.change.value
         return self.met is None and self.ratio and low > 1
+
+    @property
+    def kind_and_power(self) -> str:
+        """The kind; of an estimate also the mean power."""
+        return f"{self.kind}, {self.change.power}" if isinstance(self.change, EstimatedRatio) else self.kind
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is an interval, or a single pair."""
+        return self.pairs == 1 or not undecided(self.change)
 
     @property
     def state(self) -> str:
@@ -119,10 +134,20 @@ class EntryVerdict:
     def text(self) -> str:
         """The verdict in words, every number with its interval and its kind."""
         parts = [*self.errors]
-        for line in self.criteria:
-            form = "ratio" if line.ratio else "difference"
-            parts.append(f"{line.quantity} {form} {line} ({line.kind}), required {line.criterion}: {line.state}")
+        for line in self.lines:
+            if line.criterion or line.quantity in _TRAINING_COSTS:
+                form = "ratio" if line.ratio else "difference"
+                required = f", required {line.criterion}: {line.state}" if line.criterion else ""
+                parts.append(f"{line.quantity} {form} {line} ({line.kind_and_power}){required}")
+        if worst := self.least_favourable:
+            parts.append(f"least favourable of these costs: {worst.quantity}")
         return " ".join([f"{self.entry}: {self.state}; {'; '.join(parts)}.", self._side_costs_text(), *self.notes])
+
+    @property
+    def least_favourable(self) -> VerdictLine | None:
+        """The highest ratio of training's time, operations, cache energy, and energy if it is more than a clock."""
+        costs = [line for line in self.lines if line.quantity in _TRAINING_COSTS and line.decided]
+        return max((c for c in costs if not is_clock(c.change)), key=lambda line: line.change.value, default=None)
 
     def _side_costs_text(self) -> str:
         if costs := ", ".join(f"{line.quantity} {line} times ({line.kind})" for line in self.side_costs):
@@ -133,7 +158,7 @@ class EntryVerdict:
     def side_costs_compared(self) -> bool:
         """Whether there are costs without a criterion, and all of them could be compared."""
         others = [line for line in self.lines if line.met is None]
-        return bool(others) and not any(undecided(line.change) and line.pairs > 1 for line in others)
+        return bool(others) and all(line.decided for line in others)
 
     @property
     def energy(self) -> VerdictLine | None:
@@ -228,22 +253,23 @@ def table(record: ExamRecord) -> tuple[list[str], list[list[str]]]:
 def comparison_cells(line: VerdictLine) -> tuple[str, ...]:
     """Quantity, kind, baseline, candidate and change, as text."""
     values = amount(line.baseline, line.unit), amount(line.candidate, line.unit)
-    return line.quantity, line.kind, *values, f"x {line}" if line.ratio else str(line)
+    return line.quantity, line.kind_and_power, *values, f"x {line}" if line.ratio else str(line)
 
 
 def _criteria(energy: str, pairs: _Pairs, target_loss: float) -> list[VerdictLine]:
     loss, accuracy = _difference(LOSS, "nats", pairs), _difference(ACCURACY, "", pairs)
     reached = loss.candidate <= target_loss
     time = _ratio("time", TO_TARGET if reached else MISSED, pairs)
+    joules = [_ratio(energy, TRAINING_ENERGY, pairs)] if energy else []
+    clock, high = any(is_clock(line.change) for line in joules), time.change.high
     found = [
-        (time, "at most 1", reached and time.change.high <= 1),
+        *((line, "below 1", line.change.high < 1) for line in joules if not clock),
+        (time, "below 1", reached and high < 1) if clock else (time, "at most 1", reached and high <= 1),
         (loss, "not above 0", loss.change.high <= 0),
         (accuracy, "not below 0", accuracy.change.low >= 0),
     ]
-    if energy:
-        ratio = _ratio(energy, TRAINING_ENERGY, pairs)
-        found.insert(0, (ratio, "below 1", ratio.change.high < 1))
-    return [dataclasses.replace(line, criterion=criterion, met=met) for line, criterion, met in found]
+    criteria = [dataclasses.replace(line, criterion=criterion, met=met) for line, criterion, met in found]
+    return [*joules, *criteria] if clock else criteria
 
 
 def _other_costs(energy: str, pairs: _Pairs) -> Iterator[VerdictLine]:
@@ -258,7 +284,7 @@ def _other_costs(energy: str, pairs: _Pairs) -> Iterator[VerdictLine]:
 
 def _ratio(name: str, quantity: str, pairs: _Pairs) -> VerdictLine:
     readings = [(b.reading(name), c.reading(name)) for b, c in pairs]
-    kinds = " and ".join(sorted({str(reading.kind) for pair in readings for reading in pair}))
+    kinds = kinds_of([reading for pair in readings for reading in pair])
     baseline, candidate = zip(*((b.value, c.value) for b, c in readings), strict=True)
     unit = "" if readings[0][0].unit == name else readings[0][0].unit
     means = statistics.fmean(baseline), statistics.fmean(candidate)

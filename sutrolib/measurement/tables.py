@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from sutrolib.measurement.comparison import kinds_of
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE, SIZE, TO_TARGET
 from sutrolib.meters.base import too_high_load
@@ -29,16 +30,17 @@ def cost_table(
     one of its windows, and how many of the trained runs have the reading if not all do.
     """
     runs = [run for group in groups.values() for run in group]
-    first = {reading.name: reading for run in reversed(runs) for reading in run.readings}
+    found = {name: [reading for run in runs for reading in run.readings if reading.name == name] for name in names}
     rows = [
         ["prior knowledge", *(group[0].prior_knowledge for group in groups.values())],
         ["solved", *(f"{sum(run.solved for run in group)} of {len(group)}" for group in groups.values())],
         ["score", *(_score(group) for group in groups.values())],
     ]
-    for name in (name for name in names if name in first):
-        unit, kind = first[name].unit, str(first[name].kind)
+    for name, readings in ((name, readings) for name, readings in found.items() if readings):
+        unit, kind = readings[0].unit, str(readings[0].kind)
         unit = "" if unit == name else f", {unit}"
-        rows.append([f"{name}{unit} ({kind})", *(_cell(group, name, kind) for group in groups.values())])
+        label = kinds_of([reading for reading in readings if reading.kind == kind])
+        rows.append([f"{name}{unit} ({label})", *(_cell(group, name, kind) for group in groups.values())])
     return ["", *groups], rows
 
 

@@ -43,7 +43,7 @@ def draw_rows(
             for one in found
             if one is not None
         ]
-        bars: dict[str, Any] = {"xerr": error_bars(intervals), "capsize": 3, "label": name}
+        bars: dict[str, Any] = {"xerr": error_bars(intervals), "capsize": 3, "label": wrap_lines(name, 40)}
         ax.errorbar([interval.value for interval in intervals], rows, fmt=marker, color=colour, **bars)
         for row, interval in zip(rows, intervals, strict=True):
             if not interval.bounded:

@@ -5,18 +5,20 @@ import re
 
 import pytest
 from builders import busy
-from exams import TINY, fake_run, record_of
+from exams import TINY, fake_run, record_of, with_windows
 from matplotlib import pyplot as plt
 
 import sutrolib.cli.exam
 import sutrolib.exam.run
 from sutrolib.__main__ import main
+from sutrolib.core import paths
 from sutrolib.core.format import amount
 from sutrolib.core.provenance import machine
 from sutrolib.exam.entries import BASELINE, OPEN
-from sutrolib.exam.plots import draw_other_costs, draw_pareto_front, draw_seeds, draw_verdict
-from sutrolib.exam.record import new_record
+from sutrolib.exam.plots import cost_labels, draw_other_costs, draw_pareto_front, draw_seeds, draw_verdict
+from sutrolib.exam.record import new_record, read_record
 from sutrolib.exam.verdict import break_even_predictions, table, target, verdict_of, verdicts
+from sutrolib.measurement.comparison import A_CLOCK
 from sutrolib.meters.base import Kind, Reading
 
 BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
@@ -44,6 +46,44 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
         "counted",
         "counted",
     ]
+
+
+def test_the_closed_division_says_that_its_energy_is_a_clock_and_names_what_is_least_favourable():
+    record = read_record(paths.ROOT / "data" / "exam" / "cpu_closed.json")
+    [found] = verdicts(record)
+    energy = found.energy
+    assert (round(energy.change.power.low, 1), round(energy.change.power.high, 1)) == (27.9, 28.0)
+    assert f"(estimated: {A_CLOCK}, 27.86 to 27.95 W, spread 0.32 %)" in found.text
+    assert [line.quantity for line in found.criteria] == ["wall-clock time to target", "loss", "accuracy"]
+    costs = ("wall-clock time to target", "training operations", "cache energy of training")
+    assert [1 / found.line(name).change.value for name in costs] == pytest.approx([17.5, 6.9, 25], rel=0.01)
+    assert "least favourable of these costs: training operations" in found.text
+    title = draw_verdict(record).axes[0].get_title("left") or plt.gcf().axes[0].get_title()
+    assert title.replace("\n", " ") == (
+        f"distilled GPT passes with 17.5 times less time ({A_CLOCK}); least favourable: training operations, "
+        "6.95 times less"
+    )
+    header, rows = table(record)
+    assert rows[0][header.index("required")] == ""
+    assert A_CLOCK in rows[0][header.index("kind")]
+    assert A_CLOCK in cost_labels(record)["codecarbon"]
+    assert A_CLOCK in draw_pareto_front(record).axes[0].get_title("left").replace("\n", " ")
+
+
+@pytest.mark.parametrize(("factor", "is_clock"), [(1.049, True), (1.051, False)])
+def test_energy_is_a_criterion_of_its_own_only_where_the_power_spreads_by_five_per_cent(factor, is_clock):
+    powers = iter([28.0, *[28.0 * factor] * 100])
+    found = verdict_of(with_windows(record_of(**BETTER), lambda reading: next(powers)), "other rate")
+    assert (A_CLOCK in found.text) == is_clock
+    assert (found.energy.criterion == "") == is_clock
+    assert found.time.criterion == ("below 1" if is_clock else "at most 1")
+    assert "W, spread" in found.text
+    assert found.passed
+
+
+def test_where_energy_is_a_clock_as_much_time_does_not_pass_and_is_the_only_one_named():
+    found = verdict_of(with_windows(record_of(**(BETTER | {"energy": 100.0, "seconds": 10.0}))), "other rate")
+    assert [line.quantity for line in found.lines if line.met is False] == ["wall-clock time to target"]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@ from builders import busy, measurement
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutrolib.measurement.comparison import compare, reading_ratio
-from sutrolib.meters.base import Kind
+from sutrolib.measurement.comparison import A_CLOCK, compare, kinds_of, reading_ratio
+from sutrolib.measurement.tables import cost_table
+from sutrolib.meters.base import Kind, Reading
+from sutrolib.processes.manual import _decide
 
 SEEDS = range(6)
 
@@ -114,3 +116,49 @@ def test_what_cannot_be_compared_is_refused(candidate, baseline, named):
 def test_a_reading_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(KeyError, match="no reading 'joules'; there are time, cost"):
         compare(runs(), runs(), "joules")
+
+
+def estimates(joules, seconds, watts, operations):
+    """Runs with estimated joules, each of its own mean power over a window of three runs."""
+    detail = {"runs": 3}
+    return [
+        measurement(
+            seed=seed,
+            readings=(
+                Reading("time", seconds, "s", Kind.MEASURED, detail),
+                Reading("codecarbon", joules, "J", Kind.ESTIMATED, detail | {"window_s": 3 * joules / watts[seed]}),
+                Reading("operations", operations, "operations", Kind.COUNTED),
+            ),
+        )
+        for seed in SEEDS
+    ]
+
+
+def test_joules_that_only_tell_the_time_are_no_criterion_and_what_differs_stands_beside_them():
+    steady, baseline = [27.87, *[27.96] * 5], estimates(100.0, 4.0, [27.9] * 6, 200.0)
+    verdict = compare(estimates(50.0, 2.0, steady, 150.0), baseline, "codecarbon")
+    assert verdict.passed
+    assert not verdict.cheaper
+    assert _decide(verdict) == (True, "better in time")
+    assert f"codecarbon ratio 0.5 [0.5, 0.5] (27.87 to 27.96 W, spread 0.32 %: {A_CLOCK}); " in verdict.why
+    assert "time ratio 0.5 [0.5, 0.5]: below 1; " in verdict.why
+    assert verdict.why.endswith("operations ratio 0.75 [0.75, 0.75]; least favourable: operations")
+    slower = compare(estimates(104.0, 4.16, steady, 150.0), baseline, "codecarbon")  # within the margin of time
+    assert (slower.state, slower.costlier) == ("not passed", False)
+    assert "time ratio 1.04 [1.04, 1.04]: not shown to be below 1" in slower.why
+    few = compare(estimates(50.0, 2.0, steady, 150.0)[:2], baseline[:2], "codecarbon")
+    assert A_CLOCK in few.why
+
+
+def test_joules_whose_power_differs_are_a_criterion_and_say_their_watts():
+    verdict = compare(estimates(50.0, 2.0, [20.0] * 6, 150.0), estimates(100.0, 4.0, [28.0] * 6, 200.0), "codecarbon")
+    assert verdict.cheaper
+    assert A_CLOCK not in verdict.why
+    assert "codecarbon ratio 0.5 [0.5, 0.5] (20 to 28 W, spread 40 %): below 1; " in verdict.why
+
+
+def test_a_table_says_where_estimated_joules_only_tell_the_time():
+    steady = {"model": estimates(50.0, 2.0, [28.0] * 6, 150.0)}
+    assert [row[0] for row in cost_table(steady)[1]][-1] == f"codecarbon, J (estimated: {A_CLOCK})"
+    readings = [run.reading("codecarbon") for run in estimates(50.0, 2.0, [20.0, *[28.0] * 5], 150.0)]
+    assert kinds_of(readings) == kinds_of(readings[:1]) == "estimated"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import Budget, Model, Problem
-from sutrolib.measurement.comparison import BusyRatio, compare, reading_ratio, undecided
+from sutrolib.measurement.comparison import A_CLOCK, BusyRatio, compare, is_clock, reading_ratio, undecided
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.measurement.tables import cost_table
 from sutrolib.meters import METERS, Kind, Meter, Reading, WallTime
@@ -86,10 +86,10 @@ def _has(run: Measurement, name: str) -> bool:
     return any(reading.name == name for reading in run.readings)
 
 
-def reading_label(reading: Reading | type[Meter]) -> str:
-    """The title of a reading's meter, with unit and kind."""
+def reading_label(reading: Reading | type[Meter], ratio: Interval | None = None) -> str:
+    """The title of a reading's meter, with unit and kind; for a ratio of estimates also whether they are a clock."""
     unit = "" if reading.unit == reading.name else f"{reading.unit}, "
-    return f"{TITLES[reading.name]} ({unit}{reading.kind})"
+    return f"{TITLES[reading.name]} ({unit}{reading.kind}{f': {A_CLOCK}' if ratio and is_clock(ratio) else ''})"
 
 
 def compare_readings(candidate: _Runs, baseline: _Runs) -> list[tuple[Reading, Interval | str]]:
@@ -138,12 +138,12 @@ def draw_paired_ratios(found: _Ratios, model: str, baseline: str) -> str:
         return ""
     first, ratio = next((pair for pair in shown if pair[0].kind != Kind.MEASURED), shown[0])
     seeds = f"{len(ratio.points)} seed{'s' if len(ratio.points) > 1 else ''}"
-    title = f"{model} needs {ratio.value:.3g} times the {reading_label(first)} of the baseline, over {seeds}"
+    title = f"{model} needs {ratio.value:.3g} times the {reading_label(first, ratio)} of the baseline, over {seeds}"
     if isinstance(ratio, BusyRatio):
         title = f"{model} against the baseline, {reading_label(first)}: {undecided(ratio)}"
     # No figure of pyplot, whose state belongs to the notebook's cells.
     ax = Figure(figsize=(SIZE[0], 1.6 + 0.62 * len(shown)), layout="constrained").subplots()
-    labels = [reading_label(reading).replace(" (", "\n(", 1) for reading, _ in shown]
+    labels = [reading_label(*pair).replace(" (", "\n(", 1) for pair in shown]
     rows = {"mean": [ratio for _, ratio in shown]}
     figure = draw_rows(labels, rows, title, "candidate / baseline (below 1: the candidate needs less)", ax=ax)
     ratios = "; ".join(f"{reading_label(reading)} {ratio}" for reading, ratio in shown)
