@@ -134,14 +134,18 @@ class EntryVerdict:
     def text(self) -> str:
         """The verdict in words, every number with its interval and its kind."""
         parts = [*self.errors]
-        for line in self.lines:
-            if line.criterion or line.quantity in _TRAINING_COSTS:
-                form = "ratio" if line.ratio else "difference"
-                required = f", required {line.criterion}: {line.state}" if line.criterion else ""
-                parts.append(f"{line.quantity} {form} {line} ({line.kind_and_power}){required}")
+        for line in self.main_lines:
+            form = "ratio" if line.ratio else "difference"
+            required = f", required {line.criterion}: {line.state}" if line.criterion else ""
+            parts.append(f"{line.quantity} {form} {line} ({line.kind_and_power}){required}")
         if worst := self.least_favourable:
             parts.append(f"least favourable of these costs: {worst.quantity}")
         return " ".join([f"{self.entry}: {self.state}; {'; '.join(parts)}.", self._side_costs_text(), *self.notes])
+
+    @property
+    def main_lines(self) -> tuple[VerdictLine, ...]:
+        """The criteria, and the costs of training that stand beside them."""
+        return tuple(line for line in self.lines if line.criterion or line.quantity in _TRAINING_COSTS)
 
     @property
     def least_favourable(self) -> VerdictLine | None:

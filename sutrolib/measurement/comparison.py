@@ -37,6 +37,11 @@ class MeanPower:
         """Whether they spread by less than 5 %, so that the joules are the seconds times a constant."""
         return self.high < 1.05 * self.low
 
+    @property
+    def kind(self) -> str:
+        """The kind of the joules, for a label: ``estimated``, and whether they are a clock."""
+        return f"{Kind.ESTIMATED}: {A_CLOCK}" if self.is_clock else str(Kind.ESTIMATED)
+
     def __str__(self) -> str:
         return f"{self.low:.4g} to {self.high:.4g} W, spread {100 * (self.high / self.low - 1):.2g} %"
 
@@ -51,8 +56,8 @@ def mean_power(readings: Sequence[Reading]) -> MeanPower | None:
 
 def kinds_of(readings: Sequence[Reading]) -> str:
     """The kinds of these readings, as in ``counted and modelled``; of estimates also whether they are a clock."""
-    kinds, power = " and ".join(sorted({str(reading.kind) for reading in readings})), mean_power(readings)
-    return f"{kinds}: {A_CLOCK}" if power and power.is_clock else kinds
+    power = mean_power(readings)
+    return power.kind if power else " and ".join(sorted({str(reading.kind) for reading in readings}))
 
 
 @dataclass(frozen=True)
