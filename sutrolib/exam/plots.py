@@ -206,9 +206,8 @@ def _verdict_title(found: Sequence[EntryVerdict]) -> str:
 
 def _sentence(verdict: EntryVerdict) -> str:
     """One sentence: passed or not, and by how much."""
-    lines = [(verdict.energy, "energy"), (verdict.time, "time")]
-    if clock := bool(verdict.energy and is_clock(verdict.energy.change)):
-        del lines[0]
+    clock = verdict.energy is not None and is_clock(verdict.energy.change)
+    lines = (None if clock else verdict.energy, "energy"), (verdict.time, "time")
     decided = [(line.change.value, name) for line, name in lines if line and line.change.bounded]
     amounts = " and ".join(f"{ratio_in_words(ratio)} {name}" for ratio, name in decided)
     amounts += f" ({A_CLOCK})" if clock else ""

@@ -4,13 +4,10 @@ The target is the baseline's mean over its seeds. Costs are compared by paired r
 each with its 95 % interval (:mod:`sutrolib.core.stats`). An entry passes if the interval of the energy ratio is below
 1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0. If nothing shows that
 it does not pass, but not everything could be compared (missing runs, a busy machine), the verdict is ``not decided``.
+Estimated energy that only tells the time (:mod:`sutrolib.measurement.comparison`) is no criterion: the time ratio must
+be below 1 in its place. Operations and modelled cache energy stand beside it; the least favourable is named.
 
-Where the energy is estimated and only tells the time (:mod:`sutrolib.measurement.comparison`), it is no criterion of
-its own: the time ratio must be below 1 in its place. Every verdict also shows operations and the modelled cache energy,
-and names the least favourable of them.
-
-The learning rate decays to the end of a training, so the wall-clock time to target is that of the whole training, if
-the mean loss reaches the target at all.
+The learning rate decays to the end, so the time to target is that of the whole training, if the target is reached.
 """
 
 from __future__ import annotations
@@ -43,7 +40,7 @@ OTHER_COSTS = {
     INFERENCE + "peak_memory": "peak memory of inference",
     SIZE: "model size",
 }
-_TRAINING_COSTS = TRAINING_ENERGY, TO_TARGET, MISSED, OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"]
+_BESIDE = TRAINING_ENERGY, OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"]
 _Pairs = Sequence[tuple[Measurement, Measurement]]  # baseline and candidate, by seed
 
 
@@ -76,11 +73,6 @@ class VerdictLine:
     def kind_and_power(self) -> str:
         """The kind; of an estimate also the mean power."""
         return f"{self.kind}, {self.change.power}" if isinstance(self.change, EstimatedRatio) else self.kind
-
-    @property
-    def decided(self) -> bool:
-        """Whether there is an interval, or a single pair."""
-        return self.pairs == 1 or not undecided(self.change)
 
     @property
     def state(self) -> str:
@@ -145,13 +137,14 @@ class EntryVerdict:
     @property
     def main_lines(self) -> tuple[VerdictLine, ...]:
         """The criteria, and the costs of training that stand beside them."""
-        return tuple(line for line in self.lines if line.criterion or line.quantity in _TRAINING_COSTS)
+        return tuple(line for line in self.lines if line.criterion or line.quantity in _BESIDE)
 
     @property
     def least_favourable(self) -> VerdictLine | None:
         """The highest ratio of training's time, operations, cache energy, and energy if it is more than a clock."""
-        costs = [line for line in self.lines if line.quantity in _TRAINING_COSTS and line.decided]
-        return max((c for c in costs if not is_clock(c.change)), key=lambda line: line.change.value, default=None)
+        costs = (line for line in self.main_lines if line.ratio and not is_clock(line.change))
+        decided = [line for line in costs if line.pairs == 1 or not undecided(line.change)]
+        return max(decided, key=lambda line: line.change.value, default=None)
 
     def _side_costs_text(self) -> str:
         if costs := ", ".join(f"{line.quantity} {line} times ({line.kind})" for line in self.side_costs):
@@ -162,7 +155,7 @@ class EntryVerdict:
     def side_costs_compared(self) -> bool:
         """Whether there are costs without a criterion, and all of them could be compared."""
         others = [line for line in self.lines if line.met is None]
-        return bool(others) and all(line.decided for line in others)
+        return bool(others) and not any(undecided(line.change) and line.pairs > 1 for line in others)
 
     @property
     def energy(self) -> VerdictLine | None:
