@@ -189,7 +189,7 @@ def test_a_window_opened_twice_is_refused_and_leaves_the_first_one_as_it_was(out
     before, calls = set(threading.enumerate()), []
     with outer:
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="entered twice|counted already|another CodeCarbon window is open"), inner:
+            with pytest.raises(RuntimeError, match=r"entered twice|counted already|another CodeCarbon"), inner:
                 pass
         if not isinstance(outer, CumulativeJoules):
             outer.repeat(lambda: calls.append(time.sleep(0.01)))
