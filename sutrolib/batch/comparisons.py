@@ -16,8 +16,9 @@ from sutrolib.batch import records
 from sutrolib.batch.changes import Comparison, Facts, Value, case_of, compare
 from sutrolib.batch.execute import conclusion_of
 from sutrolib.batch.executed import read_executed
-from sutrolib.batch.records import RunResult, as_float
+from sutrolib.batch.records import RunResult
 from sutrolib.core import paths
+from sutrolib.core.io import as_float
 from sutrolib.core.markdown import finding_in
 from sutrolib.core.provenance import git
 from sutrolib.measurement.ledger import Ledger

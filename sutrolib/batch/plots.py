@@ -18,7 +18,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sutrolib.batch.records import RunResult, as_float
+from sutrolib.batch.records import RunResult
+from sutrolib.core.io import as_float
 from sutrolib.plots.models import MODEL_STYLES
 from sutrolib.plots.style import BLACK, GREY, RED, save_figure, use_style
 

@@ -6,14 +6,13 @@ makes a run writes its record as soon as it ends, so that neither a dead worker 
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sutrolib.core import paths
-from sutrolib.core.io import write_json
+from sutrolib.core.io import as_float, write_json
 
 RECORDS = "records"
 INTERRUPTED = "interrupted"
@@ -67,11 +66,6 @@ def file_name(number: int, notebook: str) -> str:
     if Path(name).name != name or "\\" in name:
         raise ValueError(f"the notebook's name must not contain a path (got {notebook!r})")
     return name
-
-
-def as_float(value: Any) -> float | None:
-    """The value as a float; None for what is not a finite number."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def write(folder: Path, result: RunResult) -> RunResult:

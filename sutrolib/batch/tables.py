@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow.parquet  # noqa: F401 - now, as importing it takes longer than writing the first table
 
 from sutrolib.batch import records
-from sutrolib.batch.records import RunResult, as_float
-from sutrolib.core.io import write_atomically
+from sutrolib.batch.records import RunResult
+from sutrolib.core.io import as_float, write_atomically
 from sutrolib.core.markdown import markdown_table
 
 RESULTS, FINDINGS, FIGURE = "results", "findings.md", "comparison"

@@ -1,17 +1,47 @@
-"""Atomic writes: a file is complete or not there, even when several processes write (temporary name, fsync, rename)."""
+"""JSON for any number, and atomic writes: a file is complete or not there, even when several processes write.
+
+A file gets a temporary name, is flushed to disk, and is renamed.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
+def as_float(value: Any) -> float | None:
+    """The value as a float; None for what is not a finite number."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several numbers
+        return None
+    return number if math.isfinite(number) else None
+
+
+def not_finite(numbers: Mapping[str, Any]) -> str:
+    """Which of the numbers are not finite, in words ("loss is nan"); empty if all are. None stands for no number."""
+    wrong = (f"{name} is {value}" for name, value in numbers.items() if value is not None and as_float(value) is None)
+    return ", ".join(wrong)
+
+
+def as_json(value: Any) -> Any:
+    """The value as it comes back from a JSON file; every value has a form there, so that none is lost.
+
+    Tuples become lists, NumPy's numbers plain ones. JSON has no NaN and no infinities: they become the texts "NaN",
+    "Infinity" and "-Infinity", which ``float`` reads. Anything else becomes its text.
+    """
+    text = json.dumps(value, default=lambda other: other.tolist() if hasattr(other, "tolist") else str(other))
+    return json.loads(text, parse_constant=str)
+
+
 def write_json(path: Path, content: Any) -> Path:
-    """Write ``content`` as JSON, atomically. Raises OSError, with the folder, if it cannot be written."""
-    encoded = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
+    """Write ``as_json(content)``, atomically. Raises OSError, with the folder, if it cannot be written."""
+    encoded = json.dumps(as_json(content), indent=1).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encoded)

@@ -20,7 +20,7 @@ import torch
 
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Split
 from sutrolib.measurement.measure import BY_HAND, Measurement, measurement_of
-from sutrolib.measurement.passes import INFERENCE, MeasurementPasses, finite_score
+from sutrolib.measurement.passes import INFERENCE, MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.gpt import GPT
@@ -68,13 +68,11 @@ def evaluate(
             fitted = passes.combined(meter, train)
         scored = fitted if closed is None else check_closed_division(fitted, closed, passes.task.alphabet)
         passes.score_windows(scored)
-    except FailedRun as error:
-        passes.failure = str(error)
-        passes.readings.clear()
-    else:
         passes.combined_inference(meter, scored)
         if traced:
             _trace(passes, scored, fitted.steps)
+    except FailedRun as error:
+        passes.fail(error)
     return measurement_of(passes, process)
 
 
@@ -90,13 +88,12 @@ class _ExamPasses(MeasurementPasses):
         task, test = self.task, self.task.test_split
         found = task.inference.predictions(fitted, test)
         gap = task.inference.batch_invariance_gap(fitted, test, found)  # type: ignore[attr-defined]
-        if gap > _MAX_GAP:
+        if not gap <= _MAX_GAP:
             raise RuleBroken(
                 f"a probability changes by {gap:.2g} with the rest of the batch, more than {_MAX_GAP}: predict each "
                 "window from itself (a model that learns from what it reads needs online=True)"
             )
-        self.score = finite_score(task.score(found, test.y))
-        self.scores = {name: rate(found, test.y) for name, rate in task.also.items()}
+        self.keep_scores(found)
 
 
 def _trace(passes: MeasurementPasses, fitted: Fitted, updates: int) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sutrolib.core.io import as_json
 from sutrolib.core.provenance import commit, machine, now
 from sutrolib.exam.entries import Scale, distilled_gpt_like
-from sutrolib.exam.record import as_json, load, save
+from sutrolib.exam.record import load, save
 from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
 from sutrolib.measurement.passes import score_of

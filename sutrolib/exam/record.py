@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sutrolib.core import paths
-from sutrolib.core.io import write_json
+from sutrolib.core.io import as_json, write_json
 from sutrolib.core.provenance import commit, machine, now, versions
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import BASELINE, Scale
@@ -42,11 +42,6 @@ def load(scale: str, content: str, default: Any = None) -> Any:
 def save(scale: str, content: str, document: Any) -> Path:
     """Write the document; the file is replaced as a whole. Raises OSError, naming the folder, if that fails."""
     return write_json(exam_path(scale, content), document)
-
-
-def as_json(value: Any) -> Any:
-    """The value as it comes back from a file (tuples become lists), to compare it with a stored one."""
-    return json.loads(json.dumps(value))
 
 
 @dataclass(frozen=True)

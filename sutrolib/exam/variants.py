@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sutrolib.core.io import as_json
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import Model, describe
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
 from sutrolib.exam.evaluate import evaluate
-from sutrolib.exam.record import as_json, exam_path, load, read_record, save
+from sutrolib.exam.record import exam_path, load, read_record, save
 from sutrolib.measurement.comparison import ratio_of_readings
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.energy.combined import CombinedMeter

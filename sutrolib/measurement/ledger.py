@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sutrolib.core import paths
+from sutrolib.core.io import as_json, not_finite
 from sutrolib.core.provenance import commit, now
 from sutrolib.measurement.measure import Measurement
 
@@ -53,8 +54,8 @@ class LedgerLine(NamedTuple):
 
     @classmethod
     def of(cls, kind: str, record: Mapping[str, Any]) -> LedgerLine:
-        """The line of a record. Raises ValueError for NaN and infinite numbers, which JSON does not have."""
-        text = json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
+        """The line of a record, its values as JSON has them (:func:`sutrolib.core.io.as_json`)."""
+        text = json.dumps(as_json(record), sort_keys=True, separators=(",", ":")).encode()
         return cls(_hash(text), kind, text)
 
     def encode(self) -> bytes:
@@ -79,8 +80,13 @@ class Ledger:
         return append(self.folder, [LedgerLine.of("measurement", measurement.to_dict())])
 
     def add_study(self, study: Mapping[str, Any]) -> Path:
-        """Append the result and the cost of a search (``Study.to_dict()``). Raises as :meth:`add`."""
-        return append(self.folder, [LedgerLine.of("study", {**study, "when": now(), "commit": commit()})])
+        """Append the result and the cost of a search (``Study.to_dict()``). Raises as :meth:`add`.
+
+        A study with a number that is not finite has the entry ``failure``, which names it.
+        """
+        wrong = not_finite({name: value for name, value in study.items() if isinstance(value, float)})
+        failed = {"failure": wrong} if wrong else {}
+        return append(self.folder, [LedgerLine.of("study", {**study, **failed, "when": now(), "commit": commit()})])
 
     def files(self) -> list[Path]:
         """All files of the ledger, the published ones first."""
@@ -154,7 +160,7 @@ def _row(record: Mapping[str, Any], source: str, dirty: bool) -> tuple[_Values, 
     if not record.keys() <= _FIELDS:
         raise TypeError(f"unknown fields {sorted(record.keys() - _FIELDS)}")
     problem, model, score = record["problem"], record["model"], record["score"]
-    solved = score is not None and score >= record["target"]
+    solved = score is not None and score >= float(record["target"])
     names = problem["name"], model["name"]
     run = (record["when"], *names, record["seed"], score, solved, record.get("commit", ""), source, dirty)
     readings = [(r["name"], r["value"], r["unit"], str(r["kind"])) for r in record["readings"]]

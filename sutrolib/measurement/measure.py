@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sutrolib.core.cube import RUNGS, Axis
+from sutrolib.core.io import not_finite
 from sutrolib.core.provenance import commit, machine, now, versions
-from sutrolib.core.types import Budget, FailedRun, Model, Problem, ProgramModel, describe
-from sutrolib.measurement.passes import MeasurementPasses
+from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, describe
+from sutrolib.measurement.passes import MeasurementPasses, reading_of
 from sutrolib.measurement.passes import score_of as score_of  # for users of this module
 from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Meter, ProgramMeter, Reading
@@ -29,7 +30,7 @@ class Measurement:
     """One run of a model on a task, with all its readings; ``missing`` holds why a meter has none.
 
     ``scores`` are the problem's further scores. If the training failed, ``failure`` says why, ``score`` is None, and
-    there are no readings.
+    there are no readings. A score that is not a finite number makes it a failed run, whose ``failure`` names the score.
     """
 
     problem: Mapping[str, Any]
@@ -48,6 +49,12 @@ class Measurement:
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str = ""
     when: str = ""
+
+    def __post_init__(self) -> None:
+        if wrong := not_finite({self.score_name: self.score, **self.scores}):
+            failed: dict[str, Any] = {"failure": self.failure or wrong, "score": None, "scores": {}, "readings": ()}
+            for name, value in failed.items():
+                object.__setattr__(self, name, value)
 
     @property
     def solved(self) -> bool:
@@ -71,7 +78,8 @@ class Measurement:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Measurement:
         """The measurement of :meth:`to_dict`. Raises KeyError or TypeError if the record has other fields."""
-        return cls(**{**record, "readings": tuple(Reading(**reading) for reading in record["readings"])})
+        readings, target = tuple(Reading(**reading) for reading in record["readings"]), float(record["target"])
+        return cls(**{**record, "readings": readings, "target": target})
 
 
 def measure(
@@ -90,7 +98,7 @@ def measure(
     """Train ``model`` on the task of ``seed`` once for every pass that ``meters`` need, and score it.
 
     A meter that cannot work here or saw nothing leaves no reading, but its reason in ``missing``. A FailedRun is
-    recorded; any other exception of the training is raised.
+    recorded, as is a score or a reading that is not a finite number; any other exception of the training is raised.
 
     Args:
         problem: what is learned.
@@ -116,18 +124,17 @@ def measure(
         fitted = passes.first_training(timed)
         unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
         score, target = passes.evaluate(fitted), passes.task.target
+        if score < target and only_solved:
+            why = f"not measured, because the score of {score:.3g} misses the target of {target:g}"
+            passes.missing |= {meter.name: why for meter in (*passes.traced, *passes.windows)}
+            return measurement_of(passes, process)
+        passes.trace_training(fitted.steps)
+        passes.measure_windows(passes.fit)
+        if whole:
+            passes.measure_inference(unused)
+            passes.measure_time_to_target(fitted)
     except FailedRun as error:
-        passes.failure, passes.readings = str(error), []
-        return measurement_of(passes, process)
-    if score < target and only_solved:
-        why = f"not measured, because the score of {score:.3g} misses the target of {target:g}"
-        passes.missing |= {meter.name: why for meter in (*passes.traced, *passes.windows)}
-        return measurement_of(passes, process)
-    passes.trace_training(fitted.steps)
-    passes.measure_windows(passes.fit)
-    if whole:
-        passes.measure_inference(unused)
-        passes.measure_time_to_target(fitted)
+        passes.fail(error)
     return measurement_of(passes, process)
 
 
@@ -140,13 +147,12 @@ def measure_program(
     """
     passes = MeasurementPasses(problem, model, seed)
     try:
-        with meter:
-            fitted = model.fit_by(meter.run, passes.task.for_training(model.required_oracles), seed)
-        passes.score = score_of(passes.task, fitted)
+        given = passes.task.for_training(model.required_oracles)
+        fitted: list[Fitted] = []
+        passes.keep(meter.name, lambda: reading_of(meter, lambda: fitted.append(model.fit_by(meter.run, given, seed))))
+        passes.score = score_of(passes.task, fitted[0])
     except FailedRun as error:
-        passes.failure = str(error)
-    else:
-        passes.keep(meter.name, lambda: meter.reading)
+        passes.fail(error)
     return measurement_of(passes, process)
 
 

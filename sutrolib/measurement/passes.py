@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from torch import Tensor
+
+from sutrolib.core.io import as_float
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, Task
 from sutrolib.meters.access.trace import TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, Meter, NoReading, Reading
@@ -74,11 +76,20 @@ class MeasurementPasses:
         return fitted
 
     def evaluate(self, fitted: Fitted) -> float:
-        """Compute and keep all scores of a fitted model; returns the main one."""
-        predictions, labels = self.task.inference.predictions(fitted, self.task.test_split), self.task.test_split.y
-        self.score = finite_score(self.task.score(predictions, labels))
-        self.scores = {name: score(predictions, labels) for name, score in self.task.also.items()}
-        return self.score
+        """Compute and keep all scores of a fitted model; returns the main one. Raises FailedRun as score_of."""
+        return self.keep_scores(self.task.inference.predictions(fitted, self.task.test_split))
+
+    def keep_scores(self, predictions: Tensor) -> float:
+        """Compute and keep all scores of the predictions; returns the main one. Raises FailedRun as score_of."""
+        task, labels = self.task, self.task.test_split.y
+        score = finite_score(task.score_name, task.score(predictions, labels))
+        self.scores = {name: finite_score(name, also(predictions, labels)) for name, also in task.also.items()}
+        self.score = score
+        return score
+
+    def fail(self, error: FailedRun) -> None:
+        """Make this a failed run: its scores and readings are dropped, as nothing follows from them."""
+        self.failure, self.score, self.scores, self.readings = str(error), None, {}, []
 
     def trace_training(self, updates: int) -> None:
         """The traced pass; where ``trace_updates`` is less than ``updates``, the readings are extrapolated."""
@@ -208,15 +219,16 @@ def extrapolated(at_half: float, at_cut: float, cut: int, updates: int) -> float
 
 
 def score_of(task: Task, fitted: Fitted) -> float:
-    """The score of ``fitted`` on the test split of ``task``. Raises FailedRun if it is not finite."""
-    return finite_score(task.score(task.inference.predictions(fitted, task.test_split), task.test_split.y))
+    """The score of ``fitted`` on the test split of ``task``. Raises FailedRun, which names it, if it is not finite."""
+    predictions = task.inference.predictions(fitted, task.test_split)
+    return finite_score(task.score_name, task.score(predictions, task.test_split.y))
 
 
-def finite_score(score: float) -> float:
-    """The score itself. Raises FailedRun if it is not finite: nothing follows from it."""
-    if not math.isfinite(score):
-        raise FailedRun(f"its score is {score}")
-    return score
+def finite_score(name: str, score: Any) -> float:
+    """The score as a float. Raises FailedRun, with its name, if it is not a finite number: nothing follows from it."""
+    if (number := as_float(score)) is None:
+        raise FailedRun(f"{name} is {score}")
+    return number
 
 
 def trace_of(work: Callable[[], Any]) -> TorchTrace:

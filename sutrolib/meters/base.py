@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeVar
 
+from sutrolib.core.io import as_float
+from sutrolib.core.types import FailedRun
 from sutrolib.meters.load import MAX_LOAD, load_since, sample_cpu
 from sutrolib.meters.lock import meter_lock
 
@@ -27,13 +28,17 @@ class Kind(StrEnum):
     MEASURED = "measured"  # a clock, a hardware counter, a thermometer
 
 
+class InvalidReading(FailedRun, ValueError):
+    """A number that is no cost of a run, because it is not finite or not above 0. The run is recorded as failed."""
+
+
 class NoReading(RuntimeError):
     """The meter has no number; the message says why. It is never replaced by 0 or a guess."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One number with its unit and kind. ValueError unless the value is finite and above 0.
+    """One number with its unit and kind. InvalidReading unless the value is finite and above 0.
 
     No measured run costs nothing: a meter that reads 0 has seen nothing.
     """
@@ -45,8 +50,8 @@ class Reading:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and self.value > 0):
-            raise ValueError(f"reading {self.name} must be finite and above 0 (got {self.value!r} {self.unit})")
+        if not ((value := as_float(self.value)) and value > 0):
+            raise InvalidReading(f"reading {self.name} must be finite and above 0 (got {self.value!r} {self.unit})")
         object.__setattr__(self, "kind", Kind(self.kind))
 
     @property

@@ -7,7 +7,6 @@ papermill and in a copied or renamed notebook. An unknown parameter or one of a 
 """
 
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +23,7 @@ from matplotlib.figure import Figure
 from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
 from sutrolib.batch.stored import StoredResults, estimate_text, expected_seconds
 from sutrolib.core import paths
+from sutrolib.core.io import as_float, as_json, not_finite
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
 from sutrolib.core.provenance import now, reference_seconds
 from sutrolib.core.types import Model, Problem, describe
@@ -79,7 +79,9 @@ class Session:
         return bool(getattr(self.parameters, "profile", "quick") != "full")
 
     def expect(self, quantity: str, low: float, high: float, because: str) -> None:
-        """Predict, before the run, that a quantity lies from ``low`` to ``high``."""
+        """Predict, before the run, that a quantity lies from ``low`` to ``high``, two finite numbers."""
+        if wrong := not_finite({"low": low, "high": high}):
+            raise ValueError(f"{wrong} for {quantity!r}: give two finite numbers")
         if not low <= high:
             raise ValueError(f"low must be at most high={high!r} (got {low!r} for {quantity!r})")
         self.expectations.append(Expectation(quantity, low, high, because))
@@ -182,9 +184,8 @@ class Session:
             raise ValueError(f"figure must be one that was shown: {', '.join(self.shown) or 'none'} (got {figure!r})")
         if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
             raise ValueError(f"results must hold every expectation ({', '.join(missing)} missing)")
-        infinite = [name for name, value in results.items() if value is not None and not math.isfinite(value)]
-        self.require(not infinite, f"not a finite number: {', '.join(infinite)}")
-        results = {name: None if name in infinite else value for name, value in results.items()}
+        self.require(not (wrong := not_finite(results)), f"not a finite number: {wrong}")
+        results = {name: as_float(value) for name, value in results.items()}
         expected = {e.quantity: e for e in self.expectations}
         held = [e.holds(results[quantity]) for quantity, e in expected.items()]
         rows = []
@@ -203,7 +204,7 @@ class Session:
         payload = {
             "finding": finding,
             "sign": sign,
-            "results": {k: None if v is None else float(v) for k, v in results.items()},
+            "results": results,
             "then": then,
             "figure": figure,
             "when": now(),
@@ -214,7 +215,7 @@ class Session:
             "kinds": {quantity: self.kind_of(quantity) for quantity in results},
             "expected": {e.quantity: [e.low, e.high, e.because] for e in self.expectations},
         }
-        display({"text/markdown": text, FINDING_TYPE: json.loads(json.dumps(payload, allow_nan=False))}, raw=True)
+        display({"text/markdown": text, FINDING_TYPE: as_json(payload)}, raw=True)
 
 
 def sign_of_life(held: Sequence[bool | None]) -> str:

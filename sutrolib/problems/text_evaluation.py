@@ -77,12 +77,12 @@ class StreamInference:
         if self.window == 1 or len(rows) == 1:
             return 0.0
         width, reading = rows.shape[1] - lead, self._check(fitted)
-        worst = 0.0
+        gaps = []
         for number in torch.linspace(0, len(rows) - 1, count).long().unique().tolist():
             together = found[number * width : (number + 1) * width]
             alone = self._read(reading, rows[number : number + 1], lead)[0, : len(together)]
-            worst = max(worst, float((alone.exp() - together.exp()).abs().max()))
-        return worst
+            gaps.append((alone.exp() - together.exp()).abs().max())
+        return float(torch.stack(gaps).max())  # unlike max(), it keeps a NaN
 
     def _streams(self, test: Split) -> tuple[int, Tensor]:
         """The number of lead-in characters, and all streams as rows that begin with these characters."""

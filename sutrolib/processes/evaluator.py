@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from sutrolib.core.types import Budget, Model, Problem, ProgramModel
 from sutrolib.measurement.measure import Measurement, measure, measure_program
+from sutrolib.measurement.passes import finite_score
 from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter, too_high_load
 from sutrolib.meters.energy.wall_time import WallTime
 
@@ -122,11 +123,14 @@ class Evaluator:
 
 
 def _pruning_watch(trial: optuna.Trial, ends: list[float]) -> Callable[[int, float], bool]:
-    """Report each point of a learning curve to ``trial``; the score at which it ends the training goes to ``ends``."""
+    """Report each point of a learning curve to ``trial``; the score at which it ends the training goes to ``ends``.
+
+    A score that is not finite fails the run.
+    """
     points = itertools.count()
 
     def watch(_: int, score: float) -> bool:
-        trial.report(-score, next(points))
+        trial.report(-finite_score("held-out score", score), next(points))
         ends.extend([score] if trial.should_prune() else [])
         return not ends
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import shutil
 import sys
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sutrolib.core.io import as_float, as_json
 from sutrolib.core.types import check_fields, describe
 from sutrolib.processes.budget import NO_USE
 from sutrolib.processes.search import ProposalRejected, ProposalRequest, Search
@@ -86,7 +86,7 @@ class ExternalAgent(Search):
 
     def propose(self, request: ProposalRequest) -> Proposal:
         """The answer of the command. Raises ProposalRejected for an invalid one."""
-        line = json.dumps(request_to_dict(request), allow_nan=False).encode() + b"\n"
+        line = json.dumps(as_json(request_to_dict(request))).encode() + b"\n"
         try:
             answer = run_agent(self.command, line, self.timeout, self.max_bytes, self.variables)
         except AgentFailed as error:
@@ -114,9 +114,8 @@ def request_to_dict(request: ProposalRequest) -> dict[str, Any]:
 
 def _trial_to_dict(trial: Trial) -> dict[str, Any]:
     proposal = trial.proposal.to_dict() if trial.proposal else {"family": None, "settings": None}
-    numbers = {"cost": trial.cost, "score": trial.score}
-    finite = {name: value if value is not None and math.isfinite(value) else None for name, value in numbers.items()}
-    return {"number": trial.number, **proposal, "state": trial.state, **finite, "why": shorten_reason(trial.why)}
+    numbers = {"cost": as_float(trial.cost), "score": as_float(trial.score)}
+    return {"number": trial.number, **proposal, "state": trial.state, **numbers, "why": shorten_reason(trial.why)}
 
 
 def parse_answer(answer: bytes) -> tuple[object, object]:

@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -7,7 +8,9 @@ import tempfile
 import textwrap
 import time
 
+import numpy as np
 import pytest
+import torch
 from builders import measurement
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,10 +139,43 @@ def test_a_compressed_file_that_is_cut_short_gives_what_is_whole(tmp_path):
     assert [path.name for path in damaged] == ["a.jsonl.gz"]
 
 
-def test_a_measurement_that_is_not_json_leaves_nothing_behind(tmp_path):
-    with pytest.raises(ValueError, match="JSON"):
-        Ledger(tmp_path).add(measurement(score=float("nan")))
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan")])
+@pytest.mark.parametrize(("fields", "named"), [("score", "accuracy"), ("scores", "loss")])
+def test_a_score_that_is_not_finite_is_kept_as_a_failed_run_that_names_it(tmp_path, value, fields, named):
+    made = measurement(**{fields: {"loss": value, "top": 0.5} if fields == "scores" else value})
+    Ledger(tmp_path).add(made)
+    (found,) = Ledger(tmp_path).measurements()
+    assert found == made
+    assert found.failure == f"{named} is {value}"
+    assert (found.score, found.scores, found.readings, found.solved) == (None, {}, (), False)
+
+
+def test_what_json_has_no_form_for_is_kept_all_the_same(tmp_path):
+    settings = {
+        "name": "m",
+        "clip": math.inf,
+        "lr": math.nan,
+        "hidden": np.int64(5),
+        "size": torch.tensor(3),
+        "file": tmp_path,
+    }
+    Ledger(tmp_path).add(measurement(seed=np.int64(3), score=np.float32(0.5), target=-math.inf, model=settings))
+    (found,) = Ledger(tmp_path).measurements()
+    assert found.model == settings | {"clip": "Infinity", "lr": "NaN", "size": 3, "file": str(tmp_path)}
+    assert (found.seed, found.score, found.target, found.failure) == (3, 0.5, -math.inf, "")
+    assert set(Ledger(tmp_path).frame().solved) == {True}
+
+
+def test_a_study_with_a_number_that_is_not_finite_is_kept_and_names_it(tmp_path):
+    Ledger(tmp_path).add_study({"process": "search", "total_cost": math.nan, "trials": [{"score": math.inf}]})
+    (found,) = Ledger(tmp_path).studies()
+    assert (found["failure"], found["total_cost"], found["trials"]) == (
+        "total_cost is nan",
+        "NaN",
+        [{"score": "Infinity"}],
+    )
+    Ledger(tmp_path / "other").add_study({"process": "search", "total_cost": 1.0})
+    assert "failure" not in Ledger(tmp_path / "other").studies()[0]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

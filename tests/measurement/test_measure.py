@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from sutrolib.core.provenance import commit, machine, versions
-from sutrolib.core.types import Budget
+from sutrolib.core.types import Budget, Diverged
 from sutrolib.measurement.comparison import compare
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CodeCarbon, DataMovement, NoReading, OperationCount, PeakMemory, ReuseDistance, WallTime
-from sutrolib.meters.base import Availability, Kind, Reading
+from sutrolib.meters.base import Availability, Kind, Meter, Reading
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.models.parity.guided_network import FeatureSelectThenTrain
 from sutrolib.models.parity.mlp import TwoLayerNetwork
@@ -126,6 +126,60 @@ def test_a_reading_is_a_finite_number_above_zero(value):
         Reading("x", value, "J", Kind.MEASURED)
 
 
+class Scripted(Meter):
+    """A meter with the reading that a test gives it; None for a meter that saw nothing."""
+
+    name, title, unit, kind = "scripted", "scripted", "J", Kind.MEASURED
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def _begin(self):
+        pass
+
+    def _end(self, failed):
+        if self.value is None:
+            raise NoReading("the counter stood still")
+        self._reading = self._make(self.value, {})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
+def test_a_reading_that_is_not_finite_is_a_failed_run_that_names_the_meter(value, tmp_path):
+    run = measure(SMALL, Peeking(), [Scripted(value)], 0)
+    Ledger(tmp_path).add(run)
+    assert Ledger(tmp_path).measurements() == [run]
+    assert run.failure == f"reading scripted must be finite and above 0 (got {value} J)"
+    assert (run.score, run.scores, run.readings) == (None, {}, ())
+
+
+def test_a_meter_that_sees_nothing_at_its_end_costs_no_other_reading():
+    run = measure(SMALL, Peeking(), [Scripted(None)], 0)
+    assert run.missing["scripted"] == "the counter stood still"
+    assert (run.score is not None, [reading.name for reading in run.readings]) == (True, ["time"])
+
+
+def test_a_training_that_fails_in_a_later_pass_is_recorded():
+    class Second(Peeking):
+        def fit(self, task, seed, budget=None):
+            fits.append(1)
+            if len(fits) > 1:
+                raise Diverged("the loss was nan at step 7")
+            return super().fit(task, seed, budget)
+
+    fits = []
+    run = measure(SMALL, Second(), [WallTime(runs=1, window=0), Scripted(1.0)], 0)
+    assert (run.failure, run.score, run.readings) == ("the loss was nan at step 7", None, ())
+
+
+def test_a_further_score_that_is_not_finite_is_a_failed_run():
+    problem = SparseParity(n=6, k=2)
+    also = {"loss": lambda predictions, labels: math.nan}
+    object.__setattr__(problem, "sample", lambda seed: dataclasses.replace(SMALL.sample(seed), also=also))
+    run = measure(problem, Peeking(), [], 0)
+    assert (run.failure, run.score, run.scores, run.readings) == ("loss is nan", None, {}, ())
+
+
 def test_a_whole_measurement_weighs_the_use_and_the_way_to_the_target():
     found = measure(LEARNABLE, TwoLayerNetwork(), [OperationCount(), PeakMemory()], 0, whole=True)
     names = [reading.name for reading in found.readings]
@@ -199,5 +253,5 @@ def test_a_score_that_is_not_finite_is_a_failed_run_without_readings(score):
     problem = SparseParity(n=6, k=2)
     object.__setattr__(problem, "sample", unscored)
     run = measure(problem, TwoLayerNetwork(max_epochs=1), [OperationCount()], 0, whole=True)
-    assert run.failure == f"its score is {score}"
+    assert run.failure == f"accuracy is {score}"
     assert (run.score, run.readings, run.solved) == (None, (), False)

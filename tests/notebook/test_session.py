@@ -6,7 +6,9 @@ import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 from matplotlib import pyplot as plt
 
 from sutrolib.batch.parameters import ParameterError
@@ -83,9 +85,26 @@ def test_a_number_that_is_not_finite_withholds_the_finding(session, shown):
     session.kinds("counted")
     session.conclude("It is fast.", {"speed": 1.5, "ratio": math.inf, "share": math.nan}, "Next.")
     payload = shown[0][0][0][FINDING_TYPE]
-    assert payload["finding"] == "No finding: not a finite number: ratio, share."
+    assert payload["finding"] == "No finding: not a finite number: ratio is inf, share is nan."
     assert payload["sign"] == "turn back"
     assert payload["results"] == {"speed": 1.5, "ratio": None, "share": None}
+
+
+def test_a_result_of_any_type_is_concluded(session, shown):
+    session.expect("speed", np.int64(1), np.float32(2), "a guess")
+    session.kinds("counted")
+    results = {"speed": np.float32(1.5), "name": "fast", "loss": torch.tensor(float("nan")), "rows": torch.ones(2)}
+    session.conclude("It is fast.", results | {"huge": 10**400}, "Next.")
+    payload = shown[0][0][0][FINDING_TYPE]
+    assert payload["finding"].startswith("No finding: not a finite number: name is fast, loss is nan, rows is tensor")
+    assert payload["results"] == {"speed": 1.5, "name": None, "loss": None, "rows": None, "huge": None}
+    assert payload["expected"] == {"speed": [1, 2, "a guess"]}
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, math.inf), (math.nan, 1), ("1", 2)])
+def test_an_expectation_without_finite_limits_is_refused_before_the_run(session, low, high):
+    with pytest.raises(ValueError, match="'speed': give two finite numbers"):
+        session.expect("speed", low, high, "a guess")
 
 
 def test_what_is_not_enough_withholds_the_finding_and_the_titles_from_there_on(session, shown):

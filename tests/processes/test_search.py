@@ -3,6 +3,7 @@ import json
 import math
 import statistics
 
+import optuna
 import pytest
 from searches import CHOICES, CRASHING, METER, PROBLEM, SPACE, START, Crashing
 
@@ -111,6 +112,15 @@ def test_a_halving_search_ends_trainings_early_and_charges_them():
     assert all(trial.cost is None and trial.total_cost > 0 for trial in pruned)
     full = measure(PROBLEM, space.model(pruned[0].proposal), [METER], 0).reading("operations").value
     assert pruned[0].total_cost < full / 2
+
+
+def test_a_held_out_score_that_is_not_finite_fails_the_trial_that_is_watched():
+    class Watched(TwoLayerNetwork):
+        def fit(self, task, seed, budget=None):
+            budget.watch(1, math.nan)
+
+    found = Evaluator(PROBLEM, METER, [0]).evaluate(Watched(), optuna.create_study().ask())
+    assert (found.state, found.why) == (TrialState.FAILED, "held-out score is nan")
 
 
 def test_who_watches_a_training_ends_all_of_its_passes():
