@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock
 
+from sutrolib.core.io import as_json
 from sutrolib.processes.budget import ResourceUse
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.space import Proposal
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
 HEADER, NOTE = "header", "note:"  # attributes of the study
 WORKER, PROPOSAL, RESULT, KILLED, RETRY_OF = "worker", "proposal", "result", "killed", "retry of"  # of its trials
 KILLED_TWICE = "the process that ran it was killed, twice"
+_STUDY = "study"  # its name in the journal, which holds no other one
+_FIRST = b'{"op_code"'  # what every line of a journal begins with
 _WORST = 1e9  # beyond any objective, cost or time
 
 
 class StudyStorage:
     """The trials of one study, in the journal file ``path``, or in memory where it is None.
 
-    ``header`` identifies the study. Raises ValueError, with the differences, where the journal holds another study.
+    ``header`` identifies the study. Raises ValueError, before anything is written, for another study (with the
+    differences), a file that is no journal, and a damaged line (with its number).
     """
 
     def __init__(self, path: Path | None, header: Mapping[str, Any], n_objectives: int = 1) -> None:
@@ -56,6 +60,7 @@ class StudyStorage:
         storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _check_journal(path)
             # Optuna's own locks are files that a killed process leaves behind.
             self._lock = lock = FileLock(f"{path}.lock")
             with lock:
@@ -63,10 +68,9 @@ class StudyStorage:
             backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]
             storage = optuna.storages.JournalStorage(backend)
         self.study = optuna.create_study(
-            storage=storage, study_name="study", directions=["minimize"] * n_objectives, load_if_exists=True
+            storage=storage, study_name=_STUDY, directions=["minimize"] * n_objectives, load_if_exists=True
         )
-        known = self.study.user_attrs.get(HEADER)
-        wanted = json.loads(json.dumps(header))
+        known, wanted = self.study.user_attrs.get(HEADER), as_json(header)
         if known is None:
             self.study.set_user_attr(HEADER, wanted)
         elif known != wanted:
@@ -196,6 +200,34 @@ def _values(trial: Trial, n_objectives: int) -> list[float] | None:
     if trial.score is None or trial.seconds is None or not trial.total_cost:
         return [_WORST] * n_objectives
     return [trial.cost or trial.total_cost, trial.seconds, -trial.score]
+
+
+def _check_journal(path: Path) -> None:
+    """Raise ValueError for a file that is no journal of a study, and for a damaged line; it is only read.
+
+    A torn last line is no damage, but it must not be the only one, unless it is the beginning of a journal.
+    """
+    from optuna.storages.journal._storage import JournalStorageReplayResult
+
+    replay = JournalStorageReplayResult("check")
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            if not line.endswith(b"\n") and (number > 1 or _FIRST.startswith(line[: len(_FIRST)])):
+                return
+            entry = json.loads(line)
+            replay.apply_logs([entry])
+            if RESULT in entry.get("user_attr", {}):
+                Trial.from_dict(entry["user_attr"][RESULT])
+            wrong = "" if [study.study_name for study in replay.get_all_studies()] == [_STUDY] else "it begins no study"
+        except Exception as error:  # Optuna has no error of its own for it
+            wrong = f"{type(error).__name__}: {error}"
+        if wrong and number == 1:
+            raise ValueError(
+                f"{path} is no journal of a study (line 1: {wrong}); it was left as it is: name another file"
+            )
+        if wrong:
+            raise ValueError(f"{path}, line {number} is damaged ({wrong}): restore the file, or name another one")
 
 
 def _cut_off_torn_line(path: Path) -> None:

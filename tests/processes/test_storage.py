@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,70 @@ def test_a_line_that_was_cut_short_is_cut_off(tmp_path):
     with path.open("ab") as file:
         file.write(b'{"op_code": 8, "worker_id": "x", "trial_')
     assert len(search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4)).trials) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"precious": [1, 2, 3]}',
+        b'{"precious": [1, 2, 3]}\n',
+        b"precious\nlines\n",
+        b"\x00\xff\x00",
+        b"\n",
+        b"[1]\n",
+        b'{"op_code": 4, "worker_id": "x", "study_id": 0}\n',
+        b'{"op_code": 0, "worker_id": "x", "study_name": "of another program", "directions": [1]}\n',
+    ],
+)
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, content):
+    path = tmp_path / "precious.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"precious\.json is no journal of a study .*name another file"):
+        RandomSearch(journal=path).improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(scope="module")
+def two_trials(tmp_path_factory):
+    """The lines of the journal of a study of two trials."""
+    journal = tmp_path_factory.mktemp("journal") / "study.log"
+    RandomSearch(journal=journal).improve(PROBLEM, SPACE, METER, SearchBudget(trials=2))
+    return journal.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[: len(line) // 2] + b"\n",
+        lambda line: b"\x00" * len(line) + b"\n",
+        lambda line: line.replace(b'"trial_id"', b'"trial_iq"'),
+        lambda line: re.sub(rb'"op_code":\d+', b'"op_code":99', line),
+        lambda line: line.replace(b'"state":"solved"', b'"state":"sold"').replace(b'"state":"missed"', b'"state":"x"'),
+    ],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_a_damaged_line_of_a_journal_is_named_and_nothing_is_changed(tmp_path, two_trials, damage, last):
+    search, lines = RandomSearch(journal=tmp_path / "study.log"), [*two_trials]
+    at = [number for number, line in enumerate(lines) if b'"result"' in line][-1]
+    lines = lines[: at + 1] if last else lines
+    lines[at] = damage(lines[at])
+    search.journal.write_bytes(b"".join(lines))
+    with pytest.raises(ValueError, match=rf"study\.log, line {at + 1} is damaged .*: restore the file"):
+        search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=3))
+    assert search.journal.read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 30])
+def test_a_journal_whose_first_line_was_cut_short_begins_anew(tmp_path, two_trials, kept):
+    search = RandomSearch(journal=tmp_path / "study.log")
+    search.journal.write_bytes(two_trials[0][:kept])
+    assert len(search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1)).trials) == 1
+
+
+def test_a_study_with_a_number_that_is_not_finite_in_its_header_goes_on(tmp_path):
+    for _ in range(2):
+        StudyStorage(tmp_path / "study.log", {"clip": float("inf"), "lr": float("nan")})
 
 
 def test_another_study_does_not_go_into_the_same_store(tmp_path):
