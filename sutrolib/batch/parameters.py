@@ -4,12 +4,14 @@ A parameter is an annotated literal with a comment that gives its unit and range
 same form:
 
     n_bits: int = 20  # bits, 3 to 200
+    kk: int = 3  # 3 or 5
     profile: str = "quick"  # quick, anew or full
 """
 
 import ast
 import difflib
 import io
+import math
 import re
 import tokenize
 from collections.abc import Iterable, Mapping
@@ -19,7 +21,9 @@ from typing import Any
 _TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 _RANGE = re.compile(r"(-?\d[\d_.e+-]*) to (-?\d[\d_.e+-]*)\s*$")
-_CHOICES = re.compile(r"^[\w-]+(?:, [\w-]+)* or [\w-]+$")
+_WORDS = re.compile(r"^((?:[\w.-]+, )*[\w.-]+ or [\w.-]*[\w-])$")
+_VALUE = r"(?:[+-]?\.?\d[\w.+-]*|true|false)"
+_VALUES = re.compile(rf"(?:^|, )((?:{_VALUE}, )*{_VALUE} or {_VALUE})$", re.IGNORECASE)
 
 
 class ParameterError(ValueError):
@@ -36,7 +40,7 @@ class Parameter:
     help: str
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         note = f"  # {self.help}" if self.help else ""
@@ -49,8 +53,10 @@ class Parameter:
         given = type(value)
         if given is not self.type:
             raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {value!r})")
+        if self.type is float and not math.isfinite(value):
+            raise ParameterError(f"{self.name} must be a finite number (got {value!r})")
         if self.choices and value not in self.choices:
-            raise ParameterError(f"{self.name} must be one of {', '.join(self.choices)} (got {value!r})")
+            raise ParameterError(f"{self.name} must be one of {', '.join(map(str, self.choices))} (got {value!r})")
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
             raise ParameterError(f"{self.name} must be {self.low:g} to {self.high:g} (got {value!r})")
         return value
@@ -58,7 +64,7 @@ class Parameter:
     def parse(self, text: str) -> Any:
         """The value of ``text`` from a command line, which is never evaluated. Raises ParameterError."""
         try:
-            value: Any = {"true": True, "false": False}[text.lower()] if self.type is bool else self.type(text)
+            value = _value(self.type, text)
         except (KeyError, ValueError):
             raise ParameterError(f"{self.name} must be of type {self.type.__name__} (got {text!r})") from None
         return self.check(value)
@@ -67,12 +73,20 @@ class Parameter:
 def declared_in(source: str) -> dict[str, Parameter]:
     """The parameters that a cell declares, by name; empty if it holds anything but annotated literals."""
     try:
+        return read_parameters(source)
+    except ParameterError:
+        return {}
+
+
+def read_parameters(source: str) -> dict[str, Parameter]:
+    """The parameters of a notebook's cell of parameters, by name. Raises ParameterError, which says what is wrong."""
+    try:
+        body = ast.parse(source).body
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
         comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
-        found = [_parameter(statement, comments) for statement in ast.parse(source).body]
-    except (SyntaxError, ValueError, tokenize.TokenError):
-        return {}
-    return {parameter.name: parameter for parameter in found}
+        return {found.name: found for found in (_parameter(statement, comments) for statement in body)}
+    except (SyntaxError, ValueError, RecursionError, tokenize.TokenError) as error:
+        raise ParameterError(f"its parameters cannot be read: {error}") from None
 
 
 def assigned_in(source: str) -> tuple[str, ...]:
@@ -110,7 +124,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
     match statement:
         case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if kind in _TYPES:
             text = comments.get(statement.end_lineno or statement.lineno, "")
-            span = _RANGE.search(text)
+            span, listed = _RANGE.search(text), (_WORDS if kind == "str" else _VALUES).search(text)
             return Parameter(
                 name=name,
                 type=_TYPES[kind],
@@ -118,6 +132,20 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
                 help=text,
                 low=float(span[1]) if span else None,
                 high=float(span[2]) if span else None,
-                choices=tuple(re.split(", | or ", text)) if _CHOICES.match(text) else (),
+                choices=_choices(_TYPES[kind], listed[1]) if listed else (),
             )
-    raise ValueError("no annotated literal")
+    raise ValueError(
+        f"{ast.unparse(statement)!r} is no annotated literal, such as n: int = 20 (line {statement.lineno})"
+    )
+
+
+def _choices(kind: type, text: str) -> tuple[Any, ...]:
+    """The values that ``text`` lists; none if they are of another type."""
+    try:
+        return tuple(_value(kind, one) for one in re.split(", | or ", text))
+    except (KeyError, ValueError):
+        return ()
+
+
+def _value(kind: type, text: str) -> Any:
+    return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)

@@ -85,8 +85,8 @@ class Ledger:
         A study with a number that is not finite has the entry ``failure``, which names it.
         """
         wrong = not_finite({name: value for name, value in study.items() if isinstance(value, float)})
-        failed = {"failure": wrong} if wrong else {}
-        return append(self.folder, [LedgerLine.of("study", {**study, **failed, "when": now(), "commit": commit()})])
+        about = {"when": now(), "commit": commit()} | ({"failure": wrong} if wrong else {})
+        return append(self.folder, [LedgerLine.of("study", {**study, **about})])
 
     def files(self) -> list[Path]:
         """All files of the ledger, the published ones first."""

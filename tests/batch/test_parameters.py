@@ -32,6 +32,37 @@ def test_type_default_help_range_and_choices_are_read():
 
 
 @pytest.mark.parametrize(
+    ("cell", "choices"),
+    [
+        ("kk: int = 3  # 3 or 5", (3, 5)),
+        ("kk: int = -1  # bits, -1, 3 or 5", (-1, 3, 5)),
+        ("lr: float = 0.1  # learning rate, 1e-3, .1 or 1", (0.001, 0.1, 1.0)),
+        ("deep: bool = True  # true or false", (True, False)),
+        ('file: str = "a.txt"  # a.txt, b-2 or c', ("a.txt", "b-2", "c")),
+        ("n: int = 4  # 3 or more", ()),
+        ("n: int = 4  # bits, 3 to 5", ()),
+        ("deep: bool = True  # 1 or 0", ()),
+        ('text: str = "x"  # a name, or none at all', ()),
+    ],
+)
+def test_choices_are_of_the_type_of_the_parameter(cell, choices):
+    (parameter,) = declared_in(cell).values()
+    assert [(type(one), one) for one in parameter.choices] == [(type(one), one) for one in choices]
+    assert parameter.check(parameter.default) == parameter.default
+    assert [parameter.parse(str(one)) for one in choices] == [*choices]
+    if choices and parameter.type is not bool:
+        with pytest.raises(ParameterError, match=f"must be one of {', '.join(map(str, choices))} .got"):
+            parameter.check(parameter.type(7))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
+def test_a_number_that_is_not_finite_is_refused_where_there_is_no_range_too(text):
+    (lr,) = declared_in("lr: float = 0.1  # learning rate").values()
+    with pytest.raises(ParameterError, match=r"lr must be a finite number \(got"):
+        lr.parse(text)
+
+
+@pytest.mark.parametrize(
     "cell", ["x = 1", "import os", "x: int = f()", "x: int", "x: int = 1\nprint(x)", "x: list = []", "("]
 )
 def test_a_cell_that_holds_anything_else_declares_nothing(cell):
