@@ -143,6 +143,8 @@ def execute(run: PlannedRun, on_cell: Callable[[int], None] = lambda cell: None)
         run.output.unlink(missing_ok=True)  # or the finding of an earlier run could pass for this one's
         library = provenance.library()
         job = dataclasses.replace(run.job, notebook=read_notebook(run.job.notebook.path))  # maybe edited since the plan
+        if job.notebook.error:
+            raise ValueError(job.notebook.error)
         about = {"library": library, "identity": job.identity(library), "parameters": job.values, "label": job.label}
         _execute(run, on_cell)
     except KeyboardInterrupt:

@@ -100,7 +100,7 @@ def read_executed(path: Path) -> Executed:
             error=next(errors, ""),
             **{name: str(payload.get(name, "")) for name in ("finding", "sign", "then")},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as an executed notebook: {type(error).__name__}: {error}") from error
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sutrolib.batch.parameters import Parameter, ParameterError, check_names, declared_in, did_you_mean
+from sutrolib.batch.parameters import Parameter, ParameterError, check_names, did_you_mean, read_parameters
 from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 
@@ -24,7 +24,7 @@ class Notebook:
 
     ``meter`` says whether it may read seconds or joules. In its metadata, ``"sutro": {"meter": false}`` says never,
     ``"full"`` not with the quick profile, and ``"live"`` even if its stored results are read. ``sources`` is the hash
-    of its cells.
+    of its cells, ``error`` what is wrong with a broken one, which fails when it is run.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class Notebook:
     cells: int
     meter: bool | str = True
     sources: str = ""
+    error: str = ""
 
     @property
     def name(self) -> str:
@@ -83,33 +84,38 @@ class Job:
 
 
 def find_notebooks(folder: Path = paths.NOTEBOOKS) -> list[Notebook]:
-    """All numbered notebooks of a folder, in order. Raises ValueError, with its name, for one that cannot be read."""
+    """All numbered notebooks of a folder, in order. A broken one says so in its ``error``."""
     return [read_notebook(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
 
 
 def read_notebook(path: Path) -> Notebook:
-    """The notebook of a file. Raises ValueError, with its name, for one that cannot be read."""
+    """The notebook of a file. Its ``error`` says, with its name, if it or its cell of parameters cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        cells = content["cells"]
+        cells, about = content["cells"], dict(content.get("metadata", {}).get("sutro", {}))
         sources = ["".join(cell.get("source", "")) for cell in cells]
         types = [str(cell.get("cell_type")) for cell in cells]
-        tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
-        about = content.get("metadata", {}).get("sutro", {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path.name} cannot be read as a notebook: {type(error).__name__}: {error}") from error
+        tagged = ["parameters" in cell.get("metadata", {}).get("tags", []) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{path.name} cannot be read as a notebook: {type(error).__name__}: {error}"
+        return Notebook(path, path.stem, "", "", {}, 0, error=why)
     prose = (source for source, kind in zip(sources, types, strict=True) if kind == "markdown")
     titles = (match[1] for source in prose if (match := re.match(r"# (.+)", source)))
-    tagged = (source for source, tag in zip(sources, tags, strict=True) if "parameters" in tag)
+    parameters, why = {}, "" if any(tagged) else f"{path.name} has no cell with the tag parameters"
+    try:
+        parameters = read_parameters(next(itertools.compress(sources, tagged), ""))
+    except ParameterError as error:
+        why = f"{path.name}: {error}"
     return Notebook(
         path=path,
         title=next(titles, path.stem),
         axis=about.get("axis", ""),
         step=about.get("step", ""),
-        parameters=declared_in(next(tagged, "")),
+        parameters=parameters,
         cells=len(cells),
         meter=about.get("meter", True),
         sources=hashlib.sha256(json.dumps([types, sources]).encode()).hexdigest(),
+        error=why,
     )
 
 
@@ -127,7 +133,7 @@ def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Noteboo
 
 
 def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[str, Sequence[str]]) -> list[Job]:
-    """A job for each notebook and each point of the grid.
+    """A job for each notebook and each point of the grid; a broken notebook has one, which fails.
 
     Raises ParameterError for a name or a value that one of the notebooks does not take.
     """
@@ -136,6 +142,9 @@ def plan(notebooks: Sequence[Notebook], given: Mapping[str, str], grid: Mapping[
         raise ParameterError(f"{', '.join(both)} is given both as a value and as a grid; give one of the two")
     jobs = []
     for notebook in notebooks:
+        if notebook.error:
+            jobs.append(Job(notebook, {}))
+            continue
         check_names([*given, *grid], notebook.parameters, notebook.name)
         fixed = {name: notebook.parameters[name].parse(text) for name, text in given.items()}
         axes = [[(name, notebook.parameters[name].parse(text)) for text in texts] for name, texts in grid.items()]

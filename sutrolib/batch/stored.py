@@ -105,7 +105,7 @@ def expected_seconds(notebook: Path, parameters: Mapping[str, Any]) -> float | N
         seconds, scale = published["seconds"], _here() / published["reference_seconds"]
         profile = parameters.get("profile")
         same = {**parameters, "profile": "quick"} == {**published["parameters"], "profile": "quick"}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not same or profile not in (published["parameters"].get("profile"), "anew"):
         return None

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 def page() -> str:
     """The page in Markdown: a part for each notebook, in their order."""
-    found = [read_executed(n.path) for n in find_notebooks() if not n.number.startswith(NO_FINDINGS)]
+    found = [read_executed(n.path) for n in find_notebooks() if not (n.error or n.number.startswith(NO_FINDINGS))]
     measurements, _ = Ledger(paths.published_ledger()).read()
     machines = Counter(str(run.machine.get("processor") or "an unnamed processor") for run in measurements)
     made = "; ".join(f"{count:,} on {name}" for name, count in machines.most_common())

@@ -144,6 +144,9 @@ def list_notebooks(options: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     for notebook in batch.select(batch.find_notebooks(), options.notebooks):
         console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}")
+        if notebook.error:
+            console.print(f"  broken: {escape(notebook.error)}", style="red")
+            continue
         defaults = {parameter.name: parameter.default for parameter in notebook.parameters.values()}
         lines = [
             f"axis: {notebook.axis}; step: {notebook.step}",

@@ -188,7 +188,7 @@ def _executed_copies(period: Period, wanted: Sequence[str]) -> tuple[list[Execut
         runs = [path for path in _notebooks_in(paths.RUNS) if path.stat().st_mtime >= period.since.timestamp()]
         runs = [path for path in runs if re.sub(r"^\d+-", "", path.stem) in stems]
         # Of each, the newest copy with a finding, and the newest of all if that one crashed.
-        by_time = sorted([*map(read_executed, committed), *read_all(runs)], key=lambda copy: copy.when)
+        by_time = sorted(read_all([*committed, *runs]), key=lambda copy: copy.when)
         copies += {copy.name: copy for copy in by_time if copy.finding and not copy.error}.values()
         copies += [copy for copy in {copy.name: copy for copy in by_time}.values() if copy.error]
     unique = {copy.path.resolve(): copy for copy in copies if not copy.name.startswith(NO_FINDINGS)}

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,12 +62,6 @@ def test_the_walk_is_found_with_numbers_titles_axes_steps_and_parameters():
     assert (baseline.parameters["n_bits"].default, baseline.parameters["n_bits"].type) == (20, int)
     assert (baseline.parameters["lr"].low, baseline.parameters["lr"].high) == (0.0001, 10)
     assert baseline.parameters["profile"].choices == ("quick", "anew", "full")
-
-
-def test_a_file_that_is_no_notebook_is_named(folder):
-    (folder / "05_broken.ipynb").write_text("{")
-    with pytest.raises(ValueError, match=r"05_broken\.ipynb"):
-        batch.find_notebooks(folder)
 
 
 def test_notebooks_are_selected_by_number_name_or_file(folder):
@@ -207,11 +202,43 @@ def test_figures_of_several_runs_of_one_notebook_do_not_overwrite_each_other(fol
     assert not (folder / "other").exists()
 
 
-@pytest.mark.parametrize("content", ["[]", "3", '{"cells": null}', '{"cells": [1]}', '{"cells": [], "metadata": null}'])
-def test_a_file_of_json_that_is_no_notebook_is_named(folder, content):
+def with_cell(source):
+    """A notebook of one cell, which is tagged as that of the parameters."""
+    return json.dumps({"cells": [{"cell_type": "code", "source": source, "metadata": {"tags": ["parameters"]}}]})
+
+
+BROKEN = {
+    "no JSON": ("{", "cannot be read as a notebook: JSONDecodeError"),
+    "a list": ("[]", "cannot be read as a notebook"),
+    "no cells": ('{"cells": null}', "cannot be read as a notebook"),
+    "a cell that is a number": ('{"cells": [1]}', "cannot be read as a notebook"),
+    "no metadata": ('{"cells": [], "metadata": null}', "cannot be read as a notebook"),
+    "metadata of its own": ('{"cells": [], "metadata": {"sutro": 3}}', "cannot be read as a notebook"),
+    "deep": ("[" * 100_000, "cannot be read as a notebook: RecursionError"),
+    "no parameters": ('{"cells": []}', "has no cell with the tag parameters"),
+    "a syntax error": (with_cell("n: int = = 1"), r"its parameters cannot be read: .*line 1"),
+    "no literal": (with_cell("n: int = 1\nm = 2"), r"'m = 2' is no annotated literal.*line 2"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_notebook_is_named_and_the_others_list_and_run(folder, broken, monkeypatch, capsys):
+    content, named = BROKEN[broken]
     (folder / "05_broken.ipynb").write_text(content)
-    with pytest.raises(ValueError, match=r"05_broken\.ipynb"):
-        batch.find_notebooks(folder)
+    found = batch.select(batch.find_notebooks(folder), ["01", "05"])
+    assert [re.search(rf"^05_broken\.ipynb.*{named}", notebook.error) is not None for notebook in found] == [
+        False,
+        True,
+    ]
+    monkeypatch.setattr(batch, "find_notebooks", lambda: found)
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert "-p n: int = 1  # 0 to 9" in listed
+    assert re.search(rf"broken: 05_broken\.ipynb.*{named}", listed)
+    monkeypatch.setattr("sutrolib.batch.execute._execute", lambda run, on_cell: None)
+    results = batch.run(batch.plan(found, {"n": "7"}, {}), Silent(), folder / "run")
+    assert [result.label for result in results] == ["01_good n=7", "05_broken"]
+    assert re.search(rf"05_broken\.ipynb.*{named}", results[1].error)
 
 
 def test_a_notebook_of_a_format_that_papermill_cannot_read_fails_alone(tmp_path):
