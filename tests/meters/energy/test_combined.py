@@ -100,7 +100,7 @@ def test_counters_are_read_over_the_runs_and_nothing_else(monkeypatch):
 
     @contextlib.contextmanager
     def fake(*_):
-        counter = EnergyCounter("gpu 0 (fake)", lambda: joules[0], window_s=0.01, max_watts=float("inf"))
+        counter = EnergyCounter("gpu 0 (fake)", lambda: joules[0], window_s=0.01, max_watts=1e12)
         yield [counter], {"processor": "no counter"}
 
     def work():
