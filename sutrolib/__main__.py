@@ -121,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument(
         "-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter; or NAME=VALUE", **many
     )
-    walk.add_argument("--profile", choices=["quick", "anew", "full"], help="the same as -p profile")
+    about = "read stored results, compute them anew, or take larger budgets"
+    walk.add_argument("--profile", choices=["quick", "anew", "full"], help=about)
     walk.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
     where = walk.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
@@ -133,16 +134,19 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("notebooks", nargs="*", help="numbers or names; all if none is given")
     add("findings", "write data/FINDINGS.md, what every notebook found")
     new = add("new", "write a new notebook from a template, ready to run", "new_notebook")
-    new.add_argument("what", choices=["notebook"])
-    new.add_argument("--axis", required=True, choices=["process", "metric", "problem", "exam", "meeting"])
+    new.add_argument("what", choices=["notebook"], help="the word notebook")
+    axes = ["process", "metric", "problem", "exam", "meeting"]
+    new.add_argument("--axis", required=True, choices=axes, help="of the cube, or what else it is about")
     new.add_argument("--title", required=True, help="the title")
     add("doctor", "show what this machine can measure")
     published = add("reproduce", "compute every published figure that is claimed, and compare")
     published.add_argument("--slow", action="store_true", help="include those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
     exam = add("exam", "run the final exam, or show its record")
-    exam.add_argument("--division", choices=["closed", "open"], default="closed", help="open: all may differ")
-    exam.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="smoke", help="a minute, an hour, a GPU")
+    about = "closed: only the training differs from the baseline's; open: anything"
+    exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)
+    about = "takes about a minute, takes about an hour, or needs a GPU"
+    exam.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="smoke", help=about)
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")

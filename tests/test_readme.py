@@ -53,6 +53,11 @@ def test_the_readme_is_short():
     assert len(README.encode()) <= 12_000
 
 
+def test_the_readme_installs_the_torch_that_is_required():
+    required = (paths.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert set(re.findall(r"torch==[\d.]+", README)) == set(re.findall(r"(?m)^torch==[\d.]+", required))
+
+
 def test_the_main_result_is_what_notebook_40_found():
     main = re.search(r"\*\*The main result so far:\*\* (.+?)\n\n", README, re.DOTALL)[1]
     found = finding_in(paths.NOTEBOOKS / "40_final_exam.ipynb")["finding"]

@@ -17,6 +17,8 @@ from sutrolib.batch.parameters import Parameter, ParameterError, check_names, di
 from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 
+_MOST_NAMED = 10  # notebooks, in an error
+
 
 @dataclass(frozen=True)
 class Notebook:
@@ -127,7 +129,8 @@ def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Noteboo
     names = {name: n for n in notebooks for name in (n.number, n.name, n.path.name, n.name.partition("_")[2])}
     for name in wanted:
         if name not in names:
-            there = ", ".join(notebook.name for notebook in notebooks)
+            few = len(notebooks) <= _MOST_NAMED
+            there = ", ".join(n.name for n in notebooks) if few else "those that `python -m sutrolib list` shows"
             raise ValueError(f"no notebook {name!r}{did_you_mean(name, names)}; there are {there}")
     return [n for n in notebooks if not wanted or n in [names[name] for name in wanted]]
 

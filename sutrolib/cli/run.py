@@ -48,7 +48,9 @@ class ProgressView:
         self.folder, self.total, self.ended = batch.folder, batch.total, len(batch.done)
         expected = {run.number: expected_seconds(run.job.notebook.path, run.job.values) for run in batch.runs}
         known = [seconds for seconds in expected.values() if seconds is not None]
-        if known and batch.runs:
+        if batch.runs and not known:
+            self.say(f"Time: {estimate_text(None)}.")
+        elif batch.runs:
             unknown = len(known) < len(expected)
             some = f" for {len(known)} of {len(expected)} runs, unknown for the others" if unknown else ""
             beside = sum(expected[run.number] or 0.0 for run in batch.beside)
@@ -197,5 +199,7 @@ def _print_changes(console: Console, folder: Path) -> None:
     console.print(f"Against the published notebooks: {summary(changes)}", markup=False, highlight=False)
     for change in [change for change in changes if change.status is ChangeStatus.MOVED][:_MAX_ROWS]:
         console.print(Padding(Text(f"{change.case}: {change.quantity} {change.change} ({change.kind})"), (0, 0, 0, 4)))
+    if not changes:
+        return None
     command = f"python -m sutrolib compare {shlex.quote(str(paths.NOTEBOOKS))} {shlex.quote(str(folder))}"
     return console.print(f"To see all: {command}", markup=False, soft_wrap=True)

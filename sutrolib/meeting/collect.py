@@ -25,6 +25,7 @@ from sutrolib.measurement.measure import Measurement
 
 MAIN_RESULT = "40_final_exam"  # the notebook whose finding every meeting shows
 NO_FINDINGS = ("5", "9")  # the first digits of notebooks that build decks or show how to add something of your own
+_OTHER_PARAMETER = re.compile(r" -p (?!profile )")  # in the command that repeats a run
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -98,7 +99,8 @@ def collect_meeting(period: Period, wanted: Sequence[str] = ()) -> Meeting:
     Args:
         period: the time to look at.
         wanted: numbers or names of notebooks (default: all), of which the newest executed copy is taken, committed or
-            under data/runs/. Executed notebooks and folders of them may be named too; then every copy is taken.
+            under data/runs/, but no trial with parameters other than the notebook's own. Executed notebooks and folders
+            of them may be named too; then every copy is taken.
 
     Raises:
         ValueError: a name is neither a notebook nor a path, or a named file cannot be read.
@@ -188,7 +190,8 @@ def _executed_copies(period: Period, wanted: Sequence[str]) -> tuple[list[Execut
         runs = [path for path in _notebooks_in(paths.RUNS) if path.stat().st_mtime >= period.since.timestamp()]
         runs = [path for path in runs if re.sub(r"^\d+-", "", path.stem) in stems]
         # Of each, the newest copy with a finding, and the newest of all if that one crashed.
-        by_time = sorted(read_all([*committed, *runs]), key=lambda copy: copy.when)
+        found = [*read_all(committed), *(copy for copy in read_all(runs) if not _OTHER_PARAMETER.search(copy.command))]
+        by_time = sorted(found, key=lambda copy: copy.when)
         copies += {copy.name: copy for copy in by_time if copy.finding and not copy.error}.values()
         copies += [copy for copy in {copy.name: copy for copy in by_time}.values() if copy.error]
     unique = {copy.path.resolve(): copy for copy in copies if not copy.name.startswith(NO_FINDINGS)}

@@ -103,7 +103,7 @@ def test_reproduce_computes_slow_claims_only_when_asked(capsys, monkeypatch):
         (["run", "10", "-p", "profile", "slow"], "profile must be one of quick, anew, full (got 'slow')"),
         (["run", "10", "-p", "seed", "1", "--grid", "seed=1,2"], "seed is given both as a value and as a grid"),
         (["run", "10", "--grid", "n_bits=20,1000"], "n_bits must be 3 to 200 (got 1000)"),
-        (["run", "99"], "there are 00_the_cube, 10_baseline"),
+        (["run", "99"], "there are those that `python -m sutrolib list` shows"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_runs(arguments, said, capsys, monkeypatch, tmp_path):
@@ -251,7 +251,7 @@ def test_a_walk_that_passes_ends_with_0_and_a_table_in_a_new_folder(tmp_path, mo
     ("arguments", "status", "said"),
     [
         (["list"], 0, "10_baseline"),
-        (["run", "99"], 2, "sutrolib: no notebook '99'; there are 00_the_cube"),
+        (["run", "99"], 2, "sutrolib: no notebook '99'; there are those that"),
         (["fly"], 2, "invalid choice: 'fly'"),
     ],
 )
