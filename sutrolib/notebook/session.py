@@ -184,7 +184,8 @@ class Session:
             raise ValueError(f"figure must be one that was shown: {', '.join(self.shown) or 'none'} (got {figure!r})")
         if missing := [e.quantity for e in self.expectations if e.quantity not in results]:
             raise ValueError(f"results must hold every expectation ({', '.join(missing)} missing)")
-        self.require(not (wrong := not_finite(results)), f"not a finite number: {wrong}")
+        wrong = [name for name, value in results.items() if value is not None and as_float(value) is None]
+        self.require(not wrong, f"not a finite number: {', '.join(wrong)}")
         results = {name: as_float(value) for name, value in results.items()}
         expected = {e.quantity: e for e in self.expectations}
         held = [e.holds(results[quantity]) for quantity, e in expected.items()]

@@ -6,17 +6,12 @@ import json
 import pytest
 
 from sutrolib.cli import seconds
-from sutrolib.core import provenance
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    published, kept = tmp_path / "published.json", tmp_path / "runs" / "seconds.json"
-    monkeypatch.setattr(seconds, "_PUBLISHED", published)
-    monkeypatch.setattr(seconds, "_KEPT", kept)
-    monkeypatch.setattr(provenance, "reference_seconds", lambda: 0.02)
-    published.write_text(json.dumps({"deck format=html": {"seconds": 15.0, "reference_seconds": 0.01}}))
-    return kept
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(seconds, "_KEPT", tmp_path / "runs" / "seconds.json")
+    return seconds._KEPT
 
 
 def announce(capsys, took: float, monkeypatch, **options) -> str:
@@ -27,21 +22,21 @@ def announce(capsys, took: float, monkeypatch, **options) -> str:
     return said
 
 
-def test_the_first_time_is_scaled_to_this_machine_and_then_that_of_the_last_run_counts(files, capsys, monkeypatch):
-    assert "about 30 s" in announce(capsys, 40.0, monkeypatch, format="html")
-    assert json.loads(files.read_text()) == {"deck format=html": 40.0}
+def test_the_time_of_the_last_run_is_said_beforehand(kept, capsys, monkeypatch):
+    assert announce(capsys, 40.0, monkeypatch, format="html") == ""
+    assert json.loads(kept.read_text()) == {"deck format=html": 40.0}
     assert "about 40 s" in announce(capsys, 50.0, monkeypatch, format="html")
     assert "about 50 s" in announce(capsys, 3.0, monkeypatch, format="html")
 
 
-def test_a_command_is_silent_if_it_is_quick_or_was_never_timed(files, capsys, monkeypatch):
+def test_a_command_is_silent_if_it_is_quick_or_was_never_timed(kept, capsys, monkeypatch):
     assert announce(capsys, 3.0, monkeypatch, format="pdf") == ""
-    assert not files.exists()
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"deck format=html": "long"}', '{"deck format=html": null}'])
-def test_a_damaged_file_of_times_does_no_harm(files, capsys, monkeypatch, content):
-    files.parent.mkdir()
-    files.write_text(content)
+def test_a_damaged_file_of_times_does_no_harm(kept, capsys, monkeypatch, content):
+    kept.parent.mkdir()
+    kept.write_text(content)
     announce(capsys, 40.0, monkeypatch, format="html")
-    assert json.loads(files.read_text())["deck format=html"] == 40.0
+    assert json.loads(kept.read_text())["deck format=html"] == 40.0

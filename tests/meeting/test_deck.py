@@ -127,7 +127,8 @@ def test_a_meeting_holds_what_is_new_and_the_newest_copy_of_each_notebook(collec
     executed(collection, "12_old", payload(when=BEFORE))
     executed(collection, "50_meeting")
     run = paths.RUNS / "20260310"
-    executed(run, "001-10_first", payload(finding="Run again."))
+    executed(run, "001-10_first", payload(finding="Run again.", parameters={"n_bits": 20}))
+    executed(run, "006-10_first", payload(finding="A trial.", parameters={"n_bits": 30}))
     executed(run, "002-11_next", {}, error="a < b")
     executed(run, "003-11_next", payload(when="2026-03-05T01:00:00+00:00", finding="An earlier one."))
     executed(run, "004-99_unknown")
