@@ -129,8 +129,10 @@ def draw_stacked_bars(bars: Mapping[str, Mapping[str, float]], title: str, xlabe
 
     figure, ax = plt.subplots()
     table = pd.DataFrame.from_dict(dict(bars), orient="index").iloc[::-1]  # the first bar on top
-    table.plot.barh(stacked=True, ax=ax, colormap="cividis_r", edgecolor="white", xlabel=xlabel, title=title)
-    ax.legend(fontsize=9)
+    table.plot.barh(stacked=True, ax=ax, colormap="cividis_r", edgecolor="white", xlabel=xlabel, legend=False)
+    ax.set_title(title)
+    ax.tick_params(axis="y", labelsize=9)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
     return figure
 
 

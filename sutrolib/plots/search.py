@@ -94,7 +94,7 @@ def draw_best_so_far(
     for ax in axes.flat[len(problems) :]:
         ax.set_visible(False)
     figure.suptitle(title)
-    figure.supylabel(wrap_lines(ylabel, int(12 * size[1])), fontsize=9)
+    figure.supylabel(wrap_lines(ylabel, int(9 * size[1])), fontsize=9)
     return figure
 
 
