@@ -75,7 +75,7 @@ def show(comparison: Comparison) -> None:
 def summary(changes: Sequence[Change]) -> str:
     """How many numbers moved beyond noise, and of how many that cannot be said."""
     if not changes:
-        return "no number to compare, as the parameters differ or nothing was published."
+        return "No number is on both sides: the parameters differ, or nothing was published."
     counts = Counter(change.status for change in changes)
     text = ", ".join(f"{counts[status]} {status}" for status in ChangeStatus if counts[status])
     known = sum(change.interval is not None for change in changes)

@@ -243,7 +243,7 @@ def test_a_commit_is_compared_with_the_ledger_as_it_is(checkout, capsys):
     assert main(["compare", "HEAD", str(checkout / "data" / "ledger")]) == 0
     assert "measurements: 10 -> 11 (1 added, 0 gone)" in capsys.readouterr().out
     assert main(["compare", "HEAD", "HEAD"]) == 0
-    assert "no number to compare, as the parameters differ or nothing was published." in capsys.readouterr().out
+    assert "No number is on both sides: the parameters differ, or nothing was published." in capsys.readouterr().out
 
 
 def test_a_commit_from_when_each_measurement_was_a_file_is_read_too(checkout):
