@@ -53,9 +53,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True)
 def own_ledger(tmp_path, monkeypatch):
-    """No test writes into the checkout's ledger or figures."""
+    """No test writes into the checkout's ledger or figures, or depends on its audit of proxies."""
     monkeypatch.setenv("SUTRO_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setenv("SUTRO_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setenv("SUTRO_AUDIT", str(tmp_path / "audit.json"))  # none: a re-check takes seconds
 
 
 @pytest.fixture(autouse=True)

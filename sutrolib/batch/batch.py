@@ -16,12 +16,21 @@ from sutrolib.batch import execute as executing
 from sutrolib.batch import records
 from sutrolib.batch.dask import run_on_workers
 from sutrolib.batch.execute import Batch, Execute, PlannedRun, Reporter, attempt
-from sutrolib.batch.plan import Job, Notebook, find_notebooks, plan, select
+from sutrolib.batch.plan import Job, Notebook, find_notebooks, lost_premises, plan, select
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core import paths, provenance
 from sutrolib.core.dask_cluster import Cluster, open_cluster
 
-__all__ = ["Job", "Notebook", "find_notebooks", "plan", "prepare", "run", "select"]  # what others need of batches
+__all__ = [
+    "Job",
+    "Notebook",
+    "find_notebooks",
+    "lost_premises",
+    "plan",
+    "prepare",
+    "run",
+    "select",
+]  # what others need of batches
 
 
 def prepare(

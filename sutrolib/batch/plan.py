@@ -16,6 +16,7 @@ from typing import Any
 from sutrolib.batch.parameters import Parameter, ParameterError, check_names, did_you_mean, read_parameters
 from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
+from sutrolib.core.markdown import finding_in
 
 _MOST_NAMED = 10  # notebooks, in an error
 
@@ -26,7 +27,8 @@ class Notebook:
 
     ``meter`` says whether it may read seconds or joules. In its metadata, ``"sutro": {"meter": false}`` says never,
     ``"full"`` not with the quick profile, and ``"live"`` even if its stored results are read. ``sources`` is the hash
-    of its cells, ``error`` what is wrong with a broken one, which fails when it is run.
+    of its cells. ``builds_on`` are the numbers of the notebooks whose findings are its premises, such as ``["24"]``.
+    ``error`` is what is wrong with a broken one, which fails when it is run.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class Notebook:
     meter: bool | str = True
     sources: str = ""
     error: str = ""
+    builds_on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -118,7 +121,22 @@ def read_notebook(path: Path) -> Notebook:
         meter=about.get("meter", True),
         sources=hashlib.sha256(json.dumps([types, sources]).encode()).hexdigest(),
         error=why,
+        builds_on=tuple(about.get("builds_on", ())),
     )
+
+
+def lost_premises(notebooks: Sequence[Notebook], signs: Mapping[str, str]) -> dict[str, list[str]]:
+    """By notebook, the premises that turned back or stopped; a premise that lost its own counts as well.
+
+    ``signs`` are those of a run, by notebook; the published ones stand for the others.
+    """
+    by_number, found = {notebook.number: notebook for notebook in notebooks}, dict[str, list[str]]()
+    for notebook in notebooks:  # by number
+        for premise in (by_number[number] for number in notebook.builds_on if number in by_number):
+            sign = signs.get(premise.name) or finding_in(premise.path).get("sign", "")
+            if sign in ("turn back", "stop") or premise.name in found:
+                found.setdefault(notebook.name, []).append(premise.name)
+    return found
 
 
 def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Notebook]:

@@ -49,6 +49,6 @@ def publish_runs(options: argparse.Namespace) -> int:
     known = f" ({done.known} were published before)" if done.known else ""
     print(f"{name}: {done.measurements} measurements and {done.studies} studies{known}. Commit it to share it:")
     if done.results:
-        print(f"data/results: stored results of {len(done.results)} notebooks")
+        print(f"data/results: {len(done.results)} files of stored results")
     print(f"  git add {name}{' data/results' if done.results else ''} && git commit")
     return 0

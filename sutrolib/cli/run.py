@@ -177,11 +177,15 @@ def _to_resume(options: argparse.Namespace, folder: Path) -> str:
 def _print_summary(console: Console, results: Sequence[RunResult], total: int, seconds: float) -> None:
     """A line for each run, with its finding below, and the time of all."""
     console.rule("The walk")
+    lost = batch.lost_premises(batch.find_notebooks(), {result.notebook: result.sign for result in results})
     for result in results:
         if len(results) <= _MAX_ROWS or not result.passed:
             line = Text(f"{result.label}  {result.seconds:.1f} s  {result.sign}  ")
             console.print(line.append(result.status, "green" if result.passed else "red"))
             console.print(Padding(Text(result.finding if result.passed else result.error, "dim"), (0, 0, 0, 4)))
+            if premises := lost.get(result.notebook):
+                why = f"its premise turned back: it builds on {', '.join(premises)}"
+                console.print(Padding(Text(why, "yellow"), (0, 0, 0, 4)))
     passed = sum(result.passed for result in results)
     console.print(f"{passed} of {total} passed in {duration(seconds)}", style="bold")
 

@@ -1,7 +1,7 @@
 """Where files are: the checkout, its notebooks, its data, and where this run may put figures and measurements.
 
-Environment variables redirect the output of a run: SUTRO_FIGURES, SUTRO_LEDGER and SUTRO_EXAM. A batch sets
-SUTRO_RUN_LEDGER for its notebooks.
+Environment variables redirect the output of a run: SUTRO_FIGURES, SUTRO_LEDGER and SUTRO_EXAM; SUTRO_AUDIT names
+another audit of proxies. A batch sets SUTRO_RUN_LEDGER for its notebooks.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ def ledger_environment(run: Path) -> dict[str, str]:
 def stored_results(notebook: str, run: Path | None = None) -> Path:
     """The file with the stored results of a notebook: the committed one, or that of a run's folder."""
     return (run or DATA) / "results" / f"{notebook}.json.gz"
+
+
+def audit(run: Path | None = None) -> Path:
+    """The file with what the audit of proxies says: of a run's folder, or SUTRO_AUDIT, else data/results/audit.json."""
+    published = Path(os.environ.get("SUTRO_AUDIT") or DATA / "results" / "audit.json")
+    return run / "results" / "audit.json" if run else published
 
 
 def exam() -> Path:

@@ -35,7 +35,7 @@ class Publication:
 def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
     """Copy all records of ``runs`` that are not published yet into a new file of the committed ledger.
 
-    The stored results of their notebooks replace those in data/results/.
+    The stored results of their notebooks, and the audit of proxies, replace those in data/results/.
 
     A run is a name under data/runs/, or a folder. The run's own file stays: a record in both counts once.
     With ``allow_dirty``, records that cannot be traced to a commit are published too, and each line says so.
@@ -66,7 +66,7 @@ def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
     path = paths.published_ledger() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
-    results = [file for run in runs for file in sorted((_folder_of(run) / "results").glob("*.json.gz"))]
+    results = [file for run in runs for file in sorted((_folder_of(run) / "results").glob("*.json*"))]
     for file in results:
         (paths.DATA / "results").mkdir(parents=True, exist_ok=True)
         write_atomically(paths.DATA / "results" / file.name, file.read_bytes())

@@ -47,7 +47,7 @@ class Trajectory:
     def of(cls, study: Study) -> Trajectory:
         """The trajectory of a study."""
         return cls(
-            costs=tuple(trial.cost if trial.kept else None for trial in study.trials),
+            costs=study.costs,
             spent={unit: tuple(spent_in(trial, unit) for trial in study.trials) for unit in CURVE_UNITS},
             found=str(study.best.proposal) if study.best else "nothing",
         )

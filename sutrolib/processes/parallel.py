@@ -17,7 +17,8 @@ import psutil
 from sutrolib.core.dask_cluster import Cluster, open_cluster
 from sutrolib.core.types import Problem
 from sutrolib.meters.base import Meter, WindowMeter
-from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.budget import Override, SearchBudget
+from sutrolib.processes.recheck import PROXY_AUDIT
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study
@@ -66,7 +67,10 @@ def improve_parallel(
     reported = {trial.number for trial in storage.finished()}
     timed = search.timed or isinstance(meter, WindowMeter)
     journal = search.journal.absolute()
-    worker_search = dataclasses.replace(search, journal=journal, on_trial=_check_going_on, on_wait=_check_going_on)
+    later = (*search.overrides, Override(PROXY_AUDIT, "each worker", "the best are re-checked when all have ended"))
+    worker_search = dataclasses.replace(
+        search, journal=journal, overrides=later, on_trial=_check_going_on, on_wait=_check_going_on
+    )
     work = (worker_search, problem, space, meter, budget, seed)
     with open_cluster(workers, scheduler) as cluster:
         able = [worker for worker in cluster.workers().values() if worker.meters or not timed]
@@ -94,7 +98,7 @@ def improve_parallel(
         except BaseException:
             _end_local_workers(cluster)
             raise
-    return search.improve(problem, space, meter, budget, seed)  # finishes what dead workers left
+    return search.improve(problem, space, meter, budget, seed)  # finishes what dead workers left, and re-checks
 
 
 def _end_local_workers(cluster: Cluster) -> None:

@@ -24,6 +24,7 @@ from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import Milestone, MilestoneResult, Override, ResourceUse, SearchBudget, start_clock
 from sutrolib.processes.evaluator import Evaluation, Evaluator, TrialState, ignore
+from sutrolib.processes.recheck import RECHECKED, needed_recheck
 from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.storage import StudyStorage
 from sutrolib.processes.study import Study, Trial, best_of
@@ -134,17 +135,20 @@ class Search(ABC):
     def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
         """Search ``space`` for the model that solves ``problem`` at the least cost by ``meter``, within ``budget``.
 
+        Where the audit found the metric unsafe, the best few trials are measured anew by a more realistic one, which
+        costs extra, beyond the budget (:mod:`sutrolib.processes.recheck`).
         The same call continues a stored study; with a larger budget it goes on beyond the first one. Raises ValueError
-        where the journal holds another study.
+        where the journal holds another study, and as :func:`sutrolib.processes.recheck.needed_recheck`.
         """
+        audit, realistic = needed_recheck(meter.name, problem, self.overrides)
         storage = self.open_storage(problem, space, meter, seed)
         with CumulativeJoules() if self.charges_joules(budget) else nullcontext() as estimator:
             evaluator = self.evaluator(problem, meter, range(seed, seed + self.pairs))
             run = _SearchRun(self, problem, space, meter, budget, seed, storage, estimator, evaluator)
-            stopped = run.until_stopped()
-        about, found = (problem, space, meter, budget, seed), (tuple(storage.finished()), stopped)
-        milestones, control_use = tuple(run.milestone_results()), run.control_use
-        return Study.of(self.name, *about, *found, milestones, self.overrides, control_use)
+            stopped, milestones = run.until_stopped(), tuple(run.milestone_results())
+            trials = run.rechecked(realistic) if realistic else tuple(storage.finished())
+        about, found = (problem, space, meter, budget, seed), (trials, stopped, milestones)
+        return Study.of(self.name, *about, *found, self.overrides, run.control_use, audit=audit)
 
     def charges_joules(self, budget: SearchBudget) -> bool:
         """Whether the joules of each trial are estimated."""
@@ -187,13 +191,31 @@ class _SearchRun:
             else:
                 self.search.on_trial(trial)
 
+    def rechecked(self, meter: Meter) -> tuple[Trial, ...]:
+        """All trials, the best few of them with their cost by ``meter`` too. Each is measured by it only once."""
+        trials = {trial.number: trial for trial in self.storage.finished()}
+        solved = [trial for trial in trials.values() if trial.cost is not None]
+        evaluator = dataclasses.replace(self.evaluator, meter=meter)
+        for trial in sorted(solved, key=lambda trial: trial.objective)[:RECHECKED]:
+            name = f"{meter.name} of trial {trial.number}"
+            if name not in self.storage.notes():
+                assert trial.proposal is not None  # it was solved
+                spent, found = start_clock(self.estimator), evaluator.evaluate(self.space.model(trial.proposal))
+                note = {"cost": found.cost, "why": found.why, "spent": dataclasses.asdict(spent(0))}
+                self.storage.note(name, note)
+            note = self.storage.notes()[name]
+            cost = "no reading" if note["cost"] is None else f"{note['cost']:.4g} {meter.unit} ({meter.kind})"
+            why = f"{trial.why}; {meter.name}: {cost}, {note['why']}"
+            trials[trial.number] = dataclasses.replace(trial, recheck=note["cost"], why=why)
+        return tuple(trials.values())
+
     def _exhausted(self, finished: Sequence[Trial], running: int = 0, limits: SearchBudget | None = None) -> str:
         """Why the budget, or these ``limits``, have no room for another trial; empty while they have."""
         return (limits or self.budget).exhausted([trial.spent for trial in finished], self.control_use, running)
 
     @property
     def control_use(self) -> ResourceUse:
-        """What the controls have cost."""
+        """What the controls and the re-check have cost."""
         notes = self.storage.notes().values()
         return sum((ResourceUse(**note["spent"]) for note in notes if "spent" in note), ResourceUse())
 

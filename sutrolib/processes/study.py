@@ -28,7 +28,7 @@ class Trial:
 
     ``cost`` is None unless the problem was solved; ``total_cost`` is the sum of all readings, in the meter's unit;
     ``kept`` is False for a candidate that the process rejected, whatever it cost; ``runs`` is empty for a trial of
-    another process or of an earlier session.
+    another process or of an earlier session; ``recheck`` is the cost by the more realistic metric of a re-check.
     """
 
     number: int
@@ -42,6 +42,7 @@ class Trial:
     total_cost: float = 0.0
     spent: ResourceUse = NO_USE
     kept: bool = True
+    recheck: float | None = None
     runs: tuple[Measurement, ...] = ()
 
     @property
@@ -71,7 +72,7 @@ class Study:
 
     ``metric``, ``unit`` and ``kind`` are those of the meter. ``control_use`` is what the controls of the milestones
     cost, ``chosen`` the number of the best trial where the process does not go by the cost alone, ``dropped`` holds the
-    families that were given up afterwards.
+    families that were given up afterwards, ``audit`` says what the audit of proxies has against the metric.
     """
 
     process: str
@@ -89,6 +90,7 @@ class Study:
     control_use: ResourceUse = NO_USE
     chosen: int | None = None
     dropped: tuple[AbandonedFamily, ...] = ()
+    audit: str = ""
 
     @classmethod
     def of(cls, process: str, problem: Problem, space: SearchSpace, meter: Meter, *others: Any, **named: Any) -> Study:
@@ -97,7 +99,7 @@ class Study:
 
     @property
     def spent(self) -> ResourceUse:
-        """What the search spent, its controls included."""
+        """What the search spent, its controls and its re-check included."""
         return sum((trial.spent for trial in self.trials), NO_USE) + self.control_use
 
     @property
@@ -112,7 +114,10 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The trial that was chosen, or the cheapest one that solves the problem; None where none does."""
+        """The trial that was chosen, or the cheapest one that solves the problem, by the re-check if there was one.
+
+        None where none does.
+        """
         return best_of(self.trials if self.chosen is None else [self.trials[self.chosen]])
 
     @property
@@ -166,8 +171,14 @@ class Study:
         Infinite while nothing is solved. Raises ValueError for another unit.
         """
         spent = itertools.accumulate(float(spent_in(trial, unit)) for trial in self.trials)
-        costs = (trial.cost if trial.kept and trial.cost is not None else math.inf for trial in self.trials)
+        costs = (math.inf if cost is None else cost for cost in self.costs)
         return list(zip(spent, itertools.accumulate(costs, min), strict=True))
+
+    @property
+    def costs(self) -> tuple[float | None, ...]:
+        """The cost of each trial; None unless it solved the problem and was kept, in a re-check too."""
+        least = self.best.objective if self.best and self.best.recheck is not None else -math.inf
+        return tuple(trial.cost if trial.kept and trial.objective >= least else None for trial in self.trials)
 
     def drop(self, family: str, mechanism: str) -> Study:
         """This study with ``family`` given up because of ``mechanism``, and how much of it was tried.
@@ -189,7 +200,7 @@ class Study:
     def to_dict(self, max_trials: int = 500) -> dict[str, Any]:
         """The study as plain JSON, for the ledger; of more than ``max_trials``, those that improved on the best."""
         trials = self.trials if len(self.trials) <= max_trials else self.improvements
-        copied = ("process", "metric", "unit", "kind", "seed", "total_cost", "stopped", "tried")
+        copied = ("process", "metric", "unit", "kind", "seed", "total_cost", "stopped", "tried", "audit")
         as_dicts = ("milestones", "overrides", "dropped")
         record = {name: getattr(self, name) for name in copied}
         record |= {name: [dataclasses.asdict(item) for item in getattr(self, name)] for name in as_dicts}
@@ -220,6 +231,7 @@ def _count(size: float) -> str:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The cheapest of those that solve the problem, the first of equal ones."""
+    """The cheapest of those that solve the problem, by the re-check if there was one; the first of equal ones."""
     solved = [trial for trial in trials if trial.cost is not None]
-    return min(solved, key=lambda trial: trial.objective, default=None)
+    checked = [trial for trial in solved if trial.recheck is not None]
+    return min(checked or solved, key=lambda trial: trial.recheck or trial.objective, default=None)
