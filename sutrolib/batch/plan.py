@@ -130,13 +130,16 @@ def lost_premises(notebooks: Sequence[Notebook], signs: Mapping[str, str]) -> di
 
     ``signs`` are those of a run, by notebook; the published ones stand for the others.
     """
-    by_number, found = {notebook.number: notebook for notebook in notebooks}, dict[str, list[str]]()
-    for notebook in notebooks:  # by number
-        for premise in (by_number[number] for number in notebook.builds_on if number in by_number):
-            sign = signs.get(premise.name) or finding_in(premise.path).get("sign", "")
-            if sign in ("turn back", "stop") or premise.name in found:
-                found.setdefault(notebook.name, []).append(premise.name)
-    return found
+    by_number = {notebook.number: notebook for notebook in notebooks}
+    premises = {n.name: [by_number[number] for number in n.builds_on if number in by_number] for n in notebooks}
+    needed = {one.name: one.path for ones in premises.values() for one in ones}
+    known = {name: signs.get(name) or finding_in(path).get("sign", "") for name, path in needed.items()}
+    lost = dict[str, list[str]]()
+    for _ in notebooks:  # once for each link of the longest chain
+        for name, ones in premises.items():
+            bad = [n.name for n in ones if n.name in lost or known[n.name] in ("turn back", "stop")]
+            lost |= {name: bad} if bad else {}
+    return lost
 
 
 def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Notebook]:

@@ -8,10 +8,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from batches import END, FIND, Silent, copy_checkout, write_notebook
+from meetings import executed, payload
+from rich.console import Console
 
 from sutrolib.__main__ import main
 from sutrolib.batch import batch, records
 from sutrolib.batch.parameters import ParameterError
+from sutrolib.cli import run
 from sutrolib.core import paths
 
 
@@ -277,3 +280,33 @@ def test_a_relative_run_folder_holds_the_figures_too(folder, monkeypatch):
     jobs = batch.plan(batch.select(batch.find_notebooks(folder), ["01"]), {}, {})
     batch.run(jobs, Silent(), Path("run"))
     assert str(folder / "run" / "figures") in (folder / "run" / "001-01_good.ipynb").read_text()
+
+
+def test_a_notebook_whose_premise_turned_back_is_marked_after_a_run(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path / "12_built_on_it.ipynb", END, builds_on=["24", "99"])
+    write_notebook(tmp_path / "13_further.ipynb", END, builds_on=["12"])
+    write_notebook(tmp_path / "24_premise.ipynb", END)
+    notebooks = batch.find_notebooks(tmp_path)
+    lost = {"12_built_on_it": ["24_premise"], "13_further": ["12_built_on_it"]}
+    assert batch.lost_premises(notebooks, {"24_premise": "turn back"}) == lost
+    assert batch.lost_premises(notebooks, {"24_premise": "continue"}) == {}
+    assert batch.lost_premises(notebooks, {}) == {}  # nothing is published here
+    monkeypatch.setattr(batch, "find_notebooks", lambda: notebooks)
+    signs = {"12_built_on_it": "continue", "24_premise": "turn back"}
+    about = {"parameters": {}, "seconds": 1.0, "when": "", "finding": "It ended."}
+    results = [records.RunResult("id", 1, name, name, sign=sign, **about) for name, sign in signs.items()]
+    run._print_summary(Console(width=100), results, 2, 2.0)
+    assert capsys.readouterr().out.count("its premise turned back: it builds on 24_premise ") == 1
+
+
+def test_a_published_premise_counts_where_it_was_not_run(folder):
+    published = executed(folder, "24_premise", payload(sign="turn back"))
+    write_notebook(folder / "12_built_on_it.ipynb", END, builds_on=["24"])
+    assert batch.lost_premises(batch.find_notebooks(folder), {}) == {"12_built_on_it": [published.stem]}
+
+
+def test_the_notebooks_build_on_notebooks_that_there_are():
+    numbers = {notebook.number for notebook in batch.find_notebooks()}
+    premises = {notebook.number: notebook.builds_on for notebook in batch.find_notebooks() if notebook.builds_on}
+    assert premises["12"] == ("24",)
+    assert set().union(*premises.values()) <= numbers

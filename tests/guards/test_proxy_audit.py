@@ -1,10 +1,13 @@
+import dataclasses
+
 import pytest
 from builders import busy
 
-from sutrolib.guards.proxy_audit import audit_ladder, audit_proxy, median_readings, rank_agreement
+from sutrolib.guards.proxy_audit import audit_ladder, audit_proxy, median_readings, rank_agreement, save_verdicts
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind, Reading
 from sutrolib.plots.metrics import draw_rows
+from sutrolib.processes.recheck import found_unsafe
 
 
 def runs(*pairs):
@@ -111,3 +114,59 @@ def test_on_a_busy_machine_nothing_is_ranked_by_a_time():
     found = audit_proxy(named | {"w": [busy(run) for run in pairs[0]]}, "a", "b")
     assert found.verdict == "cannot tell"
     assert found.why == "a cannot be judged by b: the machine was busy, load 0.40"
+
+
+def test_pairs_that_are_equal_by_construction_are_left_out():
+    # The fused update is the same work in another order: equal by count, and slower or faster by the clock.
+    distinct = named(*((i, i**2) for i in range(1, 9)))
+    with_copies = distinct | {f"fused {i}": [_run(i * f, 3.0 * i**2 * f) for f in (0.99, 1, 1.01)] for i in (1, 2)}
+    found = audit_proxy(with_copies, "a", "b")
+    assert found.n_equal_pairs == 2
+    assert found.n_resolved_pairs == 10 * 9 / 2 - 2
+    assert "(2 equal by construction left out)" in found.why
+    copies = {f"{name} again": group for name, group in distinct.items()}
+    assert rank_agreement([*distinct.values(), *copies.values()], "a", "b").value == 1
+
+
+def test_a_reference_that_is_a_function_of_the_metric_is_no_evidence():
+    found = audit_proxy(named(*((i, 27.9 * i * f) for i, f in zip(range(1, 9), (1, 1.02) * 4, strict=True))), "a", "b")
+    assert found.verdict == "cannot tell"
+    assert found.why == "a cannot be judged by b: their ratio is the same in all runs, to within 5%"
+
+
+@pytest.mark.parametrize(
+    ("source", "verdict"), [("load x TDP", "cannot tell"), ("RAPL", "safe")], ids=["power model", "counter"]
+)
+def test_codecarbon_says_nothing_of_the_time_where_it_multiplies_it_by_a_modelled_power(source, verdict):
+    detail = {"source_by_part": {"cpu": source, "ram": "constant", "gpu": "none"}}
+
+    def run(seconds, joules):  # the load moves the watts: between 20 and 30 here
+        watts = (Reading("time", seconds, "s", Kind.MEASURED), Reading("codecarbon", joules, "J", "estimated", detail))
+        return Measurement({"name": "p"}, {"name": "m"}, "", 0, "accuracy", 1.0, 0.9, watts, {})
+
+    groups = {f"c{i}": [run(i * f, i * f * (20 + i)) for f in (0.99, 1, 1.01)] for i in range(1, 9)}
+    found = audit_proxy(groups, "time", "codecarbon")
+    assert found.verdict == verdict
+    assert ("codecarbon is the time multiplied by a modelled power (constant, load x TDP)" in found.why) == (
+        verdict == "cannot tell"
+    )
+
+
+def test_a_search_reads_what_the_audit_has_saved(tmp_path, monkeypatch):
+    groups = named(*((i, i) for i in range(1, 9)), (0.5, 20))
+    about = {"rungs": {"problem": "parity"}, "when": "2026-11-29T10:00:00", "commit": "abc123"}
+    groups = {name: [dataclasses.replace(run, **about) for run in group] for name, group in groups.items()}
+    audits = audit_ladder(groups, ["a", "b"])
+    path = save_verdicts([dataclasses.replace(one, reference="cache-energy") for one in audits], tmp_path)
+    assert path == tmp_path / "results" / "audit.json"
+    monkeypatch.setenv("SUTRO_AUDIT", str(path))
+    (found,) = found_unsafe("a", "parity")
+    assert found == {
+        "rung": "parity",
+        "metric": "a",
+        "reference": "cache-energy",
+        "verdict": "not safe",
+        "why": audits[0].why.replace("b:", "cache-energy:").replace("its b", "its cache-energy"),
+        "when": "2026-11-29T10:00:00",
+        "commit": "abc123",
+    }

@@ -99,7 +99,7 @@ def test_a_problem_that_was_not_audited_takes_all_verdicts_and_one_without_a_run
     assert [bool(found_unsafe("ard", rung)) for rung in ("parity", "digits", "shakespeare")] == [True, True, False]
     assert needed_recheck("ard", MatrixProduct(4), ()) == ("", None)
     paths.audit().write_text("{")
-    with pytest.raises(ValueError, match="audit.json cannot be read"):
+    with pytest.raises(ValueError, match=r"audit\.json cannot be read"):
         found_unsafe("ard", "parity")
 
 
