@@ -126,20 +126,14 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def lost_premises(notebooks: Sequence[Notebook], signs: Mapping[str, str]) -> dict[str, list[str]]:
-    """By notebook, the premises that turned back or stopped; a premise that lost its own counts as well.
+    """For each notebook, the premises that turned back or stopped.
 
     ``signs`` are those of a run, by notebook; the published ones stand for the others.
     """
-    by_number = {notebook.number: notebook for notebook in notebooks}
-    premises = {n.name: [by_number[number] for number in n.builds_on if number in by_number] for n in notebooks}
-    needed = {one.name: one.path for ones in premises.values() for one in ones}
-    known = {name: signs.get(name) or finding_in(path).get("sign", "") for name, path in needed.items()}
-    lost = dict[str, list[str]]()
-    for _ in notebooks:  # once for each link of the longest chain
-        for name, ones in premises.items():
-            bad = [n.name for n in ones if n.name in lost or known[n.name] in ("turn back", "stop")]
-            lost |= {name: bad} if bad else {}
-    return lost
+    needed = [notebook for notebook in notebooks if any(notebook.number in n.builds_on for n in notebooks)]
+    known = [(n, signs.get(n.name) or finding_in(n.path).get("sign", "")) for n in needed]
+    lost = {n.number: n.name for n, sign in known if sign in ("turn back", "stop")}
+    return {n.name: [lost[number] for number in n.builds_on if number in lost] for n in notebooks}
 
 
 def select(notebooks: Sequence[Notebook], wanted: Sequence[str]) -> list[Notebook]:

@@ -71,6 +71,7 @@ class Session:
     shown: list[str] = field(default_factory=list)  # the labels of the figures
     results: Results = field(default_factory=Results)
     withheld: list[str] = field(default_factory=list)  # why there is no finding
+    audits: list[str] = field(default_factory=list)  # what the audit of proxies has against metrics, as shown
     began: float = field(default_factory=time.perf_counter)  # on the clock of ``time.perf_counter``
 
     @property
@@ -148,8 +149,11 @@ class Session:
         self.ledger.add(measurement)
 
     def keep_study(self, study: Study) -> None:
-        """Add a search, its result and its cost to the ledger."""
+        """Add a search, its result and its cost to the ledger; show, once, what the audit has against its metric."""
         self.ledger.add_study(study.to_dict())
+        if study.audit not in ("", *self.audits):
+            self.audits.append(study.audit)
+            print(study.audit)
 
     progress = staticmethod(Progress)
 

@@ -24,6 +24,7 @@ from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study
 
 _POLL_S = 0.2
+_RECHECK_LATER = Override(PROXY_AUDIT, "each worker", "the best are re-checked when all have ended")
 
 
 class SearchStopped(Exception):
@@ -67,10 +68,8 @@ def improve_parallel(
     reported = {trial.number for trial in storage.finished()}
     timed = search.timed or isinstance(meter, WindowMeter)
     journal = search.journal.absolute()
-    later = (*search.overrides, Override(PROXY_AUDIT, "each worker", "the best are re-checked when all have ended"))
-    worker_search = dataclasses.replace(
-        search, journal=journal, overrides=later, on_trial=_check_going_on, on_wait=_check_going_on
-    )
+    worker_search = dataclasses.replace(search, journal=journal, on_trial=_check_going_on, on_wait=_check_going_on)
+    worker_search = dataclasses.replace(worker_search, overrides=(*search.overrides, _RECHECK_LATER))
     work = (worker_search, problem, space, meter, budget, seed)
     with open_cluster(workers, scheduler) as cluster:
         able = [worker for worker in cluster.workers().values() if worker.meters or not timed]

@@ -284,13 +284,14 @@ def test_a_relative_run_folder_holds_the_figures_too(folder, monkeypatch):
 
 def test_a_notebook_whose_premise_turned_back_is_marked_after_a_run(tmp_path, monkeypatch, capsys):
     write_notebook(tmp_path / "12_built_on_it.ipynb", END, builds_on=["24", "99"])
-    write_notebook(tmp_path / "13_further.ipynb", END, builds_on=["12"])
+    write_notebook(tmp_path / "13_further.ipynb", END, builds_on=["12", "24"])
     write_notebook(tmp_path / "24_premise.ipynb", END)
     notebooks = batch.find_notebooks(tmp_path)
-    lost = {"12_built_on_it": ["24_premise"], "13_further": ["12_built_on_it"]}
+    lost = {"12_built_on_it": ["24_premise"], "13_further": ["24_premise"], "24_premise": []}
     assert batch.lost_premises(notebooks, {"24_premise": "turn back"}) == lost
-    assert batch.lost_premises(notebooks, {"24_premise": "continue"}) == {}
-    assert batch.lost_premises(notebooks, {}) == {}  # nothing is published here
+    assert batch.lost_premises(notebooks, {"24_premise": "stop"}) == lost
+    for signs in ({"24_premise": "continue"}, {}):  # without a run, what is published counts: nothing here
+        assert not any(batch.lost_premises(notebooks, signs).values())
     monkeypatch.setattr(batch, "find_notebooks", lambda: notebooks)
     signs = {"12_built_on_it": "continue", "24_premise": "turn back"}
     about = {"parameters": {}, "seconds": 1.0, "when": "", "finding": "It ended."}
@@ -302,7 +303,7 @@ def test_a_notebook_whose_premise_turned_back_is_marked_after_a_run(tmp_path, mo
 def test_a_published_premise_counts_where_it_was_not_run(folder):
     published = executed(folder, "24_premise", payload(sign="turn back"))
     write_notebook(folder / "12_built_on_it.ipynb", END, builds_on=["24"])
-    assert batch.lost_premises(batch.find_notebooks(folder), {}) == {"12_built_on_it": [published.stem]}
+    assert batch.lost_premises(batch.find_notebooks(folder), {})["12_built_on_it"] == [published.stem]
 
 
 def test_the_notebooks_build_on_notebooks_that_there_are():

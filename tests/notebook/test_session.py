@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from searches import METER, PROBLEM, SPACE
 
 from sutrolib.batch.parameters import ParameterError
 from sutrolib.core.markdown import FINDING_TYPE, finding_in, markdown_table
@@ -17,6 +19,8 @@ from sutrolib.core.paths import NOTEBOOKS, ROOT
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.notebook import session as session_module
 from sutrolib.notebook.session import Expectation, Session, _declared_and_passed, sign_of_life, start
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.samplers import RandomSearch
 
 
 @pytest.fixture
@@ -286,3 +290,11 @@ def test_a_table_keeps_pipes_and_line_breaks_inside_their_cell():
 def test_there_is_no_finding_where_nothing_ran(tmp_path):
     assert finding_in(tmp_path / "none.ipynb") == {}
     assert session_module.FINDING_TYPE == FINDING_TYPE
+
+
+def test_a_study_that_is_kept_shows_once_what_the_audit_has_against_its_metric(session, capsys):
+    study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
+    for kept in (study, *[dataclasses.replace(study, audit="operations is not safe here")] * 2):
+        session.keep_study(kept)
+    assert capsys.readouterr().out == "operations is not safe here\n"
+    assert [record["audit"] for record in session.ledger.studies()][-1] == "operations is not safe here"

@@ -166,7 +166,8 @@ class _SearchPanel(WorkerPanel):
         for event in events:
             if isinstance(event, Study):
                 self.trials[self.journal] = list(event.trials)
-                self.finished = f"Ended: {event.stopped}. To go on, increase the trials and press Continue."
+                audit = f" {event.audit}." if event.audit else ""
+                self.finished = f"Ended: {event.stopped}.{audit} To go on, increase the trials and press Continue."
                 storage = self.search.open_storage(*self.task, self.seed.value)
                 if len(event.trials) > storage.notes().get(_KEPT, {}).get("trials", 0):
                     self.keep(event)
