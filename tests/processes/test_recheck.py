@@ -20,7 +20,7 @@ from sutrolib.processes.samplers import GridSearch, RandomSearch
 from sutrolib.processes.space import space_of
 
 # Small batches have shorter distances and more accesses: what ARD prefers takes more energy (guards/proxy_traps.py).
-_START = TwoLayerNetwork(hidden=30, batch=16, max_epochs=20)
+_START = TwoLayerNetwork(hidden=30, lr=0.5, batch=16, max_epochs=20)
 TRAP = space_of(_START, batch=Choice((4, 16, 64)), hidden=Choice((30, 60)))
 ALL, BRIEF = SearchBudget(trials=6), {"trace_updates": 4}
 
