@@ -18,6 +18,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 NEVER = -1  # the distance of a first access, and the last access of a unit that had none
+NO_RESULT = -(2**63)  # the event of a program that pushes nothing
 
 _BLOCK_SHIFT = 9  # 512 accesses to a block: eight words of bits, one cache line
 
@@ -139,15 +140,13 @@ class LRUStack:
 
 
 @njit(cache=True)
-def instruction_depths(
-    instruction: np.ndarray, value: np.ndarray, last_use: np.ndarray, loaded: np.ndarray
-) -> np.ndarray:
+def instruction_depths(value: np.ndarray, last_use: np.ndarray, loaded: np.ndarray) -> np.ndarray:
     """Depth of each read of a program on a stack from which dead values are removed (see ``bytedmd``).
 
-    Event e belongs to instruction ``instruction[e]`` and reads value ``value[e]``, or pushes value ``-1 - value[e]``
-    if that is negative. Reads of an instruction come before its pushes, and are priced against the stack as it was
-    before the instruction. ``last_use[v]`` is the last event that reads v, -1 if none does, or the number of events
-    for a result, which stays. ``loaded`` are the values there at the start, bottom first. Pushes have depth 0.
+    Event e reads value ``value[e]``, or pushes value ``-1 - value[e]`` if that is negative; NO_RESULT pushes nothing.
+    An instruction is some reads, and the pushes that follow. Reads are priced against the stack as it was before their
+    instruction. ``last_use[v]`` is the last event that reads v, -1 if none does, or the number of events for a result,
+    which stays. ``loaded`` are the values there at the start, bottom first. Pushes have depth 0.
     """
     events = len(value)
     bits, tree = _new_stack(2 * events + len(loaded) + 1)
@@ -163,12 +162,16 @@ def instruction_depths(
     begin = 0
     while begin < events:
         end = begin
-        while end < events and instruction[end] == instruction[begin]:
+        while end < events and value[end] >= 0:
+            end += 1
+        while end < events and value[end] < 0:
             end += 1
         for event in range(begin, end):
             if value[event] >= 0:
                 depths[event] = alive - _latest_until(bits, tree, place[value[event]]) + 1
         for event in range(begin, end):
+            if value[event] == NO_RESULT:
+                continue
             moved = value[event] if value[event] >= 0 else -1 - value[event]
             if value[event] >= 0:
                 _clear(bits, tree, place[moved], now)

@@ -25,17 +25,17 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sutrolib.meters.access.lru_stack import instruction_depths
+from sutrolib.meters.access.lru_stack import NO_RESULT, instruction_depths
 from sutrolib.meters.access.reuse_distance import sum_ceil_sqrt
 from sutrolib.meters.programs.bytecode_check import check_function
-from sutrolib.meters.programs.tracked_values import NUMBER_TYPES, ReadTape, Scalar, TrackedArray, untracked
+from sutrolib.meters.programs.tracked_values import NUMBER_TYPES, Scalar, Tape, TrackedArray, untracked
 
 
-def _tracked(value: Any, tape: ReadTape, pairs: dict[int, tuple[Any, Any]]) -> Any:
+def _tracked(value: Any, tape: Tape, pairs: dict[int, tuple[Any, Any]]) -> Any:
     """An argument with tracked values for its numbers. ``pairs`` gets (container, tracked one), by the former's id."""
     if isinstance(value, NUMBER_TYPES):
         return tape.load(value)
@@ -79,16 +79,16 @@ def _results(value: Any) -> list[int]:
     return [number for item in items for number in _results(item)]
 
 
-class _NamedTape(ReadTape):
-    """A tape that also keeps the name of the operator of each instruction."""
+class _NamedTape(Tape):
+    """A tape that also keeps the name of each operator, by the event of its last read."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Scalar)
         self.names: dict[int, str] = {}
 
     def compute(self, operation: Callable[..., Any], *operands: Any) -> Any:
-        self.names[self.instructions] = operation.__name__
-        return operation(*operands)
+        self.names[len(self.event) - 1] = operation.__name__
+        return super().compute(operation, *operands)
 
 
 def traced_eval(func: Callable[..., Any], args: Sequence[Any]) -> tuple[list[int], Any]:
@@ -97,9 +97,8 @@ def traced_eval(func: Callable[..., Any], args: Sequence[Any]) -> tuple[list[int
     Lists, dictionaries and arrays among ``args`` are updated as ``func`` updates them. Raises UntraceableOperation if a
     value would leave the stack unseen (see the module's docstring), and whatever ``func`` raises.
     """
-    tape = ReadTape()
-    depths, result, _ = _trace(func, args, tape)
-    return depths[np.array(tape.event) >= 0].tolist(), result
+    found = _trace(func, args, Tape(Scalar))
+    return found.depth[found.event >= 0].tolist(), found.result
 
 
 def trace_to_bytedmd(trace: Sequence[int] | np.ndarray, bytes_per_element: int = 1) -> int:
@@ -130,17 +129,19 @@ def inspect_ir(func: Callable[..., Any], args: Sequence[Any]) -> list[tuple[Any,
     ``("OP", name, values, depths, result)`` follows the reads of an operator; its result is None if there are several.
     """
     tape = _NamedTape()
-    depths, _, loaded = _trace(func, args, tape)
-    ir: list[tuple[Any, ...]] = [("STORE", 1 + value) for value in range(loaded)]
-    events = zip(tape.instruction, tape.event, depths.tolist(), strict=True)
+    found = _trace(func, args, tape)
+    ir: list[tuple[Any, ...]] = [("STORE", 1 + value) for value in range(found.loaded)]
+    instruction = np.cumsum((found.event >= 0) & np.r_[True, found.event[:-1] < 0])  # a read after a push begins one
+    names = {instruction[at]: name for at, name in tape.names.items()}
+    events = zip(instruction.tolist(), found.event.tolist(), found.depth.tolist(), strict=True)
     for instruction, group in itertools.groupby(events, operator.itemgetter(0)):
         parts = list(group)
         reads = [("READ", 1 + value, depth) for _, value, depth in parts if value >= 0]
-        results = [("STORE", -value) for _, value, _ in parts if value < 0]
+        results = [("STORE", -value) for _, value, _ in parts if NO_RESULT < value < 0]
         ir += reads
-        if instruction in tape.names:
-            _, values, found = map(list, zip(*reads, strict=True))
-            ir.append(("OP", tape.names[instruction], values, found, results[0][1] if len(results) == 1 else None))
+        if instruction in names:
+            _, values, depths = map(list, zip(*reads, strict=True))
+            ir.append(("OP", names[instruction], values, depths, results[0][1] if len(results) == 1 else None))
         ir += results
     return ir
 
@@ -160,18 +161,26 @@ def format_ir(ir: Sequence[tuple[Any, ...]]) -> str:
     return "\n".join([*lines, f"# total cost = {total}"])
 
 
-def _trace(func: Callable[..., Any], args: Sequence[Any], tape: ReadTape) -> tuple[np.ndarray, Any, int]:
-    """The depth of each event on the tape (0 for a push), the function's plain result, and how many values it got."""
+class _Found(NamedTuple):
+    """The events of a tape, the depth of each (0 unless it is a read), the plain result, and the values loaded."""
+
+    event: np.ndarray
+    depth: np.ndarray
+    result: Any
+    loaded: int
+
+
+def _trace(func: Callable[..., Any], args: Sequence[Any], tape: Tape) -> _Found:
     check_function(func)
     pairs: dict[int, tuple[Any, Any]] = {}
     tracked = [_tracked(value, tape, pairs) for value in reversed(args)][::-1]
     loaded = tape.values
     result = tape.run(func, tracked)
-    value = np.array(tape.event, np.int64)
+    event = np.array(tape.event, np.int64)
     last_use = np.full(tape.values, -1, np.int64)
-    reads = np.flatnonzero(value >= 0)
-    last_use[value[reads]] = reads  # the last of equal indices stays
-    last_use[_results(result)] = len(value)
-    depths = instruction_depths(np.array(tape.instruction, np.int64), value, last_use, np.arange(loaded))
+    reads = np.flatnonzero(event >= 0)
+    last_use[event[reads]] = reads  # the last of equal indices stays
+    last_use[_results(result)] = len(event)
+    depth = instruction_depths(event, last_use, np.arange(loaded))
     _write_back(pairs)
-    return depths, untracked(result), loaded
+    return _Found(event, depth, untracked(result), loaded)

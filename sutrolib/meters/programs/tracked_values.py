@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sutrolib.meters.access.lru_stack import NO_RESULT
 from sutrolib.meters.programs.bytecode_check import UntraceableOperation, stores_item
 
 NUMBER_TYPES = (int, float, complex, np.number, np.bool_)  # bool is an int
@@ -23,6 +24,7 @@ NUMBER_TYPES = (int, float, complex, np.number, np.bool_)  # bool is an int
 class Tape:
     """What a program did, in order: an event v for each read of value v, and -1 - v where v is pushed on the stack.
 
+    An instruction reads, and then pushes or ends with the event NO_RESULT: so a read after those begins the next one.
     It also keeps what was refused, so that a ``try`` in the program cannot hide it.
     """
 
@@ -50,14 +52,17 @@ class Tape:
         """Record a result that takes the place of ``number``: that of an augmented assignment."""
         return self.push(value)
 
-    def read(self, *numbers: TrackedNumber) -> None:
-        """Record one instruction that reads these values."""
-        for number in numbers:
-            self.event.append(number._number)
+    def read(self, number: TrackedNumber) -> None:
+        """Record that the instruction reads this value."""
+        self.event.append(number._number)
 
     def compute(self, operation: Callable[..., Any], *operands: Any) -> Any:
-        """The plain result of an operator."""
-        return operation(*operands)
+        """The plain result of an operator. One that raises has read its operands."""
+        try:
+            return operation(*operands)
+        except Exception:
+            self.event.append(NO_RESULT)
+            raise
 
     def refuse(self, what: str) -> UntraceableOperation:
         """Note a refusal, and return the error to raise."""
@@ -80,13 +85,16 @@ def binary(compute: Callable[..., Any], swapped: bool = False, in_place: bool = 
         tape = self._tape
         if isinstance(other, TrackedNumber):
             plain = other._value
-            tape.read(self, other)
+            tape.read(self)
+            tape.read(other)
         elif isinstance(other, NUMBER_TYPES):
             plain = other
             tape.read(self)
         else:
             return self._with_array(other, operation) if isinstance(other, np.ndarray) else NotImplemented
         result = tape.compute(compute, plain, self._value) if swapped else tape.compute(compute, self._value, plain)
+        if compute is divmod:
+            return tuple(map(tape.push, result))
         return tape.overwrite(self, result) if in_place else tape.push(result)
 
     return operation
@@ -96,7 +104,9 @@ def unary(compute: Callable[..., Any]) -> Callable[..., Any]:
     """The method for an operator of one number and of further operands, tracked or plain: ``pow(a, b, m)``."""
 
     def operation(self: TrackedNumber, *others: Any) -> Any:
-        self._tape.read(self, *(other for other in others if isinstance(other, TrackedNumber)))
+        for number in (self, *others):
+            if isinstance(number, TrackedNumber):
+                self._tape.read(number)
         return self._tape.push(self._tape.compute(compute, self._value, *map(untracked, others)))
 
     return operation
@@ -149,29 +159,6 @@ def untracked(value: Any) -> Any:
     return value
 
 
-class ReadTape(Tape):
-    """A tape that also knows to which instruction each event belongs."""
-
-    __slots__ = ("instruction", "instructions")
-
-    def __init__(self) -> None:
-        super().__init__(Scalar)
-        self.instruction = array("q")
-        self.instructions = 0
-
-    def read(self, *numbers: TrackedNumber) -> None:
-        self.instructions += 1
-        for number in numbers:
-            self.instruction.append(self.instructions)
-            self.event.append(number._number)
-
-    def push(self, value: Any) -> Any:
-        if isinstance(value, tuple):  # of divmod
-            return tuple(map(self.push, value))
-        self.instruction.append(self.instructions)
-        return super().push(value)
-
-
 def _read(compute: Callable[..., Any], content: bool = False) -> Callable[..., Any]:
     """A method that reads the value and gives a plain result. NumPy calls those of ``content`` to store the value."""
 
@@ -179,6 +166,7 @@ def _read(compute: Callable[..., Any], content: bool = False) -> Callable[..., A
         if content and stores_item(sys._getframe(1)):
             raise self._tape.refuse("a tracked value is stored in a NumPy array of plain numbers; use a list")
         self._tape.read(self)
+        self._tape.event.append(NO_RESULT)
         return compute(self._value, *arguments)
 
     return operation
@@ -219,7 +207,7 @@ class TrackedArray(np.ndarray):
         arrays = [x for x in (*inputs, *options.get("out", ())) if isinstance(x, np.ndarray)]
         if any(x.dtype != object for x in arrays):
             tapes = [x._tape for a in arrays if a.dtype == object for x in a.flat if isinstance(x, Scalar)]
-            tape = tapes[0] if tapes else ReadTape()
+            tape = tapes[0] if tapes else Tape(Scalar)
             raise tape.refuse("tracked values meet a NumPy array of plain numbers; pass the array")
         plain = [np.asarray(x) if isinstance(x, np.ndarray) else x for x in inputs]
         if "out" in options:

@@ -59,11 +59,10 @@ class _WriteTape(Tape):
         super().__init__(_Element)
         self.decisions = self.taken = 0
 
-    def read(self, *numbers: Any) -> None:
-        for element in numbers:
-            if element._overwritten:
-                raise self.refuse("a value that an augmented assignment has overwritten is read")
-        super().read(*numbers)
+    def read(self, number: Any) -> None:
+        if number._overwritten:
+            raise self.refuse("a value that an augmented assignment has overwritten is read")
+        super().read(number)
 
     def overwrite(self, element: _Element, value: Any) -> _Element:
         """The same element with a new value, moved to the top."""

@@ -13,7 +13,7 @@ from scalar_programs import naive_depths, naive_product_depths, noted_depths, ra
 import sutrolib.bytedmd
 from sutrolib.bytedmd import format_ir, inspect_ir, trace_to_bytedmd
 from sutrolib.meters import bytedmd, traced_eval
-from sutrolib.meters.access.lru_stack import instruction_depths
+from sutrolib.meters.access.lru_stack import NO_RESULT, instruction_depths
 from sutrolib.meters.programs.bytecode_check import UntraceableOperation
 from sutrolib.models.kernels.matmul import matrix_product, rows_times_vector, vector_times_columns
 
@@ -94,19 +94,19 @@ def test_any_program_is_priced_as_on_a_list_that_is_searched(data):
     values = data.draw(st.integers(1, 6))
     loaded, program = list(range(values)), []
     for _ in range(data.draw(st.integers(0, 30))):
-        reads = data.draw(st.lists(st.integers(0, values - 1), min_size=0, max_size=3))
+        reads = data.draw(st.lists(st.integers(0, values - 1), min_size=1, max_size=3))
         pushes = data.draw(st.integers(0, 2))
         program.append((reads, list(range(values, values + pushes))))
         values += pushes
     results = data.draw(st.lists(st.integers(0, values - 1), max_size=3, unique=True))
-    events = [(i, v) for i, (reads, pushes) in enumerate(program) for v in [*reads, *(-1 - p for p in pushes)]]
-    instruction, value = (np.array([e[k] for e in events], dtype=np.int64) for k in (0, 1))
+    events = [event for reads, pushes in program for event in [*reads, *([-1 - p for p in pushes] or [NO_RESULT])]]
+    value = np.array(events, dtype=np.int64)
     last = np.full(values, -1, np.int64)
     for event, number in enumerate(value):
         if number >= 0:
             last[number] = event
     last[results] = len(events)
-    found = instruction_depths(instruction, value, last, np.array(loaded))[value >= 0]
+    found = instruction_depths(value, last, np.array(loaded))[value >= 0]
     assert found.tolist() == naive_depths(program, loaded, results)
 
 
