@@ -1,4 +1,7 @@
-"""A naive LRU stack, and the address stream of the recursive matrix product."""
+"""A naive LRU stack, one with a plain Fenwick tree, and the address stream of the recursive matrix product."""
+
+import numpy as np
+from numba import njit
 
 
 def naive_stack(sequence):
@@ -41,3 +44,33 @@ def recursive_product(n):
     accesses = []
     product(*([[(name, i, j) for j in range(n)] for i in range(n)] for name in "AB"), n)
     return accesses
+
+
+@njit(cache=True)
+def plain_fenwick(units, lines):
+    """Stack distances by a Fenwick tree with one node an access, as textbooks have it."""
+    size = len(units)
+    tree = np.zeros(size + 1, np.int64)
+    last = np.full(lines, -1, np.int64)
+    out = np.full(size, -1, np.int64)
+    total = 0
+    for now in range(size):
+        before = last[units[now]]
+        if before < 0:
+            total += 1
+        else:
+            node, until = before + 1, 0
+            while node > 0:
+                until += tree[node]
+                node -= node & -node
+            out[now] = total - until + 1
+            node = before + 1
+            while node <= size:
+                tree[node] -= 1
+                node += node & -node
+        last[units[now]] = now
+        node = now + 1
+        while node <= size:
+            tree[node] += 1
+            node += node & -node
+    return out

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 from gpt import training_step
-from numba import njit
+from stacks import plain_fenwick
 from timing import alternate, quartiles
 
 from sutrolib.meters import CodeCarbon, TorchTrace, WallTime
@@ -16,36 +16,6 @@ from sutrolib.meters.energy.joules import EnergyAccumulator
 
 LINES = 1_000_000
 ACCESSES = 4_000_000
-
-
-@njit(cache=True)
-def plain_fenwick(units, lines):
-    """Stack distances by a Fenwick tree with one node an access, as textbooks have it."""
-    size = len(units)
-    tree = np.zeros(size + 1, np.int64)
-    last = np.full(lines, -1, np.int64)
-    out = np.full(size, -1, np.int64)
-    total = 0
-    for now in range(size):
-        before = last[units[now]]
-        if before < 0:
-            total += 1
-        else:
-            node, until = before + 1, 0
-            while node > 0:
-                until += tree[node]
-                node -= node & -node
-            out[now] = total - until + 1
-            node = before + 1
-            while node <= size:
-                tree[node] -= 1
-                node += node & -node
-        last[units[now]] = now
-        node = now + 1
-        while node <= size:
-            tree[node] += 1
-            node += node & -node
-    return out
 
 
 def test_the_histogram_kernel_against_a_plain_fenwick_tree():

@@ -4,9 +4,9 @@ The stack distance of an access is the number of distinct units accessed since t
 including that unit; so an immediate repeat has distance 1 (Mattson et al., Evaluation techniques for storage
 hierarchies, IBM Systems Journal 9(2), 1970). It is counted over time, not over a stack: there is one bit for each
 access, set while that access is the latest of its unit, and the distance is the number of bits set since then (Bennett
-and Kruskal, LRU stack processing, IBM Journal of R&D 19(4), 1975). A Fenwick tree (Fenwick, A new data structure for
-cumulative frequency tables, 1994) holds the counts of blocks of 512 bits, and fits in the first cache for millions of
-units; within a block the bits of eight words are counted.
+and Kruskal, LRU stack processing, IBM Journal of R&D 19(4), 1975). A tree over the words of 64 bits holds their counts:
+each node has up to 64 children, and each child the sum of those before it. So a query is one addition a level, and a
+change is one pass over 64 neighbours a level, which the compiler turns into vector instructions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 NEVER = -1  # the distance of a first access, and the last access of a unit that had none
 NO_RESULT = -(2**63)  # the event of a program that pushes nothing
 
-_BLOCK_SHIFT = 9  # 512 accesses to a block: eight words of bits, one cache line
+_BATCH = 1024  # accesses whose last ones are looked up at a time
 
 
 def _popcount_code(typing_context: Any, word: Any) -> Any:
@@ -36,78 +36,111 @@ _popcount: Any = intrinsic(_popcount_code)
 
 
 @njit(cache=True)
-def _new_stack(accesses: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bits and tree for up to this many accesses."""
-    blocks = (accesses >> _BLOCK_SHIFT) + 1
-    return np.zeros(blocks << (_BLOCK_SHIFT - 6), np.uint64), np.zeros(blocks + 1, np.int64)
+def _new_stack(accesses: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bits and tree for up to this many accesses, and where each level of the tree begins, from the words up."""
+    words = (accesses >> 6) + 1
+    levels, end, nodes = [0], _whole_groups(words), _whole_groups(words)
+    while nodes > 64:
+        nodes = _whole_groups(nodes >> 6)
+        levels.append(end)
+        end += nodes
+    return np.zeros(words, np.uint64), np.zeros(end, np.int32), np.array(levels)  # 2^31 units are more than memory has
 
 
 @njit(cache=True)
-def _add(tree: np.ndarray, block: int, amount: int) -> None:
-    node = block + 1
-    while node < len(tree):
-        tree[node] += amount
-        node += node & -node
+def _whole_groups(nodes: int) -> int:
+    return (nodes + 63) >> 6 << 6
 
 
 @njit(cache=True)
-def _sum_before(tree: np.ndarray, block: int) -> int:
-    total = 0
-    while block > 0:
-        total += tree[block]
-        block &= block - 1
-    return total
+def _add(tree: np.ndarray, levels: np.ndarray, node: int, amount: int) -> None:
+    for level in levels:
+        group = level + (node >> 6 << 6)
+        for sibling in range(64):
+            tree[np.uint64(group + sibling)] += amount * (sibling > node & 63)
+        node >>= 6
 
 
 @njit(cache=True)
-def _latest_until(bits: np.ndarray, tree: np.ndarray, time: int) -> int:
+def _latest_until(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: int) -> int:
     """How many units were last accessed at ``time`` or before it. ``time`` itself must be one of those."""
-    word = time >> 6
-    block = time >> _BLOCK_SHIFT
-    count = _sum_before(tree, block)
-    for before in range(block << (_BLOCK_SHIFT - 6), word):
-        count += _popcount(bits[before])
-    inside: int = _popcount(bits[word] & (~np.uint64(0) >> np.uint64(63 - (time & 63))))
-    return count + inside
+    node = time >> 6
+    count: int = _popcount(bits[node] & (~np.uint64(0) >> np.uint64(63 - (time & 63))))
+    for level in levels:
+        count += tree[level + node]
+        node >>= 6
+    return count
 
 
 @njit(cache=True)
-def _mark(bits: np.ndarray, tree: np.ndarray, time: int) -> None:
+def _mark(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: int) -> None:
     bits[time >> 6] |= np.uint64(1) << np.uint64(time & 63)
-    # A block enters the tree when it is full: until then the sum behind it is not needed.
-    if time & ((1 << _BLOCK_SHIFT) - 1) == (1 << _BLOCK_SHIFT) - 1:
-        full = 0
-        block = time >> _BLOCK_SHIFT
-        for word in range(block << (_BLOCK_SHIFT - 6), (block + 1) << (_BLOCK_SHIFT - 6)):
-            full += _popcount(bits[word])
-        _add(tree, block, full)
+    if time & 63 == 63:  # a word enters the tree when it is full: until then the sum behind it is not needed
+        _add(tree, levels, time >> 6, _popcount(bits[time >> 6]))
 
 
 @njit(cache=True)
-def _clear(bits: np.ndarray, tree: np.ndarray, time: int, now: int) -> None:
+def _clear(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: int, now: int) -> None:
     bits[time >> 6] &= ~(np.uint64(1) << np.uint64(time & 63))
-    if time >> _BLOCK_SHIFT != now >> _BLOCK_SHIFT:
-        _add(tree, time >> _BLOCK_SHIFT, -1)
+    if time >> 6 != now >> 6:
+        _add(tree, levels, time >> 6, -1)
 
 
 @njit(cache=True)
 def _walk(
-    units: np.ndarray, now: int, latest: int, last: np.ndarray, bits: np.ndarray, tree: np.ndarray, out: np.ndarray
+    units: np.ndarray,
+    now: int,
+    latest: int,
+    last: np.ndarray,
+    bits: np.ndarray,
+    tree: np.ndarray,
+    levels: np.ndarray,
+    out: np.ndarray,
 ) -> tuple[int, int]:
-    for index in range(len(units)):
-        unit = units[index]
-        before = last[unit]
-        if before == NEVER:
-            latest += 1
-            out[0, index] = NEVER
-            out[1, index] = NEVER
-        else:
-            out[0, index] = latest - _latest_until(bits, tree, before) + 1
-            out[1, index] = now - before
-            _clear(bits, tree, before, now)
-        last[unit] = now
-        _mark(bits, tree, now)
-        now += 1
+    # The query and the changes are written out: numba counts references to the arrays that a call is given.
+    for begin in range(0, len(units), _BATCH):
+        end = min(begin + _BATCH, len(units))
+        for index in range(begin, end):  # these loads wait for memory, but not for each other
+            out[1, index] = last[units[index]]
+            last[units[index]] = now + index - begin
+        index = begin
+        while index < end:
+            before, run, distance, passed = out[1, index], 1, NEVER, NEVER
+            if before == NEVER:
+                latest += 1
+            else:
+                # Units that were last accessed one after the other, and are again, have one distance.
+                while index + run < end and run < now - before and out[1, index + run] == before + run:
+                    run += 1
+                node = before >> 6
+                passed = now - before
+                distance = latest + 1 - _popcount(bits[node] & (~np.uint64(0) >> np.uint64(63 - (before & 63))))
+                for level in levels:
+                    distance -= tree[level + node]
+                    node >>= 6
+                place = before
+                while place < before + run:
+                    word = node = place >> 6
+                    count = min(before + run, (word + 1) << 6) - place
+                    bits[word] &= ~(~np.uint64(0) >> np.uint64(64 - count) << np.uint64(place & 63))
+                    place += count
+                    if word != now >> 6:
+                        for level in levels:
+                            group = level + (node >> 6 << 6)
+                            for sibling in range(64):
+                                tree[np.uint64(group + sibling)] -= count * (sibling > node & 63)
+                            node >>= 6
+            for done in range(index, index + run):
+                out[0, done] = distance
+                out[1, done] = passed
+            index += run
+            while run:
+                count = min(run, 64 - (now & 63))
+                bits[now >> 6] |= ~np.uint64(0) >> np.uint64(64 - count) << np.uint64(now & 63)
+                now += count
+                run -= count
+                if now & 63 == 0:
+                    _add(tree, levels, (now >> 6) - 1, _popcount(bits[(now >> 6) - 1]))
     return now, latest
 
 
@@ -115,7 +148,7 @@ class LRUStack:
     """The LRU stack of a stream that comes in pieces. ``accesses`` is an upper bound on the length of the stream."""
 
     def __init__(self, accesses: int) -> None:
-        self._bits, self._tree = _new_stack(accesses)
+        self._stack = _new_stack(accesses)
         self._last = np.empty(0, np.int64)
         self._now = self._latest = 0
 
@@ -128,7 +161,7 @@ class LRUStack:
             more = max(count, 2 * len(self._last)) - len(self._last)
             self._last = np.append(self._last, np.full(more, NEVER))
         out = np.empty((2, len(units)), np.int64)
-        self._now, self._latest = _walk(units, self._now, self._latest, self._last, self._bits, self._tree, out)
+        self._now, self._latest = _walk(units, self._now, self._latest, self._last, *self._stack, out)
         return out[0], out[1]
 
     def forget(self, first: int, count: int) -> None:
@@ -149,14 +182,14 @@ def instruction_depths(value: np.ndarray, last_use: np.ndarray, loaded: np.ndarr
     which stays. ``loaded`` are the values there at the start, bottom first. Pushes have depth 0.
     """
     events = len(value)
-    bits, tree = _new_stack(2 * events + len(loaded) + 1)
+    bits, tree, levels = _new_stack(2 * events + len(loaded) + 1)
     place = np.full(len(last_use), NEVER, np.int64)
     depths = np.zeros(events, np.int64)
     now = alive = 0
     for index in range(len(loaded)):
         if last_use[loaded[index]] >= 0:
             place[loaded[index]] = now
-            _mark(bits, tree, now)
+            _mark(bits, tree, levels, now)
             now += 1
             alive += 1
     begin = 0
@@ -168,23 +201,23 @@ def instruction_depths(value: np.ndarray, last_use: np.ndarray, loaded: np.ndarr
             end += 1
         for event in range(begin, end):
             if value[event] >= 0:
-                depths[event] = alive - _latest_until(bits, tree, place[value[event]]) + 1
+                depths[event] = alive - _latest_until(bits, tree, levels, place[value[event]]) + 1
         for event in range(begin, end):
             if value[event] == NO_RESULT:
                 continue
             moved = value[event] if value[event] >= 0 else -1 - value[event]
             if value[event] >= 0:
-                _clear(bits, tree, place[moved], now)
+                _clear(bits, tree, levels, place[moved], now)
             elif last_use[moved] < 0:
                 continue  # it is never read
             else:
                 alive += 1
             place[moved] = now
-            _mark(bits, tree, now)
+            _mark(bits, tree, levels, now)
             now += 1
         for event in range(begin, end):
             if value[event] >= 0 and last_use[value[event]] == event:
-                _clear(bits, tree, place[value[event]], now)
+                _clear(bits, tree, levels, place[value[event]], now)
                 alive -= 1
         begin = end
     return depths
@@ -193,20 +226,20 @@ def instruction_depths(value: np.ndarray, last_use: np.ndarray, loaded: np.ndarr
 @njit(cache=True)
 def write_moved_depths(event: np.ndarray, elements: int) -> np.ndarray:
     """The depths of the reads among ``event`` (e a read of element e, -1 - e a write), in order; O(log n) each."""
-    bits, tree = _new_stack(len(event) + 1)
+    bits, tree, levels = _new_stack(len(event) + 1)
     place, depths = np.full(elements, NEVER, np.int64), np.empty(len(event), np.int64)
     now = alive = reads = 0
     for element in event:
         if element >= 0:
-            depths[reads] = alive - _latest_until(bits, tree, place[element]) + 1
+            depths[reads] = alive - _latest_until(bits, tree, levels, place[element]) + 1
             reads += 1
             continue
         written = -1 - element
         if place[written] == NEVER:
             alive += 1
         else:
-            _clear(bits, tree, place[written], now)
+            _clear(bits, tree, levels, place[written], now)
         place[written] = now
-        _mark(bits, tree, now)
+        _mark(bits, tree, levels, now)
         now += 1
     return depths[:reads]

@@ -137,12 +137,27 @@ def _summed(unit: int, pieces: Iterable[_Piece]) -> ReuseHistograms:
 
 
 def _count(distances: np.ndarray, write: np.ndarray) -> _Counts:
-    keys = (distances + 1) * 2 + write
+    keys, counts = _runs(distances, write)
     if keys.max(initial=0) >= 8 * len(keys):
-        return np.unique(keys, return_counts=True)
-    table = np.bincount(keys)  # it is small, and faster than sorting
+        found, row = np.unique(keys, return_inverse=True)
+        return found, np.bincount(row, counts).astype(np.int64)
+    table = np.bincount(keys, counts).astype(np.int64)  # it is small, and faster than sorting
     found = np.flatnonzero(table)
     return found, table[found]
+
+
+@njit(cache=True)
+def _runs(distances: np.ndarray, write: np.ndarray) -> _Counts:
+    """Distance and direction of each run of equal accesses, as one number, and its length."""
+    keys, counts = np.empty(len(distances), np.int64), np.empty(len(distances), np.int64)
+    runs = begin = 0
+    for end in range(1, len(distances) + 1):
+        if end == len(distances) or distances[end] != distances[begin] or write[end] != write[begin]:
+            keys[runs] = (distances[begin] + 1) * 2 + write[begin]
+            counts[runs] = end - begin
+            runs += 1
+            begin = end
+    return keys[:runs], counts[:runs]
 
 
 def _histogram(unit: int, counted: list[_Counts]) -> ReuseHistogram:

@@ -8,7 +8,7 @@ import torch
 from gpt import training_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stacks import naive_stack, recursive_product
+from stacks import naive_stack, plain_fenwick, recursive_product
 
 from sutrolib.guards.reproduce import naive_ratio
 from sutrolib.meters import DataMovement, NoReading, TorchTrace
@@ -37,6 +37,17 @@ def test_long_streams_across_many_blocks_are_exact_too(seed, units):
     sequence = np.random.default_rng(seed).integers(units, size=4000)
     found, _ = LRUStack(len(sequence)).access(sequence)
     assert found.tolist() == [-1 if d is None else d for d in naive_stack(sequence.tolist())]
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_runs_of_any_length_are_as_far_as_their_units_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    parts = [np.arange(first := rng.integers(9000), first + rng.integers(1, 2000)) for _ in range(280)]
+    parts += [np.full(rng.integers(1, 300), rng.integers(9000)) for _ in range(20)]
+    sequence = np.concatenate([parts[part] for part in rng.permutation(len(parts))])  # its tree has three levels
+    found, _ = LRUStack(len(sequence)).access(sequence)
+    assert (found == plain_fenwick(sequence, int(sequence.max()) + 1)).all()
 
 
 def test_the_second_a_of_abbbca_has_a_distance_of_3_and_a_time_of_5():
