@@ -1,8 +1,9 @@
 """Tuning by hand: one change at a time, each kept only if it passes.
 
 The group judges correctness first, then wall-clock time, then cost. A change must solve the problem on at least 9 of 10
-seeds; it must then be shown to be better in time or cost, and not be shown to be worse in either. Candidate and best so
-far are timed in alternation, seed by seed, so that a machine that slows down affects both.
+seeds; it must then be shown to be better in time or cost, and not be shown to be worse in either; nor in a more
+realistic metric, where the audit of proxies found the cost unsafe (:mod:`sutrolib.processes.recheck`). Candidate and
+best so far are timed in alternation, seed by seed, so that a machine that slows down affects both.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from sutrolib.core.stats import MIN_PAIRS, Interval
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.comparison import Verdict, compare, reading_ratio, undecided
 from sutrolib.measurement.measure import Measurement, measure
-from sutrolib.meters.base import Meter
+from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import ResourceUse, SearchBudget, start_clock
+from sutrolib.processes.budget import Override, ResourceUse, SearchBudget, start_clock
 from sutrolib.processes.evaluator import TrialState, geometric_mean, ignore, readings
+from sutrolib.processes.recheck import needed_recheck
 from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial
 
@@ -61,12 +63,14 @@ class ManualTuning:
 
     Args:
         extra_meters: Further meters to read.
+        overrides: A person's decision to leave out the re-check by a more realistic metric.
         on_trial, on_measurement: Called with every finished step and measurement, before the next one can fail.
     """
 
     changes: Sequence[ProposedChange] = ()
     pairs: int = 5
     extra_meters: Sequence[Meter] = ()
+    overrides: tuple[Override, ...] = ()
     trace_updates: int | None = None  # as in measure()
     on_trial: Callable[[TuningStep], object] = ignore
     on_measurement: Callable[[Measurement], object] = ignore
@@ -96,7 +100,10 @@ class ManualTuning:
 
 @dataclass(eq=False)
 class TuningSession:
-    """Tuning that is under way: a script or a person tries one change after the other."""
+    """Tuning that is under way: a script or a person tries one change after the other.
+
+    Raises ValueError as :func:`sutrolib.processes.recheck.needed_recheck`.
+    """
 
     process: ManualTuning
     problem: Problem
@@ -106,6 +113,9 @@ class TuningSession:
     seed: int = 0
     estimator: CumulativeJoules | None = None
     steps: list[TuningStep] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._audit, self._realistic = needed_recheck(self.meter.name, self.problem, self.process.overrides)
 
     @property
     def best(self) -> TuningStep:
@@ -140,9 +150,10 @@ class TuningSession:
 
     def study(self) -> Study:
         """The steps so far."""
-        about = (self.problem, self.space, self.meter, self.budget, self.seed)
         stopped = f"budget spent: {self.exhausted}" if self.exhausted else "no more changes"
-        return Study.of(self.process.name, *about, tuple(self.steps), stopped, chosen=self.best.number)
+        about = (self.problem, self.space, self.meter, self.budget, self.seed, tuple(self.steps), stopped)
+        overrides, best = self.process.overrides, self.best.number
+        return Study.of(self.process.name, *about, chosen=best, overrides=overrides, audit=self._audit)
 
     def _try(self, candidate: Model, best: Model, known: Sequence[Measurement]) -> dict[str, Any]:
         """The runs of the candidate, the decision, and what it is based on."""
@@ -162,10 +173,14 @@ class TuningSession:
             return outcome | {"kept": True, "why": "the first that is correct"}
         verdict = compare(runs, baseline_runs, self.meter.name, time_margin=_TIME_MARGIN)
         kept, why = _decide(verdict)
+        if kept and self._realistic:
+            ratio = reading_ratio(runs, baseline_runs, self._realistic.name)
+            kept, why = ratio.low <= 1, f"{why}; {self._realistic.name}, more realistic, {ratio}"
         return outcome | {"kept": kept, "why": why, "verdict": verdict}
 
     def _measure(self, model: Model, seed: int, only_solved: bool = False, counts: bool = True) -> Measurement:
-        meters = [self.meter, *self.process.extra_meters] if counts else []
+        known = [self.meter, *self.process.extra_meters, *filter(None, [self._realistic])]
+        meters = list({meter.name: meter for meter in known if counts or isinstance(meter, WindowMeter)}.values())
         traced = self.process.trace_updates
         found = measure(self.problem, model, meters, seed, only_solved=only_solved, trace_updates=traced)
         self.process.on_measurement(found)
@@ -208,7 +223,7 @@ def _decide(verdict: Verdict) -> tuple[bool, str]:
 def _with_counts(fresh: Measurement, earlier: Measurement) -> Measurement:
     """``fresh`` with the readings of an earlier run of the same model and seed that it lacks.
 
-    Counts are the same every time; only the clock must be read again next to the candidate's.
+    Counts are the same every time; only what is read in a window of time must be read again next to the candidate's.
     """
     added = (reading for reading in earlier.readings if not readings([fresh], reading.name))
     return dataclasses.replace(fresh, readings=(*fresh.readings, *added))

@@ -20,7 +20,7 @@ import numpy as np
 
 from sutrolib.core.types import Problem, describe
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meters.base import Meter
+from sutrolib.meters.base import Meter, too_high_load
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import Milestone, MilestoneResult, Override, ResourceUse, SearchBudget, start_clock
 from sutrolib.processes.evaluator import Evaluation, Evaluator, TrialState, ignore
@@ -192,22 +192,27 @@ class _SearchRun:
                 self.search.on_trial(trial)
 
     def rechecked(self, meter: Meter) -> tuple[Trial, ...]:
-        """All trials, the best few of them with their cost by ``meter`` too. Each is measured by it only once."""
+        """All trials, the best few of them with their cost by ``meter`` too. Each is measured by it only once.
+
+        On a busy machine the re-check decides nothing, and is repeated by the next call for this study.
+        """
         trials = {trial.number: trial for trial in self.storage.finished()}
         solved = [trial for trial in trials.values() if trial.cost is not None]
-        evaluator = dataclasses.replace(self.evaluator, meter=meter)
+        evaluator, busy = dataclasses.replace(self.evaluator, meter=meter), False
         for trial in sorted(solved, key=lambda trial: trial.objective)[:RECHECKED]:
             name = f"{meter.name} of trial {trial.number}"
-            if name not in self.storage.notes():
+            if self.storage.notes().get(name, {"load": 1.0}).get("load"):
                 assert trial.proposal is not None  # it was solved
                 spent, found = start_clock(self.estimator), evaluator.evaluate(self.space.model(trial.proposal))
-                note = {"cost": found.cost, "why": found.why, "spent": dataclasses.asdict(spent(0))}
+                load = too_high_load(r for run in found.runs for r in run.readings if r.name == meter.name)
+                note = {"cost": found.cost, "why": found.why, "load": load, "spent": dataclasses.asdict(spent(0))}
                 self.storage.note(name, note)
             note = self.storage.notes()[name]
+            busy = busy or bool(note.get("load"))
             cost = "no reading" if note["cost"] is None else f"{note['cost']:.4g} {meter.unit} ({meter.kind})"
             why = f"{trial.why}; {meter.name}: {cost}, {note['why']}"
             trials[trial.number] = dataclasses.replace(trial, recheck=note["cost"], why=why)
-        return tuple(trials.values())
+        return tuple(dataclasses.replace(t, recheck=None) if busy else t for t in trials.values())
 
     def _exhausted(self, finished: Sequence[Trial], running: int = 0, limits: SearchBudget | None = None) -> str:
         """Why the budget, or these ``limits``, have no room for another trial; empty while they have."""

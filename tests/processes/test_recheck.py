@@ -14,6 +14,7 @@ from sutrolib.processes.budget import Override, SearchBudget
 from sutrolib.processes.comparison import Trajectory
 from sutrolib.processes.dimension import Choice
 from sutrolib.processes.evolution import Evolution
+from sutrolib.processes.manual import ManualTuning, ProposedChange
 from sutrolib.processes.parallel import improve_parallel
 from sutrolib.processes.recheck import PROXY_AUDIT, found_unsafe, needed_recheck
 from sutrolib.processes.samplers import GridSearch, RandomSearch
@@ -81,6 +82,35 @@ def test_a_person_may_override_the_recheck_and_the_study_says_so():
     assert all(trial.recheck is None for trial in study.trials)
     assert study.audit.endswith("the re-check was overridden by Ada: only operations count here")
     assert study.to_dict()["overrides"][0]["who"] == "Ada"
+
+
+@pytest.mark.usefixtures("steady_clock")
+def test_tuning_by_hand_keeps_no_change_that_is_dearer_by_the_more_realistic_metric():
+    larger = ProposedChange("larger batches", {"batch": 16}, "shorter distances, and more work")
+    start = TwoLayerNetwork(hidden=60, batch=4, max_epochs=20)
+    space = space_of(start, batch=Choice((4, 16)))
+    for overrides in ((), (Override(PROXY_AUDIT, "Ada", "only distances count here"),)):
+        tuning = ManualTuning([larger], overrides=overrides)
+        assert tuning.improve(PROBLEM, space, ReuseDistance(), ALL).best.number == 1
+        audit(("ard", "cache-energy", "not safe"))
+        study = tuning.improve(PROBLEM, space, ReuseDistance(), ALL)
+        assert study.overrides == overrides
+        assert study.best.number == len(overrides)
+        assert ("more realistic" in study.trials[1].why) is not bool(overrides)
+        paths.audit().unlink()
+
+
+def test_a_recheck_on_a_busy_machine_decides_nothing_and_is_repeated(tmp_path, monkeypatch):
+    audit(("ard", "cache-energy", "not safe"))
+    search = GridSearch(**BRIEF, journal=tmp_path / "study.log")
+    monkeypatch.setattr("sutrolib.processes.search.too_high_load", lambda readings: 0.9 if list(readings) else 0.0)
+    busy = search.improve(PROBLEM, TRAP, ReuseDistance(), ALL)
+    assert all(trial.recheck is None for trial in busy.trials)
+    assert busy.best.cost == min(trial.cost for trial in busy.trials)
+    monkeypatch.undo()
+    monkeypatch.setenv("SUTRO_AUDIT", str(tmp_path / "audit.json"))
+    quiet = search.improve(PROBLEM, TRAP, ReuseDistance(), ALL)
+    assert quiet.best.recheck == min(trial.recheck for trial in quiet.trials if trial.recheck)
 
 
 def test_the_reference_is_the_next_rung_that_works_here(monkeypatch):
