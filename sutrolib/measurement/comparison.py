@@ -166,12 +166,13 @@ class Verdict:
         if is_clock(self.cost):
             cost, time = str(self.cost), _judged(self.time, faster)
         ratios = {self.cost_name: self.cost, "time": self.time, **self.beside}
-        worst = max(ratios, key=lambda name: ratios[name].value)
+        decided = [name for name, ratio in ratios.items() if not is_clock(ratio) and not undecided(ratio)]
+        worst = max(decided, key=lambda name: ratios[name].value, default="")
         return (
             f"{self.state} at {CONFIDENCE:.0%} over {self.pairs} pairs; {self.cost_name} ratio {cost}; "
             f"time ratio {time}; score difference {_judged(self.score, f'{as_good} -{self.score_margin:g}')}"
             + "".join(f"; {name} ratio {ratio}" for name, ratio in self.beside.items())
-            + (f"; least favourable: {worst}" if self.beside else "")
+            + (f"; least favourable: {worst}" if self.beside and worst else "")
         )
 
 

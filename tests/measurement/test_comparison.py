@@ -146,6 +146,7 @@ def test_joules_that_only_tell_the_time_are_no_criterion_and_what_differs_stands
     slower = compare(estimates(104.0, 4.16, steady, 150.0), baseline, "codecarbon")  # within the margin of time
     assert (slower.state, slower.costlier) == ("not passed", False)
     assert "time ratio 1.04 [1.04, 1.04]: not shown to be below 1" in slower.why
+    assert slower.why.endswith("least favourable: time")  # not the energy, which is the time here
     few = compare(estimates(50.0, 2.0, steady, 150.0)[:2], baseline[:2], "codecarbon")
     assert A_CLOCK in few.why
 

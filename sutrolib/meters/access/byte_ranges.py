@@ -120,11 +120,12 @@ _SELECTIONS: dict[str, dict[int, _Selection]] = {
     "take put_": {0: _by_place},
     "scatter_ scatter_add_ scatter_reduce_": {0: _by_gather, 3: _like_index},
     "scatter scatter_add scatter_reduce": {3: _like_index},
-    "embedding": {0: _by_embedding},
+    "embedding embedding_renorm_": {0: _by_embedding},
     "gather": {0: _by_gather},
     "masked_scatter_": {0: _by_mask, 2: _as_many_as_masked},
     "masked_scatter": {2: _as_many_as_masked},
     "searchsorted": {0: _by_search},
+    "bucketize": {1: lambda args: _by_search((args[1], args[0]))},
 }
 SELECTIONS = {name: selections for names, selections in _SELECTIONS.items() for name in names.split()}
 

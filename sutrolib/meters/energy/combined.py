@@ -67,8 +67,13 @@ class _Opened(Exception):
 @contextmanager
 def _window(meter: JouleMeter, missing: dict[str, str]) -> Iterator[None]:
     """The window of ``meter``. If it has no reading, the reason goes into ``missing``, and the outer windows go on."""
+    window = ExitStack()
     try:
-        with meter:
+        window.enter_context(meter)
+    except NoReading as error:
+        missing[meter.name] = str(error)
+    try:
+        with window:
             yield
     except NoReading as error:
         missing[meter.name] = str(error)

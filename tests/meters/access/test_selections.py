@@ -237,3 +237,9 @@ def test_every_traced_meter_reads_a_program_with_masks(meter):
         y = x[x > 0]
         x[1:, None, torch.tensor([True, False, True, True, False])][:, :, [0, 2]] + y.sum()
     assert found.reading.value > 0
+
+
+def test_bucketize_and_searchsorted_read_what_their_binary_searches_look_at():
+    bounds, values = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), torch.tensor([0.5, 7.5])
+    for search in (lambda: torch.bucketize(values, bounds), lambda: torch.searchsorted(bounds, values)):
+        assert touched(search, bounds=bounds, values=values)[READ, "bounds"] == expected([3, 1, 0, 3, 5, 6])

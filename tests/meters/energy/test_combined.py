@@ -82,6 +82,23 @@ def test_a_meter_that_saw_nothing_or_does_not_work_here_does_not_take_the_others
         pass
 
 
+def test_a_counter_that_is_lost_between_two_windows_is_missing_and_the_others_go_on():
+    class Lost(AccountMeter):
+        windows = 0
+
+        def _open(self):
+            Lost.windows += 1
+            if Lost.windows > 1:
+                raise NoReading("its counter is gone")
+            super()._open()
+
+    account = []
+    combined = CombinedMeter([AccountMeter(account), Lost([], name="lost")])
+    assert combined.measure(lambda: account.append(2.0)) is None
+    assert [r.name for r in combined.readings] == ["time", "spent"]
+    assert combined.missing == {"lost": "its counter is gone"}
+
+
 def test_an_error_of_the_work_is_raised_and_frees_the_lock():
     combined = CombinedMeter([AccountMeter([])])
 
