@@ -22,7 +22,7 @@ import numpy as np
 
 from sutrolib.core import paths
 from sutrolib.core.io import write_json
-from sutrolib.core.stats import CONFIDENCE, Interval
+from sutrolib.core.stats import CONFIDENCE, MIN_PAIRS, Interval
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import too_high_load
 from sutrolib.meters.energy.wall_time import WallTime
@@ -100,7 +100,8 @@ class ProxyAudit:
     """How a metric ranks candidates compared with a more realistic one.
 
     ``n_resolved_pairs`` counts the pairs that the reference tells apart, ``n_equal_pairs`` those that are left out as
-    equal by construction. ``rung`` is that of the problem; ``when`` and ``commit`` are those of the last run.
+    equal by construction, ``n_busy_runs`` the runs that are left out as the machine was busy. ``rung`` is that of the
+    problem; ``when`` and ``commit`` are those of the last run.
     """
 
     metric: str
@@ -109,6 +110,7 @@ class ProxyAudit:
     n_resolved_pairs: int
     misranked: tuple[MisrankedPair, ...]
     n_equal_pairs: int = 0
+    n_busy_runs: int = 0
     undecided: str = ""  # why nothing follows: the machine was busy, or the reference is a function of the metric
     rung: str = ""
     when: str = ""
@@ -132,6 +134,7 @@ class ProxyAudit:
         text = f"{self.metric} {verdict} as a stand-in for {self.reference}: tau {self.tau}, "
         text += f"{len(self.misranked)} of {self.n_resolved_pairs} pairs misranked"
         text += f" ({self.n_equal_pairs} equal by construction left out)" if self.n_equal_pairs else ""
+        text += f" ({self.n_busy_runs} runs on a busy machine left out)" if self.n_busy_runs else ""
         if self.misranked:
             worst = max(self.misranked, key=lambda pair: pair.reference_ratio)
             text += f"; worst: {worst.cheaper} has {worst.metric_ratio:.2g} times the {self.metric} of {worst.dearer}, "
@@ -146,11 +149,18 @@ def audit_proxy(
 
     The reference tells a pair apart if its medians differ by more than ``margin`` and its ranges over seeds do not
     overlap. The metric misranks such a pair if its ranges do not overlap either, and it orders them oppositely. Pairs
-    to which either gives the same numbers are left out.
+    to which either gives the same numbers are left out, and so are runs on a busy machine, while each candidate keeps
+    MIN_PAIRS runs.
     Raises as :func:`rank_agreement`, and ValueError for a margin that is not positive.
     """
     if not margin > 0:
         raise ValueError(f"margin must be above 0 (got {margin!r})")
+    every = [run for group in candidates.values() for run in group]
+    quiet = {
+        label: [run for run in group if not _load((run,), metric, reference)] for label, group in candidates.items()
+    }
+    if all(len(quiet[label]) >= min(MIN_PAIRS, len(group)) for label, group in candidates.items()):
+        candidates = quiet
     values = {label: _readings(group, (metric, reference)) for label, group in candidates.items()}
     equal = {pair for pair in permutations(values, 2) if _equal(values[pair[0]], values[pair[1]])}
     n_resolved, misranked = 0, []
@@ -164,9 +174,14 @@ def audit_proxy(
             metric_ratio = float(np.median(low_metric) / np.median(high_metric))
             misranked.append(MisrankedPair(one, other, metric_ratio, ratio))
     tau = rank_agreement(list(candidates.values()), metric, reference)
-    runs = [run for group in candidates.values() for run in group]
-    about = (_undecided(runs, metric, reference), runs[-1].rungs.get("problem", ""), runs[-1].when, runs[-1].commit)
-    return ProxyAudit(metric, reference, tau, n_resolved, tuple(misranked), len(equal) // 2, *about)
+    runs, last = [run for group in candidates.values() for run in group], every[-1]
+    left_out, undecided = (len(equal) // 2, len(every) - len(runs)), _undecided(runs, metric, reference)
+    about = (*left_out, undecided, last.rungs.get("problem", ""), last.when, last.commit)
+    return ProxyAudit(metric, reference, tau, n_resolved, tuple(misranked), *about)
+
+
+def _load(runs: Sequence[Measurement], metric: str, reference: str) -> float:
+    return too_high_load(run.reading(name) for run in runs for name in (metric, reference))
 
 
 def _undecided(runs: Sequence[Measurement], metric: str, reference: str) -> str:
@@ -175,7 +190,7 @@ def _undecided(runs: Sequence[Measurement], metric: str, reference: str) -> str:
     The machine was busy, or the reference is a function of the metric: their ratio is constant, or it is the time
     multiplied by a modelled power.
     """
-    if load := too_high_load(run.reading(name) for run in runs for name in (metric, reference)):
+    if load := _load(runs, metric, reference):
         return f"the machine was busy, load {load:.2f}"
     ratios = [run.reading(reference).value / run.reading(metric).value for run in runs]
     if max(ratios) <= (1 + _SAME_RATIO) * min(ratios):

@@ -108,12 +108,17 @@ def test_the_ladder_sets_every_metric_against_every_one_above_it():
 
 
 def test_on_a_busy_machine_nothing_is_ranked_by_a_time():
-    pairs = runs((1, 5), (2, 4), (3, 3), (4, 2))
-    named = dict(zip("wxyz", pairs, strict=True))
+    values = {"w": (1, 5), "x": (2, 4), "y": (3, 3), "z": (4, 2)}
+    named = dict(zip(values, runs(*values.values()), strict=True))
     assert audit_proxy(named, "a", "b").verdict == "not safe"
-    found = audit_proxy(named | {"w": [busy(run) for run in pairs[0]]}, "a", "b")
+    found = audit_proxy(named | {"w": [busy(run) for run in named["w"]]}, "a", "b")
     assert found.verdict == "cannot tell"
     assert found.why == "a cannot be judged by b: the machine was busy, load 0.40"
+    # One run more than are needed: the audit goes on without a busy one.
+    six = {name: [_run(a * f, b * f) for f in (0.99, 1, 1, 1, 1, 1.01)] for name, (a, b) in values.items()}
+    spared = audit_proxy(six | {"w": [busy(six["w"][0]), *six["w"][1:]]}, "a", "b")
+    assert (spared.verdict, spared.n_busy_runs) == ("not safe", 1)
+    assert "(1 runs on a busy machine left out)" in spared.why
 
 
 def test_pairs_that_are_equal_by_construction_are_left_out():
