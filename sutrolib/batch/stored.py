@@ -27,7 +27,7 @@ from sutrolib.core.provenance import commit, machine, now, reference_seconds
 jsonpickle.ext.numpy.register_handlers()
 _here = functools.cache(reference_seconds)
 _MOST_SLOWER = 4.0  # than the machine of the published run; a probe of a busy machine can take a hundred times as long
-_SHOW = {"batch", "cli", "meeting", "notebook", "plots"}  # wings that compute no result
+_SHOW = {"batch", "cli", "meeting", "notebook", "plots", "plots.py"}  # wings and modules that compute no result
 
 
 @dataclass
@@ -60,13 +60,14 @@ class StoredResults:
         """Why they are not what a notebook with these parameters would compute now; empty if they are."""
         if self.parameters != parameters:
             return "they are of other parameters"
-        changed = [name for name, digest in self.sources.items() if _digest(ROOT / name) != digest]
+        computing = [(name, digest) for name, digest in self.sources.items() if _SHOW.isdisjoint(Path(name).parts)]
+        changed = [name for name, digest in computing if _digest(ROOT / name) != digest]
         return f"sources of the library have changed since: {', '.join(changed[:3])}" if changed else ""
 
     def write(self, path: Path) -> None:
         """Write all results, atomically, with the sources that are loaded by now."""
         files = [Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith("sutrolib.")]
-        computing = (file for file in files if file.relative_to(ROOT / "sutrolib").parts[0] not in _SHOW)
+        computing = (file for file in files if _SHOW.isdisjoint(file.relative_to(ROOT).parts))
         self.sources = {file.relative_to(ROOT).as_posix(): _digest(file) for file in sorted(computing)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, gzip.compress(json.dumps(vars(self)).encode(), mtime=0))

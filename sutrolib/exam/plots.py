@@ -121,10 +121,10 @@ def draw_corpus_sizes(runs: Mapping[str, Mapping[str, Measurement]]) -> Figure:
     for ax, (corpus, found) in zip(axes[0], trained.items(), strict=True):
         points = {name: (run.reading(energy).value, run.scores[LOSS]) for name, run in found.items()}
         front = _draw_models(ax, points, styles)
-        ax.set_xlabel(corpus, fontsize=9)
+        ax.set_title(corpus, fontsize=9)
         best.append(f"{front[-1]} ({points[front[-1]][1]:.2f})")
     kinds = kinds_of([run.reading(energy) for run in every])
-    figure.supxlabel(wrap_lines(f"training energy, J ({kinds})", 90), fontsize=9)
+    axes[0][len(trained) // 2].set_xlabel(wrap_lines(f"training energy, J ({kinds})", 90), fontsize=9)
     axes[0][0].set_ylabel("loss on its last tenth, nats (counted)", fontsize=9)
     handles = {label: h for ax in axes[0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
