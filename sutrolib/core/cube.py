@@ -43,7 +43,6 @@ RUNGS: dict[Axis, tuple[Rung, ...]] = {
         Rung("model-based", "model-based search"),
         Rung("multi-fidelity", "multi-fidelity search"),
         Rung("evolution", "evolution of algorithms"),
-        Rung("agent", "an external agent"),
     ),
     Axis.METRIC: (
         Rung("ard", "average reuse distance (memory proxy)"),
@@ -60,6 +59,9 @@ RUNGS: dict[Axis, tuple[Rung, ...]] = {
         Rung("shakespeare", "nanoGPT on Shakespeare"),
     ),
 }
+
+# Processes beside their axis: what an outside agent does cannot be run again offline, so no step of the path needs it.
+BESIDE = frozenset({"agent"})
 
 
 def _rung_index(axis: Axis, key: str) -> int:
@@ -123,15 +125,17 @@ def next_steps(position: Position) -> list[Step]:
 
 
 def path_to_b() -> list[Step]:
-    """The path from A to B: one rung at a time, with metric, problem and process in turn.
+    """The path from A to B: one rung at a time, with metric, problem and process in turn, and measured joules last.
 
-    Taking turns keeps every step small: no axis runs far ahead of what the others have tested.
+    Taking turns keeps every step small: no axis runs far ahead of what the others have tested. A machine without a
+    power counter can take every step but the last, and one that has a counter only needs to take that one.
     """
     steps: list[Step] = []
-    here = A
+    here, last = A, B.moved(Axis.METRIC, -1)
     while here != B:
         for axis in (Axis.METRIC, Axis.PROBLEM, Axis.PROCESS):
-            if (there := here.moved(axis)) is not None:
+            there = here.moved(axis)
+            if there is not None and (there.metric != B.metric or here == last):
                 steps.append(Step(here, there))
                 here = there
     return steps

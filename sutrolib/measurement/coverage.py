@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 
-from sutrolib.core.cube import RUNGS, Axis, Position, next_steps
+from sutrolib.core.cube import BESIDE, RUNGS, Axis, Position, next_steps
 from sutrolib.core.markdown import markdown_table
 from sutrolib.measurement.measure import Measurement
 
@@ -30,11 +30,11 @@ def positions_of(measurement: Measurement) -> list[Position]:
 
 
 def _unknown_rung(measurement: Measurement) -> str | None:
-    """A rung that this cube does not have, or "" for a run without one; None if both rungs are known."""
+    """A rung that this cube does not have, or "" for a run without one or beside it; None if both rungs are known."""
     for axis in (Axis.PROCESS, Axis.PROBLEM):
         key = measurement.rungs[axis]
         if key not in _KEYS[axis]:
-            return f"{axis} {key}" if key else ""
+            return f"{axis} {key}" if key and key not in BESIDE else ""
     return None
 
 

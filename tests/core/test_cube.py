@@ -7,7 +7,7 @@ from sutrolib.core.cube import MISTAKES, RUNGS, A, Axis, B, Position, Step, next
 
 def test_a_is_the_bottom_and_b_the_top_of_every_axis():
     assert Position("by-hand", "ard", "parity") == A
-    assert Position("agent", "joules", "shakespeare") == B
+    assert Position("evolution", "joules", "shakespeare") == B
 
 
 def test_the_path_leads_from_a_to_b_one_rung_of_one_axis_at_a_time():
@@ -17,6 +17,14 @@ def test_the_path_leads_from_a_to_b_one_rung_of_one_axis_at_a_time():
     assert all(one.end == other.start for one, other in itertools.pairwise(path))
     moved = [sum(step.end.indices()) - sum(step.start.indices()) for step in path]
     assert moved == [1] * sum(len(rungs) - 1 for rungs in RUNGS.values())
+
+
+def test_only_the_last_step_of_the_path_needs_a_power_counter():
+    *others, last = path_to_b()
+    assert str(last) == "metric: codecarbon -> joules"
+    assert all(step.end.metric != "joules" for step in others)
+    assert len(others) == 11
+    assert [step.axis for step in others[:3]] == [Axis.METRIC, Axis.PROBLEM, Axis.PROCESS]
 
 
 def test_next_steps_move_one_axis_up():

@@ -252,7 +252,7 @@ def test_the_cube_tells_positions_that_are_new_from_those_measured_again_and_old
     ledger.add(measurement(seed=2, readings=(ARD,), when=WHEN))
     searched = {"process": "search", "problem": "parity-hard"}
     ledger.add(measurement(seed=3, readings=(ARD,), when=WHEN, rungs=searched))
-    ledger.add(measurement(seed=4, readings=(ARD,), when=BEFORE, rungs={"process": "agent", "problem": "parity"}))
+    ledger.add(measurement(seed=4, readings=(ARD,), when=BEFORE, rungs={"process": "evolution", "problem": "parity"}))
     ledger.add(measurement(seed=5, readings=(), score=None, failure="left the finite numbers", when=WHEN))
     ledger.add(measurement(seed=6, readings=(), score=None, failure="left the finite numbers", when=WHEN))
     meeting = collect_meeting(WEEK)
@@ -260,7 +260,7 @@ def test_the_cube_tells_positions_that_are_new_from_those_measured_again_and_old
     assert (meeting.counts[A], meeting.new_counts[A], meeting.first_measured) == (2, 1, [new])
     slides = by_key(meeting)
     title, alt = cube_words(meeting)
-    assert title.startswith("3 of 150 positions are measured,\n1 of them for the first time")
+    assert title.startswith("3 of 125 positions are measured,\n1 of them for the first time")
     assert alt == slides["next"].picture.alt
     assert "Stars mark 1 positions" in alt
     assert "diamonds 1 measured again, circles 1 measured before" in alt
@@ -279,7 +279,7 @@ def test_new_positions_differ_from_others_by_the_shape_of_their_mark():
 
     from sutrolib.plots.style import draw_cube
 
-    points = {A: 3, Position("search", "ard", "parity"): 2, Position("agent", "ard", "parity"): 4}
+    points = {A: 3, Position("search", "ard", "parity"): 2, Position("evolution", "ard", "parity"): 4}
     figure = draw_cube(points, new={A: 1, Position("search", "ard", "parity"): 2})
     marks = {line.get_label(): line.get_marker() for line in figure.axes[0].lines if line.get_marker() in "oD*"}
     texts = {text.get_text() for text in figure.axes[0].texts}
@@ -293,10 +293,10 @@ def test_new_positions_differ_from_others_by_the_shape_of_their_mark():
 
 
 def test_the_frontier_holds_the_positions_that_none_is_beyond():
-    far, middle, other = Position("search", "dmd", "digits"), A, Position("agent", "ard", "parity")
+    far, middle, other = Position("search", "dmd", "digits"), A, Position("evolution", "ard", "parity-hard")
     assert farthest_positions([middle, other, far]) == [other, far]
     assert farthest_positions([]) == []
-    assert path_progress([A, far]) == (1, 14)
+    assert path_progress([A, far]) == (1, 13)
 
 
 def test_a_finding_has_its_sentence_figure_numbers_kinds_sign_and_command(collection):

@@ -262,7 +262,7 @@ def test_no_slide_of_a_bad_week_is_higher_than_the_screen_or_the_page(browser, c
         lost = measurement(seed=seed, readings=(), score=None, failure=words, when=WHEN, model={"name": words})
         Ledger().add(lost)
     for seed, rungs in enumerate(
-        (("search", "ard", "digits"), ("agent", "ard", "parity"), ("by-hand", "ard", "shakespeare"))
+        (("search", "ard", "digits"), ("evolution", "ard", "parity"), ("by-hand", "ard", "shakespeare"))
     ):
         here = dict(zip(("process", "metric", "problem"), rungs, strict=True))
         Ledger().add(measurement(seed=10 + seed, readings=(ARD,), when=WHEN, rungs=here))

@@ -60,7 +60,7 @@ def test_a_position_shows_its_runs_by_model_with_their_kind_and_the_steps_on():
 
 
 def test_an_empty_position_says_so():
-    assert "Nothing has been measured here yet" in describe_position(Position("agent", "ard", "digits"), BOTH)
+    assert "Nothing has been measured here yet" in describe_position(Position("evolution", "ard", "digits"), BOTH)
 
 
 def test_the_explorer_follows_its_selectors_without_an_output_widget():
