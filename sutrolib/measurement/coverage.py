@@ -15,6 +15,8 @@ from sutrolib.measurement.measure import Measurement
 
 _KEYS = {axis: frozenset(rung.key for rung in RUNGS[axis]) for axis in Axis}
 
+_WHOLE_TEXT = 1_000_000  # characters, about its training part, on which searches run
+
 _position = functools.cache(Position)  # there are few, and many measurements on each
 
 
@@ -35,7 +37,9 @@ def _unknown_rung(measurement: Measurement) -> str | None:
         key = measurement.rungs[axis]
         if key not in _KEYS[axis]:
             return f"{axis} {key}" if key and key not in BESIDE else ""
-    return None
+    # A quick test on a part of the text is not nanoGPT's problem.
+    part = 0 < measurement.problem.get("characters", 0) < _WHOLE_TEXT
+    return "" if part and measurement.rungs[Axis.PROBLEM] == RUNGS[Axis.PROBLEM][-1].key else None
 
 
 def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:

@@ -46,9 +46,13 @@ def test_a_run_on_a_rung_that_the_cube_does_not_have_is_left_out_and_named():
 
 
 def test_a_run_that_stands_beside_the_cube_is_left_out_and_nothing_is_said_of_it(recwarn):
-    beside = measurement(rungs={"process": "by-hand", "problem": ""}, readings=(ARD,))
-    assert positions_of(beside) == []
-    assert count_positions([*BOTH, beside]) == {A: 3, ESTIMATED: 3}
+    nowhere = measurement(rungs={"process": "by-hand", "problem": ""}, readings=(ARD,))
+    agent = measurement(rungs={"process": "agent", "problem": "parity"}, readings=(ARD,))
+    text = {"name": "next character, windowed", "characters": 200_000}
+    excerpt = measurement(rungs={"process": "by-hand", "problem": "shakespeare"}, readings=(ARD,), problem=text)
+    for beside in (nowhere, agent, excerpt):
+        assert positions_of(beside) == []
+        assert count_positions([*BOTH, beside]) == {A: 3, ESTIMATED: 3}
     assert not recwarn.list
 
 
