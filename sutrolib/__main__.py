@@ -76,7 +76,7 @@ def _command(options: argparse.Namespace) -> int:
     if module in _ON_NOTEBOOKS and not paths.NOTEBOOKS.is_dir():
         raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
     run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(f"sutrolib.cli.{module}"), function)
-    if module in ("run", "exam"):  # which say themselves how long they take
+    if module in ("run", "exam", "walk"):  # which say themselves how long they take
         return run(options)
     from sutrolib.cli.seconds import announced
 
@@ -115,21 +115,21 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=(module or name, function))
         return command
 
-    walk = add("run", "run notebooks through papermill, by default with the quick profile")
-    walk.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
+    run = add("run", "run notebooks through papermill, by default with the quick profile")
+    run.add_argument("notebooks", nargs="*", help="numbers or names, such as 10 11; all if none is given")
     many: dict[str, Any] = {"action": "append", "default": []}
-    walk.add_argument(
+    run.add_argument(
         "-p", dest="parameter", nargs=2, metavar=("NAME", "VALUE"), help="set a parameter; or NAME=VALUE", **many
     )
     about = "read stored results, compute them anew, or take larger budgets"
-    walk.add_argument("--profile", choices=["quick", "anew", "full"], help=about)
-    walk.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
-    where = walk.add_mutually_exclusive_group()
+    run.add_argument("--profile", choices=["quick", "anew", "full"], help=about)
+    run.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
+    where = run.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
     where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler")
-    walk.add_argument("--resume", action="store_true", help="continue the last run, or that of -o: skip what is done")
-    walk.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
-    walk.add_argument("-o", "--output", help="folder for the run; a new one under data/runs/ if none is given")
+    run.add_argument("--resume", action="store_true", help="continue the last run, or that of -o: skip what is done")
+    run.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
+    run.add_argument("-o", "--output", help="folder for the run; a new one under data/runs/ if none is given")
     shown = add("list", "show notebooks, axes, steps and parameters", "run", "list_notebooks")
     shown.add_argument("notebooks", nargs="*", help="numbers or names; all if none is given")
     add("findings", "write data/FINDINGS.md, what every notebook found")
@@ -142,6 +142,11 @@ def _parser() -> argparse.ArgumentParser:
     published = add("reproduce", "compute every published figure that is claimed, and compare")
     published.add_argument("--slow", action="store_true", help="include those that take over ten seconds each")
     published.add_argument("--json", action="store_true", help="print JSON")
+    walk = add("walk", "take the next steps from A to B, each by its committed plan")
+    walk.add_argument("--from", dest="start", type=int, metavar="N", help="begin with step N, again if it was taken")
+    walk.add_argument("--to", type=int, metavar="N", help="end after step N")
+    walk.add_argument("--again", type=int, metavar="N", help="take step N once more, then go on")
+    walk.add_argument("--plan", action="store_true", help="only show the path and the plan of the next step")
     exam = add("exam", "run the final exam, or show its record")
     about = "closed: only the training differs from the baseline's; open: anything"
     exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)

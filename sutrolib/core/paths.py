@@ -71,6 +71,11 @@ def exam() -> Path:
     return Path(os.environ.get("SUTRO_EXAM") or DATA / "exam")
 
 
+def walk() -> Path:
+    """The folder of the walk's plans and records: SUTRO_WALK, else data/walk/ of the checkout."""
+    return Path(os.environ.get("SUTRO_WALK") or DATA / "walk")
+
+
 def study_file(name: str) -> Path:
     """The journal of a search of this name, under data/studies/. Raises ValueError for a name that leads elsewhere."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}", name):

@@ -7,14 +7,25 @@ import re
 import statistics
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from sutrolib.core.cube import BESIDE, RUNGS, Axis, Position, next_steps
 from sutrolib.core.markdown import markdown_table
 from sutrolib.measurement.measure import Measurement
+from sutrolib.problems.digits import Digits
+from sutrolib.problems.holdout import HeldOut
+from sutrolib.problems.parity import SparseParity
+from sutrolib.problems.text import NextCharacter, NextLetter, WindowedText
 
 _KEYS = {axis: frozenset(rung.key for rung in RUNGS[axis]) for axis in Axis}
 
+# The rung of each process by its name, and by its name in a comparison; tests compare it with the processes themselves.
+PROCESS_RUNGS = {"by hand": "by-hand", "grid": "search", "random search": "search", "random": "search"}
+PROCESS_RUNGS |= {"hill climbing": "search", "TPE": "model-based", "Pareto search": "model-based"}
+PROCESS_RUNGS |= {"TPE with halving": "multi-fidelity", "evolution": "evolution"}
+_PROBLEMS: tuple[Any, ...] = (SparseParity, Digits, NextLetter, NextCharacter, WindowedText)
+_NANOGPT = (NextCharacter.name, WindowedText.name)
 _WHOLE_TEXT = 1_000_000  # characters, about its training part, on which searches run
 
 _position = functools.cache(Position)  # there are few, and many measurements on each
@@ -37,9 +48,7 @@ def _unknown_rung(measurement: Measurement) -> str | None:
         key = measurement.rungs[axis]
         if key not in _KEYS[axis]:
             return f"{axis} {key}" if key and key not in BESIDE else ""
-    # A quick test on a part of the text is not nanoGPT's problem.
-    part = 0 < measurement.problem.get("characters", 0) < _WHOLE_TEXT
-    return "" if part and measurement.rungs[Axis.PROBLEM] == RUNGS[Axis.PROBLEM][-1].key else None
+    return "" if _is_excerpt(measurement.problem) else None
 
 
 def count_positions(measurements: Sequence[Measurement]) -> Counter[Position]:
@@ -57,6 +66,38 @@ def count_rungs(measurements: Sequence[Measurement]) -> Counter[tuple[Axis, str]
     for m in measurements:
         found.update({(axis, getattr(position, axis)) for position in positions_of(m) for axis in Axis})
     return found
+
+
+def count_studies(studies: Iterable[Mapping[str, Any]]) -> Counter[Position]:
+    """How many of the ledger's studies (``Ledger.studies()``) each position has: where a process searched by a metric.
+
+    A comparison of searches counts once for each of its searches. What has no rung on an axis is left out.
+    """
+    return Counter(position for study in studies for position in _study_positions(study))
+
+
+def _study_positions(study: Mapping[str, Any]) -> Iterator[Position]:
+    problem, names = _problem_rung(study.get("problem") or {}), study.get("results") or [study.get("process", "")]
+    for name in names:
+        process = PROCESS_RUNGS.get(name.partition(",")[0])
+        if process and problem and study.get("metric") in _KEYS[Axis.METRIC]:
+            yield _position(process, study["metric"], problem)
+
+
+def _problem_rung(described: Mapping[str, Any]) -> str:
+    """The rung of a problem as :func:`sutrolib.core.types.describe` gives it; empty if it has none."""
+    if described.get("name") == HeldOut.name:  # the name of the inner problem is not stored; searches have digits
+        return Digits.rung if set(described["problem"]) == {"test_share"} else ""
+    kind = next((kind for kind in _PROBLEMS if kind.name == described.get("name")), None)
+    if kind is None or _is_excerpt(described):
+        return ""
+    fields = {name: value for name, value in described.items() if name != "name"}
+    return str(kind(**fields).rung)
+
+
+def _is_excerpt(problem: Mapping[str, Any]) -> bool:
+    """Whether this is nanoGPT's problem on a part of the text: a quick test, which does not count as nanoGPT."""
+    return problem.get("name") in _NANOGPT and 0 < problem.get("characters", 0) < _WHOLE_TEXT
 
 
 def describe_position(position: Position, measurements: Sequence[Measurement]) -> str:

@@ -7,7 +7,7 @@ orange, green and blue are kept for the three axes.
 import io
 import itertools
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,8 @@ def draw_cube(
     here: Position | None = None,
     title: str = "",
     new: Mapping[Position, int] | None = None,
+    walked: Container[Position] = (),
+    turned_back: Collection[Position] = (),
 ) -> Figure:
     """The cube with its rungs, the path from A to B, and the measured positions.
 
@@ -124,13 +126,17 @@ def draw_cube(
         here: a position to circle.
         title: the title.
         new: how many of the measurements are new; positions with new ones have another marker.
+        walked: positions that the walk has reached; the path is thick up to there.
+        turned_back: positions at which the walk has turned back, to repeat the step before.
     """
     figure, ax = plt.subplots(figsize=(7, 5.6))
     ax.set_axis_off()
     ax.set_aspect("equal")
     _draw_edges(ax)
     _draw_rungs(ax)
-    _draw_path(ax, points)
+    _draw_path(ax, walked)
+    if turned_back:
+        ax.plot(*_points(turned_back), "X", ms=12, mfc=RED, mec=BLACK, label="turned back here", zorder=2.6)
     _draw_points(ax, points, new)
     if here is not None:
         ax.plot(*_project(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=2.4)
@@ -142,14 +148,14 @@ def draw_cube(
     return figure
 
 
-def _draw_path(ax: Axes, points: Mapping[Position, int]) -> None:
-    measured = "measured part of the path", {"lw": 6, "ls": "-"}
-    ahead = "path from A to B, one axis at a time", {"lw": 1.8, "ls": ":"}
+def _draw_path(ax: Axes, walked: Container[Position]) -> None:
     known = set()
     for step in path_to_b():
-        label, style = measured if step.start in points and step.end in points else ahead
+        done = step.end in walked
+        label = "the path as walked" if done else "the path ahead, one axis at a time"
         once = None if label in known else label
-        ax.plot(*_points((step.start, step.end)), color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)  # type: ignore[arg-type]
+        style: dict[str, Any] = {"lw": 6, "ls": "-"} if done else {"lw": 1.8, "ls": ":"}
+        ax.plot(*_points((step.start, step.end)), color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)
         known.add(label)
 
 

@@ -1,0 +1,90 @@
+"""What a step was worth: models measured in turns on fresh seeds, by which nothing was chosen, and compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sutrolib.core.io import as_json
+from sutrolib.core.stats import MIN_PAIRS, Interval
+from sutrolib.core.types import Model, describe
+from sutrolib.measurement.comparison import compare
+from sutrolib.measurement.ledger import Ledger
+from sutrolib.measurement.measure import Measurement, measure
+from sutrolib.meters import CacheEnergy, OperationCount
+from sutrolib.meters.base import Meter, WindowMeter
+from sutrolib.meters.energy.wall_time import WallTime
+from sutrolib.walk.spaces import Ground
+
+_FIRST = 10_000  # beyond the seeds of searches and choices
+
+
+@dataclass(frozen=True)
+class FreshSeeds:
+    """Measures models of one process on the problem itself; ``folder`` keeps the measurements, each made once."""
+
+    ground: Ground
+    meter: Meter
+    process: str
+    folder: Path
+    say: Callable[[str], object]
+
+    def runs(self, models: Mapping[str, Model]) -> dict[str, list[Measurement]]:
+        """The measurements of each model, seed by seed. Raises what a training raises."""
+        meters: list[Meter] = [WallTime(), self.meter]
+        if isinstance(self.meter, WindowMeter):  # what is estimated in a window of time is shown beside what is counted
+            meters += [CacheEnergy(), OperationCount()]
+        kept, problem = Ledger(self.folder), self.ground.problem
+        known = {_key(m.model, m.problem, m.seed): m for m in kept.measurements()}
+        found: dict[str, list[Measurement]] = {name: [] for name in models}
+        for seed in range(_FIRST, _FIRST + MIN_PAIRS):
+            for name, model in models.items():
+                key = _key(describe(model), describe(problem), seed)
+                if key not in known:
+                    self.say(f"fresh seed {seed}: {name}")
+                    traced = self.ground.trace_updates
+                    known[key] = measure(problem, model, meters, seed, process=self.process, trace_updates=traced)
+                    kept.add(known[key])
+                found[name].append(known[key])
+        return found
+
+
+def _key(model: Mapping[str, Any], problem: Mapping[str, Any], seed: int) -> str:
+    return json.dumps(as_json([model, problem, seed]), sort_keys=True)
+
+
+def solved(runs: Sequence[Measurement]) -> float:
+    """The share of the runs that solve the problem."""
+    return sum(run.solved for run in runs) / len(runs)
+
+
+def cost_ratio(runs: Mapping[str, Sequence[Measurement]], meter: Meter) -> Interval | None:
+    """Cost of the champion over that of the start; None where a run failed."""
+    try:
+        return compare(runs["champion"], runs["start"], meter.name).cost
+    except (ValueError, KeyError):
+        return None
+
+
+def verdict(runs: Mapping[str, Sequence[Measurement]], meter: Meter) -> str:
+    """The verdict of champion against start in words, or why there is none."""
+    try:
+        return compare(runs["champion"], runs["start"], meter.name).why
+    except (ValueError, KeyError) as error:
+        return f"not compared: {error}"
+
+
+def with_reading(one: Measurement, other: Measurement, name: str) -> Measurement:
+    """``one`` with the reading ``name`` of ``other``."""
+    others = [reading for reading in one.readings if reading.name != name]
+    return dataclasses.replace(one, readings=(*others, other.reading(name)))
+
+
+def mean_reading(runs: Sequence[Measurement], name: str) -> float:
+    """The mean of a reading."""
+    return math.fsum(run.reading(name).value for run in runs) / len(runs)

@@ -1,0 +1,264 @@
+"""One step of the walk: the process of its position chooses by its metric, and fresh seeds show what that was worth.
+
+Searches begin at the inherited champion. Of what they found, the cheapest on other seeds that solves the problem is the
+new champion; it is then measured against what the searches began with, in turns, on paired seeds that nothing was
+chosen by. The searches keep journals and the measurements a ledger of their own, so a step that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sutrolib.core.cube import RUNGS, Axis, Position, Step, path_to_b
+from sutrolib.core.io import as_json
+from sutrolib.core.paths import DATA
+from sutrolib.core.provenance import commit, machine, now, versions
+from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
+from sutrolib.core.types import Model, describe
+from sutrolib.guards.proxy_audit import rank_agreement
+from sutrolib.measurement.walk_records import NextTry, StepRecord, champion_before
+from sutrolib.meters import METERS
+from sutrolib.meters.base import Meter
+from sutrolib.processes.budget import NO_USE, SearchBudget
+from sutrolib.processes.evaluator import Evaluator, ignore
+from sutrolib.processes.evolution import Evolution
+from sutrolib.processes.manual import ManualTuning
+from sutrolib.processes.model_families import TUNED_MLP
+from sutrolib.processes.samplers import PrunedTPE, RandomSearch, TPESearch
+from sutrolib.processes.search import Search
+from sutrolib.processes.space import SearchSpace
+from sutrolib.processes.study import Study, Trial
+from sutrolib.walk.champion import model_of
+from sutrolib.walk.fresh_seeds import FreshSeeds, cost_ratio, mean_reading, solved, verdict, with_reading
+from sutrolib.walk.plan import StepPlan, read_plan
+from sutrolib.walk.spaces import Ground, grounds
+
+CORNER_A = TUNED_MLP  # what notebook 11 found by hand
+_SEARCHES = {search.rung: search for search in (RandomSearch, TPESearch, PrunedTPE, Evolution)}
+_CHOOSING = 5_000  # first seed, beyond those of the searches
+_RANKED = 12  # trials at most that are measured by the old metric and the new one
+_BEST = 5
+
+
+@dataclass
+class StepRun:
+    """A step under way; ``folder`` keeps what it has done, and ``on_trial`` is told every finished trial."""
+
+    todo: NextTry
+    records: Sequence[StepRecord]
+    folder: Path
+    on_trial: Callable[[Trial], object] = ignore
+    say: Callable[[str], object] = ignore
+    plan: StepPlan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plan = read_plan(self.todo.number)
+
+    @property
+    def step(self) -> Step:
+        """The step of the path."""
+        return path_to_b()[self.todo.number - 1]
+
+    @property
+    def rung(self) -> str:
+        """The process that chooses: that of the position, or the next one where the remedy says so."""
+        keys = [rung.key for rung in RUNGS[Axis.PROCESS]]
+        later = self.todo.remedy == "the next process" and self.step.end.process != keys[-1]
+        return keys[keys.index(self.step.end.process) + later]
+
+    @property
+    def metric(self) -> str:
+        """The metric that judges: that of the position, or the one of the step that turned back."""
+        other = self.todo.remedy == "the other metric" and self.todo.repeats
+        return path_to_b()[other - 1].end.metric if other else self.step.end.metric
+
+    @property
+    def budget(self) -> SearchBudget:
+        """What each search may spend; twice as much where the remedy is more budget."""
+        more = 2 if self.todo.remedy == "more budget" else 1
+        seconds = self.plan.seconds and self.plan.seconds * more
+        return SearchBudget(trials=self.plan.trials * more, seconds=seconds)
+
+    def take(self) -> StepRecord:
+        """Take the step. Raises ValueError for a plan that is not committed or a metric that does not work here."""
+        began = time.perf_counter()
+        meter = meter_of(self.metric)
+        before = champion_before(self.records, self.todo.number)
+        inherited = model_of(before.champion) if before else CORNER_A
+        ground = grounds()[self.step.end.problem]
+        space, refused = ground.space_from(inherited)
+        start = space.model(space.start)
+        studies = self._search(self.rung, ground, space, meter, "new")
+        champion = self._choose(ground, meter, start, studies)
+        runs = self._fresh(ground, meter).runs({"champion": champion, "start": start})
+        found: dict[str, Any] = {"ratio": cost_ratio(runs, meter), "solved": solved(runs["champion"])}
+        found |= self._moved(ground, space, meter, inherited, studies)
+        for name, narrow in ground.divisions.items():
+            found[name] = self._division(name, ground, narrow, meter)
+        sign = self.plan.rule.sign(_unfavourable(found.get(self.plan.rule.quantity), self.plan.rule.at_least is None))
+        spent = sum((study.spent for study in studies), NO_USE)
+        return StepRecord(
+            number=self.todo.number,
+            attempt=self.todo.attempt,
+            order=len(self.records) + 1,
+            end=as_json(dataclasses.asdict(self.step.end)),
+            axis=str(self.step.axis),
+            held={str(axis): getattr(self.step.end, axis) for axis in Axis if axis != self.step.axis},
+            plan=as_json(dataclasses.asdict(self.plan)),
+            inherited=describe(inherited),
+            start=describe(start),
+            refused=refused,
+            champion=describe(champion),
+            program=champion.program_text(describe(ground.problem)) if hasattr(champion, "program_text") else "",
+            studies=[as_json(study.to_dict()) for study in studies],
+            quantities=as_json({n: dataclasses.asdict(q) if isinstance(q, Interval) else q for n, q in found.items()}),
+            verdict=verdict(runs, meter),
+            sign=sign,
+            why=f"{self.plan.rule}; it is {_text(found.get(self.plan.rule.quantity))}",
+            learned=self._learned(champion, start, found, meter),
+            spent={**dataclasses.asdict(spent), "all seconds": time.perf_counter() - began},
+            when=now(),
+            commit=commit(),
+            machine=machine(),
+            versions=versions(),
+            remedy=self.todo.remedy,
+            repeats=self.todo.repeats,
+        )
+
+    def _search(self, rung: str, ground: Ground, space: SearchSpace, meter: Meter, name: str) -> list[Study]:
+        """The searches of one process, each with its own first seed."""
+        studies = []
+        for index in range(self.plan.searches):
+            self.say(f"{name}: search {index + 1} of {self.plan.searches} by {rung}")
+            process = self._process(rung, ground, self.folder / f"{name}-{index}.journal")
+            studies.append(process.improve(ground.searched, space, meter, self.budget, 100 * index))
+        return studies
+
+    def _process(self, rung: str, ground: Ground, journal: Path) -> Search | ManualTuning:
+        if rung == ManualTuning.rung:
+            return ManualTuning(self.plan.changes, trace_updates=ground.trace_updates, on_trial=self.on_trial)
+        options: dict[str, Any] = {"trace_updates": ground.trace_updates, "on_trial": self.on_trial}
+        return _SEARCHES[rung](pairs=self.plan.pairs, journal=journal, estimate_joules=True, **options)
+
+    def _choose(self, ground: Ground, meter: Meter, start: Model, studies: Sequence[Study]) -> Model:
+        """The cheapest, on seeds of its own, of what the searches found and the start; the start if none solves it."""
+        candidates = list({str(describe(one)): one for one in [start, *(s.model for s in studies if s.best)]}.values())
+        seeds = range(_CHOOSING, _CHOOSING + self.plan.pairs + 1)
+        evaluator = Evaluator(ground.searched, meter, seeds, trace_updates=ground.trace_updates)
+        costs = [evaluator.evaluate(candidate).cost for candidate in candidates]
+        solved = [(cost, index) for index, cost in enumerate(costs) if cost is not None]
+        return candidates[min(solved)[1]] if solved else start
+
+    def _moved(
+        self, ground: Ground, space: SearchSpace, meter: Meter, inherited: Model, studies: Sequence[Study]
+    ) -> dict[str, Any]:
+        """What only a step on this axis can show."""
+        if self.step.axis is Axis.PROBLEM:
+            return {"inherited solved": self._inherited_solved(ground, meter, inherited)}
+        if self.step.axis is Axis.METRIC:
+            return self._ranked(ground, space, meter, studies)
+        worse = self._search(self.step.start.process, ground, space, meter, "old")
+        pairs = [(new.best, old.best) for new, old in zip(studies, worse, strict=True)]
+        both = [(new.cost, old.cost) for new, old in pairs if new and old and new.cost and old.cost]
+        ratio = paired_ratio(*map(list, zip(*both, strict=True))) if both else None
+        return {"process ratio": ratio, "found": {"new": _found(studies), "old": _found(worse)}}
+
+    def _fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
+        return FreshSeeds(ground, meter, self.rung, self.folder / "fresh", self.say)
+
+    def _inherited_solved(self, ground: Ground, meter: Meter, inherited: Model) -> float:
+        """The share of the fresh seeds that the inherited champion solves; 0 where it cannot take the samples."""
+        try:
+            return solved(self._fresh(ground, meter).runs({"inherited": inherited})["inherited"])
+        except (ValueError, TypeError, RuntimeError) as error:
+            self.say(f"the inherited champion cannot take this problem: {error}")
+            return 0.0
+
+    def _ranked(self, ground: Ground, space: SearchSpace, meter: Meter, studies: Sequence[Study]) -> dict[str, Any]:
+        """The rank correlation of old and new metric over some of the trials, and how many of the best five agree."""
+        trials = {t.proposal.key: t for study in studies for t in study.trials if t.proposal and t.cost is not None}
+        ordered = sorted(trials.values(), key=lambda trial: trial.objective)
+        count = min(_RANKED, len(ordered))
+        chosen = [ordered[round(i * (len(ordered) - 1) / max(1, count - 1))] for i in range(count)]
+        old = meter_of(self.step.start.metric)
+        groups = []
+        for number, trial in enumerate(chosen, 1):
+            self.say(f"ranking {number} of {count} by {old.name} and {meter.name}")
+            assert trial.proposal is not None  # as it has a cost
+            evaluator = Evaluator(ground.searched, old, range(MIN_PAIRS), trace_updates=ground.trace_updates)
+            model = space.model(trial.proposal)
+            first, second = (
+                evaluator.evaluate(model).runs,
+                dataclasses.replace(evaluator, meter=meter).evaluate(model).runs,
+            )
+            if len(first) == len(second) == MIN_PAIRS:
+                groups.append([with_reading(one, other, meter.name) for one, other in zip(first, second, strict=True)])
+        if len(groups) < 4:
+            return {"correlation": None}
+        best = [
+            sorted(range(len(groups)), key=lambda i: mean_reading(groups[i], n))[:_BEST] for n in (old.name, meter.name)
+        ]
+        kept = len(set(best[0]) & set(best[1]))
+        return {"correlation": rank_agreement(groups, old.name, meter.name), "best kept": kept, "ranked": len(groups)}
+
+    def _division(self, name: str, ground: Ground, space: SearchSpace, meter: Meter) -> dict[str, Any]:
+        """The same search in a narrower space: its champion against the start of that space."""
+        start = space.model(space.start)
+        studies = self._search(self.rung, ground, space, meter, name)
+        champion = self._choose(ground, meter, start, studies)
+        runs = self._fresh(ground, meter).runs({"champion": champion, "start": start})
+        ratio = dataclasses.asdict(cost_ratio(runs, meter) or Interval(math.nan, -math.inf, math.inf))
+        about = {"champion": describe(champion), "ratio": ratio, "solved": solved(runs["champion"])}
+        return about | {
+            "verdict": verdict(runs, meter),
+            "found": [str(s.best.proposal) if s.best else "" for s in studies],
+        }
+
+    def _learned(self, champion: Model, start: Model, found: Mapping[str, Any], meter: Meter) -> str:
+        """What the step taught, in one sentence."""
+        ratio, shown = found["ratio"], f"solves {found['solved']:.0%} of {MIN_PAIRS} fresh seeds"
+        if str(describe(champion)) == str(describe(start)):
+            return f"Nothing cheaper than {type(start).name} was found; it {shown}."
+        cost = f"costs {ratio} of the {meter.name} of {type(start).name}" if ratio else "has no cost to compare"
+        return f"{type(champion).name} {cost}, and {shown}."
+
+
+def meter_of(metric: str) -> Meter:
+    """The meter of this rung. Raises ValueError, with the reason, where it does not work on this machine."""
+    kind = next(meter for meter in METERS if meter.name == metric)
+    available = kind.available()
+    if not available.ok:
+        raise ValueError(f"{metric} cannot be read here: {available.why}")
+    meter: Meter = kind()
+    return meter
+
+
+def step_folder(todo: NextTry) -> Path:
+    """Where a step keeps what it has done until its record is written."""
+    return DATA / "runs" / "walk" / f"{todo.number:02}-{todo.attempt}"
+
+
+def _found(studies: Sequence[Study]) -> list[str]:
+    return [str(study.best.proposal) if study.best else "" for study in studies]
+
+
+def _unfavourable(value: Any, upper: bool) -> float | None:
+    """The end of an interval that speaks against going on; a number as it is."""
+    if isinstance(value, Interval):
+        return value.high if upper else value.low
+    return None if value is None else float(value)
+
+
+def _text(value: Any) -> str:
+    return "unknown" if value is None else str(value) if isinstance(value, Interval) else f"{value:.3g}"
+
+
+def at(position: Position) -> str:
+    """A position in words."""
+    return " / ".join(getattr(position, axis) for axis in Axis)

@@ -1,0 +1,154 @@
+"""What a step inherits, how it is decided, and that a walk obeys its signs."""
+
+import dataclasses
+
+import pytest
+
+from sutrolib.core.cube import path_to_b
+from sutrolib.core.io import as_json
+from sutrolib.core.types import describe
+from sutrolib.exam.entries import SEARCHED_FIELDS
+from sutrolib.measurement.walk_records import (
+    NextTry,
+    Sign,
+    StepRecord,
+    WalkEnded,
+    champion_before,
+    next_try,
+    read_records,
+    repeat,
+)
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.problems.parity import SparseParity
+from sutrolib.processes.manual import TuningStep
+from sutrolib.walk import step
+from sutrolib.walk.champion import model_of
+from sutrolib.walk.plan import Expectation, Rule, StepPlan
+from sutrolib.walk.spaces import grounds
+
+LAST = len(path_to_b())
+FAMILIES = [family for ground in grounds().values() for family in ground.space.families]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUTRO_WALK", str(tmp_path))
+    return tmp_path
+
+
+def record(number, sign=Sign.GO, order=1, repeats=None, **named):
+    plan = {"rule": {"remedy": "more budget"}}
+    end = dataclasses.asdict(path_to_b()[number - 1].end)
+    blank = {field.name: "" for field in dataclasses.fields(StepRecord)}
+    about = {"number": number, "sign": sign, "order": order, "plan": plan, "end": end, "why": "why", "attempt": 1}
+    return StepRecord(**{**blank, **about, "repeats": repeats, **named})
+
+
+def walked(*signs):
+    """Records of steps 1, 2, ... with these signs."""
+    return [record(number, sign, number) for number, sign in enumerate(signs, 1)]
+
+
+def test_a_walk_begins_with_step_1_goes_on_and_ends_at_b():
+    assert next_try([]) == NextTry(1)
+    assert next_try(walked(Sign.GO, Sign.GO)) == NextTry(3)
+    with pytest.raises(WalkEnded, match="at B"):
+        next_try(walked(*[Sign.GO] * LAST))
+
+
+def test_after_turning_back_the_step_before_is_repeated_with_the_remedy_and_then_the_step_itself():
+    records = walked(Sign.GO, Sign.GO, Sign.TURN_BACK)
+    again = next_try(records)
+    assert again == NextTry(2, attempt=2, remedy="more budget", repeats=3)
+    # Whatever the repetition shows, the step that turned back is tried again.
+    for sign in (Sign.GO, Sign.TURN_BACK):
+        repeated = [*records, record(2, sign, 4, repeats=3, attempt=2)]
+        assert next_try(repeated) == NextTry(3, attempt=2)
+        assert champion_before(repeated, 3) is repeated[-1]
+        assert next_try([*repeated, record(3, Sign.GO, 5, attempt=2)]) == NextTry(4)
+        with pytest.raises(
+            WalkEnded, match="step 3: turn back, why; change its plan, commit it, and run walk --again 3"
+        ):
+            next_try([*repeated, record(3, Sign.TURN_BACK, 5, attempt=2)])
+
+
+def test_a_sign_to_stop_ends_the_walk():
+    with pytest.raises(WalkEnded, match="step 2: stop"):
+        next_try(walked(Sign.GO, Sign.STOP))
+
+
+def test_a_person_can_repeat_a_step_that_was_reached():
+    records = walked(Sign.GO, Sign.STOP)
+    assert repeat(records, 2) == NextTry(2, attempt=2)
+    with pytest.raises(ValueError, match="step 4 builds on steps that were not taken"):
+        repeat(records, 4)
+
+
+def test_records_are_read_in_the_order_of_the_tries(folder):
+    for one in (record(2, order=2), record(1, order=1), record(2, order=3, attempt=2)):
+        one.save()
+    assert [(r.number, r.attempt) for r in read_records()] == [(1, 1), (2, 1), (2, 2)]
+    (folder / "steps" / "03-1.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"03-1.json is no record of a step"):
+        read_records()
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_champion_is_made_anew_from_its_record(family):
+    assert model_of(as_json(describe(family.model))) == family.model
+
+
+def test_a_champion_of_another_library_is_refused():
+    with pytest.raises(ValueError, match="'oracle' is no family of the walk"):
+        model_of({"name": "oracle"})
+
+
+def test_a_search_begins_at_the_champion_where_it_can_take_the_problem():
+    hard, digits = grounds()["parity-hard"], grounds()["digits"]
+    champion = dataclasses.replace(step.CORNER_A, batch=64)
+    space, why = hard.space_from(champion)
+    assert (space.model(space.start), why) == (champion, "")
+    space, why = digits.space_from(champion)
+    assert space is digits.space
+    assert why == "two-layer network is none of the families for handwritten digits"
+    space, why = hard.space_from(dataclasses.replace(step.CORNER_A, batch=512))
+    assert "batch must be an integer from 8 to 128 (got 512)" in why
+
+
+def test_no_start_at_nanogpt_has_a_setting_that_the_exams_search_found():
+    space = grounds()["shakespeare"].space
+    for family in (*space.families, *grounds()["shakespeare"].divisions["closed"].families):
+        known = {name.rpartition(".")[2]: value for name, value in family.start.settings.items()}
+        assert not [name for name, value in SEARCHED_FIELDS.items() if known.get(name) == value], family.name
+        for name, value in SEARCHED_FIELDS.items():  # but a process could find them
+            inside = [dimension for key, dimension in family.dimensions.items() if key.rpartition(".")[2] == name]
+            assert all(dimension.validate(value) == value for dimension in inside)
+
+
+SMALL = SparseParity(n=8, k=2, n_train=200, n_test=100)
+
+
+@pytest.mark.slow
+def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_path, monkeypatch):
+    number = 3
+    space = dataclasses.replace(grounds()["parity-hard"], problem=SMALL, searched=SMALL)
+    monkeypatch.setattr(step, "grounds", lambda: {"parity-hard": space})
+    plan = StepPlan(number, 2, 2, Expectation("ratio", 0.5, 0, 1, "test"), Rule("solved", "more budget", at_least=0.8))
+    monkeypatch.setattr(step, "read_plan", lambda number: plan)
+    before = [record(2, champion=describe(GF2Elimination()))]
+    said, trials = [], []
+    run = step.StepRun(NextTry(number), before, tmp_path / "run", trials.append, said.append)
+    found = run.take()
+    assert (found.sign, found.axis, found.inherited["name"]) == (Sign.GO, "process", GF2Elimination.name)
+    assert found.quantities["solved"] == 1
+    assert {study["process"] for study in found.studies} == {"random search"}
+    assert found.held == {"metric": "dmd", "problem": "parity-hard"}
+    found.save()
+    (read,) = read_records()
+    assert read.champion == as_json(found.champion)
+    again = step.StepRun(NextTry(number), before, tmp_path / "run", trials.append, said.append)
+    fresh = {line for line in said if line.startswith("fresh seed")}
+    assert again.take().champion == found.champion
+    searched = [trial for trial in trials if not isinstance(trial, TuningStep)]
+    assert len(searched) == plan.trials * plan.searches, "the searches were kept"
+    assert len([line for line in said if line.startswith("fresh seed")]) == len(set(said) & fresh), "each once"
