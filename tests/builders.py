@@ -33,3 +33,8 @@ def busy(run, load=0.4):
     readings = (dataclasses.replace(r, detail={**r.detail, "load": load}) for r in run.readings if r.kind != "counted")
     counted = (r for r in run.readings if r.kind == "counted")
     return dataclasses.replace(run, readings=(*readings, *counted))
+
+
+def study(**fields):
+    made = {"process": "search", "metric": "cost", "problem": {"name": "sparse parity"}, "best": None}
+    return made | {"n_trials": 0, "trials": []} | fields

@@ -59,6 +59,7 @@ def prepare(
     taken = {result.number for result in before.values()}
     free = (number for number in itertools.count(1) if number not in taken)
     runs, command_id = [], secrets.token_hex(4)
+    sequence = 1 + max((result.sequence for result in before.values()), default=0)
     for key, job in wanted.items():
         if key in done:
             continue
@@ -70,7 +71,7 @@ def prepare(
             "SUTRO_EXAM": str(paths.exam().resolve()),
             **paths.ledger_environment(folder),
         }
-        runs.append(PlannedRun(number, key, job, folder, environment, command_id=command_id))
+        runs.append(PlannedRun(number, key, job, folder, environment, command_id=command_id, sequence=sequence))
     return Batch(folder, tuple(runs), tuple(done.values()), len(jobs) - len(wanted))
 
 

@@ -6,18 +6,19 @@ and the status says so. A counted number has no noise, so any change of it is re
 """
 
 import json
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
 
 from sutrolib.core.stats import MIN_PAIRS, Interval, paired_difference, paired_ratio
 from sutrolib.meters.base import Kind
 
-_KEY = ["case", "quantity", "seed"]
 _MAX_CASES = 5  # that are named, of those that only one side has
-Value = tuple[str, str, int, str, str, float]  # case as of case_of, quantity, seed, kind, unit, and the value
+Value = tuple[str, str, int | str, str, str, float]  # case as of case_of, quantity, seed, kind, unit, and the value
+_BySeed = dict[int | str, tuple[str, str, float]]  # kind, unit, value
 Facts = Mapping[tuple[str, str], str]  # what is known of a set of runs, by case ("" for all of them) and topic
 
 
@@ -93,25 +94,28 @@ def label_cases(cases: Iterable[str]) -> dict[str, str]:
 
 def compare_values(first: Iterable[Value], second: Iterable[Value]) -> list[Change]:
     """The change of each quantity of the cases that are on both sides; repeated values count by their median."""
-    tables = []
-    for values in (first, second):
-        table = pd.DataFrame(list(values), columns=[*_KEY, "kind", "unit", "value"])
-        table = table.groupby([*_KEY, "kind", "unit"], sort=False)["value"].median().reset_index()
-        tables.append(table.drop_duplicates(_KEY, keep="last"))
-    pairs = tables[0].merge(tables[1], on=_KEY, how="outer", suffixes=("_a", "_b"))
-    common = set(tables[0]["case"]) & set(tables[1]["case"])
-    groups = pairs[pairs["case"].isin(common)].groupby(_KEY[:2], sort=False)
-    return [_change(str(case), str(quantity), group) for (case, quantity), group in groups]
+    a, b = _medians(first), _medians(second)
+    common = {case for case, _ in a} & {case for case, _ in b}
+    keys = sorted(key for key in {**a, **b} if key[0] in common)
+    return [_change(*key, a.get(key, {}), b.get(key, {})) for key in keys]
 
 
-def _change(case: str, quantity: str, group: pd.DataFrame) -> Change:
-    measures = [
-        sorted(set(group[[f"kind_{side}", f"unit_{side}"]].dropna().itertuples(index=False, name=None)))
-        for side in "ab"
-    ]
+def _medians(values: Iterable[Value]) -> dict[tuple[str, str], _BySeed]:
+    """By case and quantity, and then by seed, the kind, the unit and the median of the values; the last kind counts."""
+    repeated: dict[tuple[Any, ...], list[float]] = {}
+    for *key, value in values:
+        repeated.setdefault(tuple(key), []).append(value)
+    found: dict[tuple[str, str], _BySeed] = {}
+    for (case, quantity, seed, kind, unit), several in repeated.items():
+        found.setdefault((case, quantity), {})[seed] = kind, unit, statistics.median(several)
+    return found
+
+
+def _change(case: str, quantity: str, first: _BySeed, second: _BySeed) -> Change:
+    measures = [sorted({(kind, unit) for kind, unit, _ in side.values()}) for side in (first, second)]
     kind, unit = (measures[0] or measures[1])[0]
-    pairs = group.dropna(subset=["value_a", "value_b"])
-    before, after = pairs["value_a"].to_numpy(), pairs["value_b"].to_numpy()
+    pairs = [seed for seed in first if seed in second]
+    before, after = (np.array([side[seed][2] for seed in pairs], float) for side in (first, second))
     change, interval, status = "", None, ChangeStatus.NOT_COMPARABLE
     if not all(measures):
         why = f"only in {'A' if measures[0] else 'B'}"

@@ -8,9 +8,11 @@ first state are compared with those that the second has in addition.
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sutrolib.batch import records
 from sutrolib.batch.changes import Comparison, Facts, Value, case_of, compare
@@ -21,6 +23,7 @@ from sutrolib.core import paths
 from sutrolib.core.io import as_float
 from sutrolib.core.markdown import finding_in
 from sutrolib.core.provenance import git
+from sutrolib.core.records import UnreadableRecord, checked, read_json
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Kind
@@ -30,15 +33,20 @@ CURRENT = "ledger"  # the name of the ledger as it is now
 
 def results_of(folder: Path) -> list[RunResult]:
     """The newest run of each notebook and parameters in a batch's folder: its records, or else its executed copies."""
-    return records.read_newest(folder) or [
-        _read_copy(path, number) for number, path in enumerate(sorted(folder.glob("*.ipynb")), start=1)
-    ]
+    if found := records.read_newest(folder):
+        return found
+    for number, path in enumerate(sorted(folder.glob("*.ipynb")), start=1):
+        try:
+            found.append(_read_copy(path, number))
+        except (TypeError, ValueError) as error:
+            warnings.warn(f"{path.name} was skipped: {error}", UnreadableRecord, stacklevel=2)
+    return found
 
 
 def _read_copy(path: Path, number: int) -> RunResult:
     executed, parameters = read_executed(path), finding_in(path).get("parameters") or {}
     run = ("", number, executed.name, executed.name, parameters, 0.0, executed.when.isoformat())
-    return RunResult(*run, error=executed.error, **conclusion_of(path))
+    return checked(RunResult(*run, error=executed.error, **conclusion_of(path)))
 
 
 def compare_batches(first: Path, second: Path) -> Comparison:
@@ -61,7 +69,7 @@ def _batch_values(results: Iterable[RunResult]) -> Iterator[Value]:
     for result in results:
         for quantity, found in result.results.items():
             if (value := as_float(found)) is not None:
-                seed = result.parameters.get("seed", 0)
+                seed = json.dumps(result.parameters.get("seed", 0))
                 yield _case(result), quantity, seed, result.kinds.get(quantity, ""), "", value
 
 
@@ -96,10 +104,10 @@ def commit_of(name: str) -> str:
     return ""
 
 
-def ledger_at(commit: str) -> list[Measurement]:
+def ledger_at(commit: str, known: dict[str, Any] | None = None) -> list[Measurement]:
     """The measurements of a commit's ledger, without damaged ones; empty if it has no ledger.
 
-    Raises OSError if git fails.
+    ``known`` is as for :meth:`Ledger.scan`. Raises OSError if git fails.
     """
     if not git(paths.ROOT, "ls-tree", "--name-only", commit, "--", _ledger_path()):
         return []
@@ -108,14 +116,14 @@ def ledger_at(commit: str) -> list[Measurement]:
         git(paths.ROOT, "archive", "--format=tar", "-o", packed, commit, "--", _ledger_path())
         shutil.unpack_archive(packed, folder, filter="data")  # refuses paths outside the folder
         ledger = Path(folder) / _ledger_path()
-        return sorted([*_first_layout(ledger), *Ledger(ledger).read()[0]], key=lambda measurement: measurement.when)
+        return [*sorted(_first_layout(ledger), key=lambda m: m.when), *Ledger(ledger).read(known)[0]]
 
 
 def _first_layout(folder: Path) -> Iterator[Measurement]:
     """The measurements of commits from when the ledger had a JSON file for each, under the names of that time."""
     for path in sorted(folder.glob("*.json")):
         try:
-            record = json.loads(path.read_bytes())
+            record = read_json(path)
             record["prior_knowledge"] = record.pop("told")
             yield Measurement.from_dict(record)
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -128,9 +136,11 @@ def _ledger_path() -> str:
 
 def compare_ledgers(before: Sequence[Measurement], after: Sequence[Measurement]) -> Comparison:
     """What the second state of the ledger has in addition to the first, compared with it."""
-    known, later = ({_identity(m) for m in side} for side in (before, after))
-    added = [m for m in after if _identity(m) not in known]
-    gone = sum(_identity(m) not in later for m in before)
+    same = {id(m) for m in before} & {id(m) for m in after}  # read once for both: these need not be compared
+    changed = [[m for m in side if id(m) not in same] for side in (before, after)]
+    known, later = ({_identity(m) for m in side} for side in changed)
+    added = [m for m in changed[1] if _identity(m) not in known]
+    gone = sum(_identity(m) not in later for m in changed[0])
     new = list(_ledger_values(added))
     again = {value[:2] for value in new}
     old = [value for value in _ledger_values(before) if value[:2] in again]  # what was not measured again is no news

@@ -20,6 +20,7 @@ from sutrolib.batch.plan import Job, read_notebook
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core import paths, provenance
 from sutrolib.core.markdown import finding_in
+from sutrolib.core.records import fitting
 
 KERNEL = "sutro"  # the name in the metadata of the copy
 ATTEMPTS = "attempts"
@@ -43,6 +44,7 @@ class PlannedRun:
     attempt: int = 0
     worker: str = ""
     command_id: str = ""
+    sequence: int = 0
 
     @property
     def output(self) -> Path:
@@ -62,7 +64,7 @@ class PlannedRun:
     def result(self, seconds: float, error: str = "", **found: Any) -> RunResult:
         """How the run ended; ``found`` are further fields of the result."""
         job = self.job
-        fields: dict[str, Any] = {name: getattr(self, name) for name in ("identity", "number", "worker")}
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ("identity", "number", "worker", "sequence")}
         fields |= {"notebook": job.notebook.name, "label": job.label, "parameters": job.values}
         fields |= {"attempts": max(1, self.attempt), "when": provenance.now(), **found}
         return RunResult(**fields, seconds=seconds, error=error)
@@ -193,8 +195,10 @@ def conclusion_of(output: Path) -> dict[str, Any]:
         found = finding_in(output)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    shapes = {"finding": str, "sign": str, "results": dict, "kinds": dict, "expected": dict}
-    return {name: found[name] for name, shape in shapes.items() if isinstance(found.get(name), shape)}
+    stated: dict[str, Any] = {
+        name: found[name] for name in ("finding", "sign", "results", "kinds", "expected") if name in found
+    }
+    return fitting(stated, RunResult)
 
 
 def _kernel_manager(run: PlannedRun) -> type[Any]:

@@ -5,7 +5,6 @@ Nothing is run and nothing is evaluated: outputs are JSON, text stays text, and 
 
 import base64
 import binascii
-import json
 import math
 import re
 import shlex
@@ -21,6 +20,7 @@ from sutrolib.batch.plan import read_notebook
 from sutrolib.core import paths
 from sutrolib.core.format import integer_or_number
 from sutrolib.core.markdown import finding_in
+from sutrolib.core.records import read_json
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NO_ALT = "A figure that its notebook does not describe."
@@ -80,7 +80,7 @@ def read_executed(path: Path) -> Executed:
     """Read an executed notebook. Raises ValueError, naming the file, for one that cannot be read."""
     try:
         notebook, payload = read_notebook(path), finding_in(path)
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         outputs = [output for cell in content["cells"] for output in cell.get("outputs", [])]
         papermill = content.get("metadata", {}).get("papermill", {})
         when, dated = _when(path, payload, papermill)
@@ -100,7 +100,7 @@ def read_executed(path: Path) -> Executed:
             error=next(errors, ""),
             **{name: str(payload.get(name, "")) for name in ("finding", "sign", "then")},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ArithmeticError, LookupError, OSError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as an executed notebook: {type(error).__name__}: {error}") from error
 
 

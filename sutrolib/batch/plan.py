@@ -17,6 +17,7 @@ from sutrolib.batch.parameters import Parameter, ParameterError, check_names, di
 from sutrolib.batch.stored import StoredResults
 from sutrolib.core import paths
 from sutrolib.core.markdown import finding_in
+from sutrolib.core.records import read_json
 
 _MOST_NAMED = 10  # notebooks, in an error
 
@@ -96,12 +97,12 @@ def find_notebooks(folder: Path = paths.NOTEBOOKS) -> list[Notebook]:
 def read_notebook(path: Path) -> Notebook:
     """The notebook of a file. Its ``error`` says, with its name, if it or its cell of parameters cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         cells, about = content["cells"], dict(content.get("metadata", {}).get("sutro", {}))
         sources = ["".join(cell.get("source", "")) for cell in cells]
         types = [str(cell.get("cell_type")) for cell in cells]
         tagged = ["parameters" in cell.get("metadata", {}).get("tags", []) for cell in cells]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{path.name} cannot be read as a notebook: {type(error).__name__}: {error}"
         return Notebook(path, path.stem, "", "", {}, 0, error=why)
     prose = (source for source, kind in zip(sources, types, strict=True) if kind == "markdown")

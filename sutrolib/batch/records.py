@@ -6,6 +6,7 @@ makes a run writes its record as soon as it ends, so that neither a dead worker 
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from sutrolib.core import paths
 from sutrolib.core.io import as_float, write_json
+from sutrolib.core.records import UnreadableRecord, checked, read_json
 
 RECORDS = "records"
 INTERRUPTED = "interrupted"
@@ -23,7 +25,8 @@ class RunResult:
     """How a run ended: what was run, how long it took, what it found, and the error if it failed.
 
     ``parameters`` holds all of the notebook's parameters, ``library`` the version that was run; ``results``, ``kinds``
-    and ``expected`` are what the notebook concluded. ``attempts`` is how often it was begun, ``worker`` where.
+    and ``expected`` are what the notebook concluded. ``attempts`` is how often it was begun, ``worker`` where,
+    ``sequence`` by which command in this folder, counted from 1.
     """
 
     identity: str
@@ -42,6 +45,7 @@ class RunResult:
     error: str = ""
     attempts: int = 1
     worker: str = ""
+    sequence: int = 0
 
     @property
     def passed(self) -> bool:
@@ -84,27 +88,34 @@ def forget(folder: Path, identity: str) -> None:
 def read(folder: Path, identity: str) -> RunResult | None:
     """The record of a run; None if there is none, or none that can be read: then the run is yet to be made."""
     try:
-        result = RunResult(**json.loads((folder / RECORDS / f"{identity}.json").read_text(encoding="utf-8")))
+        result = checked(RunResult(**read_json(folder / RECORDS / f"{identity}.json")))
         file_name(result.number, result.notebook)
-    except (OSError, ValueError, TypeError):
+        if result.identity != identity:
+            raise ValueError(f"it is of another run ({result.identity:.64})")
+    except FileNotFoundError:
         return None
-    mappings = (result.parameters, result.results, result.kinds, result.expected)
-    sound = all(isinstance(mapping, dict) for mapping in mappings) and isinstance(result.number, int)
-    return result if sound and result.identity == identity else None
+    except (OSError, ValueError, TypeError) as error:
+        warnings.warn(f"the record {identity}.json was skipped: {error}", UnreadableRecord, stacklevel=2)
+        return None
+    return result
 
 
 def read_all(folder: Path) -> list[RunResult]:
     """All records of a batch that can be read, in the order of their numbers."""
     found = (read(folder, path.stem) for path in (folder / RECORDS).glob("*.json"))
-    return sorted((result for result in found if result), key=lambda result: (result.number, result.when))
+    return sorted((result for result in found if result), key=_order)
 
 
 def read_newest(folder: Path) -> list[RunResult]:
     """The last record for each notebook and parameters of a batch: the others are of earlier sources."""
     newest: dict[str, RunResult] = {}
-    for result in sorted(read_all(folder), key=lambda result: result.when):
+    for result in sorted(read_all(folder), key=lambda result: (result.sequence, result.when)):
         newest[json.dumps([result.notebook, result.parameters], sort_keys=True)] = result
-    return sorted(newest.values(), key=lambda result: (result.number, result.when))
+    return sorted(newest.values(), key=_order)
+
+
+def _order(result: RunResult) -> tuple[int, int]:
+    return result.number, result.sequence
 
 
 def newest_batch() -> Path:

@@ -23,6 +23,7 @@ from sutrolib.core.io import write_atomically
 from sutrolib.core.markdown import finding_in
 from sutrolib.core.paths import ROOT, stored_results
 from sutrolib.core.provenance import commit, machine, now, reference_seconds
+from sutrolib.core.records import MAX_BYTES, check_regular, checked, parse
 
 jsonpickle.ext.numpy.register_handlers()
 _here = functools.cache(reference_seconds)
@@ -49,7 +50,9 @@ class StoredResults:
     def read(cls, path: Path) -> Self | None:
         """The results of a file; None if there is none. Raises ValueError, with what to do, if it cannot be read."""
         try:
-            return cls(**json.loads(gzip.decompress(path.read_bytes())))
+            check_regular(path)
+            with gzip.open(path) as file:
+                return checked(cls(**parse(file.read(MAX_BYTES))))
         except FileNotFoundError:
             return None
         except (OSError, EOFError, ValueError, TypeError) as error:

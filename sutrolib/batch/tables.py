@@ -6,7 +6,6 @@ notebook, or were given on the command line, have a column of their own too, wit
 for. So the table has at most MAX_COLUMNS columns for any mixture of notebooks.
 """
 
-import dataclasses
 import json
 import sys
 import time
@@ -68,18 +67,12 @@ class Tables:
         write_atomically(self.folder / FINDINGS, _findings(results, above).encode())
 
     def _write(self) -> list[RunResult]:
-        if results := [_in_utf8(result) for result in records.read_newest(self.folder)]:
+        if results := records.read_newest(self.folder):
             table = tidy(results)
             write_atomically(self.folder / f"{RESULTS}.csv", table.to_csv(index=False).encode())
             write_atomically(self.folder / f"{RESULTS}.parquet", table.to_parquet(index=False))
             write_atomically(self.folder / FINDINGS, _findings(results).encode())
         return results
-
-
-def _in_utf8(result: RunResult) -> RunResult:
-    """The result with ``?`` for what cannot be written as UTF-8: a file's name or a parameter may hold any byte."""
-    content = json.dumps(dataclasses.asdict(result), ensure_ascii=False)
-    return RunResult(**json.loads(content.encode(errors="replace")))
 
 
 def tidy(results: Sequence[RunResult]) -> pd.DataFrame:

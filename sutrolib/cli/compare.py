@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sutrolib.batch import records
 from sutrolib.batch.changes import Change, ChangeStatus, Comparison
@@ -24,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
         run, other = (options.first, options.second) if first else (options.second, options.first)
         raise ValueError(f"{run!r} is a run and {other!r} is not; give two runs, or two states of the ledger")
     else:
-        comparison = compare_ledgers(_ledger(options.first), _ledger(options.second))
+        known: dict[str, Any] = {}  # what both have is read once
+        comparison = compare_ledgers(_ledger(options.first, known), _ledger(options.second, known))
     print(f"A: {options.first}    B: {options.second}")
     show(comparison)
     return 0
@@ -38,14 +40,14 @@ def _run_folder(name: str) -> Path | None:
     return None
 
 
-def _ledger(name: str) -> list[Measurement]:
+def _ledger(name: str, known: dict[str, Any]) -> list[Measurement]:
     """The measurements of a commit, of a folder, or of the ledger as it is. Raises ValueError, with what there is."""
     if name == CURRENT:
-        return Ledger().measurements()
+        return Ledger().measurements(known)
     if Path(name).is_dir() and Ledger(name).files():
-        return Ledger(name).measurements()
+        return Ledger(name).measurements(known)
     if commit := commit_of(name):
-        return ledger_at(commit)
+        return ledger_at(commit, known)
     folders = paths.RUNS.iterdir() if paths.RUNS.is_dir() else ()
     runs = sorted((folder.name for folder in folders if _run_folder(folder.name)), reverse=True)
     raise ValueError(

@@ -12,8 +12,9 @@ def list_sources(options: argparse.Namespace) -> int:
     """Show each publication and each local run: how many records it holds, of which days and commits, and damage."""
     rows = []
     for kind in ("measurement", "study"):
-        found, _ = Ledger().scan(kind, lambda r, source, dirty: (source, r["when"][:10], r.get("commit", ""), dirty))
-        rows += [(kind, *row) for row in found]
+        found, _ = Ledger().scan(kind, lambda record, source, dirty: (record, source, dirty))
+        about = ((r if isinstance(r, dict) else vars(r), source, dirty) for r, source, dirty in found)
+        rows += [(kind, source, r["when"][:10], r["commit"], dirty) for r, source, dirty in about]
     header = ("source", "measurements", "studies", "days (UTC)", "commits", "dirty")
     shown = []
     for source in sorted({row[1] for row in rows}):
@@ -31,7 +32,7 @@ def list_sources(options: argparse.Namespace) -> int:
 def unreadable_files() -> list[str]:
     """A sentence for each file of the ledger that cannot be read in full: where, why, and what to do."""
     ledger = Ledger()
-    _, damaged = ledger.scan("study", lambda record, source, dirty: record["when"])
+    _, damaged = ledger.scan("study", lambda record, source, dirty: None)
     sentences = []
     for path, why in {**damaged, **ledger.read()[1]}.items():
         published = path.parent == paths.published_ledger()

@@ -1,7 +1,6 @@
 """About how long a command takes, from the last time on this machine."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 from sutrolib.core import paths
 from sutrolib.core.format import duration
 from sutrolib.core.io import write_json
+from sutrolib.core.records import read_json
 
 _KEPT = paths.RUNS / "seconds.json"
 _LONG_S = 10.0
@@ -33,6 +33,6 @@ def announced(options: argparse.Namespace) -> Iterator[None]:
 
 def _read() -> dict[str, Any]:
     try:
-        return dict(json.loads(_KEPT.read_bytes()))
+        return dict(read_json(_KEPT))
     except (OSError, ValueError, TypeError):
         return {}

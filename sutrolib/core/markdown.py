@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from sutrolib.core.records import read_json
 
 FINDING_TYPE = "application/vnd.sutro.finding+json"
 
@@ -14,9 +15,9 @@ def finding_in(path: Path) -> dict[str, Any]:
     """The last finding in a notebook's outputs, as ``Session.conclude`` wrote it; empty if there is none."""
     if not path.exists():
         return {}
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = read_json(path)["cells"]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    findings = [data[FINDING_TYPE] for data in outputs if FINDING_TYPE in data]
+    findings = [data[FINDING_TYPE] for data in outputs if isinstance(data.get(FINDING_TYPE), dict)]
     return findings[-1] if findings else {}
 
 

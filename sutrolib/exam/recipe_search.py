@@ -15,6 +15,7 @@ from typing import Any
 
 from sutrolib.core.io import as_json
 from sutrolib.core.provenance import commit, machine, now
+from sutrolib.core.records import checked
 from sutrolib.exam.entries import Scale, distilled_gpt_like
 from sutrolib.exam.record import load, save
 from sutrolib.guards.checks import CheckResult
@@ -145,6 +146,6 @@ def save_verifications(scale: Scale, found: Mapping[str, Verification]) -> Path:
 def load_verifications(scale: Scale) -> dict[str, Verification]:
     """The saved verifications of this scale, by the recipe's name."""
     return {
-        name: Verification(**{**fields, "checks": tuple(CheckResult(**check) for check in fields["checks"])})
+        name: checked(Verification(**{**fields, "checks": tuple(CheckResult(**check) for check in fields["checks"])}))
         for name, fields in load(scale.name, "verification", {}).items()
     }

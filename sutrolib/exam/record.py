@@ -8,7 +8,6 @@ unfinished one on another machine, are never mixed into it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from sutrolib.core import paths
 from sutrolib.core.io import as_json, write_json
 from sutrolib.core.provenance import commit, machine, now, versions
+from sutrolib.core.records import checked, read_json
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import BASELINE, Scale
 from sutrolib.measurement.measure import Measurement
@@ -36,7 +36,7 @@ def exam_path(scale: str, content: str) -> Path:
 def load(scale: str, content: str, default: Any = None) -> Any:
     """The stored document, or ``default`` if there is none. Raises OSError without a default."""
     path = exam_path(scale, content)
-    return default if default is not None and not path.exists() else json.loads(path.read_bytes())
+    return default if default is not None and not path.exists() else read_json(path)
 
 
 def save(scale: str, content: str, document: Any) -> Path:
@@ -125,15 +125,12 @@ def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
 def read_record(path: Path) -> ExamRecord:
     """The record in this file. Raises OSError if there is none, and ValueError if it holds something else."""
     try:
-        fields = json.loads(path.read_bytes())
+        fields = read_json(path)
         measurements = {
             name: {run["seed"]: Measurement.from_dict(run) for run in runs}
             for name, runs in dict(fields.pop("measurements")).items()
         }
-        tables = ("problem", "baseline", "entries", "machine", "versions")
-        if not all(isinstance(fields[name], dict) for name in tables):
-            raise ValueError(f"{', '.join(tables)} must be JSON objects")
-        return ExamRecord(**fields, measurements=measurements)
+        return checked(ExamRecord(**fields, measurements=measurements))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not an exam record ({type(error).__name__}: {error})") from error
 

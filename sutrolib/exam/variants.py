@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sutrolib.core.io import as_json
+from sutrolib.core.records import checked
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import Model, describe
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
@@ -164,7 +165,7 @@ def load_ablation(scale: Scale) -> dict[str, AblatedRecipe]:
     found = {}
     for name, fields in load(scale.name, "ablation").items():
         runs = {field: tuple(map(Measurement.from_dict, fields[field])) for field in ("length_runs", "runs")}
-        found[name] = AblatedRecipe(**{**fields, **runs})
+        found[name] = checked(AblatedRecipe(**{**fields, **runs}))
     return found
 
 

@@ -48,7 +48,7 @@ class MeanPower:
 
 def mean_power(readings: Sequence[Reading]) -> MeanPower | None:
     """The mean power of at least two readings; None unless all are estimated joules of windows of known length."""
-    if len(readings) < 2 or any(r.kind != Kind.ESTIMATED or "window_s" not in r.detail for r in readings):
+    if len(readings) < 2 or any(r.kind != Kind.ESTIMATED or not {"window_s", "runs"} <= {*r.detail} for r in readings):
         return None
     watts = [r.value * r.detail["runs"] / r.detail["window_s"] for r in readings]
     return MeanPower(min(watts), max(watts))

@@ -18,13 +18,15 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from sutrolib.core import paths
 from sutrolib.core.io import as_json, not_finite
 from sutrolib.core.provenance import commit, now
+from sutrolib.core.records import MAX_BYTES, check_regular, check_types, moment, parse
 from sutrolib.measurement.measure import Measurement
 
 if TYPE_CHECKING:
@@ -34,10 +36,45 @@ FILE = "ledger.jsonl"
 _RUN_COLUMNS = ("when", "problem", "model", "seed", "score", "solved", "commit", "source", "dirty")
 _READING_COLUMNS = ("metric", "value", "unit", "kind")
 _AT = _RUN_COLUMNS.index("commit")  # where the reading and the settings stand in the table
-_FIELDS = {field.name for field in fields(Measurement)}
+UNREADABLE = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)  # what a wrong record leads to
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _HEAD = re.compile(rb'\{"id":"([0-9a-f]{16})",("dirty":true,)?"(measurement|study)":(?=\{)')
 _T = TypeVar("_T")
 _Values = tuple[Any, ...]
+
+
+class _Study(TypedDict):  # what is read of a stored study, the result of a search or of a comparison of searches
+    process: str
+    metric: str
+    problem: dict[str, Any]
+    commit: str
+    when: str
+
+
+class _Best(TypedDict):
+    cost: float
+
+
+class _Search(_Study):
+    best: _Best | None
+    n_trials: int
+    trials: list[dict[str, Any]]
+
+
+class _Trajectory(TypedDict):
+    costs: list[float | None]
+    spent: dict[str, list[float]]
+    found: str | None
+
+
+class _Result(TypedDict):
+    trajectories: list[_Trajectory]
+    baseline: list[float | None]
+
+
+class _Comparison(_Study):
+    task: str
+    results: dict[str, _Result]
 
 
 class UnreadableMeasurement(UserWarning):
@@ -93,42 +130,47 @@ class Ledger:
         folders = paths.ledger_folders() if self._everywhere else [self.folder]
         return [path for f in folders for path in sorted([*f.glob("*.jsonl"), *f.glob("*.jsonl.gz")])]
 
-    def scan(self, kind: str, convert: Callable[[dict[str, Any], str, bool], _T]) -> tuple[list[_T], dict[Path, str]]:
+    def scan(
+        self, kind: str, convert: Callable[[Any, str, bool], _T], known: dict[str, Any] | None = None
+    ) -> tuple[list[_T], dict[Path, str]]:
         """``convert(record, source, dirty)`` for each record of this kind, once each; and why files are damaged.
 
-        ``dirty`` says that the record cannot be traced to a commit. A record that ``convert`` refuses (KeyError,
-        TypeError, ValueError) counts as damaged.
+        The record is a Measurement, or a study's dictionary; ``dirty`` says that it cannot be traced to a commit.
+        Records of one file come in the order in which they were written, whatever the clock said; those of several
+        files are merged by their times. A dictionary ``known`` keeps what was read, by line, for further calls.
         """
-        found: list[_T] = []
+        found: list[tuple[datetime, _T]] = []
         damaged: dict[Path, str] = {}
         seen: set[str] = set()
+        known = {} if known is None else known
         with _no_garbage_collection():
             for path in self.files():
                 bad: list[str] = []
                 published = path.parent == paths.published_ledger()
                 source = f"published: {path.name}" if published else f"run: {path.parent.name}"
+                latest = _EARLIEST
                 for number, line in read_lines(path, bad):
                     if line.kind != kind or line.id in seen:
                         continue
                     try:
-                        record = json.loads(line.text)
-                        found.append(convert(record, source, line.dirty or is_dirty(record.get("commit", ""))))
-                    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                        record, when, commit = known.get(line.id) or known.setdefault(line.id, record_of(line))
+                    except UNREADABLE as error:
                         bad.append(f"line {number} is not a {kind}: {type(error).__name__}: {error}")
-                    else:
-                        seen.add(line.id)
+                        continue
+                    seen.add(line.id)
+                    latest = max(latest, when)
+                    found.append((latest, convert(record, source, line.dirty or is_dirty(commit))))
                 if bad:
                     damaged[path] = bad[0] + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else "")
-        return found, damaged
+        return [one for _, one in sorted(found, key=itemgetter(0))], damaged
 
-    def read(self) -> tuple[list[Measurement], dict[Path, str]]:
+    def read(self, known: dict[str, Any] | None = None) -> tuple[list[Measurement], dict[Path, str]]:
         """All measurements, oldest first, and the files with lines that could not be read and why."""
-        found, damaged = self.scan("measurement", lambda record, source, dirty: Measurement.from_dict(record))
-        return sorted(found, key=lambda measurement: measurement.when), damaged
+        return self.scan("measurement", lambda measurement, source, dirty: measurement, known)
 
-    def measurements(self) -> list[Measurement]:
+    def measurements(self, known: dict[str, Any] | None = None) -> list[Measurement]:
         """All measurements, oldest first. Lines that cannot be read are skipped with a warning."""
-        measurements, damaged = self.read()
+        measurements, damaged = self.read(known)
         _warn(damaged)
         return measurements
 
@@ -136,7 +178,7 @@ class Ledger:
         """All studies, oldest first, each with its ``source``. Lines that cannot be read are skipped with a warning."""
         found, damaged = self.scan("study", lambda record, source, dirty: {**record, "source": source, "dirty": dirty})
         _warn(damaged)
-        return sorted(found, key=lambda study: study["when"])
+        return found
 
     def frame(self) -> pd.DataFrame:
         """All readings as a tidy table: a row for each, with the problem's and the model's fields as columns.
@@ -150,29 +192,23 @@ class Ledger:
 
 
 def frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
-    """One row for each reading of ``measurements``."""
-    table = _frame([_row(measurement.to_dict(), "", False) for measurement in measurements])
+    """One row for each reading of ``measurements``, in their order."""
+    table = _frame([_row(measurement, "", False) for measurement in measurements])
     return table.drop(columns=["source", "dirty"], errors="ignore")
 
 
-def _row(record: Mapping[str, Any], source: str, dirty: bool) -> tuple[_Values, _Values, list[_Values]]:
-    """The columns of a run, its settings and its readings. Raises KeyError or TypeError if it is no measurement."""
-    if not record.keys() <= _FIELDS:
-        raise TypeError(f"unknown fields {sorted(record.keys() - _FIELDS)}")
-    problem, model, score = record["problem"], record["model"], record["score"]
-    solved = score is not None and score >= float(record["target"])
-    names = problem["name"], model["name"]
-    run = (record["when"], *names, record["seed"], score, solved, record.get("commit", ""), source, dirty)
-    readings = [(r["name"], r["value"], r["unit"], str(r["kind"])) for r in record["readings"]]
-    return run, (record["rungs"], problem, model), readings
+def _row(m: Measurement, source: str, dirty: bool) -> tuple[_Values, _Values, list[_Values]]:
+    """The columns of a run, its settings and its readings."""
+    run = (m.when, m.problem["name"], m.model["name"], m.seed, m.score, m.solved, m.commit, source, dirty)
+    return run, (m.rungs, m.problem, m.model), [(r.name, r.value, r.unit, str(r.kind)) for r in m.readings]
 
 
 def _frame(rows: Iterable[tuple[_Values, _Values, list[_Values]]]) -> pd.DataFrame:
-    """The table of these runs, oldest first. The fields of a run are stored once, until the last step."""
+    """The table of these runs. The fields of a run are stored once, until the last step."""
     import numpy as np
     import pandas as pd
 
-    rows = sorted((row for row in rows if row[2]), key=lambda row: row[0][0])
+    rows = [row for row in rows if row[2]]
     if not rows:
         return pd.DataFrame(columns=[*_RUN_COLUMNS[:_AT], *_READING_COLUMNS])
     runs, settings, readings = zip(*rows, strict=True)
@@ -186,12 +222,25 @@ def _frame(rows: Iterable[tuple[_Values, _Values, list[_Values]]]) -> pd.DataFra
     return pd.concat([table.iloc[:, :_AT], values, table.iloc[:, _AT:]], axis=1)
 
 
+def record_of(line: LedgerLine) -> tuple[Any, datetime, str]:
+    """The record of a line, as a Measurement or a study's dictionary, with its time and commit.
+
+    Raises one of UNREADABLE for another sort of record.
+    """
+    record = parse(line.text)
+    if line.kind == "measurement":
+        return Measurement.from_dict(record), moment(record["when"]), record.get("commit", "")
+    check_types(record, _Comparison if "task" in record else _Search)
+    return record, moment(record["when"]), record["commit"]
+
+
 def read_lines(path: Path, bad: list[str]) -> Iterator[tuple[int, LedgerLine]]:
     """The intact lines of a ledger file with their numbers; why others could not be read is appended to ``bad``."""
     number = 0
     try:
+        check_regular(path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, content in enumerate(file, 1):
+            for number, content in enumerate(iter(lambda: file.readline(MAX_BYTES), b""), 1):
                 head = _HEAD.match(content)
                 text = content[head.end() : content.rfind(b"}")] if head else b""
                 if head is None:
@@ -200,7 +249,9 @@ def read_lines(path: Path, bad: list[str]) -> Iterator[tuple[int, LedgerLine]]:
                     bad.append(f"line {number} was cut short or changed: its content does not match its hash")
                 else:
                     yield number, LedgerLine(head[1].decode(), head[3].decode(), text, head[2] is not None)
-    except (OSError, EOFError, zlib.error) as error:
+                if len(content) == MAX_BYTES and not content.endswith(b"\n"):
+                    raise OSError(f"a line is longer than {MAX_BYTES:,} bytes")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         bad.append(f"after line {number}: {error or type(error).__name__}")
 
 

@@ -11,11 +11,12 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from sutrolib.core.cube import RUNGS, Axis
 from sutrolib.core.io import not_finite
 from sutrolib.core.provenance import commit, machine, now, versions
+from sutrolib.core.records import check_types, checked
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Problem, ProgramModel, describe
 from sutrolib.measurement.passes import MeasurementPasses, reading_of
 from sutrolib.measurement.passes import score_of as score_of  # for users of this module
@@ -23,6 +24,21 @@ from sutrolib.meters.access.trace import TorchTrace
 from sutrolib.meters.base import Meter, ProgramMeter, Reading
 
 BY_HAND = RUNGS[Axis.PROCESS][0].key
+
+
+class _Named(TypedDict):  # what is read of a stored problem and model, of the rungs, and of a reading's detail
+    name: str
+
+
+class _Rungs(TypedDict):
+    process: str
+    problem: str
+
+
+class _Detail(TypedDict, total=False):
+    load: float | None
+    runs: float
+    window_s: float
 
 
 @dataclass(frozen=True)
@@ -72,14 +88,22 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """The measurement as values that JSON has; :meth:`from_dict` reads them."""
-        readings = [dataclasses.asdict(reading) for reading in self.readings]
+        readings = [dict(vars(reading)) for reading in self.readings]
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"readings": readings}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Measurement:
-        """The measurement of :meth:`to_dict`. Raises KeyError or TypeError if the record has other fields."""
+        """The measurement of :meth:`to_dict`. Raises KeyError, TypeError or ValueError for another sort of record."""
         readings, target = tuple(Reading(**reading) for reading in record["readings"]), float(record["target"])
-        return cls(**{**record, "readings": readings, "target": target})
+        made = checked(cls(**{**record, "readings": readings, "target": target}))
+        check_types(made.problem, _Named)
+        check_types(made.model, _Named)
+        check_types(made.rungs, _Rungs)
+        for reading in readings:
+            check_types(reading.detail, _Detail)
+            if not all(reading.detail.get(name, 1) > 0 for name in ("runs", "window_s")):
+                raise ValueError(f"runs and window_s of {reading.name} must be above 0")
+        return made
 
 
 def measure(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 from sutrolib.core import paths
 from sutrolib.core.io import write_atomically
 from sutrolib.core.provenance import commit, now
-from sutrolib.measurement.ledger import Ledger, LedgerLine, is_dirty, read_lines
+from sutrolib.measurement.ledger import UNREADABLE, Ledger, LedgerLine, is_dirty, read_lines, record_of
 
 LARGEST_PLAIN = 500_000  # bytes; larger publications are compressed, so that no file of the repository nears 2 MB
 
@@ -47,15 +46,21 @@ def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
         raise ValueError("this checkout has uncommitted changes; commit them, or mark every row by --dirty")
     published = {line.id for path in Ledger(paths.published_ledger()).files() for _, line in read_lines(path, [])}
     lines: dict[str, LedgerLine] = {}
+    commits: dict[str, str] = {}
     unreadable: list[str] = []
     for path in (path for run in runs for path in Ledger(_folder_of(run)).files()):
         bad: list[str] = []
-        lines |= {line.id: line for _, line in read_lines(path, bad)}
+        for number, line in read_lines(path, bad):
+            try:
+                commits[line.id] = record_of(line)[2]
+                lines[line.id] = line
+            except UNREADABLE as error:
+                bad.append(f"line {number} is not a {line.kind}: {type(error).__name__}: {error}")
         unreadable += [f"{path}, {why}" for why in bad]
     new = [line for line in lines.values() if line.id not in published]
     if not new:
         raise ValueError(f"there is nothing to publish: all {len(lines)} records of {', '.join(runs)} are published")
-    marked = [line._replace(dirty=line.dirty or is_dirty(checkout) or is_dirty(_commit_of(line))) for line in new]
+    marked = [line._replace(dirty=line.dirty or is_dirty(checkout) or is_dirty(commits[line.id])) for line in new]
     if (dirty := sum(line.dirty for line in marked)) and not allow_dirty:
         raise ValueError(
             f"{dirty} of {len(new)} records were measured with uncommitted changes and cannot be traced to a commit; "
@@ -88,7 +93,3 @@ def _folder_of(run: str) -> Path:
             return folder
     there = [path.parent.name for path in sorted(paths.RUNS.glob("*/*.jsonl"))]
     raise ValueError(f"run {run!r} has no ledger; runs with one are {', '.join(there) or 'none'}")
-
-
-def _commit_of(line: LedgerLine) -> str:
-    return str(json.loads(line.text).get("commit", ""))

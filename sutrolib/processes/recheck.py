@@ -7,11 +7,11 @@ anew by the more realistic one, and keeps the best by that. A person may overrid
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from sutrolib.core import paths
 from sutrolib.core.cube import RUNGS, Axis
+from sutrolib.core.records import read_json
 from sutrolib.core.types import Problem
 from sutrolib.meters import METERS
 from sutrolib.meters.base import Meter
@@ -28,8 +28,8 @@ def found_unsafe(metric: str, rung: str) -> list[Mapping[str, str]]:
     takes the verdicts of all that were; one without a rung has none. Raises ValueError for a file that cannot be read.
     """
     try:
-        text = paths.audit().read_text(encoding="utf-8") if rung and paths.audit().exists() else "[]"
-        known = [one for one in json.loads(text) if one["metric"] == metric]
+        stored = read_json(paths.audit()) if rung and paths.audit().exists() else []
+        known = [one for one in stored if one["metric"] == metric]
         here = [one for one in known if one["rung"] == rung] or known
         unsafe = {one["reference"]: one for one in here if one["verdict"] == "not safe"}
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from batches import FIND, write_notebook
+from builders import study
 
 from sutrolib.__main__ import _split_assignments, main
 from sutrolib.batch import batch, records
@@ -195,7 +196,7 @@ def test_a_file_of_the_ledger_that_cannot_be_read_is_named_with_what_to_do(capsy
 
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("SUTRO_LEDGER", str(tmp_path))
-    Ledger().add_study({"process": "search"})
+    Ledger().add_study(study())
     assert unreadable_files() == []
     assert not [check for check in doctor.examine() if check.topic == "ledger"]
     torn = tmp_path / "ledger.jsonl"

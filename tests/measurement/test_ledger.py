@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from builders import measurement
+from builders import measurement, study
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,14 +58,38 @@ def test_any_measurement_survives_the_round_trip(name, seed, score, value, kind,
         assert Ledger(folder).measurements() == [made]
 
 
-def test_measurements_and_studies_come_oldest_first(tmp_path):
+def day(number):
+    return f"2026-01-0{number}T00:00:00.000000+00:00"
+
+
+def test_records_come_in_the_order_in_which_they_were_written_whatever_the_clock_said(tmp_path):
     ledger = Ledger(tmp_path)
-    for day in (3, 1, 2):
-        ledger.add(measurement(seed=day, when=f"2026-01-0{day}T00:00:00.000000+00:00"))
-    assert [m.seed for m in ledger.measurements()] == [1, 2, 3]
-    assert list(ledger.frame().seed) == [1, 1, 2, 2, 3, 3]
+    for seed, number in enumerate((3, 1, 2)):
+        ledger.add(measurement(seed=seed, when=day(number)))
+    assert [m.seed for m in ledger.measurements()] == [0, 1, 2]
+    assert list(ledger.frame().seed) == [0, 0, 1, 1, 2, 2]
+    assert list(frame(ledger.measurements()).seed) == [0, 0, 1, 1, 2, 2]
+
+
+def test_records_of_several_files_are_merged_by_their_times_and_each_file_keeps_its_order(tmp_path):
+    for name, seeds in (("a", {1: 1, 2: 7, 3: 2}), ("b", {4: 3, 5: 8})):
+        path = Ledger(tmp_path).folder / f"{name}.jsonl"
+        lines = [LedgerLine.of("measurement", measurement(seed=s, when=day(n)).to_dict()) for s, n in seeds.items()]
+        path.write_bytes(b"".join(line.encode() for line in lines))
+    assert [m.seed for m in Ledger(tmp_path).measurements()] == [1, 4, 2, 3, 5]
+
+
+def test_times_are_merged_across_zones(tmp_path):
+    for name, seed, when in (("a", 1, "2026-01-01T23:00:00+00:00"), ("b", 2, "2026-01-02T00:30:00+02:00")):
+        line = LedgerLine.of("measurement", measurement(seed=seed, when=when).to_dict())
+        (tmp_path / f"{name}.jsonl").write_bytes(line.encode())
+    assert [m.seed for m in Ledger(tmp_path).measurements()] == [2, 1], "1 was measured half an hour after 2"
+
+
+def test_studies_come_in_the_order_in_which_they_were_written(tmp_path):
+    ledger = Ledger(tmp_path)
     for name in ("first", "second"):
-        ledger.add_study({"process": name})
+        ledger.add_study(study(process=name))
     assert [study["process"] for study in ledger.studies()] == ["first", "second"]
     assert {study["source"] for study in ledger.studies()} == {f"run: {tmp_path.name}"}
 
@@ -167,14 +191,14 @@ def test_what_json_has_no_form_for_is_kept_all_the_same(tmp_path):
 
 
 def test_a_study_with_a_number_that_is_not_finite_is_kept_and_names_it(tmp_path):
-    Ledger(tmp_path).add_study({"process": "search", "total_cost": math.nan, "trials": [{"score": math.inf}]})
+    Ledger(tmp_path).add_study(study(total_cost=math.nan, trials=[{"score": math.inf}]))
     (found,) = Ledger(tmp_path).studies()
     assert (found["failure"], found["total_cost"], found["trials"]) == (
         "total_cost is nan",
         "NaN",
         [{"score": "Infinity"}],
     )
-    Ledger(tmp_path / "other").add_study({"process": "search", "total_cost": 1.0})
+    Ledger(tmp_path / "other").add_study(study(total_cost=1.0))
     assert "failure" not in Ledger(tmp_path / "other").studies()[0]
 
 
@@ -264,7 +288,7 @@ def test_what_cannot_be_traced_to_a_commit_is_dirty(tmp_path, commit, dirty):
 WRITER = """
     import sys
     sys.path[:0] = [{root!r}, {tests!r}]
-    from builders import measurement
+    from builders import measurement, study
     from sutrolib.measurement.ledger import Ledger
     ledger = Ledger({folder!r})
     for number in range(int(sys.argv[2])):

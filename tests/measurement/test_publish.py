@@ -1,7 +1,7 @@
 import subprocess
 
 import pytest
-from builders import measurement
+from builders import measurement, study
 
 from sutrolib.__main__ import main
 from sutrolib.core import paths
@@ -98,7 +98,7 @@ def test_large_publications_are_compressed_and_equal_ones_equal(checkout):
 
 def test_the_command_lists_and_publishes(checkout, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "150")
-    Ledger(paths.RUNS / "clean").add_study({"process": "search"})
+    Ledger(paths.RUNS / "clean").add_study(study())
     assert main(["ledger", "publish", "dirty"]) == 2
     assert "3 of 3 records were measured with uncommitted changes" in capsys.readouterr().err
     assert main(["ledger", "publish", "dirty", "--dirty"]) == 0
