@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import re
 import stat
 import types
@@ -50,14 +51,14 @@ def read_json(path: Path) -> Any:
     return parse(read_bytes(path))
 
 
-def parse(text: bytes) -> Any:
+def parse(text: bytes, constant: Callable[[str], Any] = str) -> Any:
     """The value of a JSON text; surrogates, which no UTF-8 can hold, become ``?``.
 
-    So do NaN and infinities become texts, as :func:`sutrolib.core.io.as_json` writes them. Raises ValueError for what
-    is no JSON, integers of over 300 digits, and more than 50 levels.
+    NaN and infinities become what ``constant`` makes of them, texts as :func:`sutrolib.core.io.as_json` writes them.
+    Raises ValueError for what is no JSON, integers of over 300 digits, and more than 50 levels.
     """
     try:
-        value = json.loads(text, parse_int=_integer, parse_constant=str)
+        value = json.loads(text, parse_int=_integer, parse_constant=constant)
         if _SURROGATE.search(text):
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
@@ -78,6 +79,31 @@ def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise ValueError(f"an integer has {len(digits)} digits")
     return int(digits)
+
+
+def ends_in_a_line(path: Path) -> bool:
+    """Whether a file is empty or ends with a line end; True where there is none. A torn line has no end."""
+    if not path.exists():
+        return True
+    check_regular(path)
+    with path.open("rb") as file:
+        return not file.seek(0, os.SEEK_END) or (file.seek(-1, os.SEEK_END), file.read())[1] == b"\n"
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append to a file, flushed to disk. Raises OSError if that fails; what had been written is taken back.
+
+    Only for who holds a lock on the file.
+    """
+    with path.open("ab", buffering=0) as file:
+        end, left = file.seek(0, os.SEEK_END), memoryview(content)
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)
+            raise
 
 
 def moment(text: object) -> datetime:

@@ -12,7 +12,6 @@ import gc
 import gzip
 import hashlib
 import json
-import os
 import re
 import warnings
 import zlib
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 from sutrolib.core import paths
 from sutrolib.core.io import as_json, not_finite
 from sutrolib.core.provenance import commit, now
-from sutrolib.core.records import MAX_BYTES, check_regular, check_types, moment, parse
+from sutrolib.core.records import MAX_BYTES, append_bytes, check_regular, check_types, ends_in_a_line, moment, parse
 from sutrolib.measurement.measure import Measurement
 
 if TYPE_CHECKING:
@@ -266,12 +265,9 @@ def append(folder: Path, lines: Iterable[LedgerLine]) -> Path:
     content = b"".join(line.encode() for line in lines)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".ledger.lock"), path.open("a+b") as file:
-            if file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n":
-                content = b"\n" + content  # the last writer was killed: its torn line ends here
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with FileLock(folder / ".ledger.lock"):
+            torn = b"" if ends_in_a_line(path) else b"\n"  # the last writer was killed: its torn line ends here
+            append_bytes(path, torn + content)
     except OSError as error:
         raise OSError(f"the measurement could not be written to {folder}: {error}") from error
     return path

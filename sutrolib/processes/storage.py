@@ -1,9 +1,9 @@
 """Where the trials of a study are kept while it runs: an Optuna study, in memory or in a journal file.
 
 Several workers may share a journal, and it survives kill -9 at any moment: every entry is a line that is on disk before
-it counts, a torn last line is cut off, and the lock belongs to the operating system, which frees it when its process
-dies. A trial whose worker died is tried once more, and counts as failed when that worker dies as well: a candidate that
-kills twice (mostly by its memory) kills again.
+it counts (:mod:`sutrolib.processes.journal`), and the lock belongs to the operating system, which frees it when its
+process dies. A trial whose worker died is tried once more, and counts as failed when that worker dies as well: a
+candidate that kills twice (mostly by its memory) kills again. The seconds of a lost attempt count as spent.
 
 Optuna's own heartbeats need its SQL storage, which is not safe on a network disk, and its ``Study.optimize``; so a
 trial carries its worker's process id here, and is retried as soon as that process is gone.
@@ -15,17 +15,21 @@ has lost its worker twice, FAIL was interrupted or lost its worker once, and WAI
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
+import math
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import psutil
 from filelock import FileLock
 
 from sutrolib.core.io import as_json
+from sutrolib.core.records import check_types, checked
 from sutrolib.processes.budget import ResourceUse
 from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.space import Proposal
@@ -38,21 +42,27 @@ if TYPE_CHECKING:
 HEADER, NOTE = "header", "note:"  # attributes of the study
 WORKER, PROPOSAL, RESULT, KILLED, RETRY_OF = "worker", "proposal", "result", "killed", "retry of"  # of its trials
 KILLED_TWICE = "the process that ran it was killed, twice"
+RESULT_LOST = "its result in the journal is damaged"
 _STUDY = "study"  # its name in the journal, which holds no other one
-_FIRST = b'{"op_code"'  # what every line of a journal begins with
+_DATE_S = 1.0
 _WORST = 1e9  # beyond any objective, cost or time
+
+
+class _Worker(TypedDict):
+    host: str
+    pid: int
+    began: float
 
 
 class StudyStorage:
     """The trials of one study, in the journal file ``path``, or in memory where it is None.
 
     ``header`` identifies the study. Raises ValueError, before anything is written, for another study (with the
-    differences), a file that is no journal, and a damaged line (with its number).
+    differences) and a file that is no journal. A damaged line is skipped and named.
     """
 
     def __init__(self, path: Path | None, header: Mapping[str, Any], n_objectives: int = 1) -> None:
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._states = optuna.trial.TrialState
@@ -60,16 +70,18 @@ class StudyStorage:
         storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _check_journal(path)
-            # Optuna's own locks are files that a killed process leaves behind.
-            self._lock = lock = FileLock(f"{path}.lock")
-            with lock:
-                _cut_off_torn_line(path)
-            backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]
-            storage = optuna.storages.JournalStorage(backend)
-        self.study = optuna.create_study(
-            storage=storage, study_name=_STUDY, directions=["minimize"] * n_objectives, load_if_exists=True
-        )
+            from sutrolib.processes.journal import StudyJournal
+
+            self._lock = FileLock(f"{path}.lock")  # the system frees it when its process dies; Optuna's own are files
+            journal = StudyJournal(path, self._lock, _STUDY, _check_entry)
+            storage = optuna.storages.JournalStorage(journal)
+        with self._lock:
+            dated = path.stat().st_mtime if path is not None and path.exists() else math.inf
+            self.study = optuna.create_study(
+                storage=storage, study_name=_STUDY, directions=["minimize"] * n_objectives, load_if_exists=True
+            )
+            for frozen in self._dead_trials():
+                self._charge(frozen, dated)
         known, wanted = self.study.user_attrs.get(HEADER), as_json(header)
         if known is None:
             self.study.set_user_attr(HEADER, wanted)
@@ -78,6 +90,7 @@ class StudyStorage:
             text = "; ".join(f"{name} is {old!r} and not {new!r}" for name, old, new in pairs if old != new)
             raise ValueError(f"{path} holds another study: {text[:1000]}. Give the same study, or another file")
         self._finished: dict[int, Trial] = {}
+        self._path, self._ended = path, threading.Event()
 
     def begin(
         self,
@@ -101,6 +114,9 @@ class StudyStorage:
             trial = self.study.ask()
             began = psutil.Process().create_time()
             trial.set_user_attr(WORKER, {"host": socket.gethostname(), "pid": os.getpid(), "began": began})
+        if self._path is not None:
+            self._ended = threading.Event()
+            threading.Thread(target=_date, args=(self._path, self._ended), daemon=True).start()
         return trial, index, _proposal(trial)
 
     def claim(self, trial: optuna.Trial, proposal: Proposal) -> bool:
@@ -114,13 +130,16 @@ class StudyStorage:
 
     def finish(self, running: optuna.Trial, trial: Trial) -> None:
         """Keep a finished trial. From its first line on it is never lost, and never run again."""
+        self._ended.set()
         running.set_user_attr(RESULT, trial.to_dict())
         self._tell(running.number, trial)
         self._finished[running.number] = trial  # with its runs, which the journal does not hold
 
     def interrupt(self, trial: optuna.Trial) -> None:
         """Close a trial without a result; its proposal, if it has one, is tried again."""
+        self._ended.set()
         with self._lock:
+            self._charge(trial, time.time())
             self._close_and_retry(trial, killed=trial.user_attrs.get(KILLED, False))
 
     def finished(self) -> list[Trial]:
@@ -130,7 +149,7 @@ class StudyStorage:
             if number not in self._finished and RESULT in about:
                 self._finished[number] = Trial.from_dict(about[RESULT])
             elif number not in self._finished and frozen.state == self._states.COMPLETE:
-                failed = (TrialState.FAILED, KILLED_TWICE)
+                failed = (TrialState.FAILED, KILLED_TWICE if about.get(KILLED) else RESULT_LOST)
                 self._finished[number] = Trial(number, _proposal(frozen), *failed, spent=ResourceUse(trials=1))
         return [self._finished[number] for number in sorted(self._finished)]
 
@@ -150,16 +169,27 @@ class StudyStorage:
 
     def _close_dead_trials(self) -> None:
         """Close the trials that dead workers left open."""
-        for frozen in self._all():
+        for frozen in self._dead_trials():
             about = frozen.user_attrs
-            if frozen.state != self._states.RUNNING or _alive(about.get(WORKER)):
-                continue
+            self._charge(frozen, time.time())
             if RESULT in about:
                 self._tell(frozen.number, Trial.from_dict(about[RESULT]))
             elif about.get(KILLED):
                 self.study.tell(frozen.number, [_WORST] * len(self.study.directions))
             else:
                 self._close_and_retry(frozen, killed=True)
+
+    def _dead_trials(self) -> list[FrozenTrial]:
+        """The trials that dead workers left open."""
+        running = (frozen for frozen in self._all() if frozen.state == self._states.RUNNING)
+        return [frozen for frozen in running if not _alive(frozen.user_attrs.get(WORKER))]
+
+    def _charge(self, trial: optuna.Trial | FrozenTrial, until: float) -> None:
+        """Note, once, what an attempt without a result has spent until a time, in seconds since 1970."""
+        name, began = f"lost attempt at trial {trial.number}", trial.datetime_start
+        if began is not None and RESULT not in trial.user_attrs and name not in self.notes():
+            seconds = max(0.0, min(until, time.time()) - began.timestamp())
+            self.note(name, {"spent": dataclasses.asdict(ResourceUse(seconds=seconds))})
 
     def _close_and_retry(self, trial: optuna.Trial | FrozenTrial, killed: bool) -> None:
         """Close a trial without a result; one with its proposal and its suggestions, which samplers learn from, waits.
@@ -202,43 +232,28 @@ def _values(trial: Trial, n_objectives: int) -> list[float] | None:
     return [trial.cost or trial.total_cost, trial.seconds, -trial.score]
 
 
-def _check_journal(path: Path) -> None:
-    """Raise ValueError for a file that is no journal of a study, and for a damaged line; it is only read.
-
-    A torn last line is no damage, but it must not be the only one, unless it is the beginning of a journal.
-    """
-    from optuna.storages.journal._storage import JournalStorageReplayResult
-
-    replay = JournalStorageReplayResult("check")
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            if not line.endswith(b"\n") and (number > 1 or _FIRST.startswith(line[: len(_FIRST)])):
-                return
-            entry = json.loads(line)
-            replay.apply_logs([entry])
-            if RESULT in entry.get("user_attr", {}):
-                Trial.from_dict(entry["user_attr"][RESULT])
-            wrong = "" if [study.study_name for study in replay.get_all_studies()] == [_STUDY] else "it begins no study"
-        except Exception as error:  # Optuna has no error of its own for it
-            wrong = f"{type(error).__name__}: {error}"
-        if wrong and number == 1:
-            raise ValueError(
-                f"{path} is no journal of a study (line 1: {wrong}); it was left as it is: name another file"
-            )
-        if wrong:
-            raise ValueError(f"{path}, line {number} is damaged ({wrong}): restore the file, or name another one")
+def _check_entry(entry: Mapping[str, Any]) -> None:
+    """Raise an error for an entry of the journal whose attributes are not of the types that this module writes."""
+    about = {**entry.get("user_attr", {}), **entry.get("user_attrs", {})}
+    if (content := about.get(RESULT)) and Trial.from_dict(content).number != entry["trial_id"]:
+        raise ValueError("the result is of another trial")
+    if PROPOSAL in about:
+        checked(Proposal(**about[PROPOSAL]))
+    if WORKER in about:
+        check_types(about[WORKER], _Worker)
+    for name, value in about.items():
+        if name.startswith(NOTE) and "spent" in value:
+            checked(ResourceUse(**value["spent"]))
 
 
-def _cut_off_torn_line(path: Path) -> None:
-    """Cut off what follows the last line end: its process died while writing, and Optuna would refuse the file."""
-    content = path.read_bytes() if path.exists() else b""
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+def _date(path: Path, ended: threading.Event) -> None:
+    """Date the journal again and again while a trial runs: that is how long a worker lived that is then killed."""
+    while not ended.wait(_DATE_S):
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
-def _alive(worker: Mapping[str, Any] | None) -> bool:
+def _alive(worker: _Worker | None) -> bool:
     """Whether the process that runs a trial is still there; one on another host counts as alive."""
     if worker is None or worker["host"] != socket.gethostname():
         return worker is not None

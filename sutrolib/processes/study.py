@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sutrolib.core.records import checked
 from sutrolib.core.types import Model, Problem, describe
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters.base import Meter
@@ -60,10 +61,10 @@ class Trial:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Trial:
-        """The trial of :meth:`to_dict`."""
+        """The trial of :meth:`to_dict`. Raises KeyError, TypeError or ValueError for another sort of record."""
         proposal = content["proposal"]
         known, spent = Proposal(**proposal) if proposal else None, ResourceUse(**content["spent"])
-        return cls(**{**content, "proposal": known, "spent": spent, "state": TrialState(content["state"])})
+        return checked(cls(**{**content, "proposal": known, "spent": spent, "state": TrialState(content["state"])}))
 
 
 @dataclass(frozen=True)
