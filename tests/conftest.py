@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker is as a machine of its own: with its lock on what meters, and with threads that wait for no others.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="sutrolib-tests-")
+    os.environ["SUTRO_METER_LOCK"] = tempfile.tempdir
     Path(tempfile.tempdir).chmod(0o1777)  # as a temporary folder is: some tests act as another user
 
 

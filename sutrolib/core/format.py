@@ -1,8 +1,21 @@
-"""Numbers, amounts with a unit, bytes and durations as text."""
+"""Numbers, amounts with a unit, bytes and durations as text, and text that a terminal may be given."""
 
 from __future__ import annotations
 
 import math
+import re
+
+# ECMA-48: control strings (a window's title, a link) up to their end, control sequences (colours, clearing the screen),
+# other escape sequences, and what is left of C0 and C1. Line feeds and tabs stay.
+_CONTROLS = re.compile(
+    r"(?:\x1b[]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-OQ-WYZ\\`-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def plain(text: str) -> str:
+    """The text without what a terminal would obey: escape sequences and control characters."""
+    return _CONTROLS.sub("", text)
 
 
 def number(value: float) -> str:

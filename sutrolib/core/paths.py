@@ -1,7 +1,8 @@
 """Where files are: the checkout, its notebooks, its data, and where this run may put figures and measurements.
 
 Environment variables redirect the output of a run: SUTRO_FIGURES, SUTRO_LEDGER and SUTRO_EXAM; SUTRO_AUDIT names
-another audit of proxies. A batch sets SUTRO_RUN_LEDGER for its notebooks.
+another audit of proxies, SUTRO_METER_LOCK another folder for the lock of meters. A batch sets SUTRO_RUN_LEDGER for its
+notebooks.
 """
 
 from __future__ import annotations

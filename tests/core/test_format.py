@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sutrolib.core.format import amount, bytes_text, duration, integer_or_number, number
+from sutrolib.core.format import amount, bytes_text, duration, integer_or_number, number, plain
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,33 @@ from sutrolib.core.format import amount, bytes_text, duration, integer_or_number
 )
 def test_numbers_amounts_bytes_and_durations_as_text(shown, expected):
     assert shown == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\x1b]0;owned\x07b",  # the window's title
+        "a\x1b]8;;https://example.org\x1b\\b",  # a link
+        "a\x9d0;owned\x9cb",  # the same in C1
+        "a\x1b[2Jb",  # clears the screen
+        "a\x1b[38;5;1mb",
+        "a\x9b2Jb",
+        "a\x1bPq#0;2;0\x1b\\b",  # a picture
+        "a\x1bcb",  # resets the terminal
+        "a\x1b(0b",
+        "a\r\x08\x00\x7fb",
+    ],
+)
+def test_nothing_is_left_of_what_a_terminal_would_obey(text):
+    assert plain(text) == "ab"
+
+
+@given(st.text(st.characters(max_codepoint=0x9F)))
+def test_no_control_character_passes(text):
+    assert not {*plain(text)} & {*map(chr, (*range(9), *range(11, 32), *range(127, 160)))}
+
+
+def test_text_stays_as_it_is():
+    for text in ("loss\t1.5\nnats", "Zürich, 東京 \N{RIGHT-TO-LEFT MARK} \N{LATIN SMALL LETTER A WITH RING ABOVE}", ""):
+        assert plain(text) == text
+    assert plain("a\x1b]0;without an end") == "a]0;without an end"

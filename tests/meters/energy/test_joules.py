@@ -726,8 +726,3 @@ def test_the_lock_is_held_to_its_last_release_and_by_one_thread():
     ask()
     ask()  # the one before has released what it had
     assert refused == [True, False, False]
-
-
-def test_the_next_user_can_take_the_lock_too():
-    with meter_lock() as lock:
-        assert Path(lock.lock_file).stat().st_mode & 0o777 == 0o666
