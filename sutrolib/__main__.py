@@ -14,6 +14,7 @@ from typing import Any
 
 from sutrolib.batch.parameters import did_you_mean
 from sutrolib.cli.errors import sentence
+from sutrolib.cli.text import PlainStream
 from sutrolib.core import paths
 
 _plain_format = warnings.formatwarning
@@ -186,5 +187,6 @@ def _grid_axis(text: str) -> tuple[str, list[str]]:
     return name, values.split(",")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # from here to the end, so that a traceback passes through as well
+    sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
     sys.exit(main())

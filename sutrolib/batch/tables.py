@@ -20,6 +20,7 @@ import pyarrow.parquet  # noqa: F401 - now, as importing it takes longer than wr
 
 from sutrolib.batch import records
 from sutrolib.batch.records import RunResult
+from sutrolib.core.format import plain
 from sutrolib.core.io import as_float, write_atomically
 from sutrolib.core.markdown import markdown_table
 
@@ -124,4 +125,4 @@ def _findings(results: Sequence[RunResult], above: str = "") -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return escape(" ".join(text.split()), quote=False).replace("[", "(").replace("]", ")")
+    return escape(" ".join(plain(text).split()), quote=False).replace("[", "(").replace("]", ")")

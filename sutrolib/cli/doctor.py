@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sutrolib.cli.errors import INSTALL
+from sutrolib.cli.text import console
 from sutrolib.core import paths
 
 MIN_FREE_GIB = 1.0  # a run of all notebooks writes a few dozen MiB
@@ -27,14 +28,13 @@ class HealthCheck(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Print the report."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("topic", "", "what")
     for topic, ok, what in examine():
         table.add_row(topic, Text("yes", "green") if ok else Text("no", "red"), what)
-    Console(markup=False).print(table)
+    console(markup=False).print(table)
     return 0
 
 

@@ -9,6 +9,7 @@ from jinja2 import Template
 from sutrolib.batch.executed import Executed, read_executed
 from sutrolib.batch.plan import find_notebooks
 from sutrolib.core import paths
+from sutrolib.core.format import plain
 from sutrolib.core.io import write_atomically
 from sutrolib.core.markdown import markdown_table
 from sutrolib.measurement.ledger import Ledger
@@ -34,7 +35,7 @@ def page() -> str:
     made = "; ".join(f"{count:,} on {name}" for name, count in machines.most_common())
     parts = [(executed, _table(executed), date_text(executed.when)) for executed in found if executed.finding]
     template = Template(Path(__file__).with_suffix(".md").read_text(encoding="utf-8"))
-    return str(template.render(total=f"{len(measurements):,}", made=made, parts=parts))
+    return plain(template.render(total=f"{len(measurements):,}", made=made, parts=parts))
 
 
 def _table(executed: Executed) -> str:

@@ -23,6 +23,7 @@ from sutrolib.batch.records import RunResult
 from sutrolib.batch.stored import estimate_text, expected_seconds
 from sutrolib.cli.doctor import check_kernel
 from sutrolib.cli.ledger import unreadable_files
+from sutrolib.cli.text import console as plain_console
 from sutrolib.cli.text import paragraph
 from sutrolib.core import paths
 from sutrolib.core.dask_cluster import open_cluster
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.output) if options.output else None
     on_dask = options.jobs is not None or options.scheduler is not None
     began = time.perf_counter()
-    view = ProgressView(Console(), options.resume)
+    view = ProgressView(plain_console(), options.resume)
     try:
         with open_cluster(options.jobs, options.scheduler) if on_dask else nullcontext() as cluster, view.progress:
             if cluster:  # before a folder is made: a refused batch leaves nothing to resume
@@ -143,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
 
 def list_notebooks(options: argparse.Namespace) -> int:
     """Show the notebooks with their axis, step and parameters."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(highlight=False, soft_wrap=True)
     for notebook in batch.select(batch.find_notebooks(), options.notebooks):
         console.print(f"[bold]{escape(notebook.name)}[/]  {escape(notebook.title)}")
         if notebook.error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sutrolib.core.format import plain
 from sutrolib.core.records import read_json
 
 FINDING_TYPE = "application/vnd.sutro.finding+json"
@@ -22,9 +23,9 @@ def finding_in(path: Path) -> dict[str, Any]:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; pipes and line breaks in cells are escaped."""
+    """A Markdown table; pipes and line breaks in cells are escaped, control characters left out."""
 
     def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+        return "| " + " | ".join(plain(str(c)).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
 
     return "\n".join([line(header), line("---" for _ in header), *(line(row) for row in rows)])

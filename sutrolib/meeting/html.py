@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sutrolib.core.format import plain
 from sutrolib.meeting.layout import Slide
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,7 +30,7 @@ def render_deck(slides: Sequence[Slide], title: str) -> str:
     anchors = {slide.notebook: slide.key for slide in slides if slide.notebook}
     environment.filters |= {"inline": lambda text: inline(text, anchors), "sha256": _sha256}
     style, script = (Markup((TEMPLATES / f"deck.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
-    page = environment.get_template("deck.html").render(slides=slides, title=title, style=style, script=script)
+    page = plain(environment.get_template("deck.html").render(slides=slides, title=title, style=style, script=script))
     if loads := external_loads(page):
         raise ValueError(f"the deck must load nothing (it would load {', '.join(loads)})")
     return page

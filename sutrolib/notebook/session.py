@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from sutrolib.batch.parameters import Parameter, ParameterError, assigned_in, check_names, declared_in, listing
 from sutrolib.batch.stored import StoredResults, estimate_text, expected_seconds
 from sutrolib.core import paths
+from sutrolib.core.format import plain
 from sutrolib.core.io import as_float, as_json, not_finite
 from sutrolib.core.markdown import FINDING_TYPE, markdown_table
 from sutrolib.core.provenance import now, reference_seconds
@@ -220,7 +221,7 @@ class Session:
             "kinds": {quantity: self.kind_of(quantity) for quantity in results},
             "expected": {e.quantity: [e.low, e.high, e.because] for e in self.expectations},
         }
-        display({"text/markdown": text, FINDING_TYPE: as_json(payload)}, raw=True)
+        display({"text/markdown": plain(text), FINDING_TYPE: as_json(payload)}, raw=True)
 
 
 def sign_of_life(held: Sequence[bool | None]) -> str:
@@ -286,4 +287,4 @@ def _declared_and_passed(cells: Sequence[str]) -> tuple[dict[str, Parameter], tu
 
 def show_markdown(text: str) -> None:
     """Display Markdown text."""
-    display(Markdown(text))
+    display(Markdown(plain(text)))
