@@ -6,16 +6,20 @@ import argparse
 import importlib
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from sutrolib.batch.parameters import did_you_mean
 from sutrolib.cli.errors import sentence
 from sutrolib.cli.text import PlainStream
 from sutrolib.core import paths
+from sutrolib.core.io import sweep
 
 _plain_format = warnings.formatwarning
 _REFUSED = 2
@@ -33,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(_split_assignments(words), argparse.Namespace(words=words))
     warnings.formatwarning = _format_warning
+    before = signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         status = _command(options)
         sys.stdout.flush()
@@ -51,7 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         return _refuse(sentence(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return status
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C would do now: it is handled in several ways, or ignored in a shell's background."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 def _refuse(why: str) -> int:
@@ -77,6 +90,8 @@ def _command(options: argparse.Namespace) -> int:
     if module in _ON_NOTEBOOKS and not paths.NOTEBOOKS.is_dir():
         raise FileNotFoundError(f"there is no folder {paths.NOTEBOOKS}: restore it with `git restore notebooks`")
     run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(f"sutrolib.cli.{module}"), function)
+    with suppress(OSError):  # a folder that cannot be read, or no place for temporary files
+        sweep(paths.written())
     if module in ("run", "exam", "walk"):  # which say themselves how long they take
         return run(options)
     from sutrolib.cli.seconds import announced

@@ -19,6 +19,7 @@ from sutrolib.batch.kernel import ATTEMPT_FILE, has_ended
 from sutrolib.batch.plan import Job, read_notebook
 from sutrolib.batch.records import INTERRUPTED, RunResult
 from sutrolib.core import paths, provenance
+from sutrolib.core.io import temporary_folder
 from sutrolib.core.markdown import finding_in
 from sutrolib.core.records import fitting
 
@@ -163,17 +164,18 @@ def _execute(run: PlannedRun, on_cell: Callable[[int], None]) -> None:
     import papermill
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the result says it if a kernel died
-    papermill.execute_notebook(
-        _with_doubled_braces(run.job.notebook.path),
-        _with_doubled_braces(run.output),
-        parameters=dict(run.job.parameters),
-        kernel_name=KERNEL,
-        kernel_manager_class=_kernel_manager(run),
-        language="python",
-        progress_bar=False,
-        cwd=str(paths.NOTEBOOKS),
-        on_cell_start=lambda cell, cell_index: on_cell(cell_index + 1),
-    )
+    with temporary_folder("kernel") as folder:
+        papermill.execute_notebook(
+            _with_doubled_braces(run.job.notebook.path),
+            _with_doubled_braces(run.output),
+            parameters=dict(run.job.parameters),
+            kernel_name=KERNEL,
+            kernel_manager_class=_kernel_manager(run, folder),
+            language="python",
+            progress_bar=False,
+            cwd=str(paths.NOTEBOOKS),
+            on_cell_start=lambda cell, cell_index: on_cell(cell_index + 1),
+        )
 
 
 def _with_doubled_braces(path: Path) -> str:
@@ -201,16 +203,21 @@ def conclusion_of(output: Path) -> dict[str, Any]:
     return fitting(stated, RunResult)
 
 
-def _kernel_manager(run: PlannedRun) -> type[Any]:
-    """What starts this run's kernel: on the Python of this command, whichever kernels the user has registered."""
+def _kernel_manager(run: PlannedRun, folder: str) -> type[Any]:
+    """What starts this run's kernel: on the Python of this command, whichever kernels the user has registered.
+
+    What opens the connection to it is kept in ``folder``: the user's own folder may be read-only.
+    """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     # -P: a file beside the notebooks must not hide a library
     command = [sys.executable, "-P", "-m", "sutrolib.batch.kernel", "-f", "{connection_file}", "--log-level=CRITICAL"]
-    attempt_file = str(run.attempt_file) if run.attempt else ""
+    variables = {**run.environment, ATTEMPT_FILE: str(run.attempt_file) if run.attempt else ""}
+    literal = {name: value.replace("$", "$$") for name, value in variables.items()}  # Jupyter fills in $NAME
 
     class RunKernelManager(AsyncKernelManager):
-        kernel_spec = KernelSpec(argv=command, env={**run.environment, ATTEMPT_FILE: attempt_file})
+        kernel_spec = KernelSpec(argv=command, env=literal)
+        connection_file = f"{folder}/kernel.json"
 
     return RunKernelManager

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import logging
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from sutrolib.core import provenance
+from sutrolib.core.io import temporary_folder
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -182,7 +182,7 @@ def _start_workers(jobs: int, stack: ExitStack) -> Client:
         "distributed.scheduler.allowed-failures": 100,  # a batch counts for itself how often a run was begun
     }
     common = {"host": LOOPBACK, "security": Security.temporary()}  # its own keys: no other user can send it work
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sutro-dask-", ignore_cleanup_errors=True))
+    folder = stack.enter_context(temporary_folder("dask"))
     stack.enter_context(dask.config.set(settings))
     worker = common | {"nthreads": 1, "memory_limit": None, "dashboard": False, "local_directory": folder}
     worker |= {"preload": [__name__], "silence_logs": logging.CRITICAL}

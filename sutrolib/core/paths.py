@@ -82,3 +82,9 @@ def study_file(name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}", name):
         raise ValueError(f"a study's name must consist of letters, digits, blanks, '_', '-' and '.' (got {name!r})")
     return STUDIES / f"{name}.log"
+
+
+def written() -> list[Path]:
+    """The folders that this library writes files to, in so far as they are there."""
+    folders = {DATA, NOTEBOOKS, figures(), exam(), ledger(), *DATA.glob("*"), *RUNS.glob("*"), *RUNS.glob("*/*/")}
+    return [folder for folder in folders if folder.is_dir()]

@@ -4,7 +4,6 @@ import itertools
 import math
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from sutrolib.batch.executed import Executed, read_executed
 from sutrolib.batch.plan import find_notebooks, select
 from sutrolib.core import paths
 from sutrolib.core.cube import Position, path_to_b
+from sutrolib.core.io import temporary_folder
 from sutrolib.core.provenance import git
 from sutrolib.measurement.coverage import count_positions
 from sutrolib.measurement.ledger import Ledger
@@ -149,7 +149,7 @@ def _changes(period: Period, findings: Sequence[Executed], measurements: Sequenc
 
 def _compare_notebooks(commit: str, findings: Sequence[Executed]) -> tuple[Comparison, set[str]]:
     """The findings compared with those of a commit, and the names of the notebooks that it has; none if it has none."""
-    with tempfile.TemporaryDirectory(prefix="sutro-changes-") as folder, suppress(OSError, ValueError):
+    with temporary_folder("changes") as folder, suppress(OSError, ValueError):
         packed, before, after = Path(folder, "notebooks.tar"), Path(folder, "before"), Path(folder, "after")
         git(paths.NOTEBOOKS, "archive", "--format=tar", "-o", str(packed), commit, ".")
         shutil.unpack_archive(packed, before, filter="data")  # refuses paths outside the folder

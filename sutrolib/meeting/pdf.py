@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
+
+from sutrolib.core.io import temporary_folder
 
 _BROWSERS = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser", "chrome")
 _TIMEOUT_S = 180
@@ -22,7 +23,7 @@ def to_pdf(page: str) -> bytes:
     command = [browser, "--headless", "--no-pdf-header-footer", "--host-resolver-rules=MAP * ~NOTFOUND"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--no-sandbox")  # as root, Chromium refuses to start otherwise
-    with tempfile.TemporaryDirectory(prefix="sutro-deck-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder("deck") as folder:
         source, target = Path(folder) / "deck.html", Path(folder) / "deck.pdf"
         source.write_text(page, encoding="utf-8")
         command += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={target}", source.as_uri()]

@@ -21,6 +21,8 @@ from typing import IO, Any
 
 import psutil
 
+from sutrolib.core.io import temporary_folder
+
 _MAX_STDERR_BYTES = 2000  # kept of the end of standard error
 _POLL_S = 0.01
 _FOLDER_VARIABLE = "SUTRO_AGENT_FOLDER"  # in the environment of everything that a run starts, unique for each run
@@ -39,7 +41,7 @@ def run_agent(command: Sequence[str], line: bytes, timeout: float, max_bytes: in
     deadline = time.monotonic() + timeout
     # A file as standard input: a command that never reads it blocks nothing, however long the line is.
     with (
-        tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder,
+        temporary_folder("agent") as folder,
         tempfile.TemporaryFile() as stdin,
     ):
         stdin.write(line)

@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from sutrolib.core.compiled import compiled
 
 NEVER = -1  # the distance of a first access, and the last access of a unit that had none
 NO_RESULT = -(2**63)  # the event of a program that pushes nothing
@@ -35,7 +37,7 @@ def _popcount_code(typing_context: Any, word: Any) -> Any:
 _popcount: Any = intrinsic(_popcount_code)
 
 
-@njit(cache=True)
+@compiled
 def _new_stack(accesses: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bits and tree for up to this many accesses, and where each level of the tree begins, from the words up."""
     words = (accesses >> 6) + 1
@@ -47,12 +49,12 @@ def _new_stack(accesses: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.zeros(words, np.uint64), np.zeros(end, np.int32), np.array(levels)  # 2^31 units are more than memory has
 
 
-@njit(cache=True)
+@compiled
 def _whole_groups(nodes: int) -> int:
     return (nodes + 63) >> 6 << 6
 
 
-@njit(cache=True)
+@compiled
 def _add(tree: np.ndarray, levels: np.ndarray, node: int, amount: int) -> None:
     for level in levels:
         group = level + (node >> 6 << 6)
@@ -61,7 +63,7 @@ def _add(tree: np.ndarray, levels: np.ndarray, node: int, amount: int) -> None:
         node >>= 6
 
 
-@njit(cache=True)
+@compiled
 def _latest_until(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: int) -> int:
     """How many units were last accessed at ``time`` or before it. ``time`` itself must be one of those."""
     node = time >> 6
@@ -72,21 +74,21 @@ def _latest_until(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: 
     return count
 
 
-@njit(cache=True)
+@compiled
 def _mark(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: int) -> None:
     bits[time >> 6] |= np.uint64(1) << np.uint64(time & 63)
     if time & 63 == 63:  # a word enters the tree when it is full: until then the sum behind it is not needed
         _add(tree, levels, time >> 6, _popcount(bits[time >> 6]))
 
 
-@njit(cache=True)
+@compiled
 def _clear(bits: np.ndarray, tree: np.ndarray, levels: np.ndarray, time: int, now: int) -> None:
     bits[time >> 6] &= ~(np.uint64(1) << np.uint64(time & 63))
     if time >> 6 != now >> 6:
         _add(tree, levels, time >> 6, -1)
 
 
-@njit(cache=True)
+@compiled
 def _walk(
     units: np.ndarray,
     now: int,
@@ -172,7 +174,7 @@ class LRUStack:
         self._last[first : first + count] = NEVER
 
 
-@njit(cache=True)
+@compiled
 def instruction_depths(value: np.ndarray, last_use: np.ndarray, loaded: np.ndarray) -> np.ndarray:
     """Depth of each read of a program on a stack from which dead values are removed (see ``bytedmd``).
 
@@ -223,7 +225,7 @@ def instruction_depths(value: np.ndarray, last_use: np.ndarray, loaded: np.ndarr
     return depths
 
 
-@njit(cache=True)
+@compiled
 def write_moved_depths(event: np.ndarray, elements: int) -> np.ndarray:
     """The depths of the reads among ``event`` (e a read of element e, -1 - e a write), in order; O(log n) each."""
     bits, tree, levels = _new_stack(len(event) + 1)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from sutrolib.core.compiled import compiled
 from sutrolib.meters.access.lru_stack import NEVER, LRUStack
 from sutrolib.meters.access.trace import Accesses, TorchTrace, TracedMeter
 from sutrolib.meters.base import Kind, NoReading, Reading
@@ -146,7 +146,7 @@ def _count(distances: np.ndarray, write: np.ndarray) -> _Counts:
     return found, table[found]
 
 
-@njit(cache=True)
+@compiled
 def _runs(distances: np.ndarray, write: np.ndarray) -> _Counts:
     """Distance and direction of each run of equal accesses, as one number, and its length."""
     keys, counts = np.empty(len(distances), np.int64), np.empty(len(distances), np.int64)
@@ -204,7 +204,7 @@ def _distances(accesses: Accesses, unit: int) -> Iterator[_Piece]:
         begin = end
 
 
-@njit(cache=True)
+@compiled
 def _expand(
     columns: tuple[np.ndarray, ...], base: np.ndarray, unit: int, begin: int, units: np.ndarray, counts: np.ndarray
 ) -> int:

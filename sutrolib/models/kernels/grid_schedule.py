@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from sutrolib.core.compiled import compiled
 
 COPY, MUL, ADD = range(3)
 _NONE = -1
@@ -78,7 +79,7 @@ def loop_order(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray
     return low
 
 
-@njit(cache=True)
+@compiled
 def _copied_at(elements: np.ndarray, size: int, window: int, min_reads: int, counts: np.ndarray) -> np.ndarray:
     """For each read, the read before which its copy is made, or _NONE. ``counts`` marks the reads that count."""
     start = np.empty(len(elements), np.int64)
@@ -97,7 +98,7 @@ def _copied_at(elements: np.ndarray, size: int, window: int, min_reads: int, cou
     return start
 
 
-@njit(cache=True)
+@compiled
 def _emit(
     n: int, order: np.ndarray, windows: np.ndarray, min_reads: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -151,7 +152,7 @@ def _emit(
     return instructions[:time].copy(), birth[:made], death[:made], reads[:made], naive_cells[:made], sums
 
 
-@njit(cache=True)
+@compiled
 def _first_free(birth: np.ndarray, death: np.ndarray, given: np.ndarray, taken: int) -> np.ndarray:
     cells = given.copy()
     until = np.full(len(birth) + 1, -2, np.int64)  # the last read of what lies in each cell beyond ``taken``
@@ -165,7 +166,7 @@ def _first_free(birth: np.ndarray, death: np.ndarray, given: np.ndarray, taken: 
     return cells
 
 
-@njit(cache=True)
+@compiled
 def _first_fit(birth: np.ndarray, death: np.ndarray, order: np.ndarray) -> np.ndarray:
     cells = np.zeros(len(birth), np.int64)
     left, cell, end = order.copy(), 0, death.max() + 1
@@ -180,7 +181,7 @@ def _first_fit(birth: np.ndarray, death: np.ndarray, order: np.ndarray) -> np.nd
     return cells
 
 
-@njit(cache=True)
+@compiled
 def _most_read(birth: np.ndarray, death: np.ndarray, reads: np.ndarray, by_death: np.ndarray) -> np.ndarray:
     cells = np.zeros(len(birth), np.int64)
     left, cell, end = by_death, 0, death.max() + 1
