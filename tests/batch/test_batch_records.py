@@ -253,10 +253,19 @@ def test_a_parameter_that_is_code_arrives_as_the_text_it_is(tmp_path, on_dask):
     assert list(tmp_path.glob("made*")) == []
 
 
-def test_a_folder_with_braces_is_only_a_name(tmp_path):
-    place = tmp_path / "{n} {nobody}"
+@pytest.mark.parametrize(
+    "name",
+    ["{n} {nobody}", "$HOME ${HOME} $$ %(n)s", "Zürich 東京", 'it\'s a "quote"', "a\nline", "-p n=2; touch taken"],
+)
+def test_whatever_a_folder_is_called_it_is_only_a_name(tmp_path, name, monkeypatch):
+    place = tmp_path / name
     place.mkdir()
-    write_notebook(place / "01_one.ipynb", FIND)
+    monkeypatch.setenv("SUTRO_LEDGER", str(place / "ledger"))
+    there = "import os, pathlib\nfor name in ('SUTRO_FIGURES', 'SUTRO_LEDGER', 'SUTRO_RUN_LEDGER'):\n"
+    there += "    pathlib.Path(os.environ[name], 'here').mkdir(parents=True)"
+    write_notebook(place / "01_one.ipynb", there, FIND)
     (outcome,) = batch.run(jobs_of(place, "3"), Silent(), place / "run")
     assert (outcome.error, outcome.finding) == ("", "n is 3")
     assert (place / "run" / "001-01_one.ipynb").exists()
+    assert all((place / where / "here").is_dir() for where in ("run/figures", "ledger", "run"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]

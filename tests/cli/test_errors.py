@@ -136,9 +136,15 @@ def test_a_run_without_a_kernel_is_refused_before_it_begins(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_ends_any_command_with_130_and_no_traceback(tmp_path):
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "in a shell's background"])
+def test_ctrl_c_and_sigterm_end_any_command_with_130_and_no_traceback(tmp_path, number, ignored):
+    if number == "SIGINT" and ignored:
+        pytest.skip("then it is ignored")
     (tmp_path / "rich").mkdir()
-    interrupt = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    interrupt = "import os, signal, time\n"
+    interrupt += "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if ignored else ""
+    interrupt += f"os.kill(os.getpid(), signal.{number}); time.sleep(60)"
     (tmp_path / "rich" / "__init__.py").write_text(interrupt)
     done = sutrolib("doctor", path=tmp_path)
     assert done.returncode == 130
