@@ -1,7 +1,7 @@
 """The kernel of a batch's notebooks: IPython's, which ends with the process that started it.
 
-IPython's own watch only notices when process 1 becomes its parent. In a container or under a service manager another
-process adopts orphans, so this one compares with the parent that started it. It kills what the notebook started along
+IPython's own watch only notices when process 1 becomes its parent, and then ends the kernel alone. In a container or
+under a service manager another process adopts orphans, so this one compares with the parent that started it. It kills what the notebook started along
 with itself. It also ends when the file of its attempt is removed: so a command ends a run on another machine.
 """
 
@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 ATTEMPT_FILE = "SUTRO_ATTEMPT"  # the environment variable with the path of the attempt's file
 _POLL_S = 0.5
@@ -46,4 +47,6 @@ if __name__ == "__main__":
         threading.Thread(target=_watch, args=(parent, os.environ.get(ATTEMPT_FILE)), daemon=True).start()
     from ipykernel.kernelapp import launch_new_instance
 
-    launch_new_instance()
+    # Without IPython's own watch: where that one is faster, what the notebook started goes on.
+    options: dict[str, Any] = {"parent_handle": 0} if os.name == "posix" else {}
+    launch_new_instance(**options)

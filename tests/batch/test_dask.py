@@ -27,6 +27,7 @@ from sutrolib.batch.plan import Job, Notebook
 from sutrolib.batch.records import INTERRUPTED
 from sutrolib.core.dask_cluster import LibraryMismatch, open_cluster
 from sutrolib.core.paths import ROOT
+from sutrolib.meters.lock import meter_lock
 
 LIGHT = declared_in("n: int = 0  # 0 to 1000")
 
@@ -450,7 +451,12 @@ def test_a_ctrl_c_that_nothing_waited_for_is_raised_when_the_workers_are_no_long
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
+@pytest.mark.parametrize(
+    "interrupt",
+    [lambda process: os.killpg(process.pid, signal.SIGINT), lambda process: process.terminate()],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_ctrl_c_and_sigterm_leave_what_is_done_in_order_and_say_how_to_resume(tmp_path, interrupt):
     copy_checkout(tmp_path)
     for path in (tmp_path / "notebooks").iterdir():
         path.unlink()
@@ -465,7 +471,7 @@ def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     process = subprocess.Popen(command, cwd=tmp_path, env=clean, **pipes)
     notes = [tmp_path / "note-2", tmp_path / "note-3"]
     until(lambda: all(note.exists() and len(note.read_text().split()) == 2 for note in notes))
-    os.killpg(process.pid, signal.SIGINT)
+    interrupt(process)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert err == ""
@@ -485,3 +491,32 @@ def test_ctrl_c_leaves_what_is_done_in_order_and_says_how_to_resume(tmp_path):
     assert "1 of 3 runs are done" in done.stdout
     assert "3 of 3 passed" in done.stdout
     assert done.stdout.count("n=1  passed") == 0
+
+
+HOLD = """
+from sutrolib.meters.lock import meter_lock
+with meter_lock():
+    exec({!r})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [(), ("--jobs", "2")], ids=["in its process", "on Dask"])
+def test_a_command_that_is_killed_leaves_no_worker_kernel_or_lock(tmp_path, jobs, monkeypatch):
+    monkeypatch.setenv("SUTRO_METER_LOCK", str(tmp_path))
+    copy_checkout(tmp_path)
+    for path in (tmp_path / "notebooks").iterdir():
+        path.unlink()
+    note = tmp_path / "note"
+    write_notebook(tmp_path / "notebooks" / "01_long.ipynb", HOLD.format(SLEEP.format(note)))
+    command = [sys.executable, "-P", "-m", "sutrolib", "run", *jobs, "-o", str(tmp_path / "run")]
+    with subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}) as process:
+        until(lambda: note.exists() and len(note.read_text().split()) == 2)
+        with pytest.raises(TimeoutError):
+            meter_lock().acquire(timeout=0.1)
+        started = {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
+        started |= {int(pid) for pid in note.read_text().split()}
+        process.kill()
+    until(lambda: all(map(gone, started)), 10)
+    with meter_lock().acquire(timeout=1):
+        pass
