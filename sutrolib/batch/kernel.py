@@ -1,8 +1,9 @@
 """The kernel of a batch's notebooks: IPython's, which ends with the process that started it.
 
 IPython's own watch only notices when process 1 becomes its parent, and then ends the kernel alone. In a container or
-under a service manager another process adopts orphans, so this one compares with the parent that started it. It kills what the notebook started along
-with itself. It also ends when the file of its attempt is removed: so a command ends a run on another machine.
+under a service manager another process adopts orphans, so this one compares with the parent that started it. It kills
+what the notebook started along with itself. It also ends when the file of its attempt is removed: so a command ends a
+run on another machine.
 """
 
 import contextlib

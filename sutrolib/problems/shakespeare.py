@@ -19,11 +19,14 @@ import functools
 import hashlib
 import importlib.util
 import re
+import threading
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 from sutrolib.core import paths
+from sutrolib.core.io import write_atomically
 
 _PLAYS = (
     "roman/coriolanus histories/richard-iii histories/richard-ii tragedies/romeo-and-juliet histories/henry-vi-part-3 "
@@ -41,7 +44,8 @@ _MISPRINTS = {"ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN", "SHA
 
 ORIGINAL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 ORIGINAL_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-_TIMEOUT = 30  # seconds
+_TIMEOUT_S = 60  # for all of it: a server that sends a byte now and then is late as well
+_MAX_BYTES = 2_000_000  # the text has 1,115,394
 
 
 @functools.cache
@@ -102,27 +106,51 @@ def _written(folder: Path, names: Sequence[str]) -> str:
 
 
 def original() -> str:
-    """The text as published, from data/tinyshakespeare/input.txt, which is downloaded if it is missing.
+    """The text as published, from data/tinyshakespeare/input.txt, which is downloaded if it is missing or damaged.
 
     Raises:
         OSError: the download failed.
-        ValueError: the sha256 of the file is not the published one.
+        ValueError: the sha256 of what was downloaded is not the published one.
     """
     path = paths.DATA / "tinyshakespeare" / "input.txt"
-    if path.exists():
-        return _check(path.read_bytes(), ORIGINAL_SHA256, str(path))
+    if path.exists() and hashlib.sha256(content := path.read_bytes()).hexdigest() == ORIGINAL_SHA256:
+        return content.decode("utf-8")
     try:
-        with urllib.request.urlopen(ORIGINAL, timeout=_TIMEOUT) as answer:
-            content = answer.read()
-    except OSError as error:
+        content = _download(ORIGINAL)
+    except (OSError, HTTPException) as error:
+        damaged = f"{path} is damaged; " if path.exists() else ""
         raise OSError(
-            f"cannot download tinyshakespeare from {ORIGINAL} ({error}); use text 'shakespeare', which needs no "
-            f"network, or put a copy at {path.relative_to(paths.ROOT)}"
+            f"{damaged}cannot download tinyshakespeare from {ORIGINAL} ({str(error) or type(error).__name__}); use text"
+            f" 'shakespeare', which needs no network, or put a copy at {path}"
         ) from error
     text = _check(content, ORIGINAL_SHA256, ORIGINAL)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    write_atomically(path, content)
     return text
+
+
+def _download(address: str) -> bytes:
+    """What is at the address. Raises OSError or HTTPException if it fails, is late, or is longer than _MAX_BYTES."""
+    found: list[bytes] = []
+    failed: list[Exception] = []
+
+    def fetch() -> None:
+        try:
+            with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:
+                found.append(answer.read(_MAX_BYTES + 1))
+        except (OSError, HTTPException) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=fetch, daemon=True)  # the library's timeout is for each packet
+    thread.start()
+    thread.join(_TIMEOUT_S)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError(f"it had not ended after {_TIMEOUT_S:g} s")
+    if len(found[0]) > _MAX_BYTES:
+        raise OSError(f"it is longer than {_MAX_BYTES:,} bytes")
+    return found[0]
 
 
 def _check(content: bytes, accepted: str, source: str) -> str:

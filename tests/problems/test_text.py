@@ -1,15 +1,20 @@
 import difflib
 import hashlib
+import http.server
 import math
 import re
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
+from typing import ClassVar
 
 import pytest
 import torch
 from texts import text_task
 
+from sutrolib.cli.errors import sentence
 from sutrolib.core import paths
 from sutrolib.problems import shakespeare
 from sutrolib.problems.text import (
@@ -145,42 +150,112 @@ def test_an_unknown_text_lists_the_known_ones():
             ask()
 
 
-class Answer:
-    def __init__(self, content):
-        self.content = content
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def read(self):
-        return self.content
+TEXT = b"the text" * 1000
 
 
-def test_the_original_is_downloaded_once_and_checked(monkeypatch, tmp_path):
+class Server(http.server.BaseHTTPRequestHandler):
+    """Answers each path in another way."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        if self.path == "/silent":
+            time.sleep(30)
+        if self.path == "/nonsense":
+            self.wfile.write(b"nonsense\n" * 10)
+            return
+        self.send_response(404 if self.path == "/missing" else 302 if self.path == "/circle" else 200)
+        self.send_header("Location", "/circle")
+        length = {"/endless": 10**10, "/circle": 0}.get(self.path, len(TEXT))
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        try:
+            if self.path == "/text":
+                self.wfile.write(TEXT)
+            elif self.path == "/half":
+                self.wfile.write(TEXT[:100])
+            while self.path == "/endless":
+                self.wfile.write(b"x" * 65536)
+            while self.path == "/slow":
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+        except OSError:  # the client has closed
+            return
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A function that has the original come from this path of a server on this machine."""
     monkeypatch.setattr(paths, "DATA", tmp_path)
-    monkeypatch.setattr(shakespeare, "ORIGINAL_SHA256", hashlib.sha256(b"the text").hexdigest())
-    asked = []
-    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: asked.append(url) or Answer(b"the text"))
-    assert [load_text("tinyshakespeare") for _ in "ab"] == ["the text", "the text"]
-    assert asked == [shakespeare.ORIGINAL]
+    monkeypatch.setattr(shakespeare, "ORIGINAL_SHA256", hashlib.sha256(TEXT).hexdigest())
+    monkeypatch.setattr(Server, "asked", [])
+    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    serving.daemon_threads, serving.block_on_close = True, False
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield lambda path: monkeypatch.setattr(shakespeare, "ORIGINAL", f"http://127.0.0.1:{serving.server_port}/{path}")
+    serving.shutdown()
+    serving.server_close()
 
 
-def test_an_original_with_another_hash_is_refused_and_not_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "DATA", tmp_path)
-    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: Answer(b"another text"))
+def test_the_original_is_downloaded_once_and_checked(server):
+    server("text")
+    assert [load_text("tinyshakespeare") for _ in "ab"] == [TEXT.decode()] * 2
+    assert Server.asked == ["/text"]
+
+
+def test_a_damaged_copy_is_downloaded_anew(server, tmp_path):
+    server("text")
+    load_text("tinyshakespeare")
+    copy = tmp_path / "tinyshakespeare" / "input.txt"
+    for content in (TEXT[:-1], b"", b"\xff"):
+        copy.write_bytes(content)
+        assert load_text("tinyshakespeare") == TEXT.decode()
+    assert (copy.read_bytes(), len(Server.asked)) == (TEXT, 4)
+    copy.write_bytes(b"damaged")
+    server("missing")
+    with pytest.raises(OSError, match=r"input.txt is damaged; cannot download .*404"):
+        load_text("tinyshakespeare")
+
+
+def test_an_original_with_another_hash_is_refused_and_not_kept(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(shakespeare, "ORIGINAL_SHA256", "86c4e6aa")
+    server("text")
     with pytest.raises(ValueError, match=r"sha256 .* must be 86c4e6aa"):
         load_text("tinyshakespeare")
-    assert list(tmp_path.rglob("*.txt")) == []
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("missing", "404"),
+        ("circle", "infinite loop"),
+        ("endless", "longer than 2,000,000 bytes"),
+        ("silent", "had not ended after 0.5 s"),
+        ("slow", "had not ended after 0.5 s"),
+        ("nonsense", "nonsense"),
+        ("half", "sha256"),
+    ],
+)
+def test_a_server_that_is_broken_or_slow_ends_in_a_sentence(server, monkeypatch, tmp_path, path, why):
+    monkeypatch.setattr(shakespeare, "_TIMEOUT_S", 20 if why != "had not ended after 0.5 s" else 0.5)
+    server(path)
+    with pytest.raises((OSError, ValueError), match=why) as met:
+        load_text("tinyshakespeare")
+    assert "bug" not in sentence(met.value)
+    assert "--debug" not in sentence(met.value)
+    assert path == "half" or "use text 'shakespeare', which needs no network" in sentence(met.value)
+    assert list(tmp_path.rglob("*.*")) == []
 
 
 def test_no_network_is_a_clear_error(monkeypatch, tmp_path):
     def fail(url, timeout):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr("urllib.request.urlopen", fail)
     with pytest.raises(OSError, match=r"no route to host.*'shakespeare', which needs no network"):
