@@ -74,7 +74,9 @@ def _print_run(number: int, total: int, name: str, run: Measurement, seconds_lef
 
 
 def _print_record(record: ExamRecord) -> None:
-    """The target, the table, and a verdict for each entry."""
+    """The target, the table, and a verdict for each entry; marked if the library has changed since the runs."""
+    if record.earlier_library:
+        print(paragraph("These runs are from an earlier version of this library; --again runs the exam anew."))
     try:
         loss, accuracy = target(record)
         print(f"Target, the baseline's mean: loss {loss:.4f} nats, accuracy {accuracy:.2%}\n")

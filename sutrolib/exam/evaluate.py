@@ -1,34 +1,48 @@
 """One run of the final exam: one model, trained on one seed, with all its costs and all its scores.
 
 The cost of training is everything from the raw text on: tokenisation, counting, a teacher, compilation, the updates,
-and the first prediction, which triggers work that was postponed. Nothing compiled for an earlier training is reused.
-Scoring on the validation text costs nothing.
+and saving the fitted model as bytes. It happens in a fresh process, which then ends: nothing but these bytes
+(:mod:`sutrolib.models.saved`) remains of a training, and nothing on disk or in memory is left for the next one
+(:mod:`sutrolib.exam.process`).
 
-In the closed division the weights of the model are loaded into a network that the baseline builds, and it is that
-network which is scored and whose inference is measured.
+In a second fresh process the model is rebuilt from the bytes. There it predicts the validation text, which is timed,
+and then 1,000 characters, which are measured. A model that predicts much slower at first has put off work, and fails.
+In the closed division the weights are loaded into a network that the baseline builds. The scores are computed here.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+import contextlib
+import dataclasses
+import functools
+import itertools
+import json
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
-from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Split
+from sutrolib.core.io import as_json
+from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Task
+from sutrolib.exam.process import FORKS, FreshProcess
 from sutrolib.measurement.measure import BY_HAND, Measurement, measurement_of
-from sutrolib.measurement.passes import INFERENCE, MeasurementPasses
+from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE, MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
+from sutrolib.meters.base import Kind, Meter, Reading
 from sutrolib.meters.energy.combined import CombinedMeter
+from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.transformer import FittedGPT, GPTDecoder, Transformer
+from sutrolib.models.saved import from_bytes, to_bytes
 from sutrolib.problems.text import WindowedText, load_text
 
 _MAX_GAP = 0.01  # of a probability, by what else is in the batch; rounding changes less
 _MAX_DIFFERENCE = 1e-3  # in nats, between two ways to compute the same network
+VALIDATION = "validation-"  # readings of the prediction of the validation text
+_PUT_OFF = 1.3, 0.25  # of the CPU seconds of the same predictions again: so many times, and so many more
+_ATTEMPTS = 3  # fresh processes in which the first predictions must take longer than that
 
 
 class RuleBroken(FailedRun):
@@ -45,90 +59,199 @@ def evaluate(
     traced: bool = False,
     trace_updates: int | None = None,
     process: str = BY_HAND,
+    fresh: FreshProcess | None = None,
 ) -> Measurement:
     """Train ``model`` on ``seed`` within ``meter``, score it, and measure 1,000 of its predictions.
 
     ``closed`` is the baseline whose architecture the model must have, None in the open division. With ``traced``,
-    training and inference run once more under the trace, for at most ``trace_updates`` updates. A FailedRun, and a
-    model that breaks a rule, is recorded as failed; other exceptions are raised.
+    training and inference run once more under the trace, for at most ``trace_updates`` updates. ``fresh`` starts the
+    processes; without it, this run starts and ends its own. A FailedRun, and a model that breaks a rule, is recorded as
+    failed; a ValueError is raised, as is any other exception as a RuntimeError.
     """
     load_text(problem.text)  # every training starts from the raw text
-    meters = (CacheEnergy(), OperationCount(), PeakMemory()) if traced else ()
-    passes = _ExamPasses(problem, model, seed, meters, trace_updates=trace_updates)
-
-    def train() -> Fitted:
-        drop_compiled_code()
-        task = problem.sample(seed)
-        fitted = model.fit(task.for_training(model.required_oracles), seed)
-        task.inference.run_inference(fitted, Split(task.train.x[:1].clone(), task.train.y[:1].clone()), 1)
-        return fitted
-
-    try:
-        with restored_torch_settings():
-            fitted = passes.combined(meter, train)
-        scored = fitted if closed is None else check_closed_division(fitted, closed, passes.task.alphabet)
-        passes.score_windows(scored)
-        passes.combined_inference(meter, scored)
-        if traced:
-            _trace(passes, scored, fitted.steps)
-    except FailedRun as error:
-        passes.fail(error)
+    passes = _ExamPasses(problem, model, seed)
+    modules = () if closed else (type(model).__module__,)
+    training = _Training(problem, _pickled(model), seed, modules, trace_updates)
+    with contextlib.nullcontext(fresh) if fresh else FreshProcess(torch.get_num_threads()) as own:
+        try:
+            data = _train(passes, training, meter, own)
+            steps = _judge(passes, _Judging(problem, seed, modules, data, closed), meter, own, traced)
+            if traced:
+                own.start(dataclasses.replace(training, updates=steps), problem.text)
+                passes.keep_traced(own.call("trace"))
+                own.end()
+        except FailedRun as error:
+            passes.fail(error)
     return measurement_of(passes, process)
 
 
-class _ExamPasses(MeasurementPasses):
-    """Passes whose traced trainings include the copy of the text, and whose scores need independent windows."""
+def _pickled(model: Model) -> bytes:
+    """The model as its class and fields. Raises ValueError if its class cannot be imported by another process."""
+    try:
+        if type(model).__module__ == "__main__":
+            raise TypeError("it is defined in the main program")
+        return pickle.dumps(model)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        name = type(model).__qualname__
+        raise ValueError(f"the class {name} must stand at the top of a module that can be imported: {error}") from error
 
-    def fit(self, limit: Budget | None = None) -> Fitted:
-        self.copy_task()
-        return super().fit(limit)
 
-    def score_windows(self, fitted: Fitted) -> None:
-        """Keep all scores. Raises RuleBroken if predictions depend on other streams, FailedRun if not finite."""
-        task, test = self.task, self.task.test_split
-        found = task.inference.predictions(fitted, test)
-        gap = task.inference.batch_invariance_gap(fitted, test, found)  # type: ignore[attr-defined]
+def _train(passes: _ExamPasses, training: _Training, meter: CombinedMeter, fresh: FreshProcess) -> bytes:
+    """The bytes of the fitted model; each repetition has its own process, the first one from before the window."""
+    start = functools.partial(fresh.start, training, training.problem.text)
+    start()
+    following = itertools.chain([lambda: None], itertools.repeat(start if FORKS else lambda: None))
+
+    def train() -> bytes:
+        next(following)()
+        return fresh.call("fit")
+
+    data = passes.combined(meter, train)
+    fresh.end()
+    return data
+
+
+def _judge(passes: _ExamPasses, judging: _Judging, meter: CombinedMeter, fresh: FreshProcess, traced: bool) -> int:
+    """Keep the scores of what was trained, and the costs of its predictions; returns how many updates it had."""
+    task = passes.task
+    for attempt in range(_ATTEMPTS):
+        fresh.start(judging, judging.problem.text)
+        steps, size = json.loads(fresh.call("load"))
+        found = fresh.call("predictions") if attempt else passes.timed(VALIDATION, lambda: fresh.call("predictions"))
+        first, again = json.loads(fresh.call("check"))
+        if first <= _PUT_OFF[0] * again + _PUT_OFF[1]:
+            break
+    else:
+        raise RuleBroken(
+            f"the first predictions took {first:.3g} CPU seconds and the same ones again {again:.3g}, in each of "
+            f"{_ATTEMPTS} processes: work was put off until then; do it in fit"
+        )
+    log_probabilities = torch.frombuffer(bytearray(found), dtype=torch.float32).view(-1, len(task.alphabet))
+    task.inference.check_distributions(log_probabilities)  # type: ignore[attr-defined]
+    passes.keep_scores(log_probabilities)
+    passes.combined(meter, lambda: fresh.call("predict"), INFERENCE, predictions=PREDICTIONS)
+    passes.keep_size(size)
+    if traced:
+        passes.keep_traced(fresh.call("trace"))
+    fresh.end()
+    return int(steps)
+
+
+@dataclass
+class _Training:
+    """What the process of a training does. Its model is loaded only there, when the time counts already."""
+
+    problem: WindowedText
+    model: bytes
+    seed: int
+    modules: tuple[str, ...]  # beside the library, whose classes the fitted model may consist of
+    trace_updates: int | None
+    updates: int = 0  # of the whole training, for the trace
+
+    def fit(self) -> bytes:
+        """The fitted model."""
+        model = pickle.loads(self.model)
+        fitted = model.fit(self.problem.sample(self.seed).for_training(model.required_oracles), self.seed)
+        return to_bytes(fitted, self.modules)
+
+    def trace(self) -> bytes:
+        """The readings of a traced training."""
+        model = pickle.loads(self.model)
+        passes = _ExamPasses(self.problem, model, self.seed, _traced_meters(), trace_updates=self.trace_updates)
+        return _traced(passes, "", functools.partial(passes.trace_training, self.updates))
+
+
+@dataclass
+class _Judging:
+    """What the process does in which a trained model is judged."""
+
+    problem: WindowedText
+    seed: int
+    modules: tuple[str, ...]
+    data: bytes
+    closed: GPT | None
+
+    def load(self) -> bytes:
+        """Rebuild the model, and say how many updates it was trained for and how large it is."""
+        self.task: Task = self.problem.sample(self.seed)
+        self.fitted: Fitted = from_bytes(self.data, self.modules)
+        if self.closed is not None:
+            self.fitted = check_closed_division(self.fitted, self.closed, self.task.alphabet)
+        return json.dumps([self.fitted.steps, self.fitted.nbytes]).encode()
+
+    def predictions(self) -> bytes:
+        """The log-probabilities of the whole validation text, as float32.
+
+        On one thread: the time of several depends on what else the machine does, as they wait for each other.
+        """
+        self.threads, began = torch.get_num_threads(), time.process_time()
+        torch.set_num_threads(1)
+        self.found = self.task.inference.predictions(self.fitted, self.task.test_split)
+        self.first_seconds = time.process_time() - began
+        return self.found.float().numpy().tobytes()
+
+    def check(self) -> bytes:
+        """CPU seconds of the first predictions and of the same ones again, which are equal in the closed division.
+
+        Raises RuleBroken if predictions depend on other streams.
+        """
+        inference, test, began = self.task.inference, self.task.test_split, time.process_time()
+        if self.closed is None:
+            inference.predictions(self.fitted, test)
+        again = self.first_seconds if self.closed else time.process_time() - began
+        gap = inference.batch_invariance_gap(self.fitted, test, self.found)  # type: ignore[attr-defined]
         if not gap <= _MAX_GAP:
             raise RuleBroken(
                 f"a probability changes by {gap:.2g} with the rest of the batch, more than {_MAX_GAP}: predict each "
                 "window from itself (a model that learns from what it reads needs online=True)"
             )
-        self.keep_scores(found)
+        torch.set_num_threads(self.threads)
+        return json.dumps([self.first_seconds, again]).encode()
+
+    def predict(self) -> bytes:
+        """Make 1,000 predictions."""
+        self.task.inference.run_inference(self.fitted, self.task.test_split, PREDICTIONS)
+        return b""
+
+    def trace(self) -> bytes:
+        """The readings of 1,000 traced predictions."""
+        passes = MeasurementPasses(self.problem, GPT(), self.seed, _traced_meters())
+        return _traced(passes, INFERENCE, functools.partial(passes.trace_inference, self.fitted))
 
 
-def _trace(passes: MeasurementPasses, fitted: Fitted, updates: int) -> None:
-    """The traced passes; a model that cannot be traced (a kernel of unknown cost) has no reading, and the reason."""
-    training, inference = partial(passes.trace_training, updates), partial(passes.trace_inference, fitted)
-    for prefix, work in (("", training), (INFERENCE, inference)):
-        try:
-            work()
-        except (ValueError, RuntimeError) as error:
-            passes.missing |= {prefix + meter.name: f"not traced: {error}" for meter in passes.traced}
+class _ExamPasses(MeasurementPasses):
+    """Passes whose traced trainings include the copy of the text, and that take readings from other processes."""
+
+    def fit(self, limit: Budget | None = None) -> Fitted:
+        self.copy_task()
+        return super().fit(limit)
+
+    def timed(self, prefix: str, work: Callable[[], bytes]) -> bytes:
+        """Run ``work`` once, and keep its time."""
+        return self._window(WallTime(runs=1, window=0), work, prefix)
+
+    def keep_size(self, size: int) -> None:
+        """Keep the bytes of the model."""
+        self.readings.append(Reading(SIZE, size, "B", Kind.COUNTED))
+
+    def keep_traced(self, found: bytes) -> None:
+        """Keep what :func:`_traced` has found."""
+        readings, missing = json.loads(found)
+        self.readings += [Reading(**reading) for reading in readings]
+        self.missing |= missing
 
 
-def drop_compiled_code() -> None:
-    """Drop code compiled for an earlier training, in any process, so that each training pays for its own."""
-    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # read when the compiler is imported, at its first use
-    if "torch._inductor.config" in sys.modules:
-        sys.modules["torch._inductor.config"].force_disable_caches = True  # type: ignore[attr-defined]
-    if "torch._dynamo" in sys.modules:
-        sys.modules["torch._dynamo"].reset()
+def _traced_meters() -> tuple[Meter, ...]:
+    return CacheEnergy(), OperationCount(), PeakMemory()
 
 
-@contextmanager
-def restored_torch_settings() -> Iterator[None]:
-    """Undo the process-wide torch settings of a training, so that they do not affect the next model."""
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    precision, deterministic = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+def _traced(passes: MeasurementPasses, prefix: str, work: Callable[[], None]) -> bytes:
+    """Readings and missing ones; what cannot be traced (a kernel of unknown cost) has no reading, and the reason."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(dtype)
-        torch.set_float32_matmul_precision(precision)
-        torch.use_deterministic_algorithms(deterministic)
-        torch.backends.cudnn.benchmark = benchmark
+        work()
+    except (ValueError, RuntimeError) as error:
+        passes.missing |= {prefix + meter.name: f"not traced: {error}" for meter in passes.traced}
+    return json.dumps([as_json([vars(reading) for reading in passes.readings]), passes.missing]).encode()
 
 
 def check_closed_division(fitted: Fitted, baseline: GPT, alphabet: str) -> FittedGPT:

@@ -1,22 +1,29 @@
 """The exam's files: one JSON document per scale and content, ``data/exam/<scale>_<content>.json``.
 
 The record of an exam is such a document, by division, saved after every run. It holds the problem, the models, the
-machine, the command, and each run as a Measurement. An interrupted exam resumes from it. Runs of another exam, or of an
-unfinished one on another machine, are never mixed into it.
+machine, the command, and each run as a Measurement. An interrupted exam resumes from it. Runs of another exam, or under
+other conditions (machine, torch, library, threads, processors) are never mixed into it, and one command at a time
+writes it. A finished record can be read anywhere.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Mapping
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sutrolib.core import paths
 from sutrolib.core.io import as_json, write_json
-from sutrolib.core.provenance import commit, machine, now, versions
+from sutrolib.core.provenance import commit, library, machine, now, versions
 from sutrolib.core.records import checked, read_json
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import BASELINE, Scale
@@ -59,6 +66,7 @@ class ExamRecord:
     commit: str
     when: str
     command: str
+    conditions: Mapping[str, Any] = field(default_factory=dict)
     measurements: dict[str, dict[int, Measurement]] = field(default_factory=dict)
 
     @property
@@ -103,6 +111,11 @@ class ExamRecord:
         save(self.scale, self.division, {**vars(self), "measurements": measurements})
 
     @property
+    def earlier_library(self) -> bool:
+        """Whether the runs were made by other sources of this library than those here."""
+        return self.conditions.get("library") != library()
+
+    @property
     def path(self) -> Path:
         """Its file."""
         return exam_path(self.scale, self.division)
@@ -116,7 +129,14 @@ def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
         entry.name: {"model": describe(entry.model), **{n: getattr(entry, n) for n in ("about", "online", "process")}}
         for entry in scale.division(division)
     }
-    exam = {"problem": describe(scale.problem), "baseline": describe(scale.baseline), "entries": entries}
+    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    conditions = {"library": library(), "threads": torch.get_num_threads(), "affinity": affinity}
+    exam = {
+        "problem": describe(scale.problem),
+        "baseline": describe(scale.baseline),
+        "entries": entries,
+        "conditions": conditions,
+    }
     place: dict[str, Any] = {"machine": machine(), "versions": versions(), "commit": commit(), "when": now()}
     command = f"python -m sutrolib exam --division {division} --scale {scale.name} --seeds {seeds} --again"
     return ExamRecord(scale.name, division, seeds=seeds, command=command, **as_json(exam), **place)
@@ -153,7 +173,7 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
         raise ValueError(f"{new.path} holds another exam, {held}: move the file away")
     fields = ["problem", "baseline", "entries"]
     if not old.finished or seeds > old.seeds:  # runs from different places cannot be paired, but can be read anywhere
-        fields += ["machine", "versions"]
+        fields += ["machine", "versions", "conditions"]
     if differ := [f"{name}: {difference}" for name in fields if (difference := _difference(name, old, new))]:
         raise ValueError(
             f"{new.path} holds another exam; {'; '.join(differ)}. Use --again to archive it and start a new one"
@@ -161,6 +181,30 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
     # Seeds that have been run are never dropped.
     command = new.command if seeds > old.seeds else old.command
     return dataclasses.replace(old, seeds=max(old.seeds, seeds), command=command)
+
+
+@contextmanager
+def lock_record(path: Path) -> Iterator[None]:
+    """Keep other commands from writing this record. Raises ValueError, which names the holder, if one does.
+
+    Raises OSError, naming the folder, if it cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    file = path.with_name(f".{path.stem}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file).acquire(timeout=0):
+            file.write_text(f"process {os.getpid()}, {shlex.join(sys.argv)}, since {now()}")
+            yield
+    except Timeout:
+        holder = ""
+        with suppress(OSError):  # where a lock cannot be read
+            holder = file.read_text(errors="replace")
+        raise ValueError(
+            f"{path} is being written by another command ({holder or 'unknown'}): wait for it, or set SUTRO_EXAM to "
+            "another folder"
+        ) from None
 
 
 def _archive(path: Path) -> None:

@@ -1,9 +1,9 @@
 """The final exam: nanoGPT with less energy, at no cost in time or accuracy.
 
-The baseline and every entry of a division are trained in turn in one process, on at least five paired seeds, and all
-their costs are measured (:mod:`sutrolib.exam.evaluate`). Every finished run goes into the ledger and into the exam's
-record (:mod:`sutrolib.exam.record`), from which an interrupted exam resumes; a finished one is read, not run again.
-:mod:`sutrolib.exam.verdict` computes the verdict.
+The baseline and every entry of a division are trained in turn, each in a process of its own, on at least five paired
+seeds, and all their costs are measured (:mod:`sutrolib.exam.evaluate`). Every finished run goes into the ledger and
+into the exam's record (:mod:`sutrolib.exam.record`), from which an interrupted exam resumes; a finished one is read,
+not run again. :mod:`sutrolib.exam.verdict` computes the verdict.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
-from sutrolib.core.types import Budget
+import torch
+
 from sutrolib.exam.entries import BASELINE, CLOSED, Entry, Scale
 from sutrolib.exam.evaluate import evaluate
-from sutrolib.exam.record import ExamRecord, open_record
+from sutrolib.exam.process import FreshProcess
+from sutrolib.exam.record import ExamRecord, exam_path, lock_record, open_record
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
 from sutrolib.meters import CodeCarbon, Joules
@@ -44,14 +47,30 @@ def run_exam(
             estimate of the seconds that the others take.
 
     Raises:
-        ValueError: fewer than five seeds, an unknown division, or a record of another exam.
+        ValueError: fewer than five seeds, an unknown division, a record of another exam, or one that another command
+            is writing at the moment.
+        OSError: the record cannot be written.
     """
-    record = open_record(scale, division, seeds, again)
+    with ExitStack() as stack:
+        if again or open_record(scale, division, seeds).remaining():
+            stack.enter_context(lock_record(exam_path(scale.name, division)))
+        record = open_record(scale, division, seeds, again)
+        if record.remaining():
+            record.save()  # a folder that cannot be written to is found before the first training
+        return _run_remaining(record, scale, meters, on_run, stack)
+
+
+def _run_remaining(
+    record: ExamRecord,
+    scale: Scale,
+    meters: Sequence[JouleMeter] | None,
+    on_run: Callable[[int, int, str, Measurement, float], None],
+    stack: ExitStack,
+) -> ExamRecord:
     meter = CombinedMeter([CodeCarbon(), Joules()] if meters is None else meters)
     remaining, baseline = record.remaining(), Entry(BASELINE, scale.baseline, "as published")
-    entries = {entry.name: entry for entry in scale.division(division)}
-    if remaining:  # two updates that are not measured: libraries load at their first use in a process
-        scale.baseline.fit(scale.problem.sample(0).for_training(), 0, Budget(steps=2))
+    entries = {entry.name: entry for entry in scale.division(record.division)}
+    fresh = stack.enter_context(FreshProcess(torch.get_num_threads()))
     total, seconds = len(record.model_names) * record.seeds, dict[str, float]()
     for number, (seed, name) in enumerate(remaining, start=1):
         began = time.perf_counter()
@@ -61,10 +80,11 @@ def run_exam(
             entry.model,
             seed,
             meter,
-            closed=scale.baseline if division == CLOSED else None,
+            closed=scale.baseline if record.division == CLOSED else None,
             traced=seed == 0,  # counts hardly depend on the seed, and tracing is slow
             trace_updates=scale.trace_updates,
             process=entry.process,
+            fresh=fresh,
         )
         record.add(name, run)
         Ledger().add(run)  # for the cube

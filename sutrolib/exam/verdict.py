@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from sutrolib.core.format import amount
 from sutrolib.core.stats import Interval, paired_difference
 from sutrolib.exam.entries import BASELINE
+from sutrolib.exam.evaluate import VALIDATION
 from sutrolib.exam.record import ExamRecord
 from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, is_clock, kinds_of, ratio_of_readings, undecided
 from sutrolib.measurement.measure import Measurement
@@ -38,6 +39,7 @@ OTHER_COSTS = {
     INFERENCE + "cache-energy": "cache energy of 1,000 predictions",
     INFERENCE + "time": "time of 1,000 predictions",
     INFERENCE + "peak_memory": "peak memory of inference",
+    VALIDATION + "time": "time to predict the validation text",
     SIZE: "model size",
 }
 _BESIDE = TRAINING_ENERGY, OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"]

@@ -62,7 +62,9 @@ class StreamInference:
         """
         reading = self._check(fitted)
         if self.window == 1:
-            return torch.cat([self._ask(reading.decoder(len(x)).step(x.clone())) for x in test.x.split(_CHUNK)])
+            return torch.cat(
+                [self.check_distributions(reading.decoder(len(x)).step(x.clone())) for x in test.x.split(_CHUNK)]
+            )
         lead, rows = self._streams(test)
         parts = rows.split(self.max_streams or len(rows))
         return torch.cat([self._read(reading, part, lead).flatten(0, 1) for part in parts])[: len(test)]
@@ -99,7 +101,9 @@ class StreamInference:
         decoder = reading.decoder(len(rows))
         for column in range(lead):
             decoder.step(rows[:, column].clone())
-        return torch.stack([self._ask(decoder.step(rows[:, c].clone())) for c in range(lead, rows.shape[1])], 1)
+        return torch.stack(
+            [self.check_distributions(decoder.step(rows[:, c].clone())) for c in range(lead, rows.shape[1])], 1
+        )
 
     def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
         """``count`` predictions in 8 parallel streams; a stream for each prediction if the window is 1.
@@ -128,7 +132,8 @@ class StreamInference:
             )
         return reading
 
-    def _ask(self, log_probabilities: Tensor) -> Tensor:
+    def check_distributions(self, log_probabilities: Tensor) -> Tensor:
+        """The predictions (..., characters) themselves. Raises ValueError if they are not distributions."""
         sums = log_probabilities.exp().sum(1)
         if log_probabilities.shape[1] != len(self.alphabet) or not ((sums - 1).abs() < _SUM_TOLERANCE).all():
             raise ValueError(

@@ -94,6 +94,13 @@ class Transformer(nn.Module):
                 nn.init.normal_(weight, 0, deviation, generator)
 
     @property
+    def arguments(self) -> dict[str, int | float]:
+        """The arguments that build this network anew, for :mod:`sutrolib.models.saved`."""
+        (characters, width), blocks = self.characters.weight.shape, self.block_list()
+        shape = {"characters": characters, "block_size": self.block_size, "layers": len(blocks)}
+        return {**shape, "heads": blocks[0].heads, "width": width, "dropout": self.dropout, "seed": 0}
+
+    @property
     def size(self) -> int:
         """The number of parameters without the positions, as nanoGPT counts them; the tied head counts once."""
         return sum(p.numel() for p in self.parameters()) - self.positions.weight.numel()

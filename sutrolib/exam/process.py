@@ -1,0 +1,310 @@
+"""Fresh processes for the exam's trainings and judgements, from which only bytes come back.
+
+A helper process imports torch and this library, trains a tiny network of its own, so that no run pays for loading
+libraries, and from then on forks: each run has a process with empty memory, in milliseconds. In it HOME, the temporary
+folder and all caches are a new folder, the only one that it can write to (Landlock; docs.kernel.org, userspace-api).
+When the run has ended, its process and whatever that has left behind are killed, and the folder is removed.
+
+Where the system has no fork that is safe with threads (macOS, Windows), the helper itself is the process of one run and
+a new one is started for the next. Without Landlock, files of the checkout are listed before and after a run, and one
+that has changed fails it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NoReturn, Self
+
+from sutrolib.core.paths import ROOT
+from sutrolib.core.types import FailedRun
+
+FORKS = sys.platform == "linux"
+_END = b"end"
+_MAX_BYTES = 1 << 36  # of a message
+_FOLDERS = "HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"
+_CACHES = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUDA_CACHE_PATH", "TORCH_HOME"
+_DEVICES = "null", "zero", "full", "random", "urandom", "tty", "nvidia*", "nvidia-caps/*", "kfd", "dri/*"  # in /dev
+_PDEATHSIG, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 36, 38  # linux/prctl.h
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # linux/landlock.h, the same on every architecture
+_WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
+
+
+class FreshProcess:
+    """The process of the current run; :meth:`start` ends it and starts the next one.
+
+    ``threads`` are those of torch.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._helper: subprocess.Popen[bytes] | None = None
+        self._files: dict[str, tuple[int, int, int]] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="sutro-exam-", ignore_cleanup_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+        self._folder.cleanup()
+
+    def _kill(self) -> None:
+        if self._helper is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._helper.pid, signal.SIGKILL) if FORKS else self._helper.kill()
+            self._helper.communicate()
+            self._helper = None
+
+    def start(self, run: object, text: str) -> None:
+        """A fresh process for ``run``, a picklable object of this library, on a problem with this text."""
+        self._files = {} if landlock_version() else _files_of_checkout()
+        if self._helper is None or not FORKS:
+            self._kill()
+            code = "import sutrolib.exam.evaluate; from sutrolib.exam.process import serve; serve()"
+            path = os.pathsep.join(str(Path(part).absolute()) for part in [str(ROOT), *sys.path])
+            environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": self._folder.name}
+            environment |= {"PYTHONDONTWRITEBYTECODE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+            pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+            self._helper = subprocess.Popen([sys.executable, "-P", "-c", code], env=environment, **pipes)
+        self._ask(json.dumps([text, self._threads]).encode())
+        self._ask(pickle.dumps(run))
+
+    def end(self) -> None:
+        """End the process of this run. Raises FailedRun if it has changed the checkout, where nothing prevents that."""
+        if FORKS:
+            self._ask(_END)
+        else:
+            self._kill()
+        after = _files_of_checkout() if self._files else {}
+        if changed := [name for name in {**self._files, **after} if self._files.get(name) != after.get(name)]:
+            raise FailedRun(f"files of the checkout were changed during the run: {', '.join(sorted(changed)[:5])}")
+
+    def call(self, method: str) -> bytes:
+        """What a method of the run returns. Raises FailedRun or ValueError as it does, else RuntimeError."""
+        return self._ask(method.encode())
+
+    def _ask(self, message: bytes) -> bytes:
+        assert self._helper and self._helper.stdin and self._helper.stdout  # noqa: PT018
+        try:
+            _send(self._helper.stdin, message)
+            answer = _receive(self._helper.stdout)
+        except (EOFError, OSError) as error:
+            raise FailedRun("the helper process of the exam has ended") from error
+        if answer[:1] == b"+":
+            return answer[1:]
+        kind, why = json.loads(answer[1:])
+        raise {"FailedRun": FailedRun, "ValueError": ValueError}.get(kind, RuntimeError)(why)
+
+
+def _files_of_checkout() -> dict[str, tuple[int, int, int]]:
+    """Size and times of the files of the checkout, but for the notebooks, which may be open and are saved meanwhile."""
+    found = {}
+    for folder in ("sutrolib", "data", "tests", "figures"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                about = path.stat()
+                found[str(path.relative_to(ROOT))] = about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    return found
+
+
+def _send(file: IO[bytes], data: bytes) -> None:
+    file.write(len(data).to_bytes(8, "little") + data)
+    file.flush()
+
+
+def _receive(file: IO[bytes]) -> bytes:
+    size = int.from_bytes(header := file.read(8), "little")
+    if len(header) < 8 or size > _MAX_BYTES or len(data := file.read(size)) < size:
+        raise EOFError
+    return data
+
+
+def serve() -> NoReturn:
+    """The helper process: obeys :class:`FreshProcess` through its standard input and output."""
+    commands, answers = open(os.dup(0), "rb"), open(os.dup(1), "wb")  # noqa: SIM115, PTH123
+    os.dup2(2, 1)  # what a model prints is no answer
+    _prctl(_PDEATHSIG, signal.SIGKILL)
+    _prctl(_SUBREAPER, 1)  # what a run leaves behind becomes a child of this process
+    child: _Child | None = None
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            command = _receive(commands)
+            if command != _END and not command.startswith(b"["):
+                assert child is not None, "a start comes first"
+                _send(answers, child.ask(command))
+                continue
+            if child is not None:
+                child.end()
+                child = None
+            if command != _END:
+                text, threads = json.loads(command)
+                _warm_up(text)
+                if not FORKS:
+                    _send(answers, b"+")
+                    _obey(commands, answers, threads)
+                child = _Child(threads)
+            _send(answers, b"+")
+    if child is not None:
+        child.end()
+    os._exit(0)
+
+
+@functools.cache
+def _warm_up(text: str) -> None:
+    """Load the text, the libraries that a training needs and the meters, which compile code that is cached on disk.
+
+    On one thread, as threads would not survive a fork.
+    """
+    import torch
+
+    from sutrolib.measurement.passes import trace_of
+    from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
+    from sutrolib.models.language.distilled_gpt import DistilledGPT
+    from sutrolib.models.language.gpt import GPT
+    from sutrolib.problems.text import WindowedText, load_text
+
+    load_text(text)
+    torch.set_num_threads(1)
+    task = WindowedText(text, characters=1000, context=8, min_context=4).sample(0).for_training()
+    DistilledGPT(1, 2, 8, 8, max_steps=1).fit(task, 0)
+    trace = trace_of(lambda: GPT(1, 2, 8, 8, max_steps=1).fit(task, 0))
+    for meter in (CacheEnergy(), OperationCount(), PeakMemory()):
+        meter.read_complete(trace)
+
+
+class _Child:
+    """A fork of the helper that obeys commands in a new folder."""
+
+    def __init__(self, threads: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        theirs, ours = os.pipe()
+        answers, answering = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                os.dup2(theirs, 0)
+                kept = os.dup(answering)
+                os.closerange(3, kept)  # also what leads to the helper and to the exam
+                os.closerange(kept + 1, 4096)
+                with suppress(EOFError, BrokenPipeError):
+                    _obey(open(0, "rb"), open(kept, "wb"), threads, self._folder.name)  # noqa: SIM115, PTH123
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)  # no exit handler of the model runs
+        os.close(theirs)
+        os.close(answering)
+        self._commands, self._answers = open(ours, "wb"), open(answers, "rb")  # noqa: SIM115, PTH123
+
+    def ask(self, command: bytes) -> bytes:
+        """The answer to a command, or that there will be none, as the process has ended."""
+        try:
+            _send(self._commands, command)
+            while not select.select([self._answers], [], [], 0.5)[0]:
+                if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    raise EOFError
+            return _receive(self._answers)
+        except (EOFError, OSError):
+            return _failure("FailedRun", "the process of the run ended without a result (killed, or out of memory?)")
+
+    def end(self) -> None:
+        """Kill the process and whatever it has left behind, and remove the folder."""
+        with suppress(ChildProcessError):
+            while True:
+                for pid in _children():
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                os.waitpid(-1, 0)  # the children of what is killed come to this process
+        for file in (self._commands, self._answers):
+            with suppress(OSError):
+                file.close()
+        self._folder.cleanup()
+
+
+def _children() -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text(errors="replace").rpartition(")")[2].split()[1]) == os.getpid():
+                yield int(path.parent.name)
+
+
+def _failure(kind: str, why: str) -> bytes:
+    return b"-" + json.dumps([kind, why]).encode()
+
+
+def _obey(commands: IO[bytes], answers: IO[bytes], threads: int, folder: str = "") -> None:
+    """Load a run, and answer with what its methods return, until the commands end."""
+    import torch
+
+    _prctl(_PDEATHSIG, signal.SIGKILL)
+    _isolate(Path(folder or tempfile.mkdtemp()))
+    torch.set_num_threads(threads)
+    run: Any = None
+    while True:
+        message = _receive(commands)
+        try:
+            if run is None:
+                run, answer = pickle.loads(message), b"+"  # from the exam's process
+            else:
+                answer = b"+" + getattr(run, message.decode())()
+        except (FailedRun, ValueError) as error:
+            answer = _failure("FailedRun" if isinstance(error, FailedRun) else "ValueError", str(error))
+        except BaseException as error:
+            traceback.print_exc()
+            answer = _failure("", f"{type(error).__name__}: {error}")
+        _send(answers, answer)
+
+
+def _isolate(folder: Path) -> None:
+    """Make ``folder`` the home, the folder of all caches and temporary files, and where it can, all that is writable.
+
+    With Landlock neither other files nor TCP, abstract sockets and signals to other processes are within reach.
+    """
+    os.environ.update(dict.fromkeys((*_FOLDERS, *_CACHES), str(folder)))
+    tempfile.tempdir = None
+    os.chdir(folder)
+    if not (abi := landlock_version()):
+        return
+    writing = _WRITE_FILE | sum(1 << bit for bit in range(4, 14 if abi > 1 else 13)) | (_TRUNCATE if abi > 2 else 0)
+    attributes = struct.pack("=QQQ", writing, 3, 3)[: 24 if abi > 5 else 16 if abi > 3 else 8]
+    ruleset = _system_call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    devices = [path for name in _DEVICES for path in Path("/dev").glob(name) if path.is_char_device()]
+    for path in (folder, *devices):
+        place = os.open(path, os.O_PATH)
+        allowed = writing if path == folder else writing & (_WRITE_FILE | _TRUNCATE)
+        _system_call(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, place), 0)
+        os.close(place)
+    _prctl(_NO_NEW_PRIVILEGES, 1)
+    _system_call(_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+
+
+def landlock_version() -> int:
+    """The version of Landlock that the system offers; 0 if it has none."""
+    return max(0, int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, 1))) if FORKS else 0
+
+
+def _system_call(number: int, *arguments: Any) -> int:
+    found = int(ctypes.CDLL(None, use_errno=True).syscall(number, *arguments))
+    if found < 0:
+        raise OSError(ctypes.get_errno(), f"Landlock: {os.strerror(ctypes.get_errno())}")
+    return found
+
+
+def _prctl(option: int, value: int) -> None:
+    if FORKS:
+        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
