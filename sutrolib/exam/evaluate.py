@@ -26,7 +26,8 @@ import torch
 
 from sutrolib.core.io import as_json
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Task
-from sutrolib.exam.process import FORKS, FreshProcess
+from sutrolib.exam.isolation import LINUX
+from sutrolib.exam.process import FreshProcess
 from sutrolib.measurement.measure import BY_HAND, Measurement, measurement_of
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE, MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
@@ -100,7 +101,7 @@ def _train(passes: _ExamPasses, training: _Training, meter: CombinedMeter, fresh
     """The bytes of the fitted model; each repetition has its own process, the first one from before the window."""
     start = functools.partial(fresh.start, training, training.problem.text)
     start()
-    following = itertools.chain([lambda: None], itertools.repeat(start if FORKS else lambda: None))
+    following = itertools.chain([lambda: None], itertools.repeat(start if LINUX else lambda: None))
 
     def train() -> bytes:
         next(following)()

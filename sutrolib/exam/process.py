@@ -12,14 +12,12 @@ that has changed fails it.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import json
 import os
 import pickle
 import select
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,16 +29,18 @@ from typing import IO, Any, NoReturn, Self
 
 from sutrolib.core.paths import ROOT
 from sutrolib.core.types import FailedRun
+from sutrolib.exam.isolation import (
+    ADOPT_ORPHANS,
+    END_WITH_PARENT,
+    LINUX,
+    files_of_checkout,
+    isolate,
+    landlock_version,
+    set_process_option,
+)
 
-FORKS = sys.platform == "linux"
 _END = b"end"
 _MAX_BYTES = 1 << 36  # of a message
-_FOLDERS = "HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"
-_CACHES = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUDA_CACHE_PATH", "TORCH_HOME"
-_DEVICES = "null", "zero", "full", "random", "urandom", "tty", "nvidia*", "nvidia-caps/*", "kfd", "dri/*"  # in /dev
-_PDEATHSIG, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 36, 38  # linux/prctl.h
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # linux/landlock.h, the same on every architecture
-_WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
 
 
 class FreshProcess:
@@ -65,14 +65,14 @@ class FreshProcess:
     def _kill(self) -> None:
         if self._helper is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._helper.pid, signal.SIGKILL) if FORKS else self._helper.kill()
+                os.killpg(self._helper.pid, signal.SIGKILL) if LINUX else self._helper.kill()
             self._helper.communicate()
             self._helper = None
 
     def start(self, run: object, text: str) -> None:
         """A fresh process for ``run``, a picklable object of this library, on a problem with this text."""
-        self._files = {} if landlock_version() else _files_of_checkout()
-        if self._helper is None or not FORKS:
+        self._files = {} if landlock_version() else files_of_checkout()
+        if self._helper is None or not LINUX:
             self._kill()
             code = "import sutrolib.exam.evaluate; from sutrolib.exam.process import serve; serve()"
             path = os.pathsep.join(str(Path(part).absolute()) for part in [str(ROOT), *sys.path])
@@ -85,11 +85,11 @@ class FreshProcess:
 
     def end(self) -> None:
         """End the process of this run. Raises FailedRun if it has changed the checkout, where nothing prevents that."""
-        if FORKS:
+        if LINUX:
             self._ask(_END)
         else:
             self._kill()
-        after = _files_of_checkout() if self._files else {}
+        after = files_of_checkout() if self._files else {}
         if changed := [name for name in {**self._files, **after} if self._files.get(name) != after.get(name)]:
             raise FailedRun(f"files of the checkout were changed during the run: {', '.join(sorted(changed)[:5])}")
 
@@ -110,17 +110,6 @@ class FreshProcess:
         raise {"FailedRun": FailedRun, "ValueError": ValueError}.get(kind, RuntimeError)(why)
 
 
-def _files_of_checkout() -> dict[str, tuple[int, int, int]]:
-    """Size and times of the files of the checkout, but for the notebooks, which may be open and are saved meanwhile."""
-    found = {}
-    for folder in ("sutrolib", "data", "tests", "figures"):
-        for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                about = path.stat()
-                found[str(path.relative_to(ROOT))] = about.st_size, about.st_mtime_ns, about.st_ctime_ns
-    return found
-
-
 def _send(file: IO[bytes], data: bytes) -> None:
     file.write(len(data).to_bytes(8, "little") + data)
     file.flush()
@@ -137,8 +126,8 @@ def serve() -> NoReturn:
     """The helper process: obeys :class:`FreshProcess` through its standard input and output."""
     commands, answers = open(os.dup(0), "rb"), open(os.dup(1), "wb")  # noqa: SIM115, PTH123
     os.dup2(2, 1)  # what a model prints is no answer
-    _prctl(_PDEATHSIG, signal.SIGKILL)
-    _prctl(_SUBREAPER, 1)  # what a run leaves behind becomes a child of this process
+    set_process_option(END_WITH_PARENT, signal.SIGKILL)
+    set_process_option(ADOPT_ORPHANS, 1)  # what a run leaves behind becomes a child of this process
     child: _Child | None = None
     with suppress(EOFError, BrokenPipeError):
         while True:
@@ -153,7 +142,7 @@ def serve() -> NoReturn:
             if command != _END:
                 text, threads = json.loads(command)
                 _warm_up(text)
-                if not FORKS:
+                if not LINUX:
                     _send(answers, b"+")
                     _obey(commands, answers, threads)
                 child = _Child(threads)
@@ -250,8 +239,8 @@ def _obey(commands: IO[bytes], answers: IO[bytes], threads: int, folder: str = "
     """Load a run, and answer with what its methods return, until the commands end."""
     import torch
 
-    _prctl(_PDEATHSIG, signal.SIGKILL)
-    _isolate(Path(folder or tempfile.mkdtemp()))
+    set_process_option(END_WITH_PARENT, signal.SIGKILL)
+    isolate(Path(folder or tempfile.mkdtemp()))
     torch.set_num_threads(threads)
     run: Any = None
     while True:
@@ -267,44 +256,3 @@ def _obey(commands: IO[bytes], answers: IO[bytes], threads: int, folder: str = "
             traceback.print_exc()
             answer = _failure("", f"{type(error).__name__}: {error}")
         _send(answers, answer)
-
-
-def _isolate(folder: Path) -> None:
-    """Make ``folder`` the home, the folder of all caches and temporary files, and where it can, all that is writable.
-
-    With Landlock neither other files nor TCP, abstract sockets and signals to other processes are within reach.
-    """
-    os.environ.update(dict.fromkeys((*_FOLDERS, *_CACHES), str(folder)))
-    tempfile.tempdir = None
-    os.chdir(folder)
-    if not (abi := landlock_version()):
-        return
-    writing = _WRITE_FILE | sum(1 << bit for bit in range(4, 14 if abi > 1 else 13)) | (_TRUNCATE if abi > 2 else 0)
-    attributes = struct.pack("=QQQ", writing, 3, 3)[: 24 if abi > 5 else 16 if abi > 3 else 8]
-    ruleset = _system_call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
-    devices = [path for name in _DEVICES for path in Path("/dev").glob(name) if path.is_char_device()]
-    for path in (folder, *devices):
-        place = os.open(path, os.O_PATH)
-        allowed = writing if path == folder else writing & (_WRITE_FILE | _TRUNCATE)
-        _system_call(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, place), 0)
-        os.close(place)
-    _prctl(_NO_NEW_PRIVILEGES, 1)
-    _system_call(_RESTRICT_SELF, ruleset, 0)
-    os.close(ruleset)
-
-
-def landlock_version() -> int:
-    """The version of Landlock that the system offers; 0 if it has none."""
-    return max(0, int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, 1))) if FORKS else 0
-
-
-def _system_call(number: int, *arguments: Any) -> int:
-    found = int(ctypes.CDLL(None, use_errno=True).syscall(number, *arguments))
-    if found < 0:
-        raise OSError(ctypes.get_errno(), f"Landlock: {os.strerror(ctypes.get_errno())}")
-    return found
-
-
-def _prctl(option: int, value: int) -> None:
-    if FORKS:
-        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)

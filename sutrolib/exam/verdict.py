@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from sutrolib.core.format import amount
 from sutrolib.core.stats import Interval, paired_difference
 from sutrolib.exam.entries import BASELINE
-from sutrolib.exam.evaluate import VALIDATION
 from sutrolib.exam.record import ExamRecord
 from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, is_clock, kinds_of, ratio_of_readings, undecided
 from sutrolib.measurement.measure import Measurement
@@ -39,7 +38,7 @@ OTHER_COSTS = {
     INFERENCE + "cache-energy": "cache energy of 1,000 predictions",
     INFERENCE + "time": "time of 1,000 predictions",
     INFERENCE + "peak_memory": "peak memory of inference",
-    VALIDATION + "time": "time to predict the validation text",
+    "validation-time": "time to predict the validation text",
     SIZE: "model size",
 }
 _BESIDE = TRAINING_ENERGY, OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"]
@@ -200,8 +199,7 @@ def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
     lines = (*_criteria(energy, pairs, target(record)[0]), *_other_costs(energy, pairs))
     missing = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
     parts = "; ".join(f"{part} ({why})" for part, why in missing.items())
-    notes = (f"The {energy} do not cover: {parts}.",) if parts else ()
-    return EntryVerdict(entry, lines, tuple(errors), notes, failed)
+    return EntryVerdict(entry, lines, tuple(errors), (f"The {energy} do not cover: {parts}.",) * bool(parts), failed)
 
 
 def target(record: ExamRecord) -> tuple[float, float]:
