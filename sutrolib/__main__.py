@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--grid", type=_grid_axis, metavar="NAME=V1,V2,...", help="run once for each value", **many)
     where = run.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="runs at a time, each on a worker of a local Dask cluster")
-    where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler")
+    where.add_argument("--scheduler", metavar="tls://HOST:PORT", help="run on the workers of this Dask scheduler")
     run.add_argument("--resume", action="store_true", help="continue the last run, or that of -o: skip what is done")
     run.add_argument("--keep-figures", action="store_true", help="write the figures to figures/")
     run.add_argument("-o", "--output", help="folder for the run; a new one under data/runs/ if none is given")

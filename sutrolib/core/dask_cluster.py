@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 METER = "meter"
+NO_KEYS = (
+    "the Dask scheduler at {} has no keys, so whoever reaches its port can run programs as you: start it and its"
+    " workers with --tls-ca-file, --tls-cert and --tls-key, or, in a network that only you can reach, set"
+    " DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=False"
+)
+KEYS_NEEDED = (
+    "the Dask scheduler at {} has keys, and this command has none: name them in"
+    " DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY"
+)
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 10
 START_TIMEOUT_S = 60
@@ -116,7 +125,8 @@ def open_cluster(jobs: int | None, scheduler: str | None) -> Iterator[Cluster]:
     """Connect to a scheduler, or else start ``jobs`` worker processes here, which end with the context.
 
     Within the context a first Ctrl-C is raised by :meth:`Cluster.wait`, a second one at once.
-    Raises ValueError for fewer than one job, and OSError if no scheduler answers.
+    Raises ValueError for fewer than one job and for a scheduler without keys, unless Dask's setting for encryption is
+    off, and OSError if no scheduler answers.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs must be at least 1 (got {jobs!r})")
@@ -157,13 +167,17 @@ def _connect(scheduler: str, stack: ExitStack) -> Client:
     import dask
     from distributed import Client
 
+    if not scheduler.startswith("tls://") and dask.config.get("distributed.comm.require-encryption") is not False:
+        raise ValueError(NO_KEYS.format(scheduler))
     try:
         with dask.config.set({"distributed.comm.timeouts.connect": CONNECT_TIMEOUT_S}):
             client = Client(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+    except TypeError as error:
+        raise ValueError(KEYS_NEEDED.format(scheduler)) from error
     except (OSError, ValueError, TimeoutError) as error:
         raise OSError(
             f"no Dask scheduler answers at {scheduler}: start one with 'dask scheduler' and give its address, such as"
-            f" tcp://{LOOPBACK}:8786, or use --jobs for workers on this machine ({type(error).__name__})"
+            f" tls://{LOOPBACK}:8786, or use --jobs for workers on this machine ({type(error).__name__})"
         ) from error
     stack.callback(client.close, timeout=2)
     return client
@@ -181,7 +195,8 @@ def _start_workers(jobs: int, stack: ExitStack) -> Client:
         "distributed.comm.timeouts.connect": CONNECT_TIMEOUT_S,
         "distributed.scheduler.allowed-failures": 100,  # a batch counts for itself how often a run was begun
     }
-    common = {"host": LOOPBACK, "security": Security.temporary()}  # its own keys: no other user can send it work
+    keys = Security.temporary()  # its own, whatever Dask's settings are: no other user can send it work
+    common = {"host": LOOPBACK, "security": keys}
     folder = stack.enter_context(temporary_folder("dask"))
     stack.enter_context(dask.config.set(settings))
     worker = common | {"nthreads": 1, "memory_limit": None, "dashboard": False, "local_directory": folder}
@@ -190,7 +205,7 @@ def _start_workers(jobs: int, stack: ExitStack) -> Client:
     workers[1] = {"cls": Nanny, "options": worker | {"resources": {METER: 1}}}
     options = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
     scheduler = {"cls": Scheduler, "options": options}
-    cluster = SpecCluster(workers, scheduler, security=common["security"], silence_logs=logging.CRITICAL)
+    cluster = SpecCluster(workers, scheduler, security=keys, silence_logs=logging.CRITICAL)
     client: Client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
     client.wait_for_workers(jobs, timeout=START_TIMEOUT_S)
     return client

@@ -50,7 +50,7 @@ def improve_parallel(
     Args:
         search: It needs a journal. ``on_measurement`` is called in the workers, so it must be picklable.
         workers: Number of processes.
-        scheduler: Address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers are used. None starts
+        scheduler: Address of a Dask scheduler, such as tls://127.0.0.1:8786, whose workers are used. None starts
             processes on this machine. Timed trials only go to workers with the resource ``meter``, one of each host.
 
     Raises:

@@ -12,11 +12,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from batches import END, FIND, Silent, copy_checkout, write_notebook
 from light_runs import die, nap, nap_and_say_when, refuse
 from slow_work import until
+from tls import settings, write_keys
 
 from sutrolib.__main__ import main
 from sutrolib.batch import batch, kernel, records
@@ -315,16 +317,20 @@ def test_what_is_recorded_until_an_interruption_cancels_it_stands_and_the_rest_i
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """A function that starts a scheduler or worker by Dask's command line, in another folder than the checkout."""
-    started = []
-    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    """A function that starts a scheduler or worker by Dask's command line, in another folder than the checkout.
+
+    They have keys, and so has this process.
+    """
+    started, keys = [], write_keys(tmp_path)
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | keys
 
     def start(*words, **environment):
         log = (tmp_path / f"dask{len(started)}.log").open("w")
         command = [sys.executable, "-P", "-m", "dask", *words]
         started.append(subprocess.Popen(command, cwd=tmp_path, env=clean | environment, stdout=log, stderr=log))
 
-    yield start
+    with dask.config.set(settings(keys)):
+        yield start
     for process in reversed(started):
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
@@ -337,7 +343,8 @@ def elsewhere(tmp_path):
 def scheduler(elsewhere, tmp_path):
     """The address of a scheduler without workers, on a port that was free."""
     found = tmp_path / "scheduler.json"
-    words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(found)]
+    words = ["--protocol", "tls", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    words += ["--scheduler-file", str(found)]
     elsewhere("scheduler", *words)
     until(lambda: found.exists() and found.read_text().endswith("}"))
     return json.loads(found.read_text())["address"]
@@ -400,9 +407,11 @@ def test_a_worker_without_the_library_is_refused(tmp_path, scheduler, elsewhere)
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sutrolib.core.dask_cluster.CONNECT_TIMEOUT_S", 1)
-    assert main(["run", "00", "--scheduler", "tcp://127.0.0.1:9", "-o", str(tmp_path / "run")]) == 2
+    monkeypatch.setenv("COLUMNS", "400")
+    with dask.config.set(settings(write_keys(tmp_path))):
+        assert main(["run", "00", "--scheduler", "tls://127.0.0.1:9", "-o", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in said
+    assert "no Dask scheduler answers at tls://127.0.0.1:9" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -425,6 +434,43 @@ def test_a_local_cluster_listens_on_loopback_alone_and_one_worker_meters():
     assert not any(Path(folder).exists() for folder in folders)
     with pytest.raises(ValueError, match=r"jobs must be at least 1 \(got 0\)"), open_cluster(0, None):
         pass
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "why"),
+    [
+        ("tcp://127.0.0.1:9", "has no keys, so whoever reaches its port can run programs as you"),
+        ("127.0.0.1:9", "has no keys, so whoever reaches its port can run programs as you"),
+        ("tls://127.0.0.1:9", "has keys, and this command has none"),
+    ],
+)
+def test_a_scheduler_without_keys_is_refused_unless_that_is_wanted(tmp_path, capsys, scheduler, why, monkeypatch):
+    monkeypatch.setattr("sutrolib.core.dask_cluster.CONNECT_TIMEOUT_S", 1)
+    command = ["run", "00", "--scheduler", scheduler, "-o", str(tmp_path / "run")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert f"the Dask scheduler at {scheduler} {why}" in said
+    assert said.count("\n") == 1
+    if "no keys" in why:
+        with dask.config.set({"distributed.comm.require-encryption": False}):
+            assert main(command) == 2
+        assert f"no Dask scheduler answers at {scheduler}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("required", [None, False], ids=["", "though Dask's setting for encryption is off"])
+def test_a_client_without_the_keys_of_a_local_cluster_is_refused(tmp_path, required):
+    from distributed import Client
+
+    with dask.config.set({"distributed.comm.require-encryption": required}), open_cluster(1, None) as cluster:
+        address = cluster.client.scheduler.address
+        assert address.startswith("tls://")
+        with pytest.raises(TypeError, match="ssl_context"):
+            Client(address, timeout=5)
+        for foreign in ({}, settings(write_keys(tmp_path))):  # without keys, and with others
+            with dask.config.set(foreign), pytest.raises(OSError, match=r"TCP|TLS|Timed out"):
+                Client(address if foreign else address.replace("tls", "tcp"), timeout=2)
+        assert cluster.submit(sum, [1, 2]).result(20) == 3
 
 
 # Interrupted by Ctrl-C.

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from searches import METER, PROBLEM, SPACE
 from slow_work import until
+from tls import settings, write_keys
 
 from sutrolib.core.dask_cluster import open_cluster
 from sutrolib.core.paths import ROOT
@@ -26,13 +27,19 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def scheduler():
-    """The address of a scheduler with two workers of this machine."""
+def scheduler(tmp_path_factory):
+    """The address of a scheduler with two workers of this machine; they and this process have keys."""
+    import dask
     from distributed import LocalCluster
+    from distributed.security import Security
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-    with LocalCluster(**options) as cluster:
-        yield cluster.scheduler_address
+    keys = write_keys(tmp_path_factory.mktemp("keys"))
+    with pytest.MonkeyPatch.context() as patched, dask.config.set(settings(keys)):
+        for name, value in keys.items():
+            patched.setenv(name, value)  # for the client that is a process of its own
+        options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+        with LocalCluster(**options, protocol="tls://", security=Security()) as cluster:
+            yield cluster.scheduler_address
 
 
 def test_workers_of_a_scheduler_share_a_study_and_one_that_is_killed_takes_no_finished_trial_along(tmp_path, scheduler):
