@@ -5,6 +5,8 @@ to a process, or to a pool (of ``concurrent.futures`` or ``multiprocessing``: it
 block), is noted, and there is no reading. Threads of PyTorch itself need nothing: they work inside of an operator, or
 inherit the modes (``torch.jit.fork``, ``backward``).
 
+For this, functions of the standard library are replaced while a trace is open, and only then.
+
 Not seen are threads that were started before the block and take their work from a queue, or by ``_thread``.
 """
 
@@ -19,7 +21,7 @@ from contextlib import ExitStack
 from functools import wraps
 from multiprocessing.pool import Pool
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Self
 
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
@@ -34,6 +36,21 @@ class ThreadedMode(TorchDispatchMode):
         self.given_away: list[str] = []
         self.started: list[threading.Thread] = []
         self.worked_in: set[int] = set()
+
+    def __enter__(self) -> Self:
+        with _lock:
+            if not _entered:
+                _undo.extend(_watch())
+            _entered.append(self)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        with _lock:
+            _entered.remove(self)
+            while not _entered and _undo:
+                _undo.pop()()
 
     def check_complete(self) -> None:
         """Raises NoReading if work went to a process or a pool, or to a thread that has not ended.
@@ -68,8 +85,8 @@ def _note(what: str) -> None:
         mode.given_away.append(what)
 
 
-def _call_before(owner: Any, name: str, before: Callable[..., None]) -> None:
-    """Have ``before`` called with the first argument of each call of this function."""
+def _call_before(owner: Any, name: str, before: Callable[..., None]) -> Callable[[], None]:
+    """Have ``before`` called with the first argument of each call of this function. What is returned undoes it."""
     function = getattr(owner, name)
 
     @wraps(function)
@@ -77,14 +94,28 @@ def _call_before(owner: Any, name: str, before: Callable[..., None]) -> None:
         before(*args[:1])
         return function(*args, **kwargs)
 
+    def undo() -> None:
+        if getattr(owner, name) is called:  # else others have wrapped it since, and keep theirs
+            setattr(owner, name, function)
+
     setattr(owner, name, called)
+    return undo
 
 
-_call_before(threading.Thread, "start", _follow)
-_call_before(BaseProcess, "start", lambda process: _note(f"process {process.name}"))
-_call_before(subprocess.Popen, "__init__", lambda _: _note("a subprocess"))
-_call_before(os, "system", lambda _: _note("a subprocess"))
-_call_before(Future, "__init__", lambda _: _note("a pool of concurrent.futures"))
-_call_before(Pool, "_check_running", lambda _: _note("a pool of multiprocessing"))
-if hasattr(os, "register_at_fork"):
+def _watch() -> list[Callable[[], None]]:
+    return [
+        _call_before(threading.Thread, "start", _follow),
+        _call_before(BaseProcess, "start", lambda process: _note(f"process {process.name}")),
+        _call_before(subprocess.Popen, "__init__", lambda _: _note("a subprocess")),
+        _call_before(os, "system", lambda _: _note("a subprocess")),
+        _call_before(Future, "__init__", lambda _: _note("a pool of concurrent.futures")),
+        _call_before(Pool, "_check_running", lambda _: _note("a pool of multiprocessing")),
+    ]
+
+
+_lock = threading.Lock()
+_entered: list[ThreadedMode] = []  # in all threads; as long as there is one, the functions above are watched
+_undo: list[Callable[[], None]] = []
+
+if hasattr(os, "register_at_fork"):  # for good, and without effect outside of a mode
     os.register_at_fork(before=lambda: _note("a fork of this process"))

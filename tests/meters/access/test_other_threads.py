@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
@@ -159,3 +159,27 @@ def test_a_thread_that_has_not_ended_is_refused_unless_it_is_a_monitor():
     end.set()
     monitor.join()
     assert meter.reading.value == 100
+
+
+def test_functions_are_replaced_only_while_a_trace_is_open():
+    def watched():
+        return [
+            *(threading.Thread.start, multiprocessing.process.BaseProcess.start, subprocess.Popen.__init__, os.system),
+            *(Future.__init__, multiprocessing.pool.Pool._check_running),
+        ]
+
+    before, x = watched(), torch.ones(100)
+    with OperationCount(), PeakMemory():
+        x + x
+        assert all(now is not then for now, then in zip(watched(), before, strict=True))
+    assert watched() == before
+    with pytest.raises(ZeroDivisionError), OperationCount():
+        raise ZeroDivisionError
+    assert watched() == before
+    end = threading.Event()
+    with OperationCount():
+        x + x
+        monitor = in_thread(end.wait, daemon=True)
+    end.set()
+    monitor.join()
+    assert watched() == before
