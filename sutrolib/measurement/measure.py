@@ -30,6 +30,11 @@ class _Named(TypedDict):  # what is read of a stored problem and model, of the r
     name: str
 
 
+class _Scores(TypedDict, total=False):
+    score: float | None
+    scores: dict[str, float]
+
+
 class _Rungs(TypedDict):
     process: str
     problem: str
@@ -94,6 +99,7 @@ class Measurement:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Measurement:
         """The measurement of :meth:`to_dict`. Raises KeyError, TypeError or ValueError for another sort of record."""
+        check_types(record, _Scores)  # a Measurement makes a failed run of other values
         readings, target = tuple(Reading(**reading) for reading in record["readings"]), float(record["target"])
         made = checked(cls(**{**record, "readings": readings, "target": target}))
         check_types(made.problem, _Named)

@@ -81,7 +81,7 @@ def keep_copy() -> Path:
     path, content = _place_of_copy(), all_plays().encode()
     _check(content, KEPT_SHA256, "the text of the package")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    write_atomically(path, content)
     return path
 
 
