@@ -242,7 +242,7 @@ def _check_entry(entry: Mapping[str, Any]) -> None:
     if WORKER in about:
         check_types(about[WORKER], _Worker)
     for name, value in about.items():
-        if name.startswith(NOTE) and "spent" in value:
+        if name.startswith(NOTE) and isinstance(value, dict) and "spent" in value:
             checked(ResourceUse(**value["spent"]))
 
 

@@ -324,3 +324,38 @@ def test_processes_writing_at_once_lose_nothing_and_a_killed_one_damages_nothing
     assert len(written - found) <= 1, "its last report may be cut short"
     append(tmp_path, [LedgerLine.of("measurement", measurement(seed=-1).to_dict())])
     assert -1 in {m.seed for m in Ledger(tmp_path).measurements()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sutrolib.measurement.ledger.UnreadableMeasurement")
+def test_four_processes_that_are_killed_34_times_lose_no_measurement_that_was_acknowledged(tmp_path):
+    source = textwrap.dedent(WRITER).replace("200_000", "2_000")
+    source = source.format(root=str(paths.ROOT), tests=str(paths.ROOT / "tests"), folder=str(tmp_path))
+
+    def writer(name):
+        command = [sys.executable, "-c", source, name, "1000000"]
+        return subprocess.Popen(command, stdout=(tmp_path / name).open("wb"))
+
+    names, writers = iter(f"w{number}." for number in range(99)), []
+    for kill in range(34):
+        writers += [writer(next(names)) for _ in range(4 - len(writers))]
+        newest = tmp_path / f"w{kill + 3}."
+        while not newest.stat().st_size:
+            time.sleep(0.02)
+        time.sleep(0.05 + 0.01 * (kill % 7))
+        victim = writers.pop(0)
+        victim.kill()
+        victim.wait()
+    for process in writers:
+        process.kill()
+        process.wait()
+    said = [line.split() for path in tmp_path.glob("w*.") for line in path.read_text().splitlines(keepends=True)]
+    written = {tuple(words) for words in said if len(words) == 2}
+    measurements, damaged = Ledger(tmp_path).read()
+    found = {(m.prior_knowledge.rstrip("x"), str(m.seed)) for m in measurements}
+    lost = written - found
+    print(
+        f"\n  34 kills of 4 processes: {len(written):,} acknowledged, {len(lost)} lost, damaged: {list(damaged.values())}"
+    )
+    assert not lost
+    assert len(written) > 34

@@ -1,6 +1,7 @@
 """Studies on disk: killed at any moment, cut short, shared by several workers, continued."""
 
 import dataclasses
+import errno
 import json
 import os
 import random
@@ -348,3 +349,59 @@ def test_a_study_that_was_judged_on_one_machine_does_not_go_on_on_another(tmp_pa
     search.improve(PROBLEM, SPACE, CacheEnergy(JOUPPI_2021), one_trial)
     with pytest.raises(ValueError, match=r"holds another study: meter is .*7 nm, 2021.* and not .*45 nm, 2014"):
         search.improve(PROBLEM, SPACE, CacheEnergy(HOROWITZ_2014), one_trial)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from sutrolib.processes.storage import StudyStorage
+storage = StudyStorage(Path({journal!r}), {{}})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = Path({journal!r}).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, size + 40))
+try:
+    storage.note("long", "x" * 1000)
+except OSError as error:
+    print(error.errno)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit on the size of a file here")
+def test_a_full_disk_leaves_no_torn_line_and_the_next_entry_is_read(tmp_path):
+    journal = tmp_path / "study.log"
+    storage = StudyStorage(journal, {})
+    before = journal.read_bytes()
+    script = FULL.format(root=str(ROOT), tests=str(ROOT / "tests"), journal=str(journal))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == str(errno.EFBIG), done.stderr
+    assert journal.read_bytes() == before
+    storage.note("after", 1)
+    assert StudyStorage(journal, {}).notes() == {"after": 1}
+
+
+def test_what_a_killed_writer_left_of_a_line_is_not_glued_to_the_next_one(tmp_path):
+    journal = tmp_path / "study.log"
+    storage = StudyStorage(journal, {})
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 8, "worker_id": "x", "trial_')
+    storage.note("after", 1)
+    assert StudyStorage(journal, {}).notes() == {"after": 1}
+
+
+def test_the_seconds_of_a_killed_and_of_an_interrupted_attempt_count_as_spent(tmp_path):
+    journal = tmp_path / "study.log"
+    dead_trial(StudyStorage(journal, {}), SPACE.start)
+    began = StudyStorage(journal, {}).study.trials[0].datetime_start.timestamp()
+    lines = [line for line in journal.read_bytes().splitlines(keepends=True) if b"lost attempt" not in line]
+    journal.write_bytes(b"".join(lines))
+    os.utime(journal, (began + 0.01, began + 0.01))  # when its worker was last seen; the time since then is not spent
+    storage = StudyStorage(journal, {})
+    assert storage.notes()["lost attempt at trial 0"]["spent"]["seconds"] == pytest.approx(0.01, abs=1e-3)
+    trial, _, _ = storage.begin(RandomSearch().sampler)
+    storage.interrupt(trial)
+    assert storage.notes()["lost attempt at trial 1"]["spent"]["seconds"] > 0
+    study = RandomSearch(journal=tmp_path / "other.log")
+    run = study.open_storage(PROBLEM, SPACE, METER, 0)
+    run.note("lost attempt at trial 9", {"spent": {"trials": 0, "seconds": 50.0, "joules": 0.0}})
+    assert study.improve(PROBLEM, SPACE, METER, SearchBudget(trials=1)).spent.seconds > 50
