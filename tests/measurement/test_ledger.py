@@ -14,6 +14,7 @@ import torch
 from builders import measurement, study
 from hypothesis import given
 from hypothesis import strategies as st
+from slow_work import until
 
 from sutrolib.core import paths
 from sutrolib.measurement.ledger import (
@@ -340,8 +341,7 @@ def test_four_processes_that_are_killed_34_times_lose_no_measurement_that_was_ac
     for kill in range(34):
         writers += [writer(next(names)) for _ in range(4 - len(writers))]
         newest = tmp_path / f"w{kill + 3}."
-        while not newest.stat().st_size:
-            time.sleep(0.02)
+        until(lambda newest=newest: newest.stat().st_size)
         time.sleep(0.05 + 0.01 * (kill % 7))
         victim = writers.pop(0)
         victim.kill()
@@ -354,8 +354,7 @@ def test_four_processes_that_are_killed_34_times_lose_no_measurement_that_was_ac
     measurements, damaged = Ledger(tmp_path).read()
     found = {(m.prior_knowledge.rstrip("x"), str(m.seed)) for m in measurements}
     lost = written - found
-    print(
-        f"\n  34 kills of 4 processes: {len(written):,} acknowledged, {len(lost)} lost, damaged: {list(damaged.values())}"
-    )
+    torn = list(damaged.values())
+    print(f"\n  34 kills of 4 processes: {len(written):,} acknowledged, {len(lost)} lost, damaged: {torn}")
     assert not lost
     assert len(written) > 34
