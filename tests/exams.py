@@ -65,3 +65,25 @@ def record_of(baseline=None, seeds=5, **candidate):
 def with_entry(model, division=OPEN, problem=TINY.problem, **fields):
     """The tiny scale with this model as the only entry of a division."""
     return dataclasses.replace(TINY, problem=problem, entries={division: (Entry("entry", model, "it", **fields),)})
+
+
+class InThisProcess:
+    """In place of FreshProcess: the runs of an exam without a process, for tests of what they compute."""
+
+    def __init__(self, threads=1):
+        self.run = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def start(self, run, text):
+        self.run = run
+
+    def call(self, method):
+        return getattr(self.run, method)()
+
+    def end(self):
+        self.run = None
