@@ -17,12 +17,12 @@ import dataclasses
 import functools
 import itertools
 import json
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from sutrolib.core.io import as_json
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Task
@@ -36,7 +36,7 @@ from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.transformer import FittedGPT, GPTDecoder, Transformer
-from sutrolib.models.saved import from_bytes, to_bytes
+from sutrolib.models.saved import NotSaved, from_bytes, to_bytes
 from sutrolib.problems.text import WindowedText, load_text
 
 _MAX_GAP = 0.01  # of a probability, by what else is in the batch; rounding changes less
@@ -72,11 +72,11 @@ def evaluate(
     load_text(problem.text)  # every training starts from the raw text
     passes = _ExamPasses(problem, model, seed)
     modules = () if closed else (type(model).__module__,)
-    training = _Training(problem, _pickled(model), seed, modules, trace_updates)
+    training = _Training(problem, _saved(model), type(model).__module__, seed, modules, trace_updates)
     with contextlib.nullcontext(fresh) if fresh else FreshProcess(torch.get_num_threads()) as own:
         try:
             data = _train(passes, training, meter, own)
-            steps = _judge(passes, _Judging(problem, seed, modules, data, closed), meter, own, traced)
+            steps = _judge(passes, _Judging(problem, seed, modules, _as_tensor(data), closed), meter, own, traced)
             if traced:
                 own.start(dataclasses.replace(training, updates=steps), problem.text)
                 passes.keep_traced(own.call("trace"))
@@ -86,15 +86,20 @@ def evaluate(
     return measurement_of(passes, process)
 
 
-def _pickled(model: Model) -> bytes:
-    """The model as its class and fields. Raises ValueError if its class cannot be imported by another process."""
+def _saved(model: Model) -> Tensor:
+    """The model as bytes of its class and fields. Raises ValueError if another process could not build it anew."""
+    module, name = type(model).__module__, type(model).__qualname__
     try:
-        if type(model).__module__ == "__main__":
-            raise TypeError("it is defined in the main program")
-        return pickle.dumps(model)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        name = type(model).__qualname__
+        if module == "__main__":
+            raise NotSaved("it is defined in the main program")
+        return _as_tensor(to_bytes(model, [module]))
+    except NotSaved as error:
         raise ValueError(f"the class {name} must stand at the top of a module that can be imported: {error}") from error
+
+
+def _as_tensor(data: bytes) -> Tensor:
+    """Bytes in the form in which they can be a part of what is saved."""
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def _train(passes: _ExamPasses, training: _Training, meter: CombinedMeter, fresh: FreshProcess) -> bytes:
@@ -143,7 +148,8 @@ class _Training:
     """What the process of a training does. Its model is loaded only there, when the time counts already."""
 
     problem: WindowedText
-    model: bytes
+    model: Tensor
+    module: str  # of the model
     seed: int
     modules: tuple[str, ...]  # beside the library, whose classes the fitted model may consist of
     trace_updates: int | None
@@ -151,13 +157,13 @@ class _Training:
 
     def fit(self) -> bytes:
         """The fitted model."""
-        model = pickle.loads(self.model)
+        model = from_bytes(self.model.numpy().tobytes(), [self.module])
         fitted = model.fit(self.problem.sample(self.seed).for_training(model.required_oracles), self.seed)
         return to_bytes(fitted, self.modules)
 
     def trace(self) -> bytes:
         """The readings of a traced training."""
-        model = pickle.loads(self.model)
+        model = from_bytes(self.model.numpy().tobytes(), [self.module])
         passes = _ExamPasses(self.problem, model, self.seed, _traced_meters(), trace_updates=self.trace_updates)
         return _traced(passes, "", functools.partial(passes.trace_training, self.updates))
 
@@ -169,13 +175,13 @@ class _Judging:
     problem: WindowedText
     seed: int
     modules: tuple[str, ...]
-    data: bytes
+    data: Tensor
     closed: GPT | None
 
     def load(self) -> bytes:
         """Rebuild the model, and say how many updates it was trained for and how large it is."""
         self.task: Task = self.problem.sample(self.seed)
-        self.fitted: Fitted = from_bytes(self.data, self.modules)
+        self.fitted: Fitted = from_bytes(self.data.numpy().tobytes(), self.modules)
         if self.closed is not None:
             self.fitted = check_closed_division(self.fitted, self.closed, self.task.alphabet)
         return json.dumps([self.fitted.steps, self.fitted.nbytes]).encode()

@@ -12,10 +12,10 @@ that has changed fails it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
-import pickle
 import select
 import signal
 import subprocess
@@ -38,6 +38,7 @@ from sutrolib.exam.isolation import (
     landlock_version,
     set_process_option,
 )
+from sutrolib.models.saved import from_bytes, to_bytes
 
 _END = b"end"
 _MAX_BYTES = 1 << 36  # of a message
@@ -69,8 +70,10 @@ class FreshProcess:
             self._helper.communicate()
             self._helper = None
 
-    def start(self, run: object, text: str) -> None:
-        """A fresh process for ``run``, a picklable object of this library, on a problem with this text."""
+    def start(self, run: Any, text: str) -> None:
+        """A fresh process for ``run``, a dataclass that can be saved as a model can, on a problem with this text."""
+        parts = [part for part in (run, *vars(run).values()) if dataclasses.is_dataclass(part)]
+        modules = sorted({type(part).__module__ for part in parts})
         self._files = {} if landlock_version() else files_of_checkout()
         if self._helper is None or not LINUX:
             self._kill()
@@ -80,8 +83,8 @@ class FreshProcess:
             environment |= {"PYTHONDONTWRITEBYTECODE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
             pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
             self._helper = subprocess.Popen([sys.executable, "-P", "-c", code], env=environment, **pipes)
-        self._ask(json.dumps([text, self._threads]).encode())
-        self._ask(pickle.dumps(run))
+        self._ask(json.dumps([text, self._threads, modules]).encode())
+        self._ask(to_bytes(run, modules))
 
     def end(self) -> None:
         """End the process of this run. Raises FailedRun if it has changed the checkout, where nothing prevents that."""
@@ -140,12 +143,12 @@ def serve() -> NoReturn:
                 child.end()
                 child = None
             if command != _END:
-                text, threads = json.loads(command)
+                text, threads, modules = json.loads(command)
                 _warm_up(text)
                 if not LINUX:
                     _send(answers, b"+")
-                    _obey(commands, answers, threads)
-                child = _Child(threads)
+                    _obey(commands, answers, threads, modules)
+                child = _Child(threads, modules)
             _send(answers, b"+")
     if child is not None:
         child.end()
@@ -178,7 +181,7 @@ def _warm_up(text: str) -> None:
 class _Child:
     """A fork of the helper that obeys commands in a new folder."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, modules: list[str]) -> None:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         theirs, ours = os.pipe()
         answers, answering = os.pipe()
@@ -190,7 +193,7 @@ class _Child:
                 os.closerange(3, kept)  # also what leads to the helper and to the exam
                 os.closerange(kept + 1, 4096)
                 with suppress(EOFError, BrokenPipeError):
-                    _obey(open(0, "rb"), open(kept, "wb"), threads, self._folder.name)  # noqa: SIM115, PTH123
+                    _obey(open(0, "rb"), open(kept, "wb"), threads, modules, self._folder.name)  # noqa: SIM115, PTH123
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -235,7 +238,7 @@ def _failure(kind: str, why: str) -> bytes:
     return b"-" + json.dumps([kind, why]).encode()
 
 
-def _obey(commands: IO[bytes], answers: IO[bytes], threads: int, folder: str = "") -> None:
+def _obey(commands: IO[bytes], answers: IO[bytes], threads: int, modules: list[str], folder: str = "") -> None:
     """Load a run, and answer with what its methods return, until the commands end."""
     import torch
 
@@ -247,7 +250,7 @@ def _obey(commands: IO[bytes], answers: IO[bytes], threads: int, folder: str = "
         message = _receive(commands)
         try:
             if run is None:
-                run, answer = pickle.loads(message), b"+"  # from the exam's process
+                run, answer = from_bytes(message, modules), b"+"
             else:
                 answer = b"+" + getattr(run, message.decode())()
         except (FailedRun, ValueError) as error:

@@ -82,7 +82,7 @@ def test_where_nothing_prevents_it_a_file_of_the_checkout_that_was_written_fails
     found = iter([{"data/a": (1, 1, 1)}, {"data/a": (1, 1, 1), "data/weights": (2, 2, 2)}])
     monkeypatch.setattr(sutrolib.exam.process, "landlock_version", lambda: 0)
     monkeypatch.setattr(sutrolib.exam.process, "files_of_checkout", lambda: next(found))
-    fresh.start(None, "shakespeare")
+    fresh.start(TINY.problem, "shakespeare")
     with pytest.raises(FailedRun, match="files of the checkout were changed during the run: data/weights"):
         fresh.end()
 
