@@ -18,8 +18,8 @@ from sutrolib.core.provenance import commit, machine, now
 from sutrolib.core.records import checked
 from sutrolib.exam.entries import Scale, distilled_gpt_like
 from sutrolib.exam.record import load, save
-from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
+from sutrolib.measurement.checks import CheckResult
 from sutrolib.measurement.passes import score_of
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.extended_ngram import ProductOfExperts

@@ -21,15 +21,14 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.types import FailedRun, Model, Problem, Task
-from sutrolib.guards.checks import (
+from sutrolib.guards.checks import accuracy, fit_and_score
+from sutrolib.measurement.checks import (
     CHECK_CONFIDENCE,
     SEED_OFFSET,
     CheckResult,
     Observation,
     PermutedProblem,
-    accuracy,
     check,
-    fit_and_score,
 )
 from sutrolib.problems.holdout import ShuffledLabels
 

@@ -19,14 +19,17 @@ import numpy as np
 import torch
 
 from sutrolib.core.types import Model, Problem
-from sutrolib.guards.checks import CHECK_CONFIDENCE, CheckResult, Observation, accuracy, check, fit_and_score
+from sutrolib.guards.checks import accuracy, fit_and_score
 from sutrolib.guards.leakage import leak_checks
-from sutrolib.guards.metric_gaming import gaming_checks
+from sutrolib.measurement.checks import CHECK_CONFIDENCE, CheckResult, Observation, check, fresh_seed
 from sutrolib.measurement.measure import measure
+from sutrolib.measurement.metric_gaming import fresh_cost, gaming_checks
+from sutrolib.meters.access.cache_energy import CacheEnergy
+from sutrolib.meters.base import Meter
 from sutrolib.problems.parity import SparseAnd, SparseParity, SparseSum
+from sutrolib.processes.evaluator import Evaluator
 
 _MIN_FRESH_SEEDS = 10
-_FRESH_OFFSET = 1_000_003  # from the seeds of the search to fresh ones
 _RELIABLE = 0.5  # the share of seeds that must be shown to be solved
 _SEEDS_PER_LIMIT = 3  # seeds for each harder or noisy problem
 _FRESH_INPUTS = 2000  # drawn by NumPy, not by the problem's generator
@@ -89,14 +92,20 @@ def verify(
     noisy: Mapping[str, Problem] | None = None,
     fresh: int = _MIN_FRESH_SEEDS,
     trace_updates: int | None = None,
+    meter: Meter | None = None,
+    claimed: float | None = None,
 ) -> Verification:
-    """Try to break the result that ``model`` solves ``problem``. The model is fitted some 40 times.
+    """Try to break the result that ``model`` solves ``problem``. The model is fitted some 50 times.
+
+    The fresh seeds are drawn by the operating system, so that no model can be ready for them.
 
     Args:
         seeds: The seeds that the result was found on.
         harder: Problems, by name, that may be the limits of the result; so is ``noisy``.
         fresh: The number of fresh seeds, at least ten.
         trace_updates: As in the measurement, if it traced a part of the training only.
+        meter: Of the claimed cost; modelled joules by default.
+        claimed: The cost that was found; None measures it anew on ``seeds``.
 
     Raises:
         ValueError: No seeds, or fewer than ten fresh ones.
@@ -105,8 +114,7 @@ def verify(
         raise ValueError("seeds must hold the seeds that the result was found on (got none)")
     if fresh < _MIN_FRESH_SEEDS:
         raise ValueError(f"fresh must be at least {_MIN_FRESH_SEEDS} (got {fresh!r})")
-    first = max(seeds) + _FRESH_OFFSET
-    new = range(first, first + fresh)
+    new = [fresh_seed() for _ in range(fresh)]
     limits = {f"harder: {name}": other for name, other in (harder or {}).items()}
     limits |= {f"noise: {name}": other for name, other in (noisy or {}).items()}
     checks = (
@@ -114,9 +122,21 @@ def verify(
         fresh_seeds(problem, model, new),
         *(_limit(title, other, model, new[:_SEEDS_PER_LIMIT]) for title, other in limits.items()),
         *leak_checks(problem, model, new),
-        *gaming_checks(problem, model, first + fresh, trace_updates),
+        *gaming_checks(problem, model, fresh_seed(), trace_updates),
+        _claim(problem, model, seeds, meter or CacheEnergy(), claimed, trace_updates),
     )
     return Verification(problem.name, model.name, checks)
+
+
+def _claim(
+    problem: Problem, model: Model, seeds: Sequence[int], meter: Meter, claimed: float | None, updates: int | None
+) -> CheckResult:
+    """The check of the claimed cost; a model that gives no reading on ``seeds`` claims none."""
+    found = Evaluator(problem, meter, seeds, trace_updates=updates).evaluate(model) if claimed is None else None
+    cost = found.cost if found else claimed
+    if cost is None:
+        return CheckResult("fresh seeds cost what was claimed", None, f"not applicable: {found and found.why}", "")
+    return fresh_cost(problem, model, meter, cost, updates)
 
 
 @check("independent scoring", "an error in the score would be an error in every run")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from sutrolib.core.types import Budget, Model, Problem, ProgramModel
 from sutrolib.measurement.measure import Measurement, measure, measure_program
-from sutrolib.measurement.passes import finite_score
+from sutrolib.measurement.passes import INFERENCE, MeasurementPasses, finite_score
 from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter, too_high_load
 from sutrolib.meters.energy.wall_time import WallTime
 
@@ -98,6 +98,17 @@ class Evaluator:
                 why = f"{run.score_name} {run.score:.4g}, target {run.target:.4g}"
                 return self._evaluation(TrialState.MISSED, why, runs)
         return self._evaluation(TrialState.SOLVED, f"solved on {len(runs)} of {len(runs)} seeds", runs)
+
+    def predictions(self, model: Model) -> float:
+        """The cost of 1,000 predictions after a training on the first seed; 0 where they leave no reading."""
+        passes = MeasurementPasses(self.problem, model, self.seeds[0], [self.meter])
+        passes.copy_task()
+        fitted = passes.fit()
+        if passes.traced:
+            passes.trace_inference(fitted)
+        else:
+            passes.measure_inference(fitted)
+        return sum(reading.value for reading in passes.readings if reading.name == INFERENCE + self.meter.name)
 
     def _run(self, model: Model, seed: int, budget: Budget | None) -> Measurement:
         if isinstance(self.meter, ProgramMeter):

@@ -15,16 +15,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from sutrolib.core.types import Problem
-from sutrolib.meters.base import Meter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
-from sutrolib.processes.budget import SearchBudget, start_clock
+from sutrolib.processes.budget import start_clock
 from sutrolib.processes.evaluator import Evaluator, TrialState
 from sutrolib.processes.search import ProposalRequest, Search, SpaceExhausted
 from sutrolib.processes.space import Family, Proposal, SearchSpace
@@ -83,14 +80,11 @@ class Evolution(Search):
             return child if child.key != parent.key else space.mutate(child, rng)
         return space.mutate(parent, rng)
 
-    def improve(self, problem: Problem, space: SearchSpace, meter: Meter, budget: SearchBudget, seed: int = 0) -> Study:
-        """As :meth:`Search.improve`, and its result is confirmed on fresh seeds."""
-        study, first = super().improve(problem, space, meter, budget, seed), seed + self.pairs
-        if not self.n_confirm:
-            return study
-        evaluator = self.evaluator(problem, meter, range(first, first + self.n_confirm))
-        with CumulativeJoules() if self.charges_joules(budget) else nullcontext() as estimator:
-            return _confirm_best(study, evaluator, estimator)
+    def confirm(self, study: Study, evaluator: Evaluator, estimator: CumulativeJoules | None) -> Study:
+        """``study`` with a best trial that solves fresh seeds, too."""
+        first = study.seed + self.pairs
+        fresh = dataclasses.replace(evaluator, seeds=range(first, first + self.n_confirm))
+        return _confirm_best(study, fresh, estimator) if self.n_confirm else study
 
     def _winner(self, parents: Sequence[Trial], rng: np.random.Generator) -> Proposal:
         drawn = rng.permutation(len(parents))[: self.tournament_size].tolist()

@@ -69,7 +69,7 @@ def improve_parallel(
     timed = search.timed or isinstance(meter, WindowMeter)
     journal = search.journal.absolute()
     worker_search = dataclasses.replace(search, journal=journal, on_trial=_check_going_on, on_wait=_check_going_on)
-    worker_search = dataclasses.replace(worker_search, overrides=(*search.overrides, _RECHECK_LATER))
+    worker_search = dataclasses.replace(worker_search, overrides=(*search.overrides, _RECHECK_LATER), check_best=False)
     work = (worker_search, problem, space, meter, budget, seed)
     with open_cluster(workers, scheduler) as cluster:
         able = [worker for worker in cluster.workers().values() if worker.meters or not timed]

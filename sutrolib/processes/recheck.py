@@ -3,19 +3,34 @@
 The published audit (``data/results/audit.json``, notebook 24) says for each problem that was audited which metrics are
 not safe in place of which more realistic ones. A search by such a metric measures its best :data:`RECHECKED` candidates
 anew by the more realistic one, and keeps the best by that. A person may override this; the override stays in the study.
+
+Whatever is searched for is also searched among the ways to look cheap. So the best candidate is kept only if no check
+against metric gaming (:mod:`sutrolib.measurement.metric_gaming`) fails; nobody can override that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sutrolib.core import paths
 from sutrolib.core.cube import RUNGS, Axis
 from sutrolib.core.records import read_json
-from sutrolib.core.types import Problem
+from sutrolib.core.types import Model, Problem
+from sutrolib.measurement.checks import fresh_seed
+from sutrolib.measurement.metric_gaming import fresh_cost, gaming_checks
+from sutrolib.measurement.passes import PREDICTIONS
 from sutrolib.meters import METERS
-from sutrolib.meters.base import Meter
-from sutrolib.processes.budget import Override
+from sutrolib.meters.base import Meter, too_high_load
+from sutrolib.meters.energy.codecarbon import CumulativeJoules
+from sutrolib.processes.budget import Override, start_clock
+from sutrolib.processes.evaluator import Evaluator, TrialState
+from sutrolib.processes.space import SearchSpace
+from sutrolib.processes.storage import StudyStorage
+from sutrolib.processes.study import Trial
 
 RECHECKED = 5
 PROXY_AUDIT = "proxy audit"  # what an override of the re-check names in place of a milestone
@@ -57,3 +72,86 @@ def needed_recheck(metric: str, problem: Problem, overrides: Sequence[Override])
         ask = f"add Override({PROXY_AUDIT!r}, who, why) to the overrides to go on without a re-check"
         raise ValueError(f"{'; '.join(missing)}: {ask}")
     return "", None
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """The best trials of a search, looked at once more; what is found is noted in its storage, with what it cost."""
+
+    space: SearchSpace
+    storage: StudyStorage
+    evaluator: Evaluator
+    estimator: CumulativeJoules | None
+
+    def _note(self, name: str, trial: Trial, find: Callable[[Model], dict[str, Any]]) -> dict[str, Any]:
+        """What ``find`` finds of the trial's model. On a busy machine it decides nothing, and is found anew."""
+        known = self.storage.notes().get(name)
+        if known is None or known.get("load"):
+            assert trial.proposal is not None  # it was solved
+            spent, found = start_clock(self.estimator), find(self.space.model(trial.proposal))
+            self.storage.note(name, known := found | {"spent": dataclasses.asdict(spent(0))})
+        return known
+
+    def charged(self, finished: Sequence[Trial]) -> tuple[Trial, ...]:
+        """The trials. One whose training is cheaper, but not with 1,000 predictions, is not kept.
+
+        Trials whose training alone costs more than another one with its predictions need no look.
+        """
+        trials = {trial.number: trial for trial in finished}
+        trained = {trial.number: trial.cost for trial in finished if trial.cost is not None}
+        totals: dict[int, float] = {}
+        for number in sorted(trained, key=trained.__getitem__):
+            if trained[number] >= min(totals.values(), default=math.inf):
+                break
+            note = self._note(f"predictions of trial {number}", trials[number], self._predictions)
+            totals[number] = math.inf if note["cost"] is None else trained[number] + note["cost"]
+        best = min(totals, key=totals.__getitem__, default=0)
+        for number in totals:
+            cheaper = trained[best] - trained[number]
+            if cheaper > 0:
+                spared = totals[number] - totals[best] + cheaper
+                why = f"{trials[number].why}; trial {best} is cheaper from"
+                why += f" {max(1, PREDICTIONS * cheaper / spared):,.0f} predictions on"
+                trials[number] = dataclasses.replace(trials[number], kept=False, why=why)
+        return tuple(trials.values())
+
+    def _predictions(self, model: Model) -> dict[str, Any]:
+        try:
+            return {"cost": self.evaluator.predictions(model)}
+        except Exception as error:  # a candidate may do anything
+            return {"cost": None, "why": f"{type(error).__name__}: {error}"}
+
+    def rechecked(self, finished: Sequence[Trial], meter: Meter) -> tuple[Trial, ...]:
+        """The trials, the best few of them with their cost by ``meter`` too."""
+        trials = {trial.number: trial for trial in finished}
+        evaluator, busy = dataclasses.replace(self.evaluator, meter=meter), False
+
+        def find(model: Model) -> dict[str, Any]:
+            found = evaluator.evaluate(model)
+            load = too_high_load(r for run in found.runs for r in run.readings if r.name == meter.name)
+            return {"cost": found.cost, "why": found.why, "load": load}
+
+        solved = [trial for trial in finished if trial.cost is not None and trial.kept]
+        for trial in sorted(solved, key=lambda trial: trial.objective)[:RECHECKED]:
+            note = self._note(f"{meter.name} of trial {trial.number}", trial, find)
+            busy = busy or bool(note.get("load"))
+            cost = "no reading" if note["cost"] is None else f"{note['cost']:.4g} {meter.unit} ({meter.kind})"
+            why = f"{trial.why}; {meter.name}: {cost}, {note['why']}"
+            trials[trial.number] = dataclasses.replace(trial, recheck=note["cost"], why=why)
+        return tuple(dataclasses.replace(t, recheck=None) if busy else t for t in trials.values())
+
+    def gaming(self, best: Trial | None) -> Trial | None:
+        """The best trial as refused, and why, if it fails a check against metric gaming; else None."""
+        if best is None or best.cost is None:
+            return None
+        about = self.evaluator.problem, self.evaluator.meter, best.cost, self.evaluator.trace_updates
+        name = f"gaming checks of trial {best.number}"
+        why = self._note(name, best, lambda model: {"found": gaming_finding(model, *about)})["found"]
+        return dataclasses.replace(best, state=TrialState.REFUSED, cost=None, why=f"{best.why}; {why}") if why else None
+
+
+def gaming_finding(model: Model, problem: Problem, meter: Meter, claimed: float, trace_updates: int | None) -> str:
+    """What the checks against metric gaming have against a model that claims this cost, in words; empty: nothing."""
+    found = gaming_checks(problem, model, fresh_seed(), trace_updates)
+    found = (*found, fresh_cost(problem, model, meter, claimed, trace_updates))
+    return "; ".join(f"failed {one.title!r}: {one.evidence}" for one in found if one.status == "failed")

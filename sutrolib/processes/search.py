@@ -20,11 +20,11 @@ import numpy as np
 
 from sutrolib.core.types import Problem, describe
 from sutrolib.measurement.measure import Measurement
-from sutrolib.meters.base import Meter, too_high_load
+from sutrolib.meters.base import Meter, ProgramMeter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import Milestone, MilestoneResult, Override, ResourceUse, SearchBudget, start_clock
 from sutrolib.processes.evaluator import Evaluation, Evaluator, TrialState, ignore
-from sutrolib.processes.recheck import RECHECKED, needed_recheck
+from sutrolib.processes.recheck import Finalists, needed_recheck
 from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.storage import StudyStorage
 from sutrolib.processes.study import Study, Trial, best_of
@@ -74,6 +74,8 @@ class Search(ABC):
         timed, trace_updates: As in :class:`sutrolib.processes.evaluator.Evaluator`.
         journal: The file that keeps the study, so that it can go on where it stopped; None keeps it in memory.
         estimate_joules: Charge estimated joules to every trial, whatever the budget is in.
+        check_best: Refuse a best trial that fails a check against metric gaming, or that costs more than another one
+            with 1,000 predictions; the next best is checked then. It costs extra, beyond the budget.
         milestones: They stop a search without a sign of life, unless ``overrides`` holds a person's decision to go on.
         on_trial, on_measurement: Called with every finished trial and measurement.
         on_wait: Called while other workers are at the last trials.
@@ -83,6 +85,7 @@ class Search(ABC):
     timed: bool = False
     trace_updates: int | None = None
     estimate_joules: bool = False
+    check_best: bool = True
     journal: Path | None = None
     milestones: tuple[Milestone, ...] = ()
     overrides: tuple[Override, ...] = ()
@@ -97,7 +100,7 @@ class Search(ABC):
     charge_duplicates: ClassVar[bool] = False  # whether a proposal that was tried before costs a trial
     # Fields that may change while a study goes on: they change neither what is tried nor what it costs.
     may_change: ClassVar[frozenset[str]] = frozenset(
-        "journal estimate_joules milestones overrides on_trial on_measurement on_wait".split()
+        "journal estimate_joules check_best milestones overrides on_trial on_measurement on_wait".split()
     )
 
     def __post_init__(self) -> None:
@@ -146,9 +149,20 @@ class Search(ABC):
             evaluator = self.evaluator(problem, meter, range(seed, seed + self.pairs))
             run = _SearchRun(self, problem, space, meter, budget, seed, storage, estimator, evaluator)
             stopped, milestones = run.until_stopped(), tuple(run.milestone_results())
-            trials = run.rechecked(realistic) if realistic else tuple(storage.finished())
-        about, found = (problem, space, meter, budget, seed), (trials, stopped, milestones)
-        return Study.of(self.name, *about, *found, self.overrides, run.control_use, audit=audit)
+            checked = self.check_best and not isinstance(meter, ProgramMeter)  # that one prices every read
+            finalists = Finalists(space, storage, evaluator, estimator)
+            trials = finalists.charged(storage.finished()) if checked else tuple(storage.finished())
+            trials = finalists.rechecked(trials, realistic) if realistic else trials
+            about, found = (problem, space, meter, budget, seed), (trials, stopped, milestones)
+            study = self.confirm(Study.of(self.name, *about, *found, self.overrides, audit=audit), evaluator, estimator)
+            while checked and (refused := finalists.gaming(study.best)):
+                trials = tuple(refused if trial.number == refused.number else trial for trial in study.trials)
+                study = self.confirm(dataclasses.replace(study, trials=trials), evaluator, estimator)
+        return dataclasses.replace(study, control_use=run.control_use)
+
+    def confirm(self, study: Study, evaluator: Evaluator, estimator: CumulativeJoules | None) -> Study:
+        """``study`` with a best trial that holds where this process asks for more than its cost."""
+        return study
 
     def charges_joules(self, budget: SearchBudget) -> bool:
         """Whether the joules of each trial are estimated."""
@@ -190,29 +204,6 @@ class _SearchRun:
                 self.search.on_wait()
             else:
                 self.search.on_trial(trial)
-
-    def rechecked(self, meter: Meter) -> tuple[Trial, ...]:
-        """All trials, the best few of them with their cost by ``meter`` too. Each is measured by it only once.
-
-        On a busy machine the re-check decides nothing, and is repeated by the next call for this study.
-        """
-        trials = {trial.number: trial for trial in self.storage.finished()}
-        solved = [trial for trial in trials.values() if trial.cost is not None]
-        evaluator, busy = dataclasses.replace(self.evaluator, meter=meter), False
-        for trial in sorted(solved, key=lambda trial: trial.objective)[:RECHECKED]:
-            name = f"{meter.name} of trial {trial.number}"
-            if self.storage.notes().get(name, {"load": 1.0}).get("load"):
-                assert trial.proposal is not None  # it was solved
-                spent, found = start_clock(self.estimator), evaluator.evaluate(self.space.model(trial.proposal))
-                load = too_high_load(r for run in found.runs for r in run.readings if r.name == meter.name)
-                note = {"cost": found.cost, "why": found.why, "load": load, "spent": dataclasses.asdict(spent(0))}
-                self.storage.note(name, note)
-            note = self.storage.notes()[name]
-            busy = busy or bool(note.get("load"))
-            cost = "no reading" if note["cost"] is None else f"{note['cost']:.4g} {meter.unit} ({meter.kind})"
-            why = f"{trial.why}; {meter.name}: {cost}, {note['why']}"
-            trials[trial.number] = dataclasses.replace(trial, recheck=note["cost"], why=why)
-        return tuple(dataclasses.replace(t, recheck=None) if busy else t for t in trials.values())
 
     def _exhausted(self, finished: Sequence[Trial], running: int = 0, limits: SearchBudget | None = None) -> str:
         """Why the budget, or these ``limits``, have no room for another trial; empty while they have."""

@@ -232,7 +232,7 @@ def _count(size: float) -> str:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The cheapest of those that solve the problem, by the re-check if there was one; the first of equal ones."""
-    solved = [trial for trial in trials if trial.cost is not None]
+    """The cheapest of the kept ones that solve the problem, by the re-check if there was one; the first of equals."""
+    solved = [trial for trial in trials if trial.cost is not None and trial.kept]
     checked = [trial for trial in solved if trial.recheck is not None]
     return min(checked or solved, key=lambda trial: trial.recheck or trial.objective, default=None)

@@ -21,8 +21,8 @@ from sutrolib.exam.recipe_search import (
     save_verifications,
 )
 from sutrolib.exam.variants import ablate, ablated_recipes, load_ablation, save_ablation, savings, train_until_loss
-from sutrolib.guards.checks import CheckResult
 from sutrolib.guards.verification import Verification
+from sutrolib.measurement.checks import CheckResult
 from sutrolib.meters import OperationCount
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sutrolib.core.types import Split
-from sutrolib.guards.checks import SEED_OFFSET, CheckResult, PermutedProblem
 from sutrolib.guards.leakage import label_swap, reachability, shuffled_labels, unrelated_seed
 from sutrolib.guards.planted_cheats import Cheat, MemorisesRows, RedrawsSecret, RepeatsFirstAnswer, planted_cheats
 from sutrolib.guards.verification import Verification, fresh_seeds, independent_scoring, verify
+from sutrolib.measurement.checks import SEED_OFFSET, CheckResult, PermutedProblem
 from sutrolib.measurement.measure import measure, score_of
 from sutrolib.meters import CacheEnergy
 from sutrolib.models.images.classifier import NearestNeighbours

@@ -212,6 +212,7 @@ class NearestNeighbours(CheckedModel):
     k: int = int_field(3, "neighbours", 1, 10_000, search=(1, 15))
 
     name: ClassVar[str] = "k nearest neighbours"
+    lazy_learning: ClassVar[bool] = True  # it says so itself: the work is in the predictions
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedNeighbours:
         """Store the samples. Raises ValueError for fewer samples than k, or labels that are not class numbers."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from sutrolib.guards.checks import TraceCost
+from sutrolib.measurement.checks import TraceCost
 from sutrolib.meters import OperationCount
 from sutrolib.meters.access import flops
 from sutrolib.meters.access.trace import TorchTrace

@@ -21,18 +21,18 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from sutrolib.core.types import Budget
-from sutrolib.guards.checks import TraceCost, traced_fit
-from sutrolib.guards.metric_gaming import (
+from sutrolib.guards.planted_cheats import CachesAnswers, Cheat, UsesNumPy
+from sutrolib.measurement.checks import TraceCost, traced_fit
+from sutrolib.measurement.measure import measure
+from sutrolib.measurement.metric_gaming import (
     external_tensors,
     extrapolated_counts,
     gaming_checks,
     repeated_cost,
     untraced_work,
 )
-from sutrolib.guards.planted_cheats import CachesAnswers, Cheat, UsesNumPy
-from sutrolib.guards.trace_guard import UntracedWork, trace_guard
-from sutrolib.measurement.measure import measure
 from sutrolib.measurement.passes import TO_TARGET
+from sutrolib.measurement.trace_guard import UntracedWork, trace_guard
 from sutrolib.meters.access.trace import OperationCount, PeakMemory, TorchTrace
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.images.classifier import MixtureOfExperts, MLPClassifier, NearestNeighbours
@@ -273,7 +273,7 @@ def test_what_others_have_asked_the_garbage_collector_to_do_is_no_work_of_the_pr
 
     gc.callbacks.append(tidies)
     try:
-        found = untraced_work(PARITY, Does(lambda x: gc.collect()), 5)
+        found = untraced_work(PARITY, Does(lambda x: gc.collect(0)), 5)
         assert found.passed
         assert gc.callbacks[-1] is tidies
         before = len(called)

@@ -10,6 +10,10 @@ off. The guard listens in three places:
 * a profile hook sees calls of C functions, and of modules that no trace looks into;
 * a trace hook counts the Python instructions executed outside of PyTorch.
 
+Whoever asks whether a guard or a trace is there (``sys.getprofile``, the modes of PyTorch, the frames of the callers,
+the environment) is refused as well. And there is :func:`audited`, which nobody can ask for: an audit hook of Python
+hears threads, processes, foreign functions and files, and leaves no profile, trace function or mode behind.
+
 Reading numbers cannot be forbidden (a decision is a number), and 31 packed words are a whole linear system. So the
 Python work between two operators is limited as well. Python offers a determined author other ways out (a C function
 called by ``map``, an edited interpreter): the guard finds programs written or evolved to look cheap, and is no
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,12 +45,23 @@ _NUMBERS |= {"_local_scalar_dense.default"}
 _COMPARISONS = frozenset("equal allclose is_nonzero __contains__".split())  # yes or no, for any number of elements
 _OTHER_MODULES = frozenset(
     "numpy scipy numba pandas sklearn ctypes multiprocessing concurrent subprocess queue asyncio socket pickle marshal "
-    "mmap sqlite3 shelve threading thread".split()
+    "mmap sqlite3 shelve threading thread os posix nt inspect traceback sysconfig tracemalloc faulthandler".split()
 )
 _PROCESS_STARTS = frozenset(
     "start_new_thread fork forkpty fork_exec posix_spawn posix_spawnp system execv execve".split()
 )
 _TORCH_INTERNALS = frozenset("_disable_current_modes _to_dlpack to_dlpack _storage_address _load load save".split())
+_ASKING = frozenset(  # whether somebody watches, and who
+    "getprofile gettrace setprofile settrace _getframe _getframemodulename _current_frames addaudithook get_objects"
+    " get_referrers _get_current_dispatch_mode _get_current_dispatch_mode_stack _len_torch_dispatch_stack"
+    " _get_dispatch_stack_at is_in_torch_dispatch_mode _get_current_function_mode _get_current_function_mode_stack"
+    " _len_torch_function_stack _get_function_stack_at _is_torch_function_mode_enabled".split()
+)
+_AUDITED = frozenset(
+    "_thread.start_new_thread os.fork os.forkpty os.posix_spawn os.spawn os.exec os.system subprocess.Popen open"
+    " socket.connect mmap.__new__ ctypes.dlopen ctypes.dlsym ctypes.call_function sys._getframe sys._current_frames"
+    " sys.setprofile sys.settrace sys.addaudithook gc.get_objects gc.get_referrers".split()
+)
 _DISPATCH_SWITCHES = ("_DisableTorchDispatch", "DisableTorchFunction")
 
 
@@ -63,6 +79,7 @@ class TraceGuard(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.elements: Counter[str] = Counter()
+        self.work: Counter[str] = Counter()  # at the end: as OperatorCounter has it
         self.operators = self.instructions = 0
         self.violation = ""
 
@@ -90,13 +107,15 @@ class TraceGuard(TorchFunctionMode):
         """The profile hook: refuse modules and C functions that no trace looks into."""
         if event == "call" and frame.f_globals.get("__name__") != __name__:
             name, root = frame.f_code.co_name, _root(frame)
-            refused = root in _OTHER_MODULES or (root == "torch" and name in _TORCH_INTERNALS)
+            refused = root in _OTHER_MODULES or (root == "torch" and name in _TORCH_INTERNALS | _ASKING)
             if refused and not _by_torch(frame.f_back):
                 self.refuse(f"{frame.f_globals['__name__']}.{name}")
         elif event == "c_call":
             name = getattr(argument, "__name__", "")
             if name in _PROCESS_STARTS:
                 self.refuse(f"{name}, another thread or process")
+            if name in _ASKING and not _by_torch(frame):
+                self.refuse(f"{name}, a question whether somebody watches")
             owner = getattr(argument, "__module__", None) or type(getattr(argument, "__self__", None)).__module__
             root = str(owner).lstrip("_").partition(".")[0]
             refused = root in _OTHER_MODULES or name in _TORCH_INTERNALS or (root == "io" and name == "open")
@@ -115,16 +134,20 @@ class TraceGuard(TorchFunctionMode):
         return self._count
 
 
-class _OperatorCounter(TorchDispatchMode):
-    """Counts the operators that reach the dispatcher."""
+class OperatorCounter(TorchDispatchMode):
+    """Counts the operators that reach the dispatcher, and by operator the elements of its results (``work``)."""
 
-    def __init__(self, guard: TraceGuard) -> None:
+    def __init__(self, guard: TraceGuard | None = None) -> None:
         super().__init__()
-        self.guard = guard
+        self.guard = guard or TraceGuard()
+        self.work: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         self.guard.operators += 1
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        parts = result if isinstance(result, tuple | list) else (result,)
+        self.work[str(func)] += sum(part.numel() if isinstance(part, torch.Tensor) else 1 for part in parts)
+        return result
 
 
 @contextmanager
@@ -135,11 +158,12 @@ def trace_guard() -> Iterator[TraceGuard]:
     (IPython has one) are off within the block: they are not its work.
     """
     guard = TraceGuard()
+    counter = OperatorCounter(guard)
     gc.collect()
     callbacks = gc.callbacks[:]
     traced, profiled = sys.gettrace(), sys.getprofile()
     switches = {name: getattr(torch._C, name) for name in _DISPATCH_SWITCHES}
-    with _OperatorCounter(guard), guard:
+    with counter, guard:
         for name in switches:
             setattr(torch._C, name, lambda name=name: guard.refuse(f"torch._C.{name}"))
         gc.callbacks.clear()
@@ -153,8 +177,38 @@ def trace_guard() -> Iterator[TraceGuard]:
             for name, switch in switches.items():
                 setattr(torch._C, name, switch)
             gc.callbacks[:0] = callbacks
+            guard.work = counter.work
     if guard.violation:
         raise UntracedWork(f"{guard.violation}, and the error was swallowed")
+
+
+_audits: list[tuple[int, list[str]]] = []  # the threads that are listened to, and what was heard of them
+
+
+def _hear(event: str, _: tuple[Any, ...]) -> None:
+    """The audit hook: Python cannot remove one, so there is one for all blocks."""
+    if _audits and event in _AUDITED:
+        heard = [found for thread, found in _audits if thread == threading.get_ident()]
+        try:
+            raise LookupError  # its traceback has the frame; sys._getframe would be heard itself
+        except LookupError as error:
+            frame = error.__traceback__.tb_frame.f_back if error.__traceback__ else None
+        if heard and not _by_torch(frame):
+            heard[-1].append(event)
+
+
+sys.addaudithook(_hear)
+
+
+@contextmanager
+def audited() -> Iterator[list[str]]:
+    """Hear what this thread does beside PyTorch in this block, unseen: threads, processes, foreign functions, files."""
+    heard: list[str] = []
+    _audits.append((threading.get_ident(), heard))
+    try:
+        yield heard
+    finally:
+        _audits.remove((threading.get_ident(), heard))
 
 
 def _root(frame: FrameType) -> str:
