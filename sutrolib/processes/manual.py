@@ -2,8 +2,9 @@
 
 The group judges correctness first, then wall-clock time, then cost. A change must solve the problem on at least 9 of 10
 seeds; it must then be shown to be better in time or cost, and not be shown to be worse in either; nor in a more
-realistic metric, where the audit of proxies found the cost unsafe (:mod:`sutrolib.processes.recheck`). Candidate and
-best so far are timed in alternation, seed by seed, so that a machine that slows down affects both.
+realistic metric, where the audit of proxies found the cost unsafe (:mod:`sutrolib.processes.recheck`). What is to be
+kept must then pass the checks against metric gaming. Candidate and best so far are timed in alternation, seed by seed,
+so that a machine that slows down affects both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
 from sutrolib.processes.budget import Override, ResourceUse, SearchBudget, start_clock
 from sutrolib.processes.evaluator import TrialState, geometric_mean, ignore, readings
-from sutrolib.processes.recheck import needed_recheck
+from sutrolib.processes.recheck import gaming_finding, needed_recheck
 from sutrolib.processes.space import Proposal, SearchSpace
 from sutrolib.processes.study import Study, Trial
 
@@ -176,6 +177,10 @@ class TuningSession:
         if kept and self._realistic:
             ratio = reading_ratio(runs, baseline_runs, self._realistic.name)
             kept, why = ratio.low <= 1, f"{why}; {self._realistic.name}, more realistic, {ratio}"
+        if kept and (costs := readings(runs, self.meter.name)):
+            about = self.problem, self.meter, geometric_mean(costs), self.process.trace_updates
+            finding = gaming_finding(candidate, *about)
+            kept, why = not finding, f"{why}; {finding}" if finding else why
         return outcome | {"kept": kept, "why": why, "verdict": verdict}
 
     def _measure(self, model: Model, seed: int, only_solved: bool = False, counts: bool = True) -> Measurement:

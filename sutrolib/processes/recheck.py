@@ -89,7 +89,7 @@ class Finalists:
         if known is None or known.get("load"):
             assert trial.proposal is not None  # it was solved
             spent, found = start_clock(self.estimator), find(self.space.model(trial.proposal))
-            self.storage.note(name, known := found | {"spent": dataclasses.asdict(spent(0))})
+            self.storage.note(name, known := found | {"extra": dataclasses.asdict(spent(0))})
         return known
 
     def charged(self, finished: Sequence[Trial]) -> tuple[Trial, ...]:

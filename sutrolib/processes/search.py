@@ -158,7 +158,7 @@ class Search(ABC):
             while checked and (refused := finalists.gaming(study.best)):
                 trials = tuple(refused if trial.number == refused.number else trial for trial in study.trials)
                 study = self.confirm(dataclasses.replace(study, trials=trials), evaluator, estimator)
-        return dataclasses.replace(study, control_use=run.control_use)
+        return dataclasses.replace(study, control_use=run.noted_use("spent") + run.noted_use("extra"))
 
     def confirm(self, study: Study, evaluator: Evaluator, estimator: CumulativeJoules | None) -> Study:
         """``study`` with a best trial that holds where this process asks for more than its cost."""
@@ -207,13 +207,12 @@ class _SearchRun:
 
     def _exhausted(self, finished: Sequence[Trial], running: int = 0, limits: SearchBudget | None = None) -> str:
         """Why the budget, or these ``limits``, have no room for another trial; empty while they have."""
-        return (limits or self.budget).exhausted([trial.spent for trial in finished], self.control_use, running)
+        return (limits or self.budget).exhausted([trial.spent for trial in finished], self.noted_use("spent"), running)
 
-    @property
-    def control_use(self) -> ResourceUse:
-        """What the controls and the re-check have cost."""
+    def noted_use(self, what: str) -> ResourceUse:
+        """What the controls have cost (``spent``), or the checks of the best, beyond the budget (``extra``)."""
         notes = self.storage.notes().values()
-        return sum((ResourceUse(**note["spent"]) for note in notes if "spent" in note), ResourceUse())
+        return sum((ResourceUse(**note[what]) for note in notes if what in note), ResourceUse())
 
     def milestone_results(self) -> Iterator[MilestoneResult]:
         """The results of the milestones whose deadline is over, from what had been found by then."""

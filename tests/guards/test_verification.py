@@ -173,24 +173,22 @@ def test_the_secret_drawn_again_from_the_seed_looks_perfect_and_is_caught():
     assert measure(PARITY, cheat, [], 0, timed=False).solved
     found = verify(PARITY, cheat, [0])
     assert find(found, "fresh seeds").passed
-    assert {check.title for check in found.failures} == {
-        "shuffled labels give chance accuracy",
-        "solved with an unrelated seed and permuted answers",
-        "no work outside the trace",  # the Python that makes a problem to draw from
-    }
+    assert {check.title for check in found.failures} == CAUGHT[cheat.name]
     assert "10 of 10 seeds solved as they are, 0 permuted" in find(found, "solved with an unrelated seed").evidence
     assert "not verified" in found.summary
 
 
+CLAIM = "fresh seeds cost what was claimed"
 CAUGHT = {
     "secret from the seed": {
         "shuffled labels give chance accuracy",
         "solved with an unrelated seed and permuted answers",
         "no work outside the trace",  # the Python that makes a problem to draw from
+        CLAIM,
     },
     "memorised rows": {"fresh seeds", "no work outside the trace"},
-    "first answer repeated": {"fresh seeds"},
-    "answer cache": {"repeated runs cost the same"},
+    "first answer repeated": {"fresh seeds", CLAIM},
+    "answer cache": {"repeated runs cost the same", "no work outside the trace", CLAIM},
     "untraced NumPy": {"no work outside the trace"},
 }
 

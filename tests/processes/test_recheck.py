@@ -103,7 +103,7 @@ def test_tuning_by_hand_keeps_no_change_that_is_dearer_by_the_more_realistic_met
 def test_a_recheck_on_a_busy_machine_decides_nothing_and_is_repeated(tmp_path, monkeypatch):
     audit(("ard", "cache-energy", "not safe"))
     search = GridSearch(**BRIEF, journal=tmp_path / "study.log")
-    monkeypatch.setattr("sutrolib.processes.search.too_high_load", lambda readings: 0.9 if list(readings) else 0.0)
+    monkeypatch.setattr("sutrolib.processes.recheck.too_high_load", lambda readings: 0.9 if list(readings) else 0.0)
     busy = search.improve(PROBLEM, TRAP, ReuseDistance(), ALL)
     assert all(trial.recheck is None for trial in busy.trials)
     assert busy.best.cost == min(trial.cost for trial in busy.trials)

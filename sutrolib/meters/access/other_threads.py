@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,6 +27,8 @@ from typing import Any, Self
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from sutrolib.meters.base import NoReading
+
+THREAD_STARTED = "threading.Thread.start"  # an event for audit hooks
 
 
 class ThreadedMode(TorchDispatchMode):
@@ -67,6 +70,7 @@ def _modes() -> list[ThreadedMode]:
 
 
 def _follow(thread: threading.Thread) -> None:
+    sys.audit(THREAD_STARTED)  # before Python 3.12, Python has no such event of its own
     modes, run = _modes(), thread.run
 
     def run_in_modes() -> None:
