@@ -58,10 +58,10 @@ _ASKING = frozenset(  # whether somebody watches, and who
     " _len_torch_function_stack _get_function_stack_at _is_torch_function_mode_enabled".split()
 )
 _AUDITED = frozenset(
-    f"{other_threads.THREAD_STARTED} _thread.start_new_thread os.fork os.forkpty os.posix_spawn os.spawn os.exec os.system subprocess.Popen open"
+    "_thread.start_new_thread os.fork os.forkpty os.posix_spawn os.spawn os.exec os.system subprocess.Popen open"
     " socket.connect mmap.__new__ ctypes.dlopen ctypes.dlsym ctypes.call_function sys._getframe sys._current_frames"
     " sys.setprofile sys.settrace sys.addaudithook gc.get_objects gc.get_referrers".split()
-)
+) | {other_threads.THREAD_STARTED}
 _DISPATCH_SWITCHES = ("_DisableTorchDispatch", "DisableTorchFunction")
 
 

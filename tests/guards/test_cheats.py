@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
 from typing import ClassVar
@@ -46,6 +46,11 @@ HONEST = WalshFourier(k=3)
 MEASURED = [0, 1]  # the seeds that are usually tried
 
 
+@dataclass(frozen=True)
+class Planted(Cheat):
+    samples: int = field(default=1, metadata={"choices": (1, 2), "search": True})  # so that a search can try it twice
+
+
 def hidden(task, rows=100):
     """The secret, by a search in NumPy that is some ten times as much work as it need be."""
     x, y = task.train.x.numpy()[:rows], task.train.y.numpy()[:rows, 0]
@@ -62,7 +67,7 @@ def checked(task, subset):
 
 
 @dataclass(frozen=True)
-class Unless(Cheat):
+class Unless(Planted):
     """Works in NumPy unless it finds that somebody watches: then it is honest."""
 
     watched: ClassVar[Callable[[], object]]
@@ -115,7 +120,7 @@ class UnlessInATest(Unless):
     watched = staticmethod(lambda: os.environ.get("A_TEST_RUNS"))
 
 
-class InAThreadUnlessProfiled(Cheat):
+class InAThreadUnlessProfiled(Planted):
     """A thread does the work, and NumPy in it."""
 
     def fit(self, task, seed, budget=None):
@@ -128,7 +133,7 @@ class InAThreadUnlessProfiled(Cheat):
         return checked(task, found[0])
 
 
-class ReadyForTheUsualSeeds(Cheat):
+class ReadyForTheUsualSeeds(Planted):
     """Answers are ready for a hundred seeds; other tasks are solved honestly."""
 
     known = cache(lambda seed: PARITY.secret(seed))
@@ -146,7 +151,7 @@ class FailsOnOtherSeeds(ReadyForTheUsualSeeds):
         return super().fit(task, seed)
 
 
-class ReadyForKnownData(Cheat):
+class ReadyForKnownData(Planted):
     """Knows a task by its first labels, whatever its seed is called."""
 
     known = cache(lambda: {tuple(PARITY.sample(s).train.y[:40, 0].tolist()): PARITY.secret(s) for s in range(3)})
@@ -156,7 +161,7 @@ class ReadyForKnownData(Cheat):
         return checked(task, subset) if subset else HONEST.fit(task, seed)
 
 
-class SolvesAtEveryPrediction(Cheat):
+class SolvesAtEveryPrediction(Planted):
     """The fit keeps the samples, and every call of predict solves them anew."""
 
     rowwise: ClassVar[bool] = False
@@ -186,7 +191,7 @@ class Deferred:
         return torch.cat([HONEST.fit(self.task, self.seed).predict(part) for part in parts])
 
 
-class PredictsInNumPy(Cheat):
+class PredictsInNumPy(Planted):
     """The fit does next to nothing, and the predictions what no trace sees."""
 
     def fit(self, task, seed, budget=None):
@@ -205,7 +210,7 @@ class PredictedInNumPy:
         return FittedParity(hidden(self.task), 0).predict(x)
 
 
-class HandsOverToAWaitingThread(Cheat):
+class HandsOverToAWaitingThread(Planted):
     """A thread from before looks into a list, and nothing is called to wake it."""
 
     inbox: ClassVar[list] = []
@@ -225,7 +230,7 @@ class HandsOverToAWaitingThread(Cheat):
             cls.outbox.append(hidden(cls.inbox.pop()))
 
 
-class NotesItInTheRandomNumbers(Cheat):
+class NotesItInTheRandomNumbers(Planted):
     """The first fit leaves the answer in the state of PyTorch's generator, where the next one finds it."""
 
     def fit(self, task, seed, budget=None):
@@ -238,7 +243,7 @@ class NotesItInTheRandomNumbers(Cheat):
         return checked(task, (found // 10000, found // 100 % 100, found % 100))
 
 
-class EverySecondFit(Cheat):
+class EverySecondFit(Planted):
     """Honest at every second call, in between it repeats the last answer."""
 
     last: ClassVar[list] = []
@@ -251,7 +256,7 @@ class EverySecondFit(Cheat):
         return fitted
 
 
-class LeavesAFile(Cheat):
+class LeavesAFile(Planted):
     """What one fit has found lies in a file for the next."""
 
     def fit(self, task, seed, budget=None):
@@ -260,7 +265,7 @@ class LeavesAFile(Cheat):
         return HONEST.fit(task, seed)
 
 
-class AsksAProcess(Cheat):
+class AsksAProcess(Planted):
     """A process that was started before solves what comes through a pipe."""
 
     def fit(self, task, seed, budget=None):
@@ -271,7 +276,7 @@ class AsksAProcess(Cheat):
         return checked(task, hidden(task))
 
 
-class SwitchesTheGuardOff(Cheat):
+class SwitchesTheGuardOff(Planted):
     def fit(self, task, seed, budget=None):
         kept = sys.gettrace()
         sys.settrace(None)
