@@ -173,7 +173,9 @@ def trace_guard() -> Iterator[TraceGuard]:
             yield guard
         finally:
             sys.settrace(traced)
-            sys.setprofile(profiled)
+            sys.setprofile(profiled if callable(profiled) else None)
+            if hasattr(profiled, "enable"):  # cProfile's own object is no function
+                profiled.enable()
             for name, switch in switches.items():
                 setattr(torch._C, name, switch)
             gc.callbacks[:0] = callbacks

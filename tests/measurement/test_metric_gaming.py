@@ -6,6 +6,7 @@ What a trace is blind to is asserted first: a check against what cannot happen w
 import _thread
 import concurrent.futures
 import copy
+import cProfile
 import ctypes
 import gc
 import pickle
@@ -263,6 +264,17 @@ def test_a_seal_leaves_nothing_behind():
     assert dict(guard.elements) == {"equal": 1, "Tensor.__bool__": 1}
     assert (sys.gettrace(), sys.getprofile(), torch._C._DisableTorchDispatch) == before
     assert torch.ones(2).numpy().sum() == 2
+
+
+def test_a_profile_that_the_user_takes_goes_on_after_a_seal():
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        with trace_guard():
+            torch.ones(2)
+        assert sys.getprofile() is profile
+    finally:
+        profile.disable()
 
 
 def test_what_others_have_asked_the_garbage_collector_to_do_is_no_work_of_the_program():
