@@ -22,6 +22,7 @@ protection against malice.
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import sys
 import threading
@@ -174,7 +175,7 @@ def trace_guard() -> Iterator[TraceGuard]:
         finally:
             sys.settrace(traced)
             sys.setprofile(profiled if callable(profiled) else None)
-            if hasattr(profiled, "enable"):  # cProfile's own object is no function
+            if isinstance(profiled, cProfile.Profile):  # it is no function
                 profiled.enable()
             for name, switch in switches.items():
                 setattr(torch._C, name, switch)
