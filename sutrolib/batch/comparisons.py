@@ -7,7 +7,6 @@ first state are compared with those that the second has in addition.
 
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from sutrolib.batch.execute import conclusion_of
 from sutrolib.batch.executed import read_executed
 from sutrolib.batch.records import RunResult
 from sutrolib.core import paths
-from sutrolib.core.io import as_float
+from sutrolib.core.io import as_float, temporary_folder
 from sutrolib.core.markdown import finding_in
 from sutrolib.core.provenance import git
 from sutrolib.core.records import UnreadableRecord, checked, read_json
@@ -111,7 +110,7 @@ def ledger_at(commit: str, known: dict[str, Any] | None = None) -> list[Measurem
     """
     if not git(paths.ROOT, "ls-tree", "--name-only", commit, "--", _ledger_path()):
         return []
-    with tempfile.TemporaryDirectory(prefix="sutro-ledger-") as folder:
+    with temporary_folder("ledger") as folder:
         packed = f"{folder}/ledger.tar"
         git(paths.ROOT, "archive", "--format=tar", "-o", packed, commit, "--", _ledger_path())
         shutil.unpack_archive(packed, folder, filter="data")  # refuses paths outside the folder

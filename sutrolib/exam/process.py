@@ -27,6 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NoReturn, Self
 
+from sutrolib.core.io import temporary_folder
 from sutrolib.core.paths import ROOT
 from sutrolib.core.types import FailedRun
 from sutrolib.exam.isolation import (
@@ -54,7 +55,7 @@ class FreshProcess:
         self._threads = threads
         self._helper: subprocess.Popen[bytes] | None = None
         self._files: dict[str, tuple[int, int, int]] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="sutro-exam-", ignore_cleanup_errors=True)
+        self._folder = temporary_folder("exam")
 
     def __enter__(self) -> Self:
         return self
