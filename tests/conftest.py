@@ -66,6 +66,14 @@ def unknown_load(monkeypatch):
     monkeypatch.setattr("sutrolib.meters.base.load_since", lambda before: None)
 
 
+@pytest.fixture(autouse=True)
+def unchecked_best(request, monkeypatch):
+    """Searches do not check their best against metric gaming, as that is a dozen trainings; marked tests do."""
+    if not request.node.get_closest_marker("gaming_checks"):
+        for module in ("recheck", "manual"):
+            monkeypatch.setattr(f"sutrolib.processes.{module}.gaming_finding", lambda *about: "")
+
+
 @pytest.fixture
 def steady_clock(monkeypatch):
     """Every run by hand takes one second, so that no decision hangs on how busy the machine is."""

@@ -14,7 +14,7 @@ from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import JOULES, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
 
-_USUAL_TIMES = {"smoke": "about a minute", "cpu": "about ten minutes"}  # on two cores
+_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "about ten minutes"}  # on two cores
 
 
 def run(options: argparse.Namespace) -> int:

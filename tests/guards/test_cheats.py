@@ -41,6 +41,8 @@ from sutrolib.processes.evaluator import Evaluator, TrialState
 from sutrolib.processes.samplers import RandomSearch
 from sutrolib.processes.space import SearchSpace, family_of
 
+pytestmark = pytest.mark.gaming_checks
+
 PARITY = SparseParity(n=12, n_train=400, n_test=200)
 HONEST = WalshFourier(k=3)
 MEASURED = [0, 1]  # the seeds that are usually tried
