@@ -207,11 +207,14 @@ sys.addaudithook(_hear)
 def audited() -> Iterator[list[str]]:
     """Hear what this thread does beside PyTorch in this block, unseen: threads, processes, foreign functions, files."""
     heard: list[str] = []
-    _audits.append((threading.get_ident(), heard))
+    listening = threading.get_ident(), heard
+    _audits.append(listening)
+    other_threads.begin_watching(listening)  # it tells the hook of threads, as Python itself does only from 3.12 on
     try:
         yield heard
     finally:
-        _audits.remove((threading.get_ident(), heard))
+        other_threads.end_watching(listening)
+        _audits.remove(listening)
 
 
 def _root(frame: FrameType) -> str:

@@ -178,7 +178,9 @@ class SearchSpace:
         count = min(len(names), int(rng.geometric(0.6)))
         for name in rng.permutation(names)[:count].tolist():
             dimension, resample = dimensions[name], rng.random() < _RESAMPLE_RATE
-            settings[name] = dimension.sample(rng) if resample else dimension.perturb(settings[name], rng)
+            before = settings[name]
+            drawn = dimension.sample(rng) if resample else before
+            settings[name] = drawn if drawn != before else dimension.perturb(before, rng)
         return Proposal(proposal.family, settings)
 
     def crossover(self, one: Proposal, other: Proposal, rng: np.random.Generator) -> Proposal:

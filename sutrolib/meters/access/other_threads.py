@@ -5,7 +5,7 @@ to a process, or to a pool (of ``concurrent.futures`` or ``multiprocessing``: it
 block), is noted, and there is no reading. Threads of PyTorch itself need nothing: they work inside of an operator, or
 inherit the modes (``torch.jit.fork``, ``backward``).
 
-For this, functions of the standard library are replaced while a trace is open, and only then.
+For this, functions of the standard library are replaced while a trace or a guard is open, and only then.
 
 Not seen are threads that were started before the block and take their work from a queue, or by ``_thread``.
 """
@@ -41,19 +41,13 @@ class ThreadedMode(TorchDispatchMode):
         self.worked_in: set[int] = set()
 
     def __enter__(self) -> Self:
-        with _lock:
-            if not _entered:
-                _undo.extend(_watch())
-            _entered.append(self)
+        begin_watching(self)
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        with _lock:
-            _entered.remove(self)
-            while not _entered and _undo:
-                _undo.pop()()
+        end_watching(self)
 
     def check_complete(self) -> None:
         """Raises NoReading if work went to a process or a pool, or to a thread that has not ended.
@@ -63,6 +57,22 @@ class ThreadedMode(TorchDispatchMode):
         alive = [t.name for t in self.started if t.is_alive() and not (t.daemon and t.ident not in self.worked_in)]
         for what in (*self.given_away, *(f"thread {name} has not ended" for name in alive)):
             raise NoReading(f"work ran outside the traced thread: {what}; do it in the block's own thread")
+
+
+def begin_watching(who: object) -> None:
+    """Replace the functions that give work away, until all who have begun have ended."""
+    with _lock:
+        if not _entered:
+            _undo.extend(_watch())
+        _entered.append(who)
+
+
+def end_watching(who: object) -> None:
+    """Put the functions back, unless others still watch."""
+    with _lock:
+        _entered.remove(who)
+        while not _entered and _undo:
+            _undo.pop()()
 
 
 def _modes() -> list[ThreadedMode]:
@@ -118,7 +128,7 @@ def _watch() -> list[Callable[[], None]]:
 
 
 _lock = threading.Lock()
-_entered: list[ThreadedMode] = []  # in all threads; as long as there is one, the functions above are watched
+_entered: list[object] = []  # who watches, in all threads
 _undo: list[Callable[[], None]] = []
 
 if hasattr(os, "register_at_fork"):  # for good, and without effect outside of a mode
