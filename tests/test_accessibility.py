@@ -111,7 +111,7 @@ def test_the_cube_has_readable_text_and_lines_that_show_without_colour():
     plt.close(figure)
     assert len(texts) > 20
     assert [t.get_text() for t in texts if contrast(colors.to_hex(t.get_color())) < 4.5] == []
-    assert len(path) == 13
+    assert len(path) == 12
     assert all(contrast(colors.to_hex(line.get_color())) >= 3 for line in path)
 
 
