@@ -217,7 +217,7 @@ BROKEN = {
     "a cell that is a number": ('{"cells": [1]}', "cannot be read as a notebook"),
     "no metadata": ('{"cells": [], "metadata": null}', "cannot be read as a notebook"),
     "metadata of its own": ('{"cells": [], "metadata": {"sutro": 3}}', "cannot be read as a notebook"),
-    "deep": ("[" * 100_000, "cannot be read as a notebook: RecursionError"),
+    "deep": ("[" * 100_000, "cannot be read as a notebook: .*levels"),
     "no parameters": ('{"cells": []}', "has no cell with the tag parameters"),
     "a syntax error": (with_cell("n: int = = 1"), r"its parameters cannot be read: .*line 1"),
     "no literal": (with_cell("n: int = 1\nm = 2"), r"'m = 2' is no annotated literal.*line 2"),
