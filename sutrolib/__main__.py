@@ -166,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     exam = add("exam", "run the final exam, or show its record")
     about = "closed: only the training differs from the baseline's; open: anything"
     exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)
-    about = "takes about two minutes, about a quarter of an hour, or needs a GPU"
+    about = "takes about two minutes, about ten minutes, or needs a GPU"
     exam.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="smoke", help=about)
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")

@@ -6,7 +6,7 @@ from sutrolib.cli.text import paragraph
 from sutrolib.core.cube import path_to_b
 from sutrolib.measurement.walk_records import WalkEnded, next_try, read_records, repeat
 from sutrolib.processes.study import Trial
-from sutrolib.walk.plan import read_plan
+from sutrolib.walk.plan import QUANTITIES, read_plan
 from sutrolib.walk.step import StepRun, at, step_folder
 
 
@@ -22,7 +22,11 @@ def run(options: argparse.Namespace) -> int:
     records = read_records()
     again = options.start if options.again is None else options.again
     while True:
-        todo = next_try(records) if again is None else repeat(records, again)
+        try:
+            todo = next_try(records) if again is None else repeat(records, again)
+        except WalkEnded as end:
+            print(end)
+            return 0
         again = None
         if options.to is not None and todo.number > options.to:
             return 0
@@ -59,6 +63,6 @@ def _show() -> int:
     plan = read_plan(todo.number)
     print(f"\nNext: step {todo.number}, try {todo.attempt}, by the plan of commit {plan.commit[:12]}")
     wanted = plan.expectation
-    expected = f"{wanted.quantity} {wanted.value:g}, from {wanted.low:g} to {wanted.high:g}, because {wanted.because}"
-    print(paragraph(f"Expected: {expected}. Rule: {plan.rule}."))
+    expected = f"{QUANTITIES[wanted.quantity]}: {wanted.value:g}, from {wanted.low:g} to {wanted.high:g}"
+    print(paragraph(f"Expected: {expected}, because {wanted.because}. Rule: {plan.rule}."))
     return 0

@@ -25,7 +25,7 @@ QUANTITIES = {
     "ratio": "cost of the new champion / of the model that the step began with",
     "solved": "share of the fresh seeds on which the new champion solves the problem",
     "inherited solved": "share of the fresh seeds on which the inherited champion solves the problem",
-    "correlation": "Kendall's tau of old and new metric over the trials",
+    "correlation": "rank correlation (Kendall's tau) of old and new metric over the trials",
     "process ratio": "cost of what the better process found / of what the one before found, at equal budget",
 }
 REMEDIES = ("more budget", "the other metric", "the next process")
@@ -88,7 +88,8 @@ class Rule:
     def __str__(self) -> str:
         bound = f"at {'least' if self.at_most is None else 'most'} {self.bound:g}"
         beyond = "" if self.stop is None else f"; stop beyond {self.stop:g}"
-        return f"go if the {self.quantity} is {bound}{beyond}; otherwise repeat the step before with {self.remedy}"
+        asked = f"go if the {QUANTITIES[self.quantity]} is {bound}{beyond}"
+        return f"{asked}; otherwise repeat the step before with {self.remedy}"
 
 
 @dataclass(frozen=True)

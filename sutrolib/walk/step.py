@@ -160,7 +160,7 @@ class StepRun:
     ) -> dict[str, Any]:
         """What only a step on this axis can show."""
         if self.step.axis is Axis.PROBLEM:
-            return {"inherited solved": self._inherited_solved(ground, meter, inherited)}
+            return self._inherited(ground, meter, inherited)
         if self.step.axis is Axis.METRIC:
             return self._ranked(ground, space, meter, studies)
         worse = self._search(self.step.start.process, ground, space, meter, "old")
@@ -172,13 +172,12 @@ class StepRun:
     def _fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
         return FreshSeeds(ground, meter, self.rung, self.folder / "fresh", self.say)
 
-    def _inherited_solved(self, ground: Ground, meter: Meter, inherited: Model) -> float:
-        """The share of the fresh seeds that the inherited champion solves; 0 where it cannot take the samples."""
+    def _inherited(self, ground: Ground, meter: Meter, inherited: Model) -> dict[str, Any]:
+        """The share of the fresh seeds that the inherited champion solves; 0, and why, where it cannot take them."""
         try:
-            return solved(self._fresh(ground, meter).runs({"inherited": inherited})["inherited"])
+            return {"inherited solved": solved(self._fresh(ground, meter).runs({"inherited": inherited})["inherited"])}
         except (ValueError, TypeError, RuntimeError) as error:
-            self.say(f"the inherited champion cannot take this problem: {error}")
-            return 0.0
+            return {"inherited solved": 0.0, "inherited failed": f"{type(error).__name__}: {error}"}
 
     def _ranked(self, ground: Ground, space: SearchSpace, meter: Meter, studies: Sequence[Study]) -> dict[str, Any]:
         """The rank correlation of old and new metric over some of the trials, and how many of the best five agree."""

@@ -112,6 +112,7 @@ def test_a_rule_needs_its_bound_to_be_reached():
     expected = {0.5: Sign.GO, 0.4: Sign.TURN_BACK, -0.5: Sign.TURN_BACK, -0.6: Sign.STOP}
     assert {value: rule.sign(value) for value in expected} == expected
     assert rule.sign(None) is rule.sign(math.nan) is Sign.TURN_BACK
+    assert str(rule).startswith("go if the rank correlation (Kendall's tau) of old and new metric")
     at_most = Rule("ratio", "more budget", at_most=1.0)
     assert [at_most.sign(value) for value in (1.0, 1.01, math.inf)] == [Sign.GO, Sign.TURN_BACK, Sign.TURN_BACK]
 

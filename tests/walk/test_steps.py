@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from sutrolib.__main__ import main
 from sutrolib.core.cube import path_to_b
 from sutrolib.core.io import as_json
 from sutrolib.core.types import describe
@@ -152,3 +153,18 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     searched = [trial for trial in trials if not isinstance(trial, TuningStep)]
     assert len(searched) == plan.trials * plan.searches, "the searches were kept"
     assert len([line for line in said if line.startswith("fresh seed")]) == len(set(said) & fresh), "each once"
+
+
+def test_why_an_inherited_champion_cannot_take_a_problem_stays_in_the_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(step, "read_plan", lambda number: None)
+    run = step.StepRun(NextTry(5), [], tmp_path)
+    found = run._inherited(grounds()["digits"], step.meter_of("ard"), GF2Elimination())
+    assert found["inherited solved"] == 0
+    assert found["inherited failed"].startswith("ValueError: ")
+
+
+def test_the_command_ends_in_order_where_there_is_no_next_step(capsys):
+    for one in walked(Sign.GO, Sign.STOP):
+        one.save()
+    assert main(["walk"]) == 0
+    assert "step 2: stop, why; change its plan" in capsys.readouterr().out
