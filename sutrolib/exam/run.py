@@ -53,10 +53,15 @@ def run_exam(
     """
     with ExitStack() as stack:
         if again or open_record(scale, division, seeds).remaining():
-            # It writes to the folder: one that is read-only is found before the first training.
             stack.enter_context(lock_record(exam_path(scale.name, division)))
         record = open_record(scale, division, seeds, again)
-        return _run_remaining(record, scale, meters, on_run, stack)
+        if record.remaining():
+            record.save()  # a folder that cannot be written to is found before the first training
+        try:
+            return _run_remaining(record, scale, meters, on_run, stack)
+        finally:
+            if not record.measurements:  # it failed before its first run: there is nothing to resume
+                record.path.unlink(missing_ok=True)
 
 
 def _run_remaining(

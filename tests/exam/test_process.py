@@ -223,3 +223,14 @@ def test_an_exam_that_is_killed_twelve_times_comes_to_all_its_runs_and_leaves_no
     assert record.finished
     assert sum(len(runs) for runs in record.measurements.values()) == 10
     assert not any(run.failure for name in record.model_names for run in record.runs(name))
+
+
+def test_an_exam_that_fails_before_its_first_run_leaves_no_record(tmp_path, monkeypatch):
+    def missing(*about, **options):
+        raise ValueError("there is no graphics card")
+
+    monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", missing)
+    with pytest.raises(ValueError, match="no graphics card"):
+        run_exam(TINY, CLOSED)
+    assert list(tmp_path.glob("*.json")) == []
