@@ -22,13 +22,12 @@ from sutrolib.core.format import duration
 from sutrolib.core.io import write_atomically
 from sutrolib.core.markdown import finding_in
 from sutrolib.core.paths import ROOT, stored_results
-from sutrolib.core.provenance import commit, machine, now, reference_seconds
+from sutrolib.core.provenance import SHOWING, commit, machine, now, reference_seconds
 from sutrolib.core.records import MAX_BYTES, check_regular, checked, parse
 
 jsonpickle.ext.numpy.register_handlers()
 _here = functools.cache(reference_seconds)
 _MOST_SLOWER = 4.0  # than the machine of the published run; a probe of a busy machine can take a hundred times as long
-_SHOW = {"batch", "cli", "meeting", "notebook", "plots", "plots.py"}  # wings and modules that compute no result
 
 
 @dataclass
@@ -63,14 +62,14 @@ class StoredResults:
         """Why they are not what a notebook with these parameters would compute now; empty if they are."""
         if self.parameters != parameters:
             return "they are of other parameters"
-        computing = [(name, digest) for name, digest in self.sources.items() if _SHOW.isdisjoint(Path(name).parts)]
+        computing = [(name, digest) for name, digest in self.sources.items() if SHOWING.isdisjoint(Path(name).parts)]
         changed = [name for name, digest in computing if _digest(ROOT / name) != digest]
         return f"sources of the library have changed since: {', '.join(changed[:3])}" if changed else ""
 
     def write(self, path: Path) -> None:
         """Write all results, atomically, with the sources that are loaded by now."""
         files = [Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith("sutrolib.")]
-        computing = (file for file in files if _SHOW.isdisjoint(file.relative_to(ROOT).parts))
+        computing = (file for file in files if SHOWING.isdisjoint(file.relative_to(ROOT).parts))
         self.sources = {file.relative_to(ROOT).as_posix(): _digest(file) for file in sorted(computing)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, gzip.compress(json.dumps(vars(self)).encode(), mtime=0))

@@ -18,6 +18,9 @@ from typing import Any
 from sutrolib import __version__
 from sutrolib.core.paths import ROOT
 
+# Wings and modules by which no exam and no stored result of a notebook is computed.
+SHOWING = frozenset({"batch", "cli", "meeting", "notebook", "plots", "plots.py", "walk"})
+
 
 @functools.cache
 def machine() -> dict[str, Any]:
@@ -97,11 +100,13 @@ def commit() -> str:
         return ""
 
 
-def library() -> str:
-    """The sha256 of this library's sources, as they are on disk now."""
+def library(computing: bool = False) -> str:
+    """The sha256 of this library's sources and tables, on disk now; with ``computing`` without what only shows."""
     package = ROOT / "sutrolib"
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
+    for path in sorted(path for path in package.rglob("*") if path.suffix in {".py", ".toml"}):
+        name = path.relative_to(package)
+        if not (computing and SHOWING.intersection(name.parts)):
+            content = path.read_bytes()
+            digest.update(f"{name.as_posix()}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

@@ -113,7 +113,7 @@ class ExamRecord:
     @property
     def earlier_library(self) -> bool:
         """Whether the runs were made by other sources of this library than those here."""
-        return self.conditions.get("library") != library()
+        return self.conditions.get("library") != library(computing=True)
 
     @property
     def path(self) -> Path:
@@ -130,7 +130,7 @@ def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
         for entry in scale.division(division)
     }
     affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    conditions = {"library": library(), "threads": torch.get_num_threads(), "affinity": affinity}
+    conditions = {"library": library(computing=True), "threads": torch.get_num_threads(), "affinity": affinity}
     exam = {
         "problem": describe(scale.problem),
         "baseline": describe(scale.baseline),

@@ -213,10 +213,7 @@ def repeated_cost(problem: Problem, model: Model, seed: int, updates: int | None
 
 
 def _prediction_cost(task: Task, fitted: Fitted) -> TraceCost:
-    trace = TorchTrace()
-    with trace:
-        task.inference.predictions(fitted, task.test_split)
-    return TraceCost.of(trace)
+    return TraceCost.of(trace_of(lambda: task.inference.run_inference(fitted, task.test_split, PREDICTIONS)))
 
 
 @check("no training is put off until the predictions", "a training that is not finished looks cheap")

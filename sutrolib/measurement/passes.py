@@ -108,7 +108,11 @@ class MeasurementPasses:
     def trace_inference(self, fitted: Fitted) -> None:
         """The traced pass of 1,000 predictions."""
         if self.traced:
-            self._read_trace(trace_of(self._inference(fitted)), INFERENCE, predictions=PREDICTIONS)
+            self._read_trace(self.inference_trace(fitted), INFERENCE, predictions=PREDICTIONS)
+
+    def inference_trace(self, fitted: Fitted) -> TorchTrace:
+        """The trace of 1,000 predictions."""
+        return trace_of(self._inference(fitted))
 
     def combined(self, meter: CombinedMeter, work: Callable[[], _T], prefix: str = "", **detail: Any) -> _T:
         """Run ``work`` with all windows of ``meter`` open, keep its readings, and return the last result."""

@@ -6,6 +6,7 @@ problem is not solved, so that a candidate that does not learn costs less than o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 from sutrolib.core.types import Budget, Model, Problem, ProgramModel
 from sutrolib.measurement.measure import Measurement, measure, measure_program
 from sutrolib.measurement.passes import INFERENCE, MeasurementPasses, finite_score
-from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter, too_high_load
+from sutrolib.meters.access.trace import TracedMeter
+from sutrolib.meters.base import Meter, NoReading, ProgramMeter, WindowMeter, too_high_load
 from sutrolib.meters.energy.wall_time import WallTime
 
 if TYPE_CHECKING:
@@ -100,15 +102,22 @@ class Evaluator:
         return self._evaluation(TrialState.SOLVED, f"solved on {len(runs)} of {len(runs)} seeds", runs)
 
     def predictions(self, model: Model) -> float:
-        """The cost of 1,000 predictions after a training on the first seed; 0 where they leave no reading."""
+        """The cost of 1,000 predictions, trained on the first seed. Raises NoReading where the meter has none."""
         passes = MeasurementPasses(self.problem, model, self.seeds[0], [self.meter])
         passes.copy_task()
         fitted = passes.fit()
-        if passes.traced:
-            passes.trace_inference(fitted)
-        else:
-            passes.measure_inference(fitted)
-        return sum(reading.value for reading in passes.readings if reading.name == INFERENCE + self.meter.name)
+        if isinstance(self.meter, TracedMeter):
+            trace = passes.inference_trace(fitted)
+            trace.check_complete()
+            with contextlib.suppress(NoReading):
+                return self.meter.read(trace).value
+            return 0.0  # all work was seen, and none of it counts, as in a look at a table
+        passes.measure_inference(fitted)
+        name = INFERENCE + self.meter.name
+        cost = next((reading.value for reading in passes.readings if reading.name == name), None)
+        if cost is None:
+            raise NoReading(passes.missing.get(name, f"the meter left no {name}"))
+        return cost
 
     def _run(self, model: Model, seed: int, budget: Budget | None) -> Measurement:
         if isinstance(self.meter, ProgramMeter):

@@ -100,19 +100,25 @@ class Finalists:
         trials = {trial.number: trial for trial in finished}
         trained = {trial.number: trial.cost for trial in finished if trial.cost is not None}
         totals: dict[int, float] = {}
+
+        def displace(number: int, why: str) -> None:
+            trials[number] = dataclasses.replace(trials[number], kept=False, why=f"{trials[number].why}; {why}")
+
         for number in sorted(trained, key=trained.__getitem__):
             if trained[number] >= min(totals.values(), default=math.inf):
                 break
             note = self._note(f"predictions of trial {number}", trials[number], self._predictions)
-            totals[number] = math.inf if note["cost"] is None else trained[number] + note["cost"]
+            if note["cost"] is None:
+                displace(number, f"its predictions could not be measured: {note['why']}")
+            else:
+                totals[number] = trained[number] + note["cost"]
         best = min(totals, key=totals.__getitem__, default=0)
         for number in totals:
             cheaper = trained[best] - trained[number]
             if cheaper > 0:
                 spared = totals[number] - totals[best] + cheaper
-                why = f"{trials[number].why}; trial {best} is cheaper from"
-                why += f" {max(1, PREDICTIONS * cheaper / spared):,.0f} predictions on"
-                trials[number] = dataclasses.replace(trials[number], kept=False, why=why)
+                count = max(1, PREDICTIONS * cheaper / spared)
+                displace(number, f"trial {best} is cheaper from {count:,.0f} predictions on")
         return tuple(trials.values())
 
     def _predictions(self, model: Model) -> dict[str, Any]:

@@ -5,6 +5,7 @@ which no trace sees, or by an honest search over all subsets where that is weigh
 """
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -30,12 +31,15 @@ from sutrolib.measurement.metric_gaming import (
     repeated_cost,
     untraced_work,
 )
+from sutrolib.meters.base import NoReading
 from sutrolib.models.images.classifier import NearestNeighbours
+from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.parity.gf2 import FittedParity
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.models.parity.subset_search import WalshFourier
 from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseParity
+from sutrolib.problems.text import NextLetter
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evaluator import Evaluator, TrialState
 from sutrolib.processes.samplers import RandomSearch
@@ -367,6 +371,70 @@ def test_a_search_charges_a_thousand_predictions_and_states_from_how_many_on_ano
     dear = [trial for trial in study.trials if trial.proposal and trial.proposal.family == cheat.name]
     assert not any(trial.kept for trial in dear)
     assert "is cheaper from 1 predictions on" in dear[0].why
+
+
+class RefusesAThousand(Planted):
+    """Its test split is answered, and nothing else."""
+
+    def fit(self, task, seed, budget=None):
+        return NoThousand(checked(task, hidden(task)).subset, 0)
+
+
+class NoThousand(FittedParity):
+    def predict(self, x):
+        if len(x) > 500:
+            raise RuntimeError("out of order")
+        return super().predict(x)
+
+
+def test_a_trial_whose_predictions_cannot_be_measured_is_not_kept_and_says_why():
+    study = search(HONEST, RefusesAThousand())
+    assert study.best.proposal.family == HONEST.name
+    assert any("could not be measured: RuntimeError: out of order" in trial.why for trial in study.trials)
+    assert not any("predictions on" in trial.why for trial in study.trials)
+    assert search(RefusesAThousand()).best is None
+
+
+class InAProcess(FittedParity):
+    def predict(self, x):
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        return super().predict(x)
+
+
+class ByHeart(FittedParity):
+    def predict(self, x):
+        return x[:, :1].clone()
+
+
+@pytest.mark.parametrize(("fitted", "cost"), [(InAProcess, None), (ByHeart, 0)])
+def test_predictions_beside_the_trace_have_no_cost_and_those_without_arithmetic_cost_nothing(fitted, cost):
+    class Predicting(Planted):
+        def fit(self, task, seed, budget=None):
+            return fitted((0,), 0)
+
+    def predictions():
+        return Evaluator(PARITY, METER, [0]).predictions(Predicting())
+
+    if cost is None:
+        with pytest.raises(NoReading, match="outside the traced thread"):
+            predictions()
+    else:
+        assert predictions() == cost
+
+
+def test_the_cost_of_predictions_is_traced_on_a_thousand_characters_however_long_the_text_is():
+    problem, seen = NextLetter(characters=40_000), []
+
+    class Counted(KneserNey):
+        def fit(self, task, seed, budget=None):
+            fitted = super().fit(task, seed, budget)
+            decoder = fitted.decoder
+            object.__setattr__(fitted, "decoder", lambda streams: seen.append(streams) or decoder(streams))
+            return fitted
+
+    repeated_cost(problem, Counted(), 0)
+    assert seen
+    assert max(seen) <= 1000
 
 
 def test_an_honest_best_is_looked_at_only_once_though_the_study_goes_on(tmp_path):
