@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from sutrolib.cli.text import console
 from sutrolib.core import paths
 
 MIN_FREE_GIB = 1.0  # a run of all notebooks writes a few dozen MiB
+MIN_FILES = 128  # open at once: a notebook's kernel with a subprocess needs between 64 and 80
 
 
 class HealthCheck(NamedTuple):
@@ -82,13 +84,20 @@ def _check_packages() -> HealthCheck:
 
 
 def check_kernel() -> HealthCheck:
-    """Whether this environment has what notebooks run on: IPython's kernel, and this library."""
+    """Whether this environment has what notebooks run on: IPython's kernel, enough open files, and this library."""
     try:
         missing = "" if importlib.util.find_spec("ipykernel.kernelapp") else "ipykernel is incomplete"
     except Exception as error:  # an incomplete installation fails in many ways
         missing = str(error)
     if missing:
         return HealthCheck("kernel", False, f"there is no kernel to run notebooks on ({missing}); {INSTALL}")
+    with suppress(ImportError):  # Windows has no such limit
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if 0 <= most < MIN_FILES:
+            why = f"this shell lets a process open {most} files, and a notebook's kernel needs up to {MIN_FILES}"
+            return HealthCheck("kernel", False, f"{why}: raise the limit with `ulimit -n 1024`")
     ask = [sys.executable, "-P", "-c", "import sutrolib; print(sutrolib.__path__[0])"]
     found = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
     here = Path(__file__).resolve().parents[1]

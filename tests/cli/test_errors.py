@@ -19,7 +19,7 @@ from sutrolib.meters import NoReading
 MISSING = "No module named 'rich.console'"
 
 
-def sutrolib(*arguments, stdout=subprocess.PIPE, path=None, **options):
+def sutrolib(*arguments, stdout=subprocess.PIPE, path=None, timeout=120, **options):
     """The command as a process of its own, with ``path`` in front of what Python finds modules in."""
     environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
     command = [sys.executable, "-m", "sutrolib", *arguments]
@@ -30,7 +30,7 @@ def sutrolib(*arguments, stdout=subprocess.PIPE, path=None, **options):
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=timeout,
         **options,
     )
 
@@ -134,6 +134,32 @@ def test_a_run_without_a_kernel_is_refused_before_it_begins(tmp_path):
     assert done.stderr.startswith("sutrolib: there is no kernel to run notebooks on (ipykernel is incomplete)")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def limited(what, most, *arguments):
+    """The command where a process may have only so much of something."""
+    resource = pytest.importorskip("resource")
+    limit = getattr(resource, what), (most, most)
+    return sutrolib(*arguments, timeout=600, preexec_fn=lambda: resource.setrlimit(*limit))
+
+
+def test_where_few_files_may_be_open_list_works_and_a_run_is_refused_before_it_begins(tmp_path):
+    assert "31_digits" in limited("RLIMIT_NOFILE", 48, "list").stdout
+    done = limited("RLIMIT_NOFILE", 48, "run", "10", "-o", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("sutrolib: this shell lets a process open 48 files, and a notebook's kernel needs")
+    assert "raise the limit with `ulimit -n 1024`" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to a limit of addresses")
+def test_three_gigabytes_of_addresses_are_enough_or_there_is_no_traceback(tmp_path):
+    for arguments in (["list"], ["run", "31", "-o", str(tmp_path / "run")]):
+        done = limited("RLIMIT_AS", 3_000_000 * 1024, *arguments)
+        assert "Traceback" not in done.stdout + done.stderr
+        assert done.returncode == 0 or done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
