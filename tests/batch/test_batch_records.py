@@ -69,6 +69,15 @@ def test_a_change_of_the_notebook_or_the_library_makes_a_run_another_one(folder,
     assert execute.labels == ["01_one n=1", "02_two n=1"]
 
 
+def test_the_newest_record_is_that_of_the_last_command_where_the_clock_went_backwards(folder, monkeypatch):
+    for day, version in ((3, "first"), (2, "second"), (1, "third")):
+        monkeypatch.setattr(provenance, "now", lambda day=day: f"2026-01-0{day}T00:00:00.000000+00:00")
+        monkeypatch.setattr(provenance, "library", lambda version=version: version)
+        ran = batch.run(jobs_of(folder, "1"), Silent(), folder / "run", execute=Executed())
+        assert records.read_newest(folder / "run") == ran
+    assert [result.sequence for result in records.read_all(folder / "run")] == [1, 1, 2, 2, 3, 3]
+
+
 def test_a_run_is_known_by_what_was_on_disk_when_it_began(folder):
     jobs = jobs_of(folder, "1")[:1]
     write_notebook(folder / "01_one.ipynb", "edited = 1", FIND)

@@ -81,6 +81,62 @@ def test_a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_repe
     assert all(len(results) == 1 for results in finished(journal).values())
 
 
+HELD = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from searches import METER, PROBLEM, SPACE
+from sutrolib.models.parity.mlp import TwoLayerNetwork
+from sutrolib.processes.budget import SearchBudget
+from sutrolib.processes.samplers import RandomSearch
+ended, fit = [], TwoLayerNetwork.fit
+
+def held(*arguments, **options):
+    if len(ended) == {after}:
+        print("held", flush=True)
+        time.sleep(600)
+    return fit(*arguments, **options)
+
+TwoLayerNetwork.fit = held
+RandomSearch(pairs=2, journal=Path({journal!r}), on_trial=ended.append).improve(
+    PROBLEM, SPACE, METER, SearchBudget(trials=12)
+)
+"""
+
+
+def kill_in_a_trial(journal, after, seconds=0.0):
+    """Kill -9 a search of 12 trials in the middle of one, after so many others and so many seconds of it."""
+    script = HELD.format(root=str(ROOT), tests=str(ROOT / "tests"), journal=str(journal), after=after)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            held = time.time()
+            until(lambda: journal.stat().st_mtime >= held + seconds)
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_study_of_twelve_trials_that_is_killed_five_times_in_one_of_them_comes_to_all_twelve(tmp_path):
+    journal = tmp_path / "study.log"
+    for kill in range(1, 6):
+        kill_in_a_trial(journal, after=2)
+        assert len(finished(journal)) == 2 * kill
+    study = RandomSearch(pairs=2, journal=journal).improve(PROBLEM, SPACE, METER, SearchBudget(trials=12))
+    assert len(study.trials) == len({trial.proposal.key for trial in study.trials}) == 12
+    assert TrialState.FAILED not in {trial.state for trial in study.trials}, "none was given up"
+    assert all(len(results) == 1 for results in finished(journal).values())
+
+
+@pytest.mark.slow
+def test_the_seconds_of_a_trial_that_was_killed_in_its_middle_count_as_spent(tmp_path):
+    journal = tmp_path / "study.log"
+    kill_in_a_trial(journal, after=1, seconds=2.0)
+    study = RandomSearch(pairs=2, journal=journal).improve(PROBLEM, SPACE, METER, SearchBudget(trials=2))
+    assert len(study.trials) == 2
+    assert study.spent.seconds - sum(trial.spent.seconds for trial in study.trials) >= 2.0
+
+
 def test_a_study_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
     search = RandomSearch(journal=tmp_path / "study.log")
     search.improve(PROBLEM, SPACE, METER, SearchBudget(trials=4))
