@@ -8,7 +8,7 @@ import sys
 
 import nbformat
 import pytest
-from batches import copy_checkout, write_notebook
+from batches import FIND, copy_checkout, write_notebook
 from builders import measurement
 
 from sutrolib.batch.plan import find_notebooks
@@ -51,6 +51,20 @@ def say(checkout, *words, status=0):
     said = (done.stdout + done.stderr).decode()
     assert done.returncode == status, said
     return said
+
+
+@pytest.mark.slow
+def test_a_checkout_of_any_name_lists_and_runs_where_the_locale_is_c(tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    checkout = tmp_path / 'Zürich 東京, it\'s a "quote"\nline'
+    copy_checkout(checkout)
+    for path in (checkout / "notebooks").iterdir():
+        path.unlink()
+    write_notebook(checkout / "notebooks" / "01_größe.ipynb", FIND)
+    assert "Title of 01_größe" in say(checkout, "list")
+    assert "1 of 1 passed" in say(checkout, "run", "01", "-o", str(checkout / "run"))
+    assert (checkout / "run" / "001-01_größe.ipynb").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [checkout.name]
 
 
 def test_list_shows_a_title_without_what_the_terminal_would_obey(checkout):
