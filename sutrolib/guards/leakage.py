@@ -29,6 +29,7 @@ from sutrolib.measurement.checks import (
     Observation,
     PermutedProblem,
     check,
+    fresh_seed,
 )
 from sutrolib.problems.holdout import ShuffledLabels
 
@@ -140,11 +141,22 @@ def _other_labels(labels: Tensor) -> Tensor:
 
 @check("shuffled labels give chance accuracy", "nothing can be learned from samples without information")
 def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Observation:
-    """Train on labels in random order, and pool the right answers over ``seeds``."""
-    from scipy.stats import binom
+    """Train on labels in random order, and pool the right answers over ``seeds``; over fresh ones if they are too many.
 
+    By luck a fit finds the right one of a thousand answers; what leaks does so on other seeds, too.
+    """
     if model.required_oracles:
         return None, f"not applicable: it queries {', '.join(model.required_oracles)}, and an oracle knows the labels"
+    passed, evidence = _on_shuffled_labels(problem, model, seeds)
+    if passed is False:
+        passed, again = _on_shuffled_labels(problem, model, [fresh_seed() for _ in seeds])
+        evidence += f"; on other seeds {again}"
+    return passed, evidence
+
+
+def _on_shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Observation:
+    from scipy.stats import binom
+
     right, total, failures, shares = 0, 0, [], np.zeros(0)
     for seed in seeds:
         if problem.sample(seed).alphabet:

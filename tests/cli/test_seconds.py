@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ def kept(tmp_path, monkeypatch):
 
 def announce(capsys, took: float, monkeypatch, **options) -> str:
     times = iter((0.0, took))
-    monkeypatch.setattr(seconds.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(seconds, "time", SimpleNamespace(perf_counter=lambda: next(times)))
     with seconds.announced(argparse.Namespace(words=["deck", "-o", "x"], **options)):
         said = capsys.readouterr().err
     return said

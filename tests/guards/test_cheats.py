@@ -20,6 +20,7 @@ import torch
 from searches import METER
 
 from sutrolib.core.types import FailedRun
+from sutrolib.guards.leakage import shuffled_labels
 from sutrolib.guards.planted_cheats import Cheat
 from sutrolib.guards.verification import verify
 from sutrolib.measurement.checks import PermutedProblem
@@ -221,6 +222,7 @@ class HandsOverToAWaitingThread(Planted):
 
     inbox: ClassVar[list] = []
     outbox: ClassVar[list] = []
+    ended: ClassVar[list] = []
 
     def fit(self, task, seed, budget=None):
         self.inbox.append(task)
@@ -230,10 +232,10 @@ class HandsOverToAWaitingThread(Planted):
 
     @classmethod
     def work(cls):
-        while True:
-            while not cls.inbox:
-                time.sleep(0.001)
-            cls.outbox.append(hidden(cls.inbox.pop()))
+        while not cls.ended:
+            if cls.inbox:
+                cls.outbox.append(hidden(cls.inbox.pop()))
+            time.sleep(0.001)
 
 
 class NotesItInTheRandomNumbers(Planted):
@@ -336,7 +338,12 @@ CAUGHT = [  # cheat, the check that catches it, and what that says
 
 @pytest.fixture(scope="module", autouse=True)
 def waiting_thread():
-    threading.Thread(target=HandsOverToAWaitingThread.work, daemon=True).start()
+    thread = threading.Thread(target=HandsOverToAWaitingThread.work, daemon=True)
+    thread.start()
+    yield
+    HandsOverToAWaitingThread.ended.append(True)
+    thread.join()
+    HandsOverToAWaitingThread.ended.clear()
 
 
 @pytest.mark.parametrize(("cheat", "check", "evidence"), CAUGHT, ids=[type(cheat).__name__ for cheat, _, _ in CAUGHT])
@@ -463,3 +470,10 @@ def test_the_seeds_of_a_disguise_cannot_be_guessed():
     assert torch.equal(
         PermutedProblem(PARITY, salt=3).sample(0).train.x, PermutedProblem(PARITY, salt=3).sample(0).train.x
     )
+
+
+def test_an_honest_fit_that_is_right_by_luck_is_looked_at_on_other_seeds():
+    found = shuffled_labels(PARITY, HONEST, [532])  # of 220 secrets its search hits the one of this seed
+    assert found.passed, found.evidence
+    assert found.evidence.startswith("accuracy 1.000")
+    assert "; on other seeds accuracy 0." in found.evidence
