@@ -7,7 +7,6 @@ the step itself; both tries stay. A step that turns back again, or stops, ends t
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from sutrolib.core import paths
-from sutrolib.core.cube import A, Position, path_to_b
+from sutrolib.core.cube import A, Position, Step, path_to_b
 from sutrolib.core.io import as_json, write_json
+from sutrolib.core.records import checked, read_json
+from sutrolib.core.stats import Interval
 
 _NAME = re.compile(r"(\d\d)-(\d+)\.json")
 
@@ -44,7 +45,7 @@ class StepRecord:
     order: int  # of all tries, from 1
     end: Mapping[str, str]
     axis: str
-    held: Mapping[str, str]
+    kept: Mapping[str, str]  # the rungs of the axes that were held fixed
     plan: Mapping[str, Any]
     inherited: Mapping[str, Any]
     start: Mapping[str, Any]
@@ -57,7 +58,7 @@ class StepRecord:
     sign: Sign
     why: str
     learned: str
-    spent: Mapping[str, float]
+    spent: Mapping[str, Any]
     when: str
     commit: str
     machine: Mapping[str, Any]
@@ -69,6 +70,26 @@ class StepRecord:
     def position(self) -> Position:
         """Where the step leads."""
         return Position(**self.end)
+
+    @property
+    def step(self) -> Step:
+        """The step of the path that was tried."""
+        return path_to_b()[self.number - 1]
+
+    def found(self, quantity: str) -> Interval | float | None:
+        """A quantity of :data:`sutrolib.walk.plan.QUANTITIES`; None if it was not found."""
+        value = self.quantities.get(quantity)
+        if isinstance(value, Mapping):
+            low, high = float(value["low"]), float(value["high"])
+            return Interval(float(value["value"]), low, high, tuple(map(float, value["points"])))
+        return None if value is None else float(value)
+
+    @property
+    def held(self) -> bool | None:
+        """Whether what was found lies in the expected range; None if it was not found."""
+        wanted, seen = self.plan["expectation"], self.found(self.plan["expectation"]["quantity"])
+        value = seen.value if isinstance(seen, Interval) else seen
+        return None if value is None else bool(wanted["low"] <= value <= wanted["high"])
 
     @property
     def path(self) -> Path:
@@ -93,9 +114,9 @@ def read_records() -> list[StepRecord]:
 
 def _read(path: Path) -> StepRecord:
     try:
-        content = json.loads(path.read_bytes())
-        return StepRecord(**{**content, "sign": Sign(content["sign"])})
-    except (ValueError, TypeError, KeyError) as error:
+        content = read_json(path)
+        return checked(StepRecord(**{**content, "sign": Sign(content["sign"])}))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is no record of a step ({error}): restore it with git") from error
 
 
@@ -143,6 +164,11 @@ def repeat(records: Sequence[StepRecord], number: int) -> NextTry:
     if number > 1 and champion_before(records, number) is None:
         raise ValueError(f"step {number} builds on steps that were not taken: begin with the next one")
     return NextTry(number, 1 + sum(record.number == number for record in records))
+
+
+def reached(records: Sequence[StepRecord]) -> Position:
+    """The last position that was reached with a sign to go on; A if there is none."""
+    return next((record.position for record in reversed(records) if record.sign is Sign.GO), A)
 
 
 def walked_positions(records: Sequence[StepRecord]) -> tuple[set[Position], set[Position]]:

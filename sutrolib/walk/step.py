@@ -109,7 +109,7 @@ class StepRun:
             order=len(self.records) + 1,
             end=as_json(dataclasses.asdict(self.step.end)),
             axis=str(self.step.axis),
-            held={str(axis): getattr(self.step.end, axis) for axis in Axis if axis != self.step.axis},
+            kept={str(axis): getattr(self.step.end, axis) for axis in Axis if axis != self.step.axis},
             plan=as_json(dataclasses.asdict(self.plan)),
             inherited=describe(inherited),
             start=describe(start),

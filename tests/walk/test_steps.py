@@ -1,12 +1,14 @@
 """What a step inherits, how it is decided, and that a walk obeys its signs."""
 
 import dataclasses
+import math
 
 import pytest
 
 from sutrolib.__main__ import main
-from sutrolib.core.cube import path_to_b
+from sutrolib.core.cube import A, path_to_b
 from sutrolib.core.io import as_json
+from sutrolib.core.stats import Interval
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import SEARCHED_FIELDS
 from sutrolib.measurement.walk_records import (
@@ -16,8 +18,10 @@ from sutrolib.measurement.walk_records import (
     WalkEnded,
     champion_before,
     next_try,
+    reached,
     read_records,
     repeat,
+    walked_positions,
 )
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.problems.parity import SparseParity
@@ -126,6 +130,34 @@ def test_no_start_at_nanogpt_has_a_setting_that_the_exams_search_found():
             assert all(dimension.validate(value) == value for dimension in inside)
 
 
+def test_what_was_found_is_held_against_what_was_expected():
+    expected = {"quantity": "ratio", "low": 0.3, "high": 1.0}
+    plan = {"plan": {"expectation": expected}}
+    ratio = {"value": 0.5, "low": 0.2, "high": "Infinity", "points": [0.5]}
+    assert record(1, quantities={"ratio": ratio}, **plan).held
+    assert record(1, quantities={"ratio": ratio}).found("ratio") == Interval(0.5, 0.2, math.inf, (0.5,))
+    assert record(1, quantities={"ratio": 1.5}, **plan).held is False
+    assert record(1, quantities={"ratio": None}, **plan).held is None
+
+
+def test_the_cube_shows_where_the_walk_has_come_and_where_it_turned_back():
+    ends = [step.end for step in path_to_b()]
+    assert reached([]) == path_to_b()[0].start
+    assert walked_positions([]) == ({A}, set())
+    tries = walked(Sign.GO, Sign.GO, Sign.TURN_BACK)
+    assert reached(tries) == ends[1]
+    assert walked_positions(tries) == ({A, *ends[:2]}, {ends[2]})
+
+
+@pytest.mark.parametrize("damage", ["[", "[]", '{"number": "one"}', "[" * 100_000])
+def test_a_damaged_record_is_named_with_what_to_do(folder, damage):
+    path = folder / "steps" / "01-1.json"
+    path.parent.mkdir()
+    path.write_text(damage)
+    with pytest.raises(ValueError, match=r"01-1\.json is no record of a step .*restore it with git"):
+        read_records()
+
+
 SMALL = SparseParity(n=8, k=2, n_train=200, n_test=100)
 
 
@@ -143,7 +175,7 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     assert (found.sign, found.axis, found.inherited["name"]) == (Sign.GO, "process", GF2Elimination.name)
     assert found.quantities["solved"] == 1
     assert {study["process"] for study in found.studies} == {"random search"}
-    assert found.held == {"metric": "dmd", "problem": "parity-hard"}
+    assert found.kept == {"metric": "dmd", "problem": "parity-hard"}
     found.save()
     (read,) = read_records()
     assert read.champion == as_json(found.champion)
