@@ -59,6 +59,7 @@ def own_ledger(tmp_path, monkeypatch):
     """No test writes into the checkout's ledger or figures, or depends on its audit of proxies."""
     monkeypatch.setenv("SUTRO_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setenv("SUTRO_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setenv("SUTRO_WALK", str(tmp_path / "walk"))
     monkeypatch.setenv("SUTRO_AUDIT", str(tmp_path / "audit.json"))  # none: a re-check takes seconds
 
 

@@ -32,9 +32,8 @@ def run(options: argparse.Namespace) -> int:
             return 0
         step, remedy = path_to_b()[todo.number - 1], f" with {todo.remedy}" if todo.remedy else ""
         print(f"Step {todo.number} of {last}, try {todo.attempt}{remedy}: {step}; at {at(step.end)}", flush=True)
-        record = StepRun(
-            todo, records, step_folder(todo), _print_trial, lambda text: print(f"  {text}", flush=True)
-        ).take()
+        plan, folder = read_plan(todo.number), step_folder(todo)
+        record = StepRun(todo, plan, records, folder, _print_trial, lambda text: print(f"  {text}", flush=True)).take()
         record.save()
         records.append(record)
         print(paragraph(f"{record.sign}: {record.learned} ({record.why})"), flush=True)

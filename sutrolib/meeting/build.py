@@ -5,11 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sutrolib.batch.changes import Change, ChangeStatus
 from sutrolib.batch.executed import Executed, Picture, Row
-from sutrolib.core.cube import RUNGS, next_steps
+from sutrolib.core.cube import RUNGS, next_steps, path_to_b
 from sutrolib.core.format import number
+from sutrolib.measurement.walk_records import reached, walked_positions
 from sutrolib.meeting import layout
 from sutrolib.meeting.collect import MAIN_RESULT, Meeting, farthest_positions, path_progress
 from sutrolib.meeting.html import TEMPLATES
@@ -34,7 +36,7 @@ def build_slides(meeting: Meeting, own: Sequence[Slide] = ()) -> list[Slide]:
     the title.
     """
     first = [_title_slide(meeting), *own, *_changed_slides(meeting), *_failed_slides(meeting)]
-    last = [*_decision_slides(meeting), next_slide(meeting)]
+    last = [*walk_slides(meeting), *_decision_slides(meeting), next_slide(meeting)]
     room = max(_FEWEST_FINDINGS, MOST_SLIDES - len(first) - len(last) - 1)  # 1 for the glossary
     main = [executed for executed in meeting.findings if executed.name == MAIN_RESULT]
     others = [executed for executed in meeting.findings if executed.name != MAIN_RESULT]
@@ -187,6 +189,30 @@ def _decision_slides(meeting: Meeting) -> Iterator[Slide]:
     yield from layout.table_slide("decisions", heading, {"no.": 4, "decision": 22, "because": 112}, rows, most=8)
 
 
+def walk_slides(meeting: Meeting) -> Iterator[Slide]:
+    """The path as walked, and what its new steps showed; none before the first step."""
+    if not meeting.walk:
+        return
+    walked, turned_back = walked_positions(meeting.walk)
+    new = [record for record in meeting.walk if datetime.fromisoformat(record.when) in meeting.period]
+    counts = Counter({record.position: len(record.studies) for record in meeting.walk})
+    at, since = reached(meeting.walk), start_text(meeting.period)
+    title = f"{count_text(len(new), 'step')} tried since {since}"
+    said = f"{len(walked) - 1} of {len(path_to_b())} steps, to {at.process} / {at.metric} / {at.problem}"
+    alt = f"The cube with the path from A to B, thick where walked: {said}; {len(turned_back)} turned back."
+    points = [f"{record.number}. {record.step}: {record.sign}. {record.learned}" for record in new[::-1]]
+    figure = draw_cube(counts, at, title, walked=walked, turned_back=turned_back)
+    yield Slide(
+        key="walk",
+        layout="picture",
+        heading=f"The walk: {said}",
+        picture=Picture(png_bytes(figure), alt),
+        points=layout.fit([shorten(point, 150) for point in points] or ["No new step."], lines=19, width=31),
+        notes=tuple(points),
+        commands=("python -m sutrolib run 01",),
+    )
+
+
 def cube_words(meeting: Meeting) -> tuple[str, str]:
     """A title for the picture of the cube, and its alternative text."""
     counts, new, first = meeting.counts, meeting.new_counts, meeting.first_measured
@@ -215,11 +241,13 @@ def next_slide(meeting: Meeting) -> Slide:
         points.append(f"{step}, at {fixed} ({count_text(counts[end], 'run') if counts[end] else 'not measured'})")
     points = list(dict.fromkeys(points))
     title, alt = cube_words(meeting)
+    walked, turned_back = walked_positions(meeting.walk)
+    figure = draw_cube(counts, title=title, new=new, walked=walked, turned_back=turned_back)
     return Slide(
         key="next",
         layout="picture",
         heading=f"{count_text(len(points), 'next step')}, one axis at a time",
-        picture=Picture(png_bytes(draw_cube(counts, title=title, new=new)), alt),
+        picture=Picture(png_bytes(figure), alt),
         points=layout.fit([shorten(point, 150) for point in points], lines=19, width=31),
         notes=(*points, "Runs are counted: a measurement counts at the rung of every metric that was read."),
         commands=("python -m sutrolib run 00",),

@@ -22,6 +22,7 @@ from sutrolib.core.provenance import git
 from sutrolib.measurement.coverage import count_positions
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement
+from sutrolib.measurement.walk_records import StepRecord, read_records
 
 MAIN_RESULT = "40_final_exam"  # the notebook whose finding every meeting shows
 NO_FINDINGS = ("5", "9")  # the first digits of notebooks that build decks or show how to add something of your own
@@ -81,6 +82,7 @@ class Meeting:
     crashed: list[Executed]
     unreadable: list[str]  # notebooks that could not be read, for example while a run still writes them
     changes: Changes
+    walk: list[StepRecord]  # of the walk's steps, up to the end of the period
 
     @property
     def first_measured(self) -> list[Position]:
@@ -124,6 +126,7 @@ def collect_meeting(period: Period, wanted: Sequence[str] = ()) -> Meeting:
         crashed=[copy for copy in current if copy.error],
         unreadable=unreadable,
         changes=_changes(period, findings, measurements),
+        walk=[record for record in read_records() if datetime.fromisoformat(record.when) <= period.until],
     )
 
 

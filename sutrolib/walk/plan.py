@@ -121,8 +121,8 @@ def plan_path(number: int) -> Path:
     return paths.walk() / "plans" / f"{number:02}.toml"
 
 
-def read_plan(number: int) -> StepPlan:
-    """The plan of a step, as it is committed.
+def read_plan(number: int, committed: bool = True) -> StepPlan:
+    """The plan of a step, as it is committed; or, unless it must be ``committed``, as it is, with no commit.
 
     Raises ValueError for a plan that is missing, damaged or not committed, and says what to do.
     """
@@ -134,7 +134,7 @@ def read_plan(number: int) -> StepPlan:
         raise ValueError(f"step {number} has no plan {path}: {ask}") from None
     except ValueError as error:
         raise ValueError(f"{path} is no TOML ({error}): mend it and commit it") from error
-    return _parsed(number, path, content, committed(path))
+    return _parsed(number, path, content, commit_of(path) if committed else "")
 
 
 def _parsed(number: int, path: Path, content: Mapping[str, Any], commit: str) -> StepPlan:
@@ -150,7 +150,7 @@ def _parsed(number: int, path: Path, content: Mapping[str, Any], commit: str) ->
         raise ValueError(f"{path} is no plan of step {number} ({type(error).__name__}: {error})") from error
 
 
-def committed(path: Path) -> str:
+def commit_of(path: Path) -> str:
     """The commit that last changed this file. Raises ValueError for one that differs from what is committed."""
     try:
         if git(path.parent, "status", "--porcelain", "--", path.name):

@@ -11,12 +11,12 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sutrolib.core.cube import RUNGS, Axis, Position, Step, path_to_b
-from sutrolib.core.io import as_json
+from sutrolib.core.io import as_json, temporary_folder
 from sutrolib.core.paths import DATA
 from sutrolib.core.provenance import commit, machine, now, versions
 from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
@@ -51,14 +51,11 @@ class StepRun:
     """A step under way; ``folder`` keeps what it has done, and ``on_trial`` is told every finished trial."""
 
     todo: NextTry
+    plan: StepPlan
     records: Sequence[StepRecord]
     folder: Path
     on_trial: Callable[[Trial], object] = ignore
     say: Callable[[str], object] = ignore
-    plan: StepPlan = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.plan = read_plan(self.todo.number)
 
     @property
     def step(self) -> Step:
@@ -86,7 +83,7 @@ class StepRun:
         return SearchBudget(trials=self.plan.trials * more, seconds=seconds)
 
     def take(self) -> StepRecord:
-        """Take the step. Raises ValueError for a plan that is not committed or a metric that does not work here."""
+        """Take the step. Raises ValueError for a metric that does not work here."""
         began = time.perf_counter()
         meter = meter_of(self.metric)
         before = champion_before(self.records, self.todo.number)
@@ -100,7 +97,9 @@ class StepRun:
         found: dict[str, Any] = {"ratio": cost_ratio(runs, meter), "solved": solved(runs["champion"])}
         found |= self._moved(ground, space, meter, inherited, studies)
         for name, narrow in ground.divisions.items():
-            found[name] = self._division(name, ground, narrow, meter)
+            found[name], baseline = self._division(name, ground, narrow, meter)
+            of_published = self._fresh(ground, meter).runs({"champion": champion, "start": baseline})
+            found[f"ratio to the start of {name}"] = cost_ratio(of_published, meter)
         sign = self.plan.rule.sign(_unfavourable(found.get(self.plan.rule.quantity), self.plan.rule.at_least is None))
         spent = sum((study.spent for study in studies), NO_USE)
         return StepRecord(
@@ -206,18 +205,15 @@ class StepRun:
         kept = len(set(best[0]) & set(best[1]))
         return {"correlation": rank_agreement(groups, old.name, meter.name), "best kept": kept, "ranked": len(groups)}
 
-    def _division(self, name: str, ground: Ground, space: SearchSpace, meter: Meter) -> dict[str, Any]:
-        """The same search in a narrower space: its champion against the start of that space."""
+    def _division(self, name: str, ground: Ground, space: SearchSpace, meter: Meter) -> tuple[dict[str, Any], Model]:
+        """The same search in a narrower space: its champion against the start of that space; and that start."""
         start = space.model(space.start)
         studies = self._search(self.rung, ground, space, meter, name)
         champion = self._choose(ground, meter, start, studies)
         runs = self._fresh(ground, meter).runs({"champion": champion, "start": start})
         ratio = dataclasses.asdict(cost_ratio(runs, meter) or Interval(math.nan, -math.inf, math.inf))
         about = {"champion": describe(champion), "ratio": ratio, "solved": solved(runs["champion"])}
-        return about | {
-            "verdict": verdict(runs, meter),
-            "found": [str(s.best.proposal) if s.best else "" for s in studies],
-        }
+        return about | {"verdict": verdict(runs, meter), "found": _found(studies)}, start
 
     def _learned(self, champion: Model, start: Model, found: Mapping[str, Any], meter: Meter) -> str:
         """What the step taught, in one sentence."""
@@ -226,6 +222,14 @@ class StepRun:
             return f"Nothing cheaper than {type(start).name} was found; it {shown}."
         cost = f"costs {ratio} of the {meter.name} of {type(start).name}" if ratio else "has no cost to compare"
         return f"{type(champion).name} {cost}, and {shown}."
+
+
+def rehearse(todo: NextTry, records: Sequence[StepRecord], trials: int, searches: int, changes: int) -> StepRecord:
+    """Take a step by a smaller plan, from what is recorded, in a folder that is thrown away with its record."""
+    whole = read_plan(todo.number, committed=False)
+    plan = dataclasses.replace(whole, trials=trials, searches=searches, changes=whole.changes[:changes])
+    with temporary_folder("walk") as folder:
+        return StepRun(todo, plan, records, Path(folder)).take()
 
 
 def meter_of(metric: str) -> Meter:

@@ -13,12 +13,14 @@ from types import SimpleNamespace
 import pytest
 from builders import measurement
 from meetings import UNTIL, WHEN, executed, payload, png
+from walks import record
 
 from sutrolib.__main__ import main
 from sutrolib.batch.executed import read_executed
 from sutrolib.core import paths
 from sutrolib.core.cube import A, Position
 from sutrolib.measurement.ledger import Ledger
+from sutrolib.measurement.walk_records import Sign
 from sutrolib.meeting import pdf
 from sutrolib.meeting.build import MOST_SLIDES, build_slides, cube_words
 from sutrolib.meeting.collect import collect_meeting, farthest_positions, parse_period, path_progress
@@ -64,6 +66,23 @@ def test_a_period_is_a_time_back_or_a_date(text, since):
 def test_what_names_no_period_is_refused_with_what_would(text):
     with pytest.raises(ValueError, match="must be a time back such as 7d"):
         parse_period(text, datetime.fromisoformat(UNTIL))
+
+
+def test_the_walk_has_a_slide_with_what_its_new_steps_showed(collection):
+    assert "walk" not in by_key(collect_meeting(WEEK))
+    record(1, when=BEFORE).save()
+    record(2, order=2, when=WHEN).save()
+    record(3, Sign.TURN_BACK, order=3, when=WHEN).save()
+    record(4, order=4, when="2027-01-01T00:00:00+00:00").save()
+    slide = by_key(collect_meeting(WEEK))["walk"]
+    assert slide.heading == "The walk: 2 of 12 steps, to by-hand / dmd / parity-hard"
+    assert slide.notes == (
+        "3. process: by-hand -> search: turn back. It learned 3.",
+        "2. problem: parity -> parity-hard: go. It learned 2.",
+    )
+    assert slide.picture.alt.endswith("1 turned back.")
+    later = parse_period("1d", datetime.fromisoformat(UNTIL) + timedelta(days=3))
+    assert by_key(collect_meeting(later))["walk"].points == ("No new step.",)
 
 
 def test_what_an_executed_notebook_says_is_read_off_its_file(tmp_path):

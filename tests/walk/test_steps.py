@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from walks import record, walked
 
 from sutrolib.__main__ import main
 from sutrolib.core.cube import A, path_to_b
@@ -14,7 +15,6 @@ from sutrolib.exam.entries import SEARCHED_FIELDS
 from sutrolib.measurement.walk_records import (
     NextTry,
     Sign,
-    StepRecord,
     WalkEnded,
     champion_before,
     next_try,
@@ -39,19 +39,6 @@ FAMILIES = [family for ground in grounds().values() for family in ground.space.f
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SUTRO_WALK", str(tmp_path))
     return tmp_path
-
-
-def record(number, sign=Sign.GO, order=1, repeats=None, **named):
-    plan = {"rule": {"remedy": "more budget"}}
-    end = dataclasses.asdict(path_to_b()[number - 1].end)
-    blank = {field.name: "" for field in dataclasses.fields(StepRecord)}
-    about = {"number": number, "sign": sign, "order": order, "plan": plan, "end": end, "why": "why", "attempt": 1}
-    return StepRecord(**{**blank, **about, "repeats": repeats, **named})
-
-
-def walked(*signs):
-    """Records of steps 1, 2, ... with these signs."""
-    return [record(number, sign, number) for number, sign in enumerate(signs, 1)]
 
 
 def test_a_walk_begins_with_step_1_goes_on_and_ends_at_b():
@@ -167,10 +154,9 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     space = dataclasses.replace(grounds()["parity-hard"], problem=SMALL, searched=SMALL)
     monkeypatch.setattr(step, "grounds", lambda: {"parity-hard": space})
     plan = StepPlan(number, 2, 2, Expectation("ratio", 0.5, 0, 1, "test"), Rule("solved", "more budget", at_least=0.8))
-    monkeypatch.setattr(step, "read_plan", lambda number: plan)
     before = [record(2, champion=describe(GF2Elimination()))]
     said, trials = [], []
-    run = step.StepRun(NextTry(number), before, tmp_path / "run", trials.append, said.append)
+    run = step.StepRun(NextTry(number), plan, before, tmp_path / "run", trials.append, said.append)
     found = run.take()
     assert (found.sign, found.axis, found.inherited["name"]) == (Sign.GO, "process", GF2Elimination.name)
     assert found.quantities["solved"] == 1
@@ -179,7 +165,7 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     found.save()
     (read,) = read_records()
     assert read.champion == as_json(found.champion)
-    again = step.StepRun(NextTry(number), before, tmp_path / "run", trials.append, said.append)
+    again = step.StepRun(NextTry(number), plan, before, tmp_path / "run", trials.append, said.append)
     fresh = {line for line in said if line.startswith("fresh seed")}
     assert again.take().champion == found.champion
     searched = [trial for trial in trials if not isinstance(trial, TuningStep)]
@@ -187,9 +173,8 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     assert len([line for line in said if line.startswith("fresh seed")]) == len(set(said) & fresh), "each once"
 
 
-def test_why_an_inherited_champion_cannot_take_a_problem_stays_in_the_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "read_plan", lambda number: None)
-    run = step.StepRun(NextTry(5), [], tmp_path)
+def test_why_an_inherited_champion_cannot_take_a_problem_stays_in_the_record(tmp_path):
+    run = step.StepRun(NextTry(5), None, [], tmp_path)
     found = run._inherited(grounds()["digits"], step.meter_of("ard"), GF2Elimination())
     assert found["inherited solved"] == 0
     assert found["inherited failed"].startswith("ValueError: ")

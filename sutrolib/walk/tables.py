@@ -1,0 +1,111 @@
+"""The records of the walk as tables: what each try showed, the lineage of champions, and what the guards said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sutrolib.core.cube import MISTAKES, Axis
+from sutrolib.core.stats import Interval
+from sutrolib.measurement.walk_records import StepRecord
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+_PROXY, _PARTS, _RISK, _FUTURE = (mistake.title for mistake in MISTAKES)
+
+
+def title(record: StepRecord) -> str:
+    """The number of the step, and which try it was if not the first."""
+    remedy = f": {record.remedy}" if record.remedy else ""
+    return f"{record.number}" + (f", try {record.attempt}{remedy}" if record.attempt > 1 else "")
+
+
+def text(value: Interval | float | None) -> str:
+    """A quantity in words."""
+    return "not found" if value is None else str(value) if isinstance(value, Interval) else f"{value:.3g}"
+
+
+def steps_table(records: Sequence[StepRecord]) -> Table:
+    """Each try: what moved, what was expected and seen, how it was decided, and what it taught."""
+    header = ("step", "moved", "expected", "seen", "held", "sign", "what it taught")
+    rows = []
+    for record in records:
+        wanted = record.plan["expectation"]
+        expected = f"{wanted['quantity']} {wanted['value']:g} ({wanted['low']:g} to {wanted['high']:g})"
+        held = {True: "yes", False: "no", None: ""}[record.held]
+        seen = text(record.found(wanted["quantity"]))
+        rows.append((title(record), str(record.step), expected, seen, held, str(record.sign), record.learned))
+    return header, rows
+
+
+def lineage(records: Sequence[StepRecord]) -> Table:
+    """The champion of each try, and in what it differs from the inherited one."""
+    header, rows = ("step", "inherited", "champion", "what is new in it"), []
+    for record in records:
+        new = ", ".join(_differences(record.inherited, record.champion)) or "nothing"
+        if record.refused:
+            new += f"; the inherited one could not begin: {record.refused}"
+        rows.append((title(record), record.inherited["name"], record.champion["name"], new))
+    return header, rows
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    if old["name"] != new["name"]:
+        yield f"another algorithm ({', '.join(f'{n} {_short(v)}' for n, v in _settings(new))})"
+        return
+    before = dict(_settings(old))
+    yield from (f"{n} {_short(before.get(n))} -> {_short(v)}" for n, v in _settings(new) if before.get(n) != v)
+
+
+def _settings(described: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in described.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{prefix}{name}.")
+        elif name != "name":
+            yield prefix + name, value
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def guards_table(records: Sequence[StepRecord]) -> Table:
+    """Which of the four mistakes each try was guarded against, and what that guard said."""
+    rows = [(title(record), mistake, said) for record in records for mistake, said in _guards(record)]
+    return ("step", "mistake", "what the guard said"), rows
+
+
+def _guards(record: StepRecord) -> Iterator[tuple[str, str]]:
+    if record.axis == Axis.METRIC:
+        kept = record.quantities.get("best kept")
+        agreed = f"rank correlation of {record.step.start.metric} and {record.step.end.metric}: "
+        agreed += text(record.found("correlation"))
+        if kept is not None:
+            agreed += f"; {kept} of the old metric's best five stay, of {record.quantities['ranked']} trials"
+        yield _PROXY, agreed
+    for audit in {study["audit"] for study in record.studies if study.get("audit")}:
+        yield _PROXY, audit
+    refused = sum("failed '" in trial["why"] for study in record.studies for trial in study.get("trials", ()))
+    if refused:
+        yield _PROXY, f"the checks against metric gaming refused {refused} trials"
+    if division := record.quantities.get("closed"):
+        whole = text(record.found("ratio to the start of closed"))
+        yield _PARTS, f"{whole} of the published recipe with every family; of its own network {_narrow(division)}"
+    if found := record.quantities.get("found"):
+        new, old = (_families(found[side]) for side in ("new", "old"))
+        yield _RISK, f"{record.step.end.process} found {new}; {record.step.start.process} {old}"
+    if record.axis == Axis.PROBLEM:
+        share, why = record.found("inherited solved"), record.quantities.get("inherited failed", "")
+        yield _FUTURE, f"the kept algorithm solves {share:.0%} of the fresh seeds" + (f" ({why})" if why else "")
+    yield _RISK, f"{record.sign}: {record.why}"
+
+
+def _families(proposals: Sequence[str]) -> str:
+    found = Counter(one.partition("(")[0].strip() or "nothing" for one in proposals)
+    return ", ".join(f"{name} ({count})" for name, count in found.most_common())
+
+
+def _narrow(division: Mapping[str, Any]) -> str:
+    found = Interval(*(float(division["ratio"][name]) for name in ("value", "low", "high")))
+    return f"{found}, {division['solved']:.0%} of the fresh seeds solved"
