@@ -52,7 +52,7 @@ class StepRecord:
     refused: str
     champion: Mapping[str, Any]
     program: str
-    studies: Sequence[Mapping[str, Any]]
+    studies: list[Mapping[str, Any]]
     quantities: Mapping[str, Any]
     verdict: str
     sign: Sign
