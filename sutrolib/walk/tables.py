@@ -29,7 +29,7 @@ def text(value: Interval | float | None) -> str:
 def steps_table(records: Sequence[StepRecord]) -> Table:
     """Each try: what moved, what was expected and seen, how it was decided, and what it taught."""
     header = ("step", "moved", "expected", "seen", "held", "sign", "what it taught")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for record in records:
         wanted = record.plan["expectation"]
         expected = f"{wanted['quantity']} {wanted['value']:g} ({wanted['low']:g} to {wanted['high']:g})"
@@ -41,7 +41,8 @@ def steps_table(records: Sequence[StepRecord]) -> Table:
 
 def lineage(records: Sequence[StepRecord]) -> Table:
     """The champion of each try, and in what it differs from the inherited one."""
-    header, rows = ("step", "inherited", "champion", "what is new in it"), []
+    header = ("step", "inherited", "champion", "what is new in it")
+    rows: list[tuple[str, ...]] = []
     for record in records:
         new = ", ".join(_differences(record.inherited, record.champion)) or "nothing"
         if record.refused:
@@ -72,7 +73,7 @@ def _short(value: Any) -> str:
 
 def guards_table(records: Sequence[StepRecord]) -> Table:
     """Which of the four mistakes each try was guarded against, and what that guard said."""
-    rows = [(title(record), mistake, said) for record in records for mistake, said in _guards(record)]
+    rows: list[tuple[str, ...]] = [(title(r), mistake, said) for r in records for mistake, said in _guards(r)]
     return ("step", "mistake", "what the guard said"), rows
 
 
@@ -107,5 +108,6 @@ def _families(proposals: Sequence[str]) -> str:
 
 
 def _narrow(division: Mapping[str, Any]) -> str:
-    found = Interval(*(float(division["ratio"][name]) for name in ("value", "low", "high")))
+    value, low, high = (float(division["ratio"][name]) for name in ("value", "low", "high"))
+    found = Interval(value, low, high)
     return f"{found}, {division['solved']:.0%} of the fresh seeds solved"
