@@ -28,7 +28,10 @@ def draw_heatmap(
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
     numbers = [n for row in cells.values() for n in row.values() if isinstance(n, float) and math.isfinite(n)]
     width = (3.6 if numbers else 2.6) + 0.62 * len(columns)  # beside the columns: labels, and the scale
-    figure, ax = plt.subplots(figsize=np.maximum(SIZE, (width, 1.1 + 0.3 * len(cells))))
+    texts = [cell for row in cells.values() for cell in row.values() if isinstance(cell, str)]
+    lines = max((wrap_lines(text, 12).count("\n") + 1 for text in texts), default=1)
+    height = 1.1 + 0.3 * len(cells) if lines == 1 else 1.9 + 0.2 * lines * len(cells)  # a title may have three lines
+    figure, ax = plt.subplots(figsize=np.maximum(SIZE, (width, height)))
     low, high = min(numbers, default=0), max(numbers, default=1)
     scale = ScalarMappable(LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high), "cividis_r")
     squares = np.ones((len(cells), len(columns), 4))
