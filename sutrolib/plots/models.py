@@ -28,10 +28,7 @@ def draw_heatmap(
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
     numbers = [n for row in cells.values() for n in row.values() if isinstance(n, float) and math.isfinite(n)]
     width = (3.6 if numbers else 2.6) + 0.62 * len(columns)  # beside the columns: labels, and the scale
-    texts = [cell for row in cells.values() for cell in row.values() if isinstance(cell, str)]
-    lines = max((wrap_lines(text, 12).count("\n") + 1 for text in texts), default=1)
-    height = 1.1 + 0.3 * len(cells) if lines == 1 else 1.9 + 0.2 * lines * len(cells)  # a title may have three lines
-    figure, ax = plt.subplots(figsize=np.maximum(SIZE, (width, height)))
+    figure, ax = plt.subplots(figsize=np.maximum(SIZE, (width, 1.1 + 0.3 * len(cells))))
     low, high = min(numbers, default=0), max(numbers, default=1)
     scale = ScalarMappable(LogNorm(low, high) if high > 10 * low > 0 else Normalize(low, high), "cividis_r")
     squares = np.ones((len(cells), len(columns), 4))
@@ -44,7 +41,8 @@ def draw_heatmap(
             squares[y, x] = to_rgba(colours[0] if colours else "#EEEEEE" if cell else "white")
             words = wrap_lines(cell, 12)
         dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
-        ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8.5, color="white" if dark else BLACK)
+        style = {"ha": "center", "va": "center", "fontsize": 8.5, "linespacing": 1.0}  # three lines fit
+        ax.text(x + 0.5, y + 0.5, words, color="white" if dark else BLACK, **style)
     ax.pcolormesh(squares, edgecolors="white", lw=2)
     letters = max(10, 40 // len(columns))
     ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, letters) for name in columns], fontsize=8)
