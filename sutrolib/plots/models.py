@@ -41,8 +41,8 @@ def draw_heatmap(
             squares[y, x] = to_rgba(colours[0] if colours else "#EEEEEE" if cell else "white")
             words = wrap_lines(cell, 12)
         dark = squares[y, x, :3] @ (0.3, 0.6, 0.1) < 0.46
-        style = {"ha": "center", "va": "center", "fontsize": 8.5, "linespacing": 1.0}  # three lines fit
-        ax.text(x + 0.5, y + 0.5, words, color="white" if dark else BLACK, **style)
+        colour = "white" if dark else BLACK
+        ax.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=8.5, linespacing=1.0, color=colour)
     ax.pcolormesh(squares, edgecolors="white", lw=2)
     letters = max(10, 40 // len(columns))
     ax.set_xticks(np.arange(len(columns)) + 0.5, [wrap_lines(name, letters) for name in columns], fontsize=8)
