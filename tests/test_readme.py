@@ -14,6 +14,7 @@ from sutrolib.batch import batch
 from sutrolib.cli import findings
 from sutrolib.core import paths
 from sutrolib.core.markdown import finding_in
+from sutrolib.exam.record import read_record
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 HANDBOOK = (paths.DATA / "HANDBOOK.md").read_text(encoding="utf-8")
@@ -63,6 +64,10 @@ def test_the_main_result_is_what_notebook_40_found():
     found = finding_in(paths.NOTEBOOKS / "40_final_exam.ipynb")["finding"]
     assert " ".join(re.search(r"\*(.+?)\*", main, re.DOTALL)[1].split()) in found
     assert all(number in found for number in re.findall(r"\d+\.\d+", main))
+    cores, machine = re.search(r"on (\w+) cores of an (.+?): another machine", " ".join(main.split())).groups()
+    record = read_record(paths.ROOT / "data" / "exam" / "cpu_closed.json")
+    assert (cores, record.machine["cores"]) == ("two", 2)
+    assert machine in record.machine["processor"].replace("(R)", "")
     cheaper = re.search(r"four searches for it cost as much as (\d+) of", " ".join(main.split()))[1]
     cost = finding_in(paths.NOTEBOOKS / "41_how_the_recipe_was_found.ipynb")["finding"]
     assert f"The 4 searches in the closed division cost as much energy as {cheaper} trainings of the baseline." in cost

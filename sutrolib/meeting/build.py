@@ -201,7 +201,7 @@ def walk_slides(meeting: Meeting) -> Iterator[Slide]:
     said = f"{len(walked) - 1} of {len(path_to_b())} steps, to {at.process} / {at.metric} / {at.problem}"
     alt = f"The cube with the path from A to B, thick where walked: {said}; {len(turned_back)} turned back."
     points = [f"{record.number}. {record.step}: {record.sign}. {record.learned}" for record in new[::-1]]
-    figure = draw_cube(counts, at, title, walked=walked, turned_back=turned_back)
+    figure = draw_cube(counts, at, title, walked=walked, turned_back=turned_back, counted="searches")
     yield Slide(
         key="walk",
         layout="picture",

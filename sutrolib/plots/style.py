@@ -118,6 +118,7 @@ def draw_cube(
     new: Mapping[Position, int] | None = None,
     walked: Container[Position] = (),
     turned_back: Collection[Position] = (),
+    counted: str = "runs",
 ) -> Figure:
     """The cube with its rungs, the path from A to B, and the measured positions.
 
@@ -128,6 +129,7 @@ def draw_cube(
         new: how many of the measurements are new; positions with new ones have another marker.
         walked: positions that the walk has reached; the path is thick up to there.
         turned_back: positions at which the walk has turned back, to repeat the step before.
+        counted: what ``points`` counts.
     """
     figure, ax = plt.subplots(figsize=(7, 5.6))
     ax.set_axis_off()
@@ -137,7 +139,7 @@ def draw_cube(
     _draw_path(ax, walked)
     if turned_back:
         ax.plot(*_points(turned_back), "X", ms=12, mfc=RED, mec=BLACK, label="turned back here", zorder=2.6)
-    _draw_points(ax, points, new)
+    _draw_points(ax, points, new, counted)
     if here is not None:
         ax.plot(*_project(here), "o", ms=16, mfc="none", mec=RED, mew=2, label="you are here", zorder=2.4)
     for corner, name, offset in ((A, "A", (-24, 9)), (B, "B", (8, 6))):
@@ -159,12 +161,12 @@ def _draw_path(ax: Axes, walked: Container[Position]) -> None:
         known.add(label)
 
 
-def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position, int] | None) -> None:
+def _draw_points(ax: Axes, points: Mapping[Position, int], new: Mapping[Position, int] | None, counted: str) -> None:
     fresh, plain = new or {}, BLACK if new is None else "white"
     groups = (
-        ("measured (number of runs)", [p for p in points if not fresh.get(p)], "o", 7, plain),
-        ("measured again (new runs)", [p for p in points if 0 < fresh.get(p, 0) < points[p]], "D", 8, BLACK),
-        ("measured for the first time (runs)", [p for p in points if fresh.get(p) == points[p]], "*", 12, RED),
+        (f"measured (number of {counted})", [p for p in points if not fresh.get(p)], "o", 7, plain),
+        (f"measured again (new {counted})", [p for p in points if 0 < fresh.get(p, 0) < points[p]], "D", 8, BLACK),
+        (f"measured for the first time ({counted})", [p for p in points if fresh.get(p) == points[p]], "*", 12, RED),
     )
     for label, positions, marker, size, colour in groups:
         if positions:

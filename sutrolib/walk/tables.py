@@ -89,10 +89,10 @@ def _guards(record: StepRecord) -> Iterator[tuple[str, str]]:
         yield _PROXY, audit
     refused = sum("failed '" in trial["why"] for study in record.studies for trial in study.get("trials", ()))
     if refused:
-        yield _PROXY, f"the checks against metric gaming refused {refused} trials"
+        yield _PROXY, f"trials that the checks against metric gaming refused: {refused}"
     if division := record.quantities.get("closed"):
         whole = text(record.found("ratio to the start of closed"))
-        yield _PARTS, f"{whole} of the published recipe with every family; of its own network {_narrow(division)}"
+        yield _PARTS, f"cost / published recipe: {whole} with every family, {_narrow(division)} with its network alone"
     if found := record.quantities.get("found"):
         new, old = (_families(found[side]) for side in ("new", "old"))
         yield _RISK, f"{record.step.end.process} found {new}; {record.step.start.process} {old}"
@@ -110,4 +110,4 @@ def _families(proposals: Sequence[str]) -> str:
 def _narrow(division: Mapping[str, Any]) -> str:
     value, low, high = (float(division["ratio"][name]) for name in ("value", "low", "high"))
     found = Interval(value, low, high)
-    return f"{found}, {division['solved']:.0%} of the fresh seeds solved"
+    return f"{found} ({division['solved']:.0%} of the fresh seeds solved)"

@@ -173,6 +173,19 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     assert len([line for line in said if line.startswith("fresh seed")]) == len(set(said) & fresh), "each once"
 
 
+@pytest.mark.slow
+def test_a_rehearsal_takes_a_step_by_a_smaller_plan_and_leaves_no_record(monkeypatch):
+    monkeypatch.setattr(
+        step, "grounds", lambda: {"parity-hard": dataclasses.replace(ground, problem=SMALL, searched=SMALL)}
+    )
+    ground = grounds()["parity-hard"]
+    plan = StepPlan(3, 50, 9, Expectation("ratio", 0.5, 0, 1, "test"), Rule("solved", "more budget", at_least=0.8))
+    monkeypatch.setattr(step, "read_plan", lambda number, committed: plan)
+    found = step.rehearse(NextTry(3), [record(2, champion=describe(GF2Elimination()))], trials=2, searches=1, changes=1)
+    assert [(study["process"], study["n_trials"]) for study in found.studies] == [("random search", 2)]
+    assert read_records() == []
+
+
 def test_why_an_inherited_champion_cannot_take_a_problem_stays_in_the_record(tmp_path):
     run = step.StepRun(NextTry(5), None, [], tmp_path)
     found = run._inherited(grounds()["digits"], step.meter_of("ard"), GF2Elimination())

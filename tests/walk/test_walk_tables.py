@@ -45,9 +45,9 @@ def test_each_kind_of_step_says_what_guards_it():
         "rank correlation of ard and dmd: 0.7; 3 of the old metric's best five stay, of 9 trials",
     ) in said
     assert ("1", proxy, "ARD is not safe") in said
-    assert ("1", proxy, "the checks against metric gaming refused 1 trials") in said
+    assert ("1", proxy, "trials that the checks against metric gaming refused: 1") in said
     assert ("2", future, "the kept algorithm solves 40% of the fresh seeds") in said
     assert ("3", risk, "search found GF2 (2); by-hand net (1), nothing (1)") in said
     assert ("3", risk, "turn back: why") in said
-    inside = "0.5 [0.4, 0.6] of the published recipe with every family; "
-    assert ("11", parts, inside + "of its own network 0.5 [0.4, 0.6], 80% of the fresh seeds solved") in said
+    both = "cost / published recipe: 0.5 [0.4, 0.6] with every family, 0.5 [0.4, 0.6] (80% of the fresh seeds solved)"
+    assert ("11", parts, f"{both} with its network alone") in said
