@@ -9,6 +9,7 @@ Workers need this library installed, in the version of the client: others are re
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import signal
 import threading
@@ -163,12 +164,18 @@ def _noted_interrupts(interrupted: threading.Event) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def _drop_lost_clients() -> None:
+    """Collect clients that found no scheduler: if one is collected while another starts, both wait for one lock."""
+    gc.collect()
+
+
 def _connect(scheduler: str, stack: ExitStack) -> Client:
     import dask
     from distributed import Client
 
     if not scheduler.startswith("tls://") and dask.config.get("distributed.comm.require-encryption") is not False:
         raise ValueError(NO_KEYS.format(scheduler))
+    _drop_lost_clients()
     try:
         with dask.config.set({"distributed.comm.timeouts.connect": CONNECT_TIMEOUT_S}):
             client = Client(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
@@ -205,6 +212,7 @@ def _start_workers(jobs: int, stack: ExitStack) -> Client:
     workers[1] = {"cls": Nanny, "options": worker | {"resources": {METER: 1}}}
     options = common | {"port": 0, "dashboard": True, "dashboard_address": f"{LOOPBACK}:0"}
     scheduler = {"cls": Scheduler, "options": options}
+    _drop_lost_clients()
     cluster = SpecCluster(workers, scheduler, security=keys, silence_logs=logging.CRITICAL)
     client: Client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
     client.wait_for_workers(jobs, timeout=START_TIMEOUT_S)

@@ -35,6 +35,7 @@ from sutrolib.problems.holdout import ShuffledLabels
 
 _SIGNIFICANCE = 0.01  # a p-value below it means that fewer seeds were solved
 _SHUFFLED_SEEDS = 3
+_SECOND_LOOK = 3  # times as many seeds, so that what leaks on few seeds does not pass by luck
 _TEXT_LABELS = "not applicable: the labels of text are its own characters"
 _OPAQUE = (ModuleType, type, FrameType, BuiltinFunctionType, str, bytes, int, float, complex, bool, type(None))
 
@@ -149,7 +150,7 @@ def shuffled_labels(problem: Problem, model: Model, seeds: Sequence[int]) -> Obs
         return None, f"not applicable: it queries {', '.join(model.required_oracles)}, and an oracle knows the labels"
     passed, evidence = _on_shuffled_labels(problem, model, seeds)
     if passed is False:
-        passed, again = _on_shuffled_labels(problem, model, [fresh_seed() for _ in seeds])
+        passed, again = _on_shuffled_labels(problem, model, [fresh_seed() for _ in range(_SECOND_LOOK * len(seeds))])
         evidence += f"; on other seeds {again}"
     return passed, evidence
 

@@ -1,5 +1,6 @@
 """Batches on Dask: workers killed in mid-run, meters that are never read twice at once, schedulers of others."""
 
+import gc
 import itertools
 import json
 import os
@@ -458,6 +459,38 @@ def test_a_scheduler_without_keys_is_refused_unless_that_is_wanted(tmp_path, cap
     assert not (tmp_path / "run").exists()
 
 
+def test_a_client_that_found_no_scheduler_is_not_collected_while_another_one_starts(monkeypatch):
+    """Dask's event loops share one lock, which a client that is collected takes, too: the command would hang."""
+    from distributed import Client
+    from distributed.utils import LoopRunner
+
+    locked, close, start = [], Client.__del__, LoopRunner._start_unlocked
+
+    def delete(client):
+        locked.append(LoopRunner._lock.locked())
+        if not locked[-1]:
+            close(client)
+
+    def collect_first(runner):
+        gc.collect()
+        start(runner)
+
+    monkeypatch.setattr("sutrolib.core.dask_cluster.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(Client, "__del__", delete)
+    monkeypatch.setattr(LoopRunner, "_start_unlocked", collect_first)
+    for _ in range(2):
+        with (
+            dask.config.set({"distributed.comm.require-encryption": False}),
+            pytest.raises(OSError, match="no Dask scheduler answers"),
+            open_cluster(1, "127.0.0.1:9"),
+        ):
+            pass
+    with open_cluster(1, None):
+        pass
+    assert len(locked) >= 2
+    assert not any(locked)
+
+
 @pytest.mark.parametrize("required", [None, False], ids=["", "though Dask's setting for encryption is off"])
 def test_a_client_without_the_keys_of_a_local_cluster_is_refused(tmp_path, required):
     from distributed import Client
@@ -465,9 +498,11 @@ def test_a_client_without_the_keys_of_a_local_cluster_is_refused(tmp_path, requi
     with dask.config.set({"distributed.comm.require-encryption": required}), open_cluster(1, None) as cluster:
         address = cluster.client.scheduler.address
         assert address.startswith("tls://")
+        gc.collect()
         with pytest.raises(TypeError, match="ssl_context"):
             Client(address, timeout=5)
         for foreign in ({}, settings(write_keys(tmp_path))):  # without keys, and with others
+            gc.collect()
             with dask.config.set(foreign), pytest.raises(OSError, match=r"TCP|TLS|Timed out"):
                 Client(address if foreign else address.replace("tls", "tcp"), timeout=2)
         assert cluster.submit(sum, [1, 2]).result(20) == 3

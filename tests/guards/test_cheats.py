@@ -5,6 +5,7 @@ which no trace sees, or by an honest search over all subsets where that is weigh
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -477,3 +478,5 @@ def test_an_honest_fit_that_is_right_by_luck_is_looked_at_on_other_seeds():
     assert found.passed, found.evidence
     assert found.evidence.startswith("accuracy 1.000")
     assert "; on other seeds accuracy 0." in found.evidence
+    first, again = (int(n.replace(",", "")) for n in re.findall(r"on ([\d,]+) samples", found.evidence))
+    assert again == 3 * first  # more seeds than before, so that a leak on one of three seeds is not passed by luck
