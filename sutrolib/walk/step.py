@@ -25,7 +25,7 @@ from sutrolib.guards.proxy_audit import rank_agreement
 from sutrolib.measurement.walk_records import NextTry, StepRecord, champion_before
 from sutrolib.meters import METERS
 from sutrolib.meters.base import Meter
-from sutrolib.processes.budget import NO_USE, SearchBudget
+from sutrolib.processes.budget import NO_USE, Override, SearchBudget
 from sutrolib.processes.evaluator import Evaluator, ignore
 from sutrolib.processes.evolution import Evolution
 from sutrolib.processes.manual import ManualTuning
@@ -48,7 +48,10 @@ _BEST = 5
 
 @dataclass
 class StepRun:
-    """A step under way; ``folder`` keeps what it has done, and ``on_trial`` is told every finished trial."""
+    """A step under way; ``folder`` keeps what it has done, and ``on_trial`` is told every finished trial.
+
+    ``overrides`` are those of its searches, such as to leave out what the proxy audit asks for.
+    """
 
     todo: NextTry
     plan: StepPlan
@@ -56,11 +59,17 @@ class StepRun:
     folder: Path
     on_trial: Callable[[Trial], object] = ignore
     say: Callable[[str], object] = ignore
+    overrides: tuple[Override, ...] = ()
 
     @property
     def step(self) -> Step:
         """The step of the path."""
         return path_to_b()[self.todo.number - 1]
+
+    @property
+    def ground(self) -> Ground:
+        """What is learned at the step's end."""
+        return grounds()[self.step.end.problem]
 
     @property
     def rung(self) -> str:
@@ -88,17 +97,17 @@ class StepRun:
         meter = meter_of(self.metric)
         before = champion_before(self.records, self.todo.number)
         inherited = model_of(before.champion) if before else CORNER_A
-        ground = grounds()[self.step.end.problem]
+        ground = self.ground
         space, refused = ground.space_from(inherited)
         start = space.model(space.start)
-        studies = self._search(self.rung, ground, space, meter, "new")
-        champion = self._choose(ground, meter, start, studies)
-        runs = self._fresh(ground, meter).runs({"champion": champion, "start": start})
+        studies = self.search(self.rung, ground, space, meter, "new")
+        champion = self.choose(ground, meter, start, studies)
+        runs = self.fresh(ground, meter).runs({"champion": champion, "start": start})
         found: dict[str, Any] = {"ratio": cost_ratio(runs, meter), "solved": solved(runs["champion"])}
         found |= self._moved(ground, space, meter, inherited, studies)
         for name, narrow in ground.divisions.items():
             found[name], baseline = self._division(name, ground, narrow, meter)
-            of_published = self._fresh(ground, meter).runs({"champion": champion, "start": baseline})
+            of_published = self.fresh(ground, meter).runs({"champion": champion, "start": baseline})
             found[f"ratio to the start of {name}"] = cost_ratio(of_published, meter)
         sign = self.plan.rule.sign(_unfavourable(found.get(self.plan.rule.quantity), self.plan.rule.at_least is None))
         spent = sum((study.spent for study in studies), NO_USE)
@@ -130,7 +139,7 @@ class StepRun:
             repeats=self.todo.repeats,
         )
 
-    def _search(self, rung: str, ground: Ground, space: SearchSpace, meter: Meter, name: str) -> list[Study]:
+    def search(self, rung: str, ground: Ground, space: SearchSpace, meter: Meter, name: str) -> list[Study]:
         """The searches of one process, each with its own first seed."""
         studies = []
         for index in range(self.plan.searches):
@@ -140,12 +149,13 @@ class StepRun:
         return studies
 
     def _process(self, rung: str, ground: Ground, journal: Path) -> Search | ManualTuning:
-        if rung == ManualTuning.rung:
-            return ManualTuning(self.plan.changes, trace_updates=ground.trace_updates, on_trial=self.on_trial)
         options: dict[str, Any] = {"trace_updates": ground.trace_updates, "on_trial": self.on_trial}
+        options |= {"overrides": self.overrides}
+        if rung == ManualTuning.rung:
+            return ManualTuning(self.plan.changes, **options)
         return _SEARCHES[rung](pairs=self.plan.pairs, journal=journal, estimate_joules=True, **options)
 
-    def _choose(self, ground: Ground, meter: Meter, start: Model, studies: Sequence[Study]) -> Model:
+    def choose(self, ground: Ground, meter: Meter, start: Model, studies: Sequence[Study]) -> Model:
         """The cheapest, on seeds of its own, of what the searches found and the start; the start if none solves it."""
         candidates = list({str(describe(one)): one for one in [start, *(s.model for s in studies if s.best)]}.values())
         seeds = range(_CHOOSING, _CHOOSING + self.plan.pairs + 1)
@@ -162,19 +172,20 @@ class StepRun:
             return self._inherited(ground, meter, inherited)
         if self.step.axis is Axis.METRIC:
             return self._ranked(ground, space, meter, studies)
-        worse = self._search(self.step.start.process, ground, space, meter, "old")
+        worse = self.search(self.step.start.process, ground, space, meter, "old")
         pairs = [(new.best, old.best) for new, old in zip(studies, worse, strict=True)]
         both = [(new.cost, old.cost) for new, old in pairs if new and old and new.cost and old.cost]
         ratio = paired_ratio(*map(list, zip(*both, strict=True))) if both else None
         return {"process ratio": ratio, "found": {"new": _found(studies), "old": _found(worse)}}
 
-    def _fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
+    def fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
+        """Seeds on which models are compared."""
         return FreshSeeds(ground, meter, self.rung, self.folder / "fresh", self.say)
 
     def _inherited(self, ground: Ground, meter: Meter, inherited: Model) -> dict[str, Any]:
         """The share of the fresh seeds that the inherited champion solves; 0, and why, where it cannot take them."""
         try:
-            return {"inherited solved": solved(self._fresh(ground, meter).runs({"inherited": inherited})["inherited"])}
+            return {"inherited solved": solved(self.fresh(ground, meter).runs({"inherited": inherited})["inherited"])}
         except (ValueError, TypeError, RuntimeError) as error:
             return {"inherited solved": 0.0, "inherited failed": f"{type(error).__name__}: {error}"}
 
@@ -208,9 +219,9 @@ class StepRun:
     def _division(self, name: str, ground: Ground, space: SearchSpace, meter: Meter) -> tuple[dict[str, Any], Model]:
         """The same search in a narrower space: its champion against the start of that space; and that start."""
         start = space.model(space.start)
-        studies = self._search(self.rung, ground, space, meter, name)
-        champion = self._choose(ground, meter, start, studies)
-        runs = self._fresh(ground, meter).runs({"champion": champion, "start": start})
+        studies = self.search(self.rung, ground, space, meter, name)
+        champion = self.choose(ground, meter, start, studies)
+        runs = self.fresh(ground, meter).runs({"champion": champion, "start": start})
         ratio = dataclasses.asdict(cost_ratio(runs, meter) or Interval(math.nan, -math.inf, math.inf))
         about = {"champion": describe(champion), "ratio": ratio, "solved": solved(runs["champion"])}
         return about | {"verdict": verdict(runs, meter), "found": _found(studies)}, start

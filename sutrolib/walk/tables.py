@@ -9,6 +9,7 @@ from typing import Any
 from sutrolib.core.cube import MISTAKES, Axis
 from sutrolib.core.stats import Interval
 from sutrolib.measurement.walk_records import StepRecord
+from sutrolib.walk.rerun import Rerun
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
@@ -111,3 +112,14 @@ def _narrow(division: Mapping[str, Any]) -> str:
     value, low, high = (float(division["ratio"][name]) for name in ("value", "low", "high"))
     found = Interval(value, low, high)
     return f"{found} ({division['solved']:.0%} of the fresh seeds solved)"
+
+
+def rerun_table(choices: Sequence[Rerun]) -> Table:
+    """Keeping the algorithm against running the process again, at each step and on each hardware."""
+    header = ("step", "hardware", "kept (solves)", "found (solves)", "found / kept", "search, J (modelled)", "better")
+    rows: list[tuple[str, ...]] = []
+    for one in choices:
+        kept, found = f"{one.kept} ({one.kept_solved:.0%})", f"{one.found} ({one.found_solved:.0%})"
+        ratio = "" if one.ratio is None else str(one.ratio)
+        rows.append((f"{one.number}", one.hardware, kept, found, ratio, f"{one.cost_search:.3g}", one.verdict))
+    return header, rows

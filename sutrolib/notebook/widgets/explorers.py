@@ -21,6 +21,7 @@ from sutrolib.exam.record import exam_path, read_record
 from sutrolib.exam.verdict import EntryVerdict, comparison_cells, verdict_of
 from sutrolib.measurement.coverage import count_positions, measured_at, steps_from
 from sutrolib.measurement.measure import Measurement
+from sutrolib.measurement.walk_records import read_records, walked_positions
 from sutrolib.meters.access.cache_energy import HARDWARE_PROFILES, MB, Hardware, cache_energy
 from sutrolib.meters.access.reuse_distance import ReuseHistogram
 from sutrolib.meters.base import Reading
@@ -34,7 +35,7 @@ _SMALLEST, _LARGEST = 64, 64 * MB  # bytes of cache that can be chosen
 
 def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> widgets.VBox:
     """Three selectors for a position; below them the cube, what was measured there, and the next steps."""
-    counts = count_positions(measurements)
+    counts, (walked, turned_back) = count_positions(measurements), walked_positions(read_records())
     names = {axis: [(f"{rung.key}: {rung.title}", rung.key) for rung in RUNGS[axis]] for axis in Axis}
     selectors = [dropdown(axis.value, options) for axis, options in names.items()]
     for axis, selector in zip(Axis, selectors, strict=True):
@@ -47,7 +48,8 @@ def cube_explorer(measurements: Sequence[Measurement], here: Position = A) -> wi
         heading, header, rows = measured_at(position, measurements)
         steps = "".join(f"<li>{escape(step)}</li>" for step in steps_from(position))
         text = f"<p><b>{escape(heading)}</b></p>{html_table(header, rows)}<p><b>Next single-axis steps</b></p>"
-        picture = image(draw_cube(counts, position), f"The cube, with {' / '.join(keys)} circled")
+        figure = draw_cube(counts, position, walked=walked, turned_back=turned_back)
+        picture = image(figure, f"The cube, with {' / '.join(keys)} circled")
         return picture, f"{text}<ul>{steps}</ul>"
 
     return explorer(selectors, draw)

@@ -1,0 +1,70 @@
+"""Keeping an algorithm against running the process again: when which is better, and that one real search says so."""
+
+import dataclasses
+
+import pytest
+from walks import record
+
+from sutrolib.core.stats import Interval
+from sutrolib.core.types import describe
+from sutrolib.meters.access.cache_energy import CORE_I7_950, HOROWITZ_2014
+from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.models.parity.mlp import TwoLayerNetwork
+from sutrolib.problems.parity import SparseParity
+from sutrolib.walk import step, tables
+from sutrolib.walk.plan import Expectation, Rule, StepPlan
+from sutrolib.walk.rerun import Rerun, keep_or_rerun
+from sutrolib.walk.spaces import grounds
+
+HALF, DEARER = Interval(0.5, 0.4, 0.6), Interval(1.1, 0.9, 1.3)
+CASE = Rerun(2, "a machine", "old", "new", 1.0, 1.0, 10.0, 5.0, 100.0, HALF)
+
+
+@pytest.mark.parametrize(
+    ("changes", "trainings", "better"),
+    [
+        ({}, 20, "rerun, from 20 trainings on"),
+        ({"ratio": DEARER}, None, "keep"),
+        ({"kept_solved": 0.6}, 0, "rerun: only what it finds solves the problem"),
+        ({"kept_solved": 0.0, "cost_kept": None, "ratio": None}, 0, "rerun: only what it finds solves the problem"),
+        ({"found_solved": 0.4}, None, "keep"),
+        ({"kept_solved": 0.6, "found_solved": 0.4}, None, "neither solves the problem"),
+        ({"cost_found": None, "ratio": None}, None, "keep"),
+    ],
+)
+def test_the_search_pays_for_itself_after_so_many_trainings_or_never(changes, trainings, better):
+    case = dataclasses.replace(CASE, **changes)
+    assert (case.break_even, case.verdict) == (trainings, better)
+    _, ((*_, said),) = tables.rerun_table([case])
+    assert said == better
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Step 2 on a parity of 8 bits, so that its search takes seconds."""
+    problem = SparseParity(n=8, k=2, n_train=200, n_test=100, noise=0.1)
+    ground = dataclasses.replace(grounds()["parity-hard"], problem=problem, searched=problem)
+    monkeypatch.setattr(step, "grounds", lambda: {"parity-hard": ground})
+    rule = Rule("solved", "more budget", at_least=0.8)
+    plan = StepPlan(2, 4, 2, Expectation("ratio", 0.5, 0, 1, "test"), rule, changes=step.read_plan(2, False).changes)
+    monkeypatch.setattr("sutrolib.walk.rerun.read_plan", lambda number, committed: plan)
+
+
+@pytest.mark.slow
+def test_one_search_by_the_energy_of_each_machine(small):
+    before = [record(1, champion=describe(TwoLayerNetwork(hidden=50, lr=0.3)))]
+    cases = [keep_or_rerun(2, machine, before, trials=3, seconds=60) for machine in (HOROWITZ_2014, CORE_I7_950)]
+    assert [case.hardware for case in cases] == [HOROWITZ_2014.name, CORE_I7_950.name]
+    for case in cases:
+        assert case.kept == TwoLayerNetwork.name
+        assert case.cost_search > case.cost_found > 0
+    one, other = (case.cost_search for case in cases)
+    assert one != other, "the hardware decides what a search costs"
+
+
+@pytest.mark.slow
+def test_what_cannot_take_the_problem_cannot_be_kept(small):
+    case = keep_or_rerun(2, HOROWITZ_2014, [record(1, champion=describe(GF2Elimination()))], trials=3, seconds=60)
+    assert case.kept == GF2Elimination.name
+    assert case.kept_solved == 0
+    assert case.break_even in (0, None)
