@@ -100,6 +100,16 @@ def _command(options: argparse.Namespace) -> int:
         return run(options)
 
 
+def _step(text: str) -> int:
+    """A step of the walk by its number; B is the last one."""
+    from sutrolib.core.cube import path_to_b
+
+    try:
+        return len(path_to_b()) if text == "B" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a step is a number, or B (got {text!r})") from None
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that names the option or choice which is most similar to a misspelt one."""
 
@@ -160,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     published.add_argument("--json", action="store_true", help="print JSON")
     walk = add("walk", "take the next steps from A to B, each by its committed plan")
     walk.add_argument("--from", dest="start", type=int, metavar="N", help="begin with step N, again if it was taken")
-    walk.add_argument("--to", type=int, metavar="N", help="end after step N")
+    walk.add_argument("--to", type=_step, metavar="N", help="end after step N; B is the last one")
     walk.add_argument("--again", type=int, metavar="N", help="take step N once more, then go on")
     walk.add_argument("--plan", action="store_true", help="only show the path and the plan of the next step")
     exam = add("exam", "run the final exam, or show its record")

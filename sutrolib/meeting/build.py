@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sutrolib.batch.changes import Change, ChangeStatus
 from sutrolib.batch.executed import Executed, Picture, Row
-from sutrolib.core.cube import RUNGS, next_steps, path_to_b
+from sutrolib.core.cube import RUNGS, Position, next_steps, path_to_b
 from sutrolib.core.format import number
 from sutrolib.measurement.walk_records import reached, walked_positions
 from sutrolib.meeting import layout
@@ -195,7 +195,7 @@ def walk_slides(meeting: Meeting) -> Iterator[Slide]:
         return
     walked, turned_back = walked_positions(meeting.walk)
     new = [record for record in meeting.walk if datetime.fromisoformat(record.when) in meeting.period]
-    counts = Counter({record.position: len(record.studies) for record in meeting.walk})
+    counts = sum((Counter({record.position: len(record.studies)}) for record in meeting.walk), Counter[Position]())
     at, since = reached(meeting.walk), start_text(meeting.period)
     title = f"{count_text(len(new), 'step')} tried since {since}"
     said = f"{len(walked) - 1} of {len(path_to_b())} steps, to {at.process} / {at.metric} / {at.problem}"

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sutrolib.core.cube import MISTAKES, Axis
+from sutrolib.core.cube import MISTAKES, Axis, Position
 from sutrolib.core.stats import Interval
 from sutrolib.measurement.walk_records import StepRecord
-from sutrolib.walk.rerun import Rerun
+
+if TYPE_CHECKING:
+    from sutrolib.walk.rerun import Rerun
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 _PROXY, _PARTS, _RISK, _FUTURE = (mistake.title for mistake in MISTAKES)
+
+
+def searches_at(records: Iterable[StepRecord]) -> Counter[Position]:
+    """How many searches the walk made at each position, repetitions included."""
+    found: Counter[Position] = Counter()
+    for record in records:
+        found[record.position] += len(record.studies)
+    return found
 
 
 def title(record: StepRecord) -> str:
@@ -109,9 +119,27 @@ def _families(proposals: Sequence[str]) -> str:
 
 
 def _narrow(division: Mapping[str, Any]) -> str:
-    value, low, high = (float(division["ratio"][name]) for name in ("value", "low", "high"))
-    found = Interval(value, low, high)
-    return f"{found} ({division['solved']:.0%} of the fresh seeds solved)"
+    return f"{_interval(division['ratio'])} ({division['solved']:.0%} of the fresh seeds solved)"
+
+
+def _interval(kept: Mapping[str, Any]) -> Interval:
+    return Interval(*(float(kept[name]) for name in ("value", "low", "high")))
+
+
+def unaided_table(record: StepRecord, designed: Mapping[str, tuple[str, Interval]]) -> Table:
+    """What the process found at nanoGPT against what was ``designed``: by division its name and its cost.
+
+    All costs are ratios to those of the published recipe.
+    """
+    header = ("division", "the process found", "cost / published", "designed", "cost / published", "found / designed")
+    rows: list[tuple[str, ...]] = []
+    for division, (name, cost) in designed.items():
+        narrow = record.quantities.get(division)
+        known = _interval(narrow["ratio"]) if narrow else record.found("ratio to the start of closed")
+        finder = (narrow or {"champion": record.champion})["champion"]["name"]
+        times = f"{known.value / cost.value:.3g}" if isinstance(known, Interval) else ""
+        rows.append((division, finder, text(known), name, str(cost), times))
+    return header, rows
 
 
 def rerun_table(choices: Sequence[Rerun]) -> Table:

@@ -3,8 +3,9 @@
 from walks import EXPECTED, RATIO, record
 
 from sutrolib.core.cube import MISTAKES
+from sutrolib.core.stats import Interval
 from sutrolib.measurement.walk_records import Sign
-from sutrolib.walk.tables import guards_table, lineage, steps_table, title
+from sutrolib.walk.tables import guards_table, lineage, searches_at, steps_table, title, unaided_table
 
 
 def test_a_step_is_shown_with_what_was_expected_and_seen():
@@ -51,3 +52,19 @@ def test_each_kind_of_step_says_what_guards_it():
     assert ("3", risk, "turn back: why") in said
     both = "cost / published recipe: 0.5 [0.4, 0.6] with every family, 0.5 [0.4, 0.6] (80% of the fresh seeds solved)"
     assert ("11", parts, f"{both} with its network alone") in said
+
+
+def test_searches_are_counted_at_their_position_repetitions_included():
+    tries = [record(1, studies=[{}] * 5), record(1, attempt=2, studies=[{}] * 3), record(2, studies=[{}])]
+    assert searches_at(tries) == {record(1).position: 8, record(2).position: 1}
+
+
+def test_what_the_process_found_is_held_against_what_was_designed():
+    narrow = {"ratio": RATIO, "solved": 1.0, "champion": {"name": "their network"}}
+    last = record(11, champion={"name": "n-gram"}, quantities={"closed": narrow, "ratio to the start of closed": RATIO})
+    designed = {"open": ("counting", Interval(0.01, 0.009, 0.011)), "closed": ("recipe", Interval(0.1, 0.1, 0.1))}
+    rows = unaided_table(last, designed)[1]
+    assert [(row[0], row[1], row[3], row[5]) for row in rows] == [
+        ("open", "n-gram", "counting", "50"),
+        ("closed", "their network", "recipe", "5"),
+    ]
