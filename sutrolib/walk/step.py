@@ -173,9 +173,7 @@ class StepRun:
         if self.step.axis is Axis.METRIC:
             return self._ranked(ground, space, meter, studies)
         worse = self.search(self.step.start.process, ground, space, meter, "old")
-        pairs = [(new.best, old.best) for new, old in zip(studies, worse, strict=True)]
-        both = [(new.cost, old.cost) for new, old in pairs if new and old and new.cost and old.cost]
-        ratio = paired_ratio(*map(list, zip(*both, strict=True))) if both else None
+        ratio = _process_ratio([one.best for one in studies], [one.best for one in worse])
         return {"process ratio": ratio, "found": {"new": _found(studies), "old": _found(worse)}}
 
     def fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
@@ -256,6 +254,20 @@ def meter_of(metric: str) -> Meter:
 def step_folder(todo: NextTry) -> Path:
     """Where a step keeps what it has done until its record is written."""
     return DATA / "runs" / "walk" / f"{todo.number:02}-{todo.attempt}"
+
+
+def _process_ratio(new: Sequence[Trial | None], old: Sequence[Trial | None]) -> Interval | None:
+    """What the better process found over what the one before found, paired by search; None if it found nothing once.
+
+    A pair in which only the better process found something counts as the least favourable of the other pairs, though
+    it is better than any of them; 0 if there are no others. A pair in which neither did is left out.
+    """
+    costs = [(one and one.cost, other and other.cost) for one, other in zip(new, old, strict=True)]
+    if any(other and not one for one, other in costs) or not any(one for one, _ in costs):
+        return None
+    known = [one / other for one, other in costs if one and other]
+    ratios = known + [max(known, default=0.0) for one, other in costs if one and not other]
+    return paired_ratio(ratios, [1.0] * len(ratios)) if known else Interval(0.0, 0.0, 0.0, tuple(ratios))
 
 
 def _found(studies: Sequence[Study]) -> list[str]:

@@ -123,7 +123,7 @@ def _narrow(division: Mapping[str, Any]) -> str:
 
 
 def _interval(kept: Mapping[str, Any]) -> Interval:
-    return Interval(*(float(kept[name]) for name in ("value", "low", "high")))
+    return Interval(float(kept["value"]), float(kept["low"]), float(kept["high"]))
 
 
 def unaided_table(record: StepRecord, designed: Mapping[str, tuple[str, Interval]]) -> Table:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 from walks import record, walked
@@ -184,6 +185,29 @@ def test_a_rehearsal_takes_a_step_by_a_smaller_plan_and_leaves_no_record(monkeyp
     found = step.rehearse(NextTry(3), [record(2, champion=describe(GF2Elimination()))], trials=2, searches=1, changes=1)
     assert [(study["process"], study["n_trials"]) for study in found.studies] == [("random search", 2)]
     assert read_records() == []
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "ratio"),
+    [
+        ([1, 2, 3, 4, 5], [10, 20, 30, 40, 50], (0.1, 0.1)),
+        ([1, 2, 3, 4, 5], [10, 20, 30, 40, None], (0.1, 0.1)),  # the last pair is better than any of them
+        ([1, 2, 3, 4, None], [10, 20, 30, 40, None], (0.1, math.inf)),  # four pairs have no interval
+        ([1, 2, 3, 4, 5], [None] * 5, (0, 0)),
+        ([1, 2, 3, 4, None], [10, 20, 30, 40, 50], None),
+        ([None] * 5, [None] * 5, None),
+    ],
+)
+def test_a_search_that_found_nothing_counts_against_its_process(new, old, ratio):
+    trial = SimpleNamespace
+    found = step._process_ratio(*([cost and trial(cost=cost) for cost in costs] for costs in (new, old)))
+    assert (found and (found.value, found.high)) == (ratio and pytest.approx(ratio))
+
+
+def test_the_least_favourable_pair_stands_for_one_that_has_no_other():
+    new, old = [1, 2, 3, 4, 5], [10, 4, 30, 40, None]
+    found = step._process_ratio(*([cost and SimpleNamespace(cost=cost) for cost in costs] for costs in (new, old)))
+    assert sorted(found.points) == pytest.approx([0.1, 0.1, 0.1, 0.5, 0.5])
 
 
 def test_why_an_inherited_champion_cannot_take_a_problem_stays_in_the_record(tmp_path):
