@@ -21,18 +21,22 @@ from sutrolib.meters.base import Meter, WindowMeter
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.walk.spaces import Ground
 
-_FIRST = 10_000  # beyond the seeds of searches and choices
+FIRST_FRESH = 10_000  # beyond the seeds of searches and choices
 
 
 @dataclass(frozen=True)
 class FreshSeeds:
-    """Measures models of one process on the problem itself; ``folder`` keeps the measurements, each made once."""
+    """Measures models of one process on the problem itself; ``folder`` keeps the measurements, each made once.
+
+    ``first`` is the first seed: each try of a step has its own.
+    """
 
     ground: Ground
     meter: Meter
     process: str
     folder: Path
     say: Callable[[str], object]
+    first: int = FIRST_FRESH
 
     def runs(self, models: Mapping[str, Model]) -> dict[str, list[Measurement]]:
         """The measurements of each model, seed by seed. Raises what a training raises."""
@@ -42,7 +46,7 @@ class FreshSeeds:
         kept, problem = Ledger(self.folder), self.ground.problem
         known = {_key(m.model, m.problem, m.seed): m for m in kept.measurements()}
         found: dict[str, list[Measurement]] = {name: [] for name in models}
-        for seed in range(_FIRST, _FIRST + MIN_PAIRS):
+        for seed in range(self.first, self.first + MIN_PAIRS):
             for name, model in models.items():
                 key = _key(describe(model), describe(problem), seed)
                 if key not in known:
@@ -63,18 +67,18 @@ def solved(runs: Sequence[Measurement]) -> float:
     return sum(run.solved for run in runs) / len(runs)
 
 
-def cost_ratio(runs: Mapping[str, Sequence[Measurement]], meter: Meter) -> Interval | None:
+def cost_ratio(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> Interval | None:
     """Cost of the champion over that of the start; None where a run failed."""
     try:
-        return compare(runs["champion"], runs["start"], meter.name).cost
+        return compare(champion, start, meter.name).cost
     except (ValueError, KeyError):
         return None
 
 
-def verdict(runs: Mapping[str, Sequence[Measurement]], meter: Meter) -> str:
+def verdict(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> str:
     """The verdict of champion against start in words, or why there is none."""
     try:
-        return compare(runs["champion"], runs["start"], meter.name).why
+        return compare(champion, start, meter.name).why
     except (ValueError, KeyError) as error:
         return f"not compared: {error}"
 

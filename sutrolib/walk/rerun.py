@@ -2,7 +2,9 @@
 
 At a step to another problem the walk inherits an algorithm. It is *kept* where it solves the new problem as it is;
 *rerun* is what the process of that position finds from it. Both are judged by the modelled energy of some hardware, and
-the search is charged: it pays for itself after so many trainings. This is asked of today's hardware and of another one.
+what the trials read is charged: the search pays for itself after so many trainings. (Trials that fail before they are
+read, the choice among what was found, and the checks against gaming are not charged. By hand, a change that is slower
+here is not kept either.) This is asked of today's hardware and of another one.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Rerun:
     """What keeping the algorithm and running the process again cost at one step, on one hardware; joules, modelled.
 
     ``kept_solved`` and ``found_solved`` are shares of the fresh seeds; ``cost_kept`` and ``cost_found`` are of one
-    training (the mean over those seeds), None where the model cannot take the problem; ``ratio`` is found / kept.
+    training (the mean over the seeds on which it did not fail), None where there is none; ``ratio`` is found / kept,
+    None where a training failed.
     """
 
     number: int
@@ -54,13 +57,14 @@ class Rerun:
     def break_even(self) -> float | None:
         """The number of trainings from which on the search has paid for itself; None if keeping is no dearer.
 
-        0 where only what was found solves the problem: there is nothing to save by keeping.
+        0 where the kept algorithm does not solve enough seeds and what was found does: there is nothing to keep.
         """
-        if self.kept_solved < ENOUGH or self.cost_kept is None:
-            return 0.0 if self.found_solved >= ENOUGH else None
-        if self.found_solved < ENOUGH or not self.cost_found or self.ratio is None or self.ratio.high >= 1:
+        if self.found_solved < ENOUGH or self.cost_found is None:
             return None
-        return self.cost_search / (self.cost_kept * (1 - self.ratio.value))
+        if self.kept_solved < ENOUGH or self.cost_kept is None:
+            return 0.0
+        shown = self.ratio is not None and self.ratio.high < 1 and self.cost_found < self.cost_kept
+        return self.cost_search / (self.cost_kept - self.cost_found) if shown else None
 
     @property
     def verdict(self) -> str:
@@ -68,8 +72,8 @@ class Rerun:
         if self.break_even:
             return f"rerun, from {self.break_even:,.0f} trainings on"
         if self.break_even == 0:
-            return "rerun: only what it finds solves the problem"
-        return "keep" if self.kept_solved >= ENOUGH else "neither solves the problem"
+            return f"rerun: what is kept solves less than {ENOUGH:.0%}"
+        return "keep" if self.kept_solved >= ENOUGH else "neither solves enough"
 
 
 def keep_or_rerun(number: int, hardware: Hardware, records: Sequence[StepRecord], trials: int, seconds: float) -> Rerun:
@@ -94,6 +98,7 @@ def keep_or_rerun(number: int, hardware: Hardware, records: Sequence[StepRecord]
         before_runs = _runs(run, kept, meter)
     runs = {"kept": before_runs, "found": after}
     costs = {name: _mean_cost(group, meter.name) for name, group in runs.items()}
+    whole = bool(before_runs) and not any(run.failure for run in (*before_runs, *after))
     return Rerun(
         number=number,
         hardware=hardware.name,
@@ -104,18 +109,19 @@ def keep_or_rerun(number: int, hardware: Hardware, records: Sequence[StepRecord]
         cost_kept=costs["kept"],
         cost_found=costs["found"],
         cost_search=sum(study.total_cost for study in studies),
-        ratio=reading_ratio(after, before_runs, meter.name) if all(costs.values()) else None,
+        ratio=reading_ratio(after, before_runs, meter.name) if whole else None,
     )
 
 
 def _mean_cost(runs: Sequence[Measurement], metric: str) -> float | None:
-    """The mean cost of a training; None where one failed, or the model cannot take the problem."""
-    return mean_reading(runs, metric) if runs and not any(run.failure for run in runs) else None
+    """The mean cost of the trainings that did not fail; None if there is none."""
+    trained = [run for run in runs if not run.failure]
+    return mean_reading(trained, metric) if trained else None
 
 
 def _runs(run: StepRun, kept: Model, meter: CacheEnergy) -> list[Measurement]:
     """The kept algorithm on the fresh seeds; none where it cannot take the problem."""
     try:
         return run.fresh(run.ground, meter).runs({"kept": kept})["kept"]
-    except (ValueError, TypeError, RuntimeError):
+    except Exception:  # a model that was made for another problem can fail in any way
         return []

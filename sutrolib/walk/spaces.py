@@ -1,8 +1,8 @@
 """What is learned and what may be chosen at each rung of the problem axis.
 
 Every space holds the families of its problem, beginning with the one that was tuned by hand. A walk begins at the
-champion that it inherits; where that cannot take the new problem, at the problem's own start. At nanoGPT the start is
-the published recipe: no setting that a search for the final exam found is among the starts.
+champion that it inherits; where that cannot take the new problem, at the problem's own start, which at nanoGPT is the
+published recipe. No family there starts at a setting that was found or chosen for the final exam.
 """
 
 from __future__ import annotations
@@ -124,8 +124,9 @@ def nanogpt_families(closed: bool = False) -> SearchSpace:
     trained = family_of(published, **adamw), family_of(plain, **muon, **choices)
     if closed:
         return SearchSpace(trained)
-    counted = family_of(KneserNey()), family_of(LeaveOneOutNGram(), order=Range(2, 9, integer=True), steps=_STEPS)
-    product = ProductOfExperts(gpt=dataclasses.replace(plain, layers=2))
+    short = LeaveOneOutNGram(order=3, steps=10)
+    counted = family_of(KneserNey()), family_of(short, order=Range(2, 9, integer=True), steps=_STEPS)
+    product = ProductOfExperts(short, plain, ngram_exponent=0.5, gpt_exponent=0.5)
     inner = {f"gpt__{name}": dimension for name, dimension in (muon | choices).items()}
     inner |= {"ngram__order": Range(2, 9, integer=True), "ngram__steps": _STEPS}
     return SearchSpace((*trained, *counted, family_of(product, "ngram_exponent", "gpt_exponent", **inner)))

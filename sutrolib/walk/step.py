@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from sutrolib.core.provenance import commit, machine, now, versions
 from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
 from sutrolib.core.types import Model, describe
 from sutrolib.guards.proxy_audit import rank_agreement
-from sutrolib.measurement.walk_records import NextTry, StepRecord, champion_before
+from sutrolib.measurement.comparison import BusyRatio
+from sutrolib.measurement.walk_records import NextTry, StepRecord, champion_before, repeat
 from sutrolib.meters import METERS
-from sutrolib.meters.base import Meter
+from sutrolib.meters.base import Meter, too_high_load
 from sutrolib.processes.budget import NO_USE, Override, SearchBudget
-from sutrolib.processes.evaluator import Evaluator, ignore
+from sutrolib.processes.evaluator import Evaluation, Evaluator, ignore
 from sutrolib.processes.evolution import Evolution
 from sutrolib.processes.manual import ManualTuning
 from sutrolib.processes.model_families import TUNED_MLP
@@ -35,13 +37,14 @@ from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study, Trial
 from sutrolib.walk.champion import model_of
-from sutrolib.walk.fresh_seeds import FreshSeeds, cost_ratio, mean_reading, solved, verdict, with_reading
+from sutrolib.walk.fresh_seeds import FIRST_FRESH, FreshSeeds, cost_ratio, mean_reading, solved, verdict, with_reading
 from sutrolib.walk.plan import StepPlan, read_plan
 from sutrolib.walk.spaces import Ground, grounds
 
 CORNER_A = TUNED_MLP  # what notebook 11 found by hand
 _SEARCHES = {search.rung: search for search in (RandomSearch, TPESearch, PrunedTPE, Evolution)}
-_CHOOSING = 5_000  # first seed, beyond those of the searches
+_CHOOSING, _COMPARING = 5_000, 7_000  # first seeds, beyond those of the searches
+_TRY = 100  # seeds between those of a step's tries
 _RANKED = 12  # trials at most that are measured by the old metric and the new one
 _BEST = 5
 
@@ -102,13 +105,20 @@ class StepRun:
         start = space.model(space.start)
         studies = self.search(self.rung, ground, space, meter, "new")
         champion = self.choose(ground, meter, start, studies)
-        runs = self.fresh(ground, meter).runs({"champion": champion, "start": start})
-        found: dict[str, Any] = {"ratio": cost_ratio(runs, meter), "solved": solved(runs["champion"])}
-        found |= self._moved(ground, space, meter, inherited, studies)
-        for name, narrow in ground.divisions.items():
-            found[name], baseline = self._division(name, ground, narrow, meter)
-            of_published = self.fresh(ground, meter).runs({"champion": champion, "start": baseline})
-            found[f"ratio to the start of {name}"] = cost_ratio(of_published, meter)
+        compared, narrow = {"champion": champion, "start": start}, {}
+        for name, division in ground.divisions.items():
+            begin = division.model(division.start)
+            searches = self.search(self.rung, ground, division, meter, name)
+            narrow[name] = searches, self.choose(ground, meter, begin, searches)
+            compared |= {f"{name} champion": narrow[name][1], f"{name} start": begin}
+        runs = self.fresh(ground, meter).runs(compared)  # all in turns
+        found: dict[str, Any] = {"ratio": cost_ratio(runs["champion"], runs["start"], meter)}
+        found |= {"solved": solved(runs["champion"])} | self._moved(ground, space, meter, inherited, studies)
+        for name, (searches, best) in narrow.items():
+            own, begun = runs[f"{name} champion"], runs[f"{name} start"]
+            found[f"ratio to the start of {name}"] = cost_ratio(runs["champion"], begun, meter)
+            about = {"champion": describe(best), "ratio": cost_ratio(own, begun, meter), "solved": solved(own)}
+            found[name] = about | {"verdict": verdict(own, begun, meter), "found": _found(searches)}
         sign = self.plan.rule.sign(_unfavourable(found.get(self.plan.rule.quantity), self.plan.rule.at_least is None))
         spent = sum((study.spent for study in studies), NO_USE)
         return StepRecord(
@@ -125,8 +135,8 @@ class StepRun:
             champion=describe(champion),
             program=champion.program_text(describe(ground.problem)) if hasattr(champion, "program_text") else "",
             studies=[as_json(study.to_dict()) for study in studies],
-            quantities=as_json({n: dataclasses.asdict(q) if isinstance(q, Interval) else q for n, q in found.items()}),
-            verdict=verdict(runs, meter),
+            quantities=as_json(_plain(found)),
+            verdict=verdict(runs["champion"], runs["start"], meter),
             sign=sign,
             why=f"{self.plan.rule}; it is {_text(found.get(self.plan.rule.quantity))}",
             learned=self._learned(champion, start, found, meter),
@@ -158,11 +168,16 @@ class StepRun:
     def choose(self, ground: Ground, meter: Meter, start: Model, studies: Sequence[Study]) -> Model:
         """The cheapest, on seeds of its own, of what the searches found and the start; the start if none solves it."""
         candidates = list({str(describe(one)): one for one in [start, *(s.model for s in studies if s.best)]}.values())
-        seeds = range(_CHOOSING, _CHOOSING + self.plan.pairs + 1)
-        evaluator = Evaluator(ground.searched, meter, seeds, trace_updates=ground.trace_updates)
+        evaluator = self._evaluator(ground, meter, _CHOOSING)
         costs = [evaluator.evaluate(candidate).cost for candidate in candidates]
         solved = [(cost, index) for index, cost in enumerate(costs) if cost is not None]
         return candidates[min(solved)[1]] if solved else start
+
+    def _evaluator(self, ground: Ground, meter: Meter, first: int) -> Evaluator:
+        """Measures on seeds from ``first`` on that no search has seen; a try that repeats a step has others."""
+        first += _TRY * (self.todo.attempt - 1)
+        seeds = range(first, first + self.plan.pairs + 1)
+        return Evaluator(ground.searched, meter, seeds, trace_updates=ground.trace_updates)
 
     def _moved(
         self, ground: Ground, space: SearchSpace, meter: Meter, inherited: Model, studies: Sequence[Study]
@@ -173,18 +188,36 @@ class StepRun:
         if self.step.axis is Axis.METRIC:
             return self._ranked(ground, space, meter, studies)
         worse = self.search(self.step.start.process, ground, space, meter, "old")
-        ratio = _process_ratio([one.best for one in studies], [one.best for one in worse])
+        ratio = self._compared(ground, meter, studies, worse)
         return {"process ratio": ratio, "found": {"new": _found(studies), "old": _found(worse)}}
+
+    def _compared(self, ground: Ground, meter: Meter, new: Sequence[Study], old: Sequence[Study]) -> Interval | None:
+        """What both processes found, search by search, on seeds that are common to all and that no search has seen."""
+        evaluator, known = self._evaluator(ground, meter, _COMPARING), dict[str, Evaluation]()
+
+        def cost(study: Study) -> float | None:
+            if study.best is None:
+                return None
+            key = str(describe(study.model))
+            if key not in known:
+                self.say(f"comparing the processes: {study.best.proposal}")
+                known[key] = evaluator.evaluate(study.model)
+            return known[key].cost
+
+        ratio = process_ratio([(cost(one), cost(other)) for one, other in zip(new, old, strict=True)])
+        load = too_high_load(reading for one in known.values() for run in one.runs for reading in run.readings)
+        return BusyRatio(ratio.value, 0.0, math.inf, ratio.points, load) if ratio and load else ratio
 
     def fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
         """Seeds on which models are compared."""
-        return FreshSeeds(ground, meter, self.rung, self.folder / "fresh", self.say)
+        first = FIRST_FRESH + _TRY * (self.todo.attempt - 1)
+        return FreshSeeds(ground, meter, self.rung, self.folder / "fresh", self.say, first)
 
     def _inherited(self, ground: Ground, meter: Meter, inherited: Model) -> dict[str, Any]:
         """The share of the fresh seeds that the inherited champion solves; 0, and why, where it cannot take them."""
         try:
             return {"inherited solved": solved(self.fresh(ground, meter).runs({"inherited": inherited})["inherited"])}
-        except (ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # a model that was made for another problem can fail in any way
             return {"inherited solved": 0.0, "inherited failed": f"{type(error).__name__}: {error}"}
 
     def _ranked(self, ground: Ground, space: SearchSpace, meter: Meter, studies: Sequence[Study]) -> dict[str, Any]:
@@ -211,18 +244,10 @@ class StepRun:
         best = [
             sorted(range(len(groups)), key=lambda i: mean_reading(groups[i], n))[:_BEST] for n in (old.name, meter.name)
         ]
-        kept = len(set(best[0]) & set(best[1]))
-        return {"correlation": rank_agreement(groups, old.name, meter.name), "best kept": kept, "ranked": len(groups)}
-
-    def _division(self, name: str, ground: Ground, space: SearchSpace, meter: Meter) -> tuple[dict[str, Any], Model]:
-        """The same search in a narrower space: its champion against the start of that space; and that start."""
-        start = space.model(space.start)
-        studies = self.search(self.rung, ground, space, meter, name)
-        champion = self.choose(ground, meter, start, studies)
-        runs = self.fresh(ground, meter).runs({"champion": champion, "start": start})
-        ratio = dataclasses.asdict(cost_ratio(runs, meter) or Interval(math.nan, -math.inf, math.inf))
-        about = {"champion": describe(champion), "ratio": ratio, "solved": solved(runs["champion"])}
-        return about | {"verdict": verdict(runs, meter), "found": _found(studies)}, start
+        agreed: dict[str, Any] = {"correlation": rank_agreement(groups, old.name, meter.name), "ranked": len(groups)}
+        if too_high_load(reading for runs in groups for run in runs for reading in run.readings):
+            agreed["correlation"] = None
+        return agreed | ({"best kept": len(set(best[0]) & set(best[1]))} if len(groups) > _BEST else {})
 
     def _learned(self, champion: Model, start: Model, found: Mapping[str, Any], meter: Meter) -> str:
         """What the step taught, in one sentence."""
@@ -234,7 +259,11 @@ class StepRun:
 
 
 def rehearse(todo: NextTry, records: Sequence[StepRecord], trials: int, searches: int, changes: int) -> StepRecord:
-    """Take a step by a smaller plan, from what is recorded, in a folder that is thrown away with its record."""
+    """Take a step by a smaller plan, from what is recorded, in a folder that is thrown away with its record.
+
+    Raises ValueError for a step that builds on steps that were not taken, or whose metric does not work here.
+    """
+    repeat(records, todo.number)
     whole = read_plan(todo.number, committed=False)
     plan = dataclasses.replace(whole, trials=trials, searches=searches, changes=whole.changes[:changes])
     with temporary_folder("walk") as folder:
@@ -256,18 +285,29 @@ def step_folder(todo: NextTry) -> Path:
     return DATA / "runs" / "walk" / f"{todo.number:02}-{todo.attempt}"
 
 
-def _process_ratio(new: Sequence[Trial | None], old: Sequence[Trial | None]) -> Interval | None:
-    """What the better process found over what the one before found, paired by search; None if it found nothing once.
+def process_ratio(costs: Sequence[tuple[float | None, float | None]]) -> Interval | None:
+    """The better process's cost over that of the one before, paired by search; None stands for nothing found.
 
-    A pair in which only the better process found something counts as the least favourable of the other pairs, though
-    it is better than any of them; 0 if there are no others. A pair in which neither did is left out.
+    None if the better process alone found nothing in a pair, or neither did in any. If the one before alone found
+    nothing, the ratio of that pair is 0, and there is no mean of logarithms: the value is the median, and the greatest
+    ratio its upper bound (of five pairs, with 97 %).
     """
-    costs = [(one and one.cost, other and other.cost) for one, other in zip(new, old, strict=True)]
-    if any(other and not one for one, other in costs) or not any(one for one, _ in costs):
+    if any(other and not one for one, other in costs):
         return None
-    known = [one / other for one, other in costs if one and other]
-    ratios = known + [max(known, default=0.0) for one, other in costs if one and not other]
-    return paired_ratio(ratios, [1.0] * len(ratios)) if known else Interval(0.0, 0.0, 0.0, tuple(ratios))
+    ratios = [one / other if other else 0.0 for one, other in costs if one]
+    if not ratios or all(ratios):
+        return paired_ratio(ratios, [1.0] * len(ratios)) if ratios else None
+    high = max(ratios) if len(ratios) >= MIN_PAIRS else math.inf
+    return Interval(statistics.median(ratios), 0.0, high, tuple(ratios))
+
+
+def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Quantities as they are kept: intervals with their fields."""
+    kept: dict[str, Any] = {}
+    for name, value in found.items():
+        inner = _plain(value) if isinstance(value, dict) else value
+        kept[name] = dataclasses.asdict(value) if isinstance(value, Interval) else inner
+    return kept
 
 
 def _found(studies: Sequence[Study]) -> list[str]:

@@ -114,16 +114,18 @@ def _guards(record: StepRecord) -> Iterator[tuple[str, str]]:
 
 
 def _families(proposals: Sequence[str]) -> str:
-    found = Counter(one.partition("(")[0].strip() or "nothing" for one in proposals)
+    found = Counter(one.partition(" (")[0] or "nothing" for one in proposals)
     return ", ".join(f"{name} ({count})" for name, count in found.most_common())
 
 
 def _narrow(division: Mapping[str, Any]) -> str:
-    return f"{_interval(division['ratio'])} ({division['solved']:.0%} of the fresh seeds solved)"
+    return f"{text(_interval(division['ratio']))} ({division['solved']:.0%} of the fresh seeds solved)"
 
 
-def _interval(kept: Mapping[str, Any]) -> Interval:
-    return Interval(float(kept["value"]), float(kept["low"]), float(kept["high"]))
+def _interval(kept: Mapping[str, Any] | None) -> Interval | None:
+    if kept is None:
+        return None
+    return Interval(float(kept["value"]), float(kept["low"]), float(kept["high"]), tuple(kept["points"]))
 
 
 def unaided_table(record: StepRecord, designed: Mapping[str, tuple[str, Interval]]) -> Table:
@@ -136,7 +138,8 @@ def unaided_table(record: StepRecord, designed: Mapping[str, tuple[str, Interval
     for division, (name, cost) in designed.items():
         narrow = record.quantities.get(division)
         known = _interval(narrow["ratio"]) if narrow else record.found("ratio to the start of closed")
-        finder = (narrow or {"champion": record.champion})["champion"]["name"]
+        part = narrow or {"champion": record.champion, "solved": record.found("solved")}
+        finder = f"{part['champion']['name']} ({part['solved']:.0%} of the fresh seeds solved)"
         times = f"{known.value / cost.value:.3g}" if isinstance(known, Interval) else ""
         rows.append((division, finder, text(known), name, str(cost), times))
     return header, rows

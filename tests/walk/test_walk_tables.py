@@ -34,7 +34,11 @@ def test_each_kind_of_step_says_what_guards_it():
     study = {"audit": "ARD is not safe", "trials": [{"why": "solved; failed 'no work outside the trace': numpy"}]}
     metric = record(1, studies=[study], quantities={"correlation": 0.7, "best kept": 3, "ranked": 9})
     problem = record(2, quantities={"inherited solved": 0.4, "inherited failed": ""})
-    process = record(3, Sign.TURN_BACK, quantities={"found": {"new": ["GF2 (a=1)", "GF2"], "old": ["net (lr=1)", ""]}})
+    process = record(
+        3,
+        Sign.TURN_BACK,
+        quantities={"found": {"new": ["noise-robust GF(2) (a=1)", "noise-robust GF(2)"], "old": ["net (lr=1)", ""]}},
+    )
     closed = {"ratio": RATIO, "solved": 0.8}
     last = record(11, quantities={"closed": closed, "ratio to the start of closed": RATIO})
     rows = guards_table([metric, problem, process, last])[1]
@@ -48,7 +52,7 @@ def test_each_kind_of_step_says_what_guards_it():
     assert ("1", proxy, "ARD is not safe") in said
     assert ("1", proxy, "trials that the checks against metric gaming refused: 1") in said
     assert ("2", future, "the kept algorithm solves 40% of the fresh seeds") in said
-    assert ("3", risk, "search found GF2 (2); by-hand net (1), nothing (1)") in said
+    assert ("3", risk, "search found noise-robust GF(2) (2); by-hand net (1), nothing (1)") in said
     assert ("3", risk, "turn back: why") in said
     both = "cost / published recipe: 0.5 [0.4, 0.6] with every family, 0.5 [0.4, 0.6] (80% of the fresh seeds solved)"
     assert ("11", parts, f"{both} with its network alone") in said
@@ -60,11 +64,12 @@ def test_searches_are_counted_at_their_position_repetitions_included():
 
 
 def test_what_the_process_found_is_held_against_what_was_designed():
-    narrow = {"ratio": RATIO, "solved": 1.0, "champion": {"name": "their network"}}
-    last = record(11, champion={"name": "n-gram"}, quantities={"closed": narrow, "ratio to the start of closed": RATIO})
+    narrow = {"ratio": RATIO, "solved": 0.6, "champion": {"name": "their network"}}
+    known = {"solved": 1.0, "closed": narrow, "ratio to the start of closed": RATIO}
+    last = record(11, champion={"name": "n-gram"}, quantities=known)
     designed = {"open": ("counting", Interval(0.01, 0.009, 0.011)), "closed": ("recipe", Interval(0.1, 0.1, 0.1))}
     rows = unaided_table(last, designed)[1]
     assert [(row[0], row[1], row[3], row[5]) for row in rows] == [
-        ("open", "n-gram", "counting", "50"),
-        ("closed", "their network", "recipe", "5"),
+        ("open", "n-gram (100% of the fresh seeds solved)", "counting", "50"),
+        ("closed", "their network (60% of the fresh seeds solved)", "recipe", "5"),
     ]
