@@ -98,8 +98,8 @@ class StepPlan:
     """The plan of step ``number``, 1 for the first.
 
     ``trials`` is the budget of each of the ``searches``, ``seconds`` what each may take at most, ``pairs`` the seeds of
-    each trial, ``changes`` what is tried by hand. ``divisions`` holds, by the name of a narrower space, what of these is
-    another for its searches. ``commit`` is the commit that last changed the file.
+    each trial, ``changes`` what is tried by hand. ``divisions`` holds, by the name of a narrower space, what of these
+    differs in its searches. ``commit`` is the commit that last changed the file.
     """
 
     number: int

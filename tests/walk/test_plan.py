@@ -71,7 +71,7 @@ def test_the_searches_of_a_narrower_space_can_have_a_budget_of_their_own():
     assert (own.searches, own.seconds, own.trials) == (3, 240, plan.trials)
     assert plan.of_division("open") == plan
     write(PLAN + "[divisions.closed]\nminutes = 4\n")
-    with pytest.raises(ValueError, match="is no plan of step 1 .*minutes"):
+    with pytest.raises(ValueError, match=r"is no plan of step 1 .*minutes"):
         read_plan(1, committed=False)
 
 
