@@ -6,11 +6,12 @@ that git does not know, or that differs from what was committed. A record names 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ class StepPlan:
     """The plan of step ``number``, 1 for the first.
 
     ``trials`` is the budget of each of the ``searches``, ``seconds`` what each may take at most, ``pairs`` the seeds of
-    each trial, ``changes`` what is tried by hand. ``commit`` is the commit that last changed the file.
+    each trial, ``changes`` what is tried by hand. ``divisions`` holds, by the name of a narrower space, what of these
+    differs in its searches. ``commit`` is the commit that last changed the file.
     """
 
     number: int
@@ -108,7 +110,12 @@ class StepPlan:
     seconds: float | None = None
     pairs: int = 2
     changes: tuple[ProposedChange, ...] = ()
+    divisions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     commit: str = ""
+
+    def of_division(self, name: str) -> StepPlan:
+        """The plan of the searches of a narrower space. Raises TypeError for a field that a plan does not have."""
+        return dataclasses.replace(self, **self.divisions.get(name, {}))
 
     @property
     def step(self) -> Step:
@@ -145,7 +152,10 @@ def _parsed(number: int, path: Path, content: Mapping[str, Any], commit: str) ->
             raise ValueError(f"it moves {moves!r}, and step {number} of the path is {str(step)!r}")
         expectation, rule = Expectation(**given.pop("expectation")), Rule(**given.pop("rule"))
         changes = tuple(ProposedChange(**change) for change in given.pop("changes", ()))
-        return StepPlan(number, expectation=expectation, rule=rule, changes=changes, commit=commit, **given)
+        plan = StepPlan(number, expectation=expectation, rule=rule, changes=changes, commit=commit, **given)
+        for name in plan.divisions:
+            plan.of_division(name)
+        return plan
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is no plan of step {number} ({type(error).__name__}: {error})") from error
 

@@ -28,8 +28,8 @@ from sutrolib.walk.champion import model_of
 from sutrolib.walk.fresh_seeds import mean_reading, solved
 from sutrolib.walk.plan import read_plan
 from sutrolib.walk.step import CORNER_A, StepRun
+from sutrolib.walk.tables import ENOUGH
 
-ENOUGH = 0.8  # share of the fresh seeds that a model must solve, as the plans of the problem steps ask
 _OTHER_MACHINE = Override(PROXY_AUDIT, "the walk", "the hardware is not this machine, so no joules of it can be read")
 
 

@@ -108,7 +108,8 @@ class StepRun:
         compared, narrow = {"champion": champion, "start": start}, {}
         for name, division in ground.divisions.items():
             begin = division.model(division.start)
-            searches = self.search(self.rung, ground, division, meter, name)
+            own = dataclasses.replace(self, plan=self.plan.of_division(name))
+            searches = own.search(self.rung, ground, division, meter, name)
             narrow[name] = searches, self.choose(ground, meter, begin, searches)
             compared |= {f"{name} champion": narrow[name][1], f"{name} start": begin}
         runs = self.fresh(ground, meter).runs(compared)  # all in turns
@@ -265,7 +266,8 @@ def rehearse(todo: NextTry, records: Sequence[StepRecord], trials: int, searches
     """
     repeat(records, todo.number)
     whole = read_plan(todo.number, committed=False)
-    plan = dataclasses.replace(whole, trials=trials, searches=searches, changes=whole.changes[:changes])
+    smaller: dict[str, Any] = {"trials": trials, "searches": searches, "divisions": {}}
+    plan = dataclasses.replace(whole, changes=whole.changes[:changes], **smaller)
     with temporary_folder("walk") as folder:
         return StepRun(todo, plan, records, Path(folder)).take()
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sutrolib.core.cube import MISTAKES, Axis, Position
 from sutrolib.core.stats import Interval
+from sutrolib.measurement.comparison import MeanPower
 from sutrolib.measurement.walk_records import StepRecord
 
 if TYPE_CHECKING:
     from sutrolib.walk.rerun import Rerun
 
+ENOUGH = 0.8  # share of the fresh seeds that a champion must solve, as the plans ask
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 _PROXY, _PARTS, _RISK, _FUTURE = (mistake.title for mistake in MISTAKES)
@@ -24,6 +26,18 @@ def searches_at(records: Iterable[StepRecord]) -> Counter[Position]:
     for record in records:
         found[record.position] += len(record.studies)
     return found
+
+
+def is_clock(record: StepRecord) -> bool:
+    """Whether the joules that judged this try were estimated and only told the time."""
+    power = (record.quantities.get("ratio") or {}).get("power")
+    return bool(power) and MeanPower(float(power["low"]), float(power["high"])).is_clock
+
+
+def shown_cheaper(record: StepRecord) -> bool:
+    """Whether the champion is shown to cost less than what the step began with, and solves most fresh seeds."""
+    ratio, share = record.found("ratio"), record.found("solved")
+    return isinstance(ratio, Interval) and ratio.high < 1 and isinstance(share, float) and share >= ENOUGH
 
 
 def title(record: StepRecord) -> str:

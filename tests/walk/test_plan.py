@@ -64,6 +64,17 @@ def test_a_committed_plan_is_read_with_its_commit(folder):
     assert read_plan(1).commit == plan.commit, "the commit is the one that last changed the plan"
 
 
+def test_the_searches_of_a_narrower_space_can_have_a_budget_of_their_own():
+    write(PLAN + "[divisions.closed]\nsearches = 3\nseconds = 240\n")
+    plan = read_plan(1, committed=False)
+    own = plan.of_division("closed")
+    assert (own.searches, own.seconds, own.trials) == (3, 240, plan.trials)
+    assert plan.of_division("open") == plan
+    write(PLAN + "[divisions.closed]\nminutes = 4\n")
+    with pytest.raises(ValueError, match=r"is no plan of step 1 .*minutes"):
+        read_plan(1, committed=False)
+
+
 def test_a_plan_that_is_not_committed_as_it_is_is_refused():
     with pytest.raises(ValueError, match="not committed as it is"):
         read_plan(1)
