@@ -31,7 +31,7 @@ def searches_at(records: Iterable[StepRecord]) -> Counter[Position]:
 def is_clock(record: StepRecord) -> bool:
     """Whether the joules that judged this try were estimated and only told the time."""
     power = (record.quantities.get("ratio") or {}).get("power")
-    return bool(power) and MeanPower(float(power["low"]), float(power["high"])).is_clock
+    return power is not None and MeanPower(float(power["low"]), float(power["high"])).is_clock
 
 
 def shown_cheaper(record: StepRecord) -> bool:
