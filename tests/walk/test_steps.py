@@ -170,6 +170,7 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     found = run.take()
     assert (found.sign, found.axis, found.inherited["name"]) == (Sign.GO, "process", GF2Elimination.name)
     assert found.quantities["solved"] == 1
+    assert len(found.found("process ratio").points) == 2  # one of each search
     assert {study["process"] for study in found.studies} == {"random search"}
     assert found.kept == {"metric": "dmd", "problem": "parity-hard"}
     found.save()
