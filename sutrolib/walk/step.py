@@ -35,7 +35,7 @@ from sutrolib.processes.model_families import TUNED_MLP
 from sutrolib.processes.samplers import PrunedTPE, RandomSearch, TPESearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
-from sutrolib.processes.study import Study, Trial
+from sutrolib.processes.study import Study, Trial, best_of
 from sutrolib.walk.champion import model_of
 from sutrolib.walk.fresh_seeds import FIRST_FRESH, FreshSeeds, cost_ratio, mean_reading, solved, verdict, with_reading
 from sutrolib.walk.plan import StepPlan, read_plan
@@ -190,24 +190,27 @@ class StepRun:
             return self._ranked(ground, space, meter, studies)
         worse = self.search(self.step.start.process, ground, space, meter, "old")
         ratio = self._compared(ground, meter, studies, worse)
-        return {"process ratio": ratio, "found": {"new": _found(studies), "old": _found(worse)}}
+        return {"process ratio": ratio, "found": {"new": _found(studies, _by_metric), "old": _found(worse, _by_metric)}}
 
     def _compared(self, ground: Ground, meter: Meter, new: Sequence[Study], old: Sequence[Study]) -> Interval | None:
         """What both processes found, search by search, on seeds that are common to all and that no search has seen.
 
-        With 1,000 predictions, as searches refuse what trains for less and then costs more.
+        Of each search the cheapest by its own metric, whatever a re-check by another one then kept; with 1,000
+        predictions, as searches refuse what trains for less and then costs more.
         """
         evaluator, known = self._evaluator(ground, meter, _COMPARING), dict[str, Evaluation]()
 
         def cost(study: Study) -> float | None:
-            if study.best is None:
+            best = _by_metric(study)
+            if best is None or best.proposal is None:
                 return None
-            key = str(describe(study.model))
+            model = study.space.model(best.proposal)
+            key = str(describe(model))
             if key not in known:
-                self.say(f"comparing the processes: {study.best.proposal}")
-                known[key] = evaluator.evaluate(study.model)
+                self.say(f"comparing the processes: {best.proposal}")
+                known[key] = evaluator.evaluate(model)
             trained = known[key].cost
-            return None if trained is None else trained + evaluator.predictions(study.model)
+            return None if trained is None else trained + evaluator.predictions(model)
 
         ratio = process_ratio([(cost(one), cost(other)) for one, other in zip(new, old, strict=True)])
         load = too_high_load(reading for one in known.values() for run in one.runs for reading in run.readings)
@@ -307,6 +310,11 @@ def process_ratio(costs: Sequence[tuple[float | None, float | None]]) -> Interva
     return Interval(statistics.median(ratios), 0.0, high, tuple(ratios))
 
 
+def _by_metric(study: Study) -> Trial | None:
+    """The best trial by the search's own metric, as it was before a re-check by a more realistic one."""
+    return best_of([dataclasses.replace(trial, recheck=None) for trial in study.trials])
+
+
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     """Quantities as they are kept: intervals with their fields."""
     kept: dict[str, Any] = {}
@@ -316,8 +324,8 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _found(studies: Sequence[Study]) -> list[str]:
-    return [str(study.best.proposal) if study.best else "" for study in studies]
+def _found(studies: Sequence[Study], best: Callable[[Study], Trial | None] = lambda study: study.best) -> list[str]:
+    return [str(one.proposal) if one else "" for one in map(best, studies)]
 
 
 def _unfavourable(value: Any, upper: bool) -> float | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 from walks import record, walked
@@ -25,7 +26,9 @@ from sutrolib.measurement.walk_records import (
 )
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.problems.parity import SparseParity
+from sutrolib.processes.evaluator import TrialState
 from sutrolib.processes.manual import TuningStep
+from sutrolib.processes.study import Trial, best_of
 from sutrolib.walk import step
 from sutrolib.walk.champion import model_of
 from sutrolib.walk.plan import Expectation, Rule, StepPlan
@@ -214,6 +217,14 @@ def test_a_rehearsal_takes_a_step_by_a_smaller_plan_and_leaves_no_record(monkeyp
 def test_a_search_that_found_nothing_counts_against_its_process(new, old, ratio):
     found = step.process_ratio(list(zip(new, old, strict=True)))
     assert (found and (found.value, found.high)) == (ratio and pytest.approx(ratio))
+
+
+def test_what_a_process_found_is_the_cheapest_by_its_own_metric_whatever_a_recheck_kept():
+    costs = [(2.0, 30.0, True), (1.0, 90.0, True), (0.5, None, False), (None, None, True)]  # cost, re-check, kept
+    tried = enumerate(costs)
+    trials = [Trial(n, None, TrialState.SOLVED, "", cost=c, recheck=r, kept=kept) for n, (c, r, kept) in tried]
+    assert best_of(trials) is trials[0]
+    assert step._by_metric(SimpleNamespace(trials=trials)).number == 1
 
 
 def test_a_model_of_another_problem_that_crashes_does_not_end_the_walk(tmp_path):
