@@ -261,7 +261,7 @@ class StepRun:
         """What the step taught, in one sentence."""
         ratio, shown = found["ratio"], f"solves {found['solved']:.0%} of {MIN_PAIRS} fresh seeds"
         if str(describe(champion)) == str(describe(start)):
-            return f"Nothing that was found is cheaper than {type(start).name} and solves other seeds; it {shown}."
+            return f"Nothing that was found is cheaper than {type(start).name} and solves other seeds. That {shown}."
         cost = f"costs {ratio} of the {meter.name} of {type(start).name}" if ratio else "has no cost to compare"
         return f"{type(champion).name} {cost}, and {shown}."
 
