@@ -29,6 +29,7 @@ QUANTITIES = {
     "correlation": "rank correlation (Kendall's tau) of old and new metric over the trials",
     "process ratio": "cost, with 1,000 predictions, of what this process found / of what the one before did",
 }
+ENOUGH = 0.8  # share of the fresh seeds that a champion must solve, as the plans of problem steps ask
 REMEDIES = ("more budget", "the other metric", "the next process")
 
 

@@ -26,9 +26,8 @@ from sutrolib.processes.budget import Override
 from sutrolib.processes.recheck import PROXY_AUDIT
 from sutrolib.walk.champion import model_of
 from sutrolib.walk.fresh_seeds import mean_reading, solved
-from sutrolib.walk.plan import read_plan
+from sutrolib.walk.plan import ENOUGH, read_plan
 from sutrolib.walk.step import CORNER_A, StepRun
-from sutrolib.walk.tables import ENOUGH
 
 _OTHER_MACHINE = Override(PROXY_AUDIT, "the walk", "the hardware is not this machine, so no joules of it can be read")
 

@@ -8,8 +8,6 @@ chosen by. The searches keep journals and the measurements a ledger of their own
 from __future__ import annotations
 
 import dataclasses
-import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,24 +18,23 @@ from sutrolib.core.cube import RUNGS, Axis, Position, Step, path_to_b
 from sutrolib.core.io import as_json, temporary_folder
 from sutrolib.core.paths import DATA
 from sutrolib.core.provenance import commit, machine, now, versions
-from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
+from sutrolib.core.stats import MIN_PAIRS, Interval
 from sutrolib.core.types import Model, describe
-from sutrolib.guards.proxy_audit import rank_agreement
-from sutrolib.measurement.comparison import BusyRatio
 from sutrolib.measurement.walk_records import NextTry, StepRecord, champion_before, repeat
 from sutrolib.meters import METERS
-from sutrolib.meters.base import Meter, too_high_load
+from sutrolib.meters.base import Meter
 from sutrolib.processes.budget import NO_USE, Override, SearchBudget
-from sutrolib.processes.evaluator import Evaluation, Evaluator, ignore
+from sutrolib.processes.evaluator import Evaluator, ignore
 from sutrolib.processes.evolution import Evolution
 from sutrolib.processes.manual import ManualTuning
 from sutrolib.processes.model_families import TUNED_MLP
 from sutrolib.processes.samplers import PrunedTPE, RandomSearch, TPESearch
 from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
-from sutrolib.processes.study import Study, Trial, best_of
+from sutrolib.processes.study import Study, Trial
 from sutrolib.walk.champion import model_of
-from sutrolib.walk.fresh_seeds import FIRST_FRESH, FreshSeeds, cost_ratio, mean_reading, solved, verdict, with_reading
+from sutrolib.walk.evidence import best_by_metric, compare_processes, proposals, rank_trials
+from sutrolib.walk.fresh_seeds import FIRST_FRESH, FreshSeeds, cost_ratio, solved, verdict
 from sutrolib.walk.plan import StepPlan, read_plan
 from sutrolib.walk.spaces import Ground, grounds
 
@@ -45,8 +42,6 @@ CORNER_A = TUNED_MLP  # what notebook 11 found by hand
 _SEARCHES = {search.rung: search for search in (RandomSearch, TPESearch, PrunedTPE, Evolution)}
 _CHOOSING, _COMPARING = 5_000, 7_000  # first seeds, beyond those of the searches
 _TRY = 100  # seeds between those of a step's tries
-_RANKED = 12  # trials at most that are measured by the old metric and the new one
-_BEST = 5
 
 
 @dataclass
@@ -119,7 +114,10 @@ class StepRun:
             own, begun = runs[f"{name} champion"], runs[f"{name} start"]
             found[f"ratio to the start of {name}"] = cost_ratio(runs["champion"], begun, meter)
             about = {"champion": describe(best), "ratio": cost_ratio(own, begun, meter), "solved": solved(own)}
-            found[name] = about | {"verdict": verdict(own, begun, meter), "found": _found(searches)}
+            found[name] = about | {
+                "verdict": verdict(own, begun, meter),
+                "found": proposals(one.best for one in searches),
+            }
         sign = self.plan.rule.sign(_unfavourable(found.get(self.plan.rule.quantity), self.plan.rule.at_least is None))
         spent = sum((study.spent for study in studies), NO_USE)
         return StepRecord(
@@ -187,34 +185,11 @@ class StepRun:
         if self.step.axis is Axis.PROBLEM:
             return self._inherited(ground, meter, inherited)
         if self.step.axis is Axis.METRIC:
-            return self._ranked(ground, space, meter, studies)
+            return rank_trials(ground, space, meter_of(self.step.start.metric), meter, studies, self.say)
         worse = self.search(self.step.start.process, ground, space, meter, "old")
-        ratio = self._compared(ground, meter, studies, worse)
-        return {"process ratio": ratio, "found": {"new": _found(studies, _by_metric), "old": _found(worse, _by_metric)}}
-
-    def _compared(self, ground: Ground, meter: Meter, new: Sequence[Study], old: Sequence[Study]) -> Interval | None:
-        """What both processes found, search by search, on seeds that are common to all and that no search has seen.
-
-        Of each search the cheapest by its own metric, whatever a re-check by another one then kept; with 1,000
-        predictions, as searches refuse what trains for less and then costs more.
-        """
-        evaluator, known = self._evaluator(ground, meter, _COMPARING), dict[str, Evaluation]()
-
-        def cost(study: Study) -> float | None:
-            best = _by_metric(study)
-            if best is None or best.proposal is None:
-                return None
-            model = study.space.model(best.proposal)
-            key = str(describe(model))
-            if key not in known:
-                self.say(f"comparing the processes: {best.proposal}")
-                known[key] = evaluator.evaluate(model)
-            trained = known[key].cost
-            return None if trained is None else trained + evaluator.predictions(model)
-
-        ratio = process_ratio([(cost(one), cost(other)) for one, other in zip(new, old, strict=True)])
-        load = too_high_load(reading for one in known.values() for run in one.runs for reading in run.readings)
-        return BusyRatio(ratio.value, 0.0, math.inf, ratio.points, load) if ratio and load else ratio
+        ratio = compare_processes(self._evaluator(ground, meter, _COMPARING), studies, worse, self.say)
+        names = {side: proposals(map(best_by_metric, of)) for side, of in (("new", studies), ("old", worse))}
+        return {"process ratio": ratio, "found": names}
 
     def fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
         """Seeds on which models are compared."""
@@ -227,35 +202,6 @@ class StepRun:
             return {"inherited solved": solved(self.fresh(ground, meter).runs({"inherited": inherited})["inherited"])}
         except Exception as error:  # a model that was made for another problem can fail in any way
             return {"inherited solved": 0.0, "inherited failed": f"{type(error).__name__}: {error}"}
-
-    def _ranked(self, ground: Ground, space: SearchSpace, meter: Meter, studies: Sequence[Study]) -> dict[str, Any]:
-        """The rank correlation of old and new metric over some of the trials, and how many of the best five agree."""
-        trials = {t.proposal.key: t for study in studies for t in study.trials if t.proposal and t.cost is not None}
-        ordered = sorted(trials.values(), key=lambda trial: trial.objective)
-        count = min(_RANKED, len(ordered))
-        chosen = [ordered[round(i * (len(ordered) - 1) / max(1, count - 1))] for i in range(count)]
-        old = meter_of(self.step.start.metric)
-        groups = []
-        for number, trial in enumerate(chosen, 1):
-            self.say(f"ranking {number} of {count} by {old.name} and {meter.name}")
-            assert trial.proposal is not None  # as it has a cost
-            evaluator = Evaluator(ground.searched, old, range(MIN_PAIRS), trace_updates=ground.trace_updates)
-            model = space.model(trial.proposal)
-            first, second = (
-                evaluator.evaluate(model).runs,
-                dataclasses.replace(evaluator, meter=meter).evaluate(model).runs,
-            )
-            if len(first) == len(second) == MIN_PAIRS:
-                groups.append([with_reading(one, other, meter.name) for one, other in zip(first, second, strict=True)])
-        if len(groups) < 4:
-            return {"correlation": None}
-        best = [
-            sorted(range(len(groups)), key=lambda i: mean_reading(groups[i], n))[:_BEST] for n in (old.name, meter.name)
-        ]
-        agreed: dict[str, Any] = {"correlation": rank_agreement(groups, old.name, meter.name), "ranked": len(groups)}
-        if too_high_load(reading for runs in groups for run in runs for reading in run.readings):
-            agreed["correlation"] = None
-        return agreed | ({"best kept": len(set(best[0]) & set(best[1]))} if len(groups) > _BEST else {})
 
     def _learned(self, champion: Model, start: Model, found: Mapping[str, Any], meter: Meter) -> str:
         """What the step taught, in one sentence."""
@@ -294,27 +240,6 @@ def step_folder(todo: NextTry) -> Path:
     return DATA / "runs" / "walk" / f"{todo.number:02}-{todo.attempt}"
 
 
-def process_ratio(costs: Sequence[tuple[float | None, float | None]]) -> Interval | None:
-    """The better process's cost over that of the one before, paired by search; None stands for nothing found.
-
-    None if the better process alone found nothing in a pair, or neither did in any. If the one before alone found
-    nothing, the ratio of that pair is 0, and there is no mean of logarithms: the value is the median, and the greatest
-    ratio its upper bound (of five pairs, with 97 %).
-    """
-    if any(other and not one for one, other in costs):
-        return None
-    ratios = [one / other if other else 0.0 for one, other in costs if one]
-    if not ratios or all(ratios):
-        return paired_ratio(ratios, [1.0] * len(ratios)) if ratios else None
-    high = max(ratios) if len(ratios) >= MIN_PAIRS else math.inf
-    return Interval(statistics.median(ratios), 0.0, high, tuple(ratios))
-
-
-def _by_metric(study: Study) -> Trial | None:
-    """The best trial by the search's own metric, as it was before a re-check by a more realistic one."""
-    return best_of([dataclasses.replace(trial, recheck=None) for trial in study.trials])
-
-
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     """Quantities as they are kept: intervals with their fields."""
     kept: dict[str, Any] = {}
@@ -322,10 +247,6 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
         inner = _plain(value) if isinstance(value, dict) else value
         kept[name] = dataclasses.asdict(value) if isinstance(value, Interval) else inner
     return kept
-
-
-def _found(studies: Sequence[Study], best: Callable[[Study], Trial | None] = lambda study: study.best) -> list[str]:
-    return [str(one.proposal) if one else "" for one in map(best, studies)]
 
 
 def _unfavourable(value: Any, upper: bool) -> float | None:

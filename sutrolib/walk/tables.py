@@ -10,11 +10,11 @@ from sutrolib.core.cube import MISTAKES, Axis, Position
 from sutrolib.core.stats import Interval
 from sutrolib.measurement.comparison import MeanPower
 from sutrolib.measurement.walk_records import StepRecord
+from sutrolib.walk.plan import ENOUGH
 
 if TYPE_CHECKING:
     from sutrolib.walk.rerun import Rerun
 
-ENOUGH = 0.8  # share of the fresh seeds that a champion must solve, as the plans ask
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 _PROXY, _PARTS, _RISK, _FUTURE = (mistake.title for mistake in MISTAKES)

@@ -258,7 +258,7 @@ def test_start_outside_a_notebook_says_so():
     ("passed", "said"),
     [
         (("nonsense", "1"), "has no parameter 'nonsense'"),
-        (("metric", "heat"), "metric must be one of ard, dmd, cache-energy, codecarbon, joules (got 'heat')"),
+        (("metric", "heat"), "metric must be one of here, ard, dmd, cache-energy, codecarbon, joules (got 'heat')"),
     ],
 )
 def test_plain_papermill_stops_in_the_set_up_cell(passed, said, tmp_path):
@@ -279,7 +279,7 @@ def test_plain_papermill_runs_a_renamed_copy_with_parameters(tmp_path):
     command = [sys.executable, "-m", "papermill", str(copy), str(tmp_path / "out.ipynb"), "-p", "metric", "codecarbon"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "positions are measured" in finding_in(tmp_path / "out.ipynb")["finding"]
+    assert "steps walked; runs or searches at" in finding_in(tmp_path / "out.ipynb")["finding"]
     assert "by-hand / codecarbon / parity" in (tmp_path / "out.ipynb").read_text()
 
 

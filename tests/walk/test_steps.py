@@ -31,6 +31,7 @@ from sutrolib.processes.manual import TuningStep
 from sutrolib.processes.study import Trial, best_of
 from sutrolib.walk import step
 from sutrolib.walk.champion import model_of
+from sutrolib.walk.evidence import best_by_metric, process_ratio
 from sutrolib.walk.plan import Expectation, Rule, StepPlan
 from sutrolib.walk.spaces import grounds
 
@@ -173,7 +174,7 @@ def test_a_step_keeps_what_it_has_done_and_its_record_says_what_was_found(tmp_pa
     found = run.take()
     assert (found.sign, found.axis, found.inherited["name"]) == (Sign.GO, "process", GF2Elimination.name)
     assert found.quantities["solved"] == 1
-    assert len(found.found("process ratio").points) == 2  # one of each search
+    assert [len(found.quantities["found"][side]) for side in ("new", "old")] == [2, 2]  # one of each search
     assert {study["process"] for study in found.studies} == {"random search"}
     assert found.kept == {"metric": "dmd", "problem": "parity-hard"}
     found.save()
@@ -215,7 +216,7 @@ def test_a_rehearsal_takes_a_step_by_a_smaller_plan_and_leaves_no_record(monkeyp
     ],
 )
 def test_a_search_that_found_nothing_counts_against_its_process(new, old, ratio):
-    found = step.process_ratio(list(zip(new, old, strict=True)))
+    found = process_ratio(list(zip(new, old, strict=True)))
     assert (found and (found.value, found.high)) == (ratio and pytest.approx(ratio))
 
 
@@ -224,7 +225,7 @@ def test_what_a_process_found_is_the_cheapest_by_its_own_metric_whatever_a_reche
     tried = enumerate(costs)
     trials = [Trial(n, None, TrialState.SOLVED, "", cost=c, recheck=r, kept=kept) for n, (c, r, kept) in tried]
     assert best_of(trials) is trials[0]
-    assert step._by_metric(SimpleNamespace(trials=trials)).number == 1
+    assert best_by_metric(SimpleNamespace(trials=trials)).number == 1
 
 
 def test_a_model_of_another_problem_that_crashes_does_not_end_the_walk(tmp_path):
