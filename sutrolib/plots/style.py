@@ -146,7 +146,8 @@ def draw_cube(
         _annotate(ax, name, corner, offset, fontsize=16, fontweight="bold")
     ax.set_title(title, loc="left")
     ax.set(xlim=(-0.57, 2.05), ylim=(-0.45, 1.5))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, fontsize=9)
+    columns = 2 if len(ax.get_legend_handles_labels()[1]) < 5 else 3  # two rows, so that a slide shows it as large
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, fontsize=9)
     return figure
 
 
@@ -154,7 +155,7 @@ def _draw_path(ax: Axes, walked: Container[Position]) -> None:
     known = set()
     for step in path_to_b():
         done = step.end in walked
-        label = "the path as walked" if done else "the path ahead, one axis at a time"
+        label = "the path as walked" if done else "the path ahead"
         once = None if label in known else label
         style: dict[str, Any] = {"lw": 6, "ls": "-"} if done else {"lw": 1.8, "ls": ":"}
         ax.plot(*_points((step.start, step.end)), color=TEXT_COLOURS[step.axis], label=once, zorder=2, **style)
