@@ -19,6 +19,7 @@ from sutrolib.meeting.layout import Slide, count_text, date_text, first_sentence
 from sutrolib.plots.style import draw_cube, png_bytes
 
 MOST_SLIDES = 15
+_MAP = "00_the_cube"  # its finding needs no slide: the cube is on that of the walk and on the last one
 _FEWEST_FINDINGS = 3  # that have a slide of their own, however many slides are added
 _LONG_TITLE = 68  # characters: a longer one takes two lines
 _SUBTITLE = 250, 165  # characters of a finding that fit below its title, and below a long one
@@ -40,7 +41,7 @@ def build_slides(meeting: Meeting, own: Sequence[Slide] = ()) -> list[Slide]:
     room = max(_FEWEST_FINDINGS, MOST_SLIDES - len(first) - len(last) - 1)  # 1 for the glossary
     main = [executed for executed in meeting.findings if executed.name == MAIN_RESULT]
     others = [executed for executed in meeting.findings if executed.name != MAIN_RESULT]
-    others.sort(key=lambda e: (_SEVERITY.get(e.sign, len(_SIGNS)), e.name in meeting.changes.settled))
+    others.sort(key=lambda e: (e.name == _MAP, _SEVERITY.get(e.sign, len(_SIGNS)), e.name in meeting.changes.settled))
     room -= len(main) + (len(others) > room - len(main))  # 1 for the table of the others
     slides = [*first, *map(finding_slide, [*others[:room], *main]), *_other_slides(others[room:]), *last]
     slides += _glossary_slides(slides)
