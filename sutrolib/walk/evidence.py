@@ -12,7 +12,7 @@ from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
 from sutrolib.core.types import describe
 from sutrolib.guards.proxy_audit import rank_agreement
 from sutrolib.measurement.comparison import BusyRatio
-from sutrolib.meters.base import Meter, too_high_load
+from sutrolib.meters.base import Meter, NoReading, too_high_load
 from sutrolib.processes.evaluator import Evaluation, Evaluator
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study, Trial, best_of
@@ -43,7 +43,11 @@ def compare_processes(
             say(f"comparing the processes: {best.proposal}")
             known[key] = evaluator.evaluate(model)
         trained = known[key].cost
-        return None if trained is None else trained + evaluator.predictions(model)
+        try:
+            return None if trained is None else trained + evaluator.predictions(model)
+        except NoReading as error:  # the searches refuse such a model, too
+            say(f"its predictions have no reading: {error}")
+            return None
 
     ratio = process_ratio([(cost(one), cost(other)) for one, other in zip(new, old, strict=True)])
     load = too_high_load(reading for one in known.values() for run in one.runs for reading in run.readings)

@@ -51,6 +51,7 @@ class Rerun:
     cost_found: float | None
     cost_search: float
     ratio: Interval | None
+    failed: str = ""  # why the kept algorithm could not be measured at all
 
     @property
     def break_even(self) -> float | None:
@@ -94,7 +95,7 @@ def keep_or_rerun(number: int, hardware: Hardware, records: Sequence[StepRecord]
         studies = run.search(run.rung, ground, space, meter, "new")
         found = run.choose(ground, meter, space.model(space.start), studies)
         after = run.fresh(ground, meter).runs({"found": found})["found"]
-        before_runs = _runs(run, kept, meter)
+        before_runs, failed = _runs(run, kept, meter)
     runs = {"kept": before_runs, "found": after}
     costs = {name: _mean_cost(group, meter.name) for name, group in runs.items()}
     whole = bool(before_runs) and not any(run.failure for run in (*before_runs, *after))
@@ -109,6 +110,7 @@ def keep_or_rerun(number: int, hardware: Hardware, records: Sequence[StepRecord]
         cost_found=costs["found"],
         cost_search=sum(study.total_cost for study in studies),
         ratio=reading_ratio(after, before_runs, meter.name) if whole else None,
+        failed=failed,
     )
 
 
@@ -118,9 +120,9 @@ def _mean_cost(runs: Sequence[Measurement], metric: str) -> float | None:
     return mean_reading(trained, metric) if trained else None
 
 
-def _runs(run: StepRun, kept: Model, meter: CacheEnergy) -> list[Measurement]:
-    """The kept algorithm on the fresh seeds; none where it cannot take the problem."""
+def _runs(run: StepRun, kept: Model, meter: CacheEnergy) -> tuple[list[Measurement], str]:
+    """The kept algorithm on the fresh seeds; none, and why, where it cannot take the problem."""
     try:
-        return run.fresh(run.ground, meter).runs({"kept": kept})["kept"]
-    except Exception:  # a model that was made for another problem can fail in any way
-        return []
+        return run.fresh(run.ground, meter).runs({"kept": kept})["kept"], ""
+    except Exception as error:  # a model that was made for another problem can fail in any way
+        return [], f"{type(error).__name__}: {error}"

@@ -164,7 +164,8 @@ def rerun_table(choices: Sequence[Rerun]) -> Table:
     header = ("step", "hardware", "kept (solves)", "found (solves)", "found / kept", "search, J (modelled)", "better")
     rows: list[tuple[str, ...]] = []
     for one in choices:
-        kept, found = f"{one.kept} ({one.kept_solved:.0%})", f"{one.found} ({one.found_solved:.0%})"
+        why = f"; {one.failed}" if one.failed else ""
+        kept, found = f"{one.kept} ({one.kept_solved:.0%}{why})", f"{one.found} ({one.found_solved:.0%})"
         ratio = "" if one.ratio is None else str(one.ratio)
         rows.append((f"{one.number}", one.hardware, kept, found, ratio, f"{one.cost_search:.3g}", one.verdict))
     return header, rows

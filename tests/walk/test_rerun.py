@@ -7,13 +7,16 @@ from walks import record
 
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import describe
+from sutrolib.measurement.walk_records import NextTry
+from sutrolib.meters import CacheEnergy
 from sutrolib.meters.access.cache_energy import CORE_I7_950, HOROWITZ_2014
+from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.models.parity.mlp import TwoLayerNetwork
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.manual import ProposedChange
 from sutrolib.walk import step, tables
 from sutrolib.walk.plan import Expectation, Rule, StepPlan
-from sutrolib.walk.rerun import Rerun, keep_or_rerun
+from sutrolib.walk.rerun import Rerun, _runs, keep_or_rerun
 from sutrolib.walk.spaces import grounds
 
 HALF, DEARER = Interval(0.5, 0.4, 0.6), Interval(1.1, 0.9, 1.3)
@@ -73,3 +76,11 @@ def test_what_does_not_solve_the_problem_cannot_be_kept(small):
     assert case.kept_solved < 0.8
     assert case.found == TwoLayerNetwork.name
     assert case.verdict in (NEEDED, "neither solves enough")
+
+
+def test_why_the_kept_algorithm_cannot_be_measured_is_said(tmp_path):
+    run = step.StepRun(NextTry(5), None, [], tmp_path)
+    runs, why = _runs(run, GF2Elimination(), CacheEnergy())
+    assert (runs, why.partition(":")[0]) == ([], "ValueError")
+    case = dataclasses.replace(CASE, kept_solved=0.0, cost_kept=None, ratio=None, failed=why)
+    assert tables.rerun_table([case])[1][0][2] == f"old (0%; {why})"
