@@ -15,7 +15,7 @@ from sutrolib.measurement.comparison import BusyRatio
 from sutrolib.meters.base import Meter, NoReading, too_high_load
 from sutrolib.processes.evaluator import Evaluation, Evaluator
 from sutrolib.processes.space import SearchSpace
-from sutrolib.processes.study import Study, Trial, best_of
+from sutrolib.processes.study import Study, Trial
 from sutrolib.walk.fresh_seeds import mean_reading, with_reading
 from sutrolib.walk.spaces import Ground
 
@@ -25,22 +25,21 @@ _BEST = 5
 
 def compare_processes(
     evaluator: Evaluator, new: Sequence[Study], old: Sequence[Study], say: Callable[[str], object]
-) -> Interval | None:
-    """What two processes found, search by search, on the evaluator's seeds, which no search has seen.
+) -> dict[str, Any]:
+    """The ``process ratio`` of two processes, search by search, and what was ``found`` by the new and the old one.
 
-    Of each search the cheapest by its own metric, whatever a re-check by another one then kept; with 1,000 predictions,
-    as searches refuse what trains for less and then costs more.
+    Of each search the cheapest by its own metric, whatever a re-check by another one then kept, that solves the
+    evaluator's seeds too, which no search has seen; with 1,000 predictions, as searches refuse what trains for less and
+    then costs more.
     """
     known: dict[str, Evaluation] = {}
 
-    def cost(study: Study) -> float | None:
-        best = best_by_metric(study)
-        if best is None or best.proposal is None:
-            return None
-        model = study.space.model(best.proposal)
+    def cost(study: Study, trial: Trial) -> float | None:
+        assert trial.proposal is not None  # as it has a cost
+        model = study.space.model(trial.proposal)
         key = str(describe(model))
         if key not in known:
-            say(f"comparing the processes: {best.proposal}")
+            say(f"comparing the processes: {trial.proposal}")
             known[key] = evaluator.evaluate(model)
         trained = known[key].cost
         try:
@@ -49,9 +48,17 @@ def compare_processes(
             say(f"its predictions have no reading: {error}")
             return None
 
-    ratio = process_ratio([(cost(one), cost(other)) for one, other in zip(new, old, strict=True)])
+    def found(study: Study) -> tuple[Trial | None, float | None]:
+        costs = ((trial, cost(study, trial)) for trial in ordered_by_metric(study)[:_BEST])
+        return next((one for one in costs if one[1] is not None), (None, None))
+
+    pairs = [(found(one), found(other)) for one, other in zip(new, old, strict=True)]
+    ratio = process_ratio([(one[1], other[1]) for one, other in pairs])
     load = too_high_load(reading for one in known.values() for run in one.runs for reading in run.readings)
-    return BusyRatio(ratio.value, 0.0, math.inf, ratio.points, load) if ratio and load else ratio
+    if ratio and load:
+        ratio = BusyRatio(ratio.value, 0.0, math.inf, ratio.points, load)
+    names = {side: proposals(pair[i][0] for pair in pairs) for i, side in enumerate(("new", "old"))}
+    return {"process ratio": ratio, "found": names}
 
 
 def process_ratio(costs: Sequence[tuple[float | None, float | None]]) -> Interval | None:
@@ -70,9 +77,10 @@ def process_ratio(costs: Sequence[tuple[float | None, float | None]]) -> Interva
     return Interval(statistics.median(ratios), 0.0, high, tuple(ratios))
 
 
-def best_by_metric(study: Study) -> Trial | None:
-    """The best trial by the search's own metric, as it was before a re-check by a more realistic one."""
-    return best_of([dataclasses.replace(trial, recheck=None) for trial in study.trials])
+def ordered_by_metric(study: Study) -> list[Trial]:
+    """The trials that solve the problem and were not refused, by the search's own metric, the cheapest first."""
+    solved = (trial for trial in study.trials if trial.cost is not None and trial.kept)
+    return sorted(solved, key=lambda trial: trial.objective)
 
 
 def proposals(trials: Iterable[Trial | None]) -> list[str]:

@@ -33,7 +33,7 @@ from sutrolib.processes.search import Search
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study, Trial
 from sutrolib.walk.champion import model_of
-from sutrolib.walk.evidence import best_by_metric, compare_processes, proposals, rank_trials
+from sutrolib.walk.evidence import compare_processes, proposals, rank_trials
 from sutrolib.walk.fresh_seeds import FIRST_FRESH, FreshSeeds, cost_ratio, solved, verdict
 from sutrolib.walk.plan import StepPlan, read_plan
 from sutrolib.walk.spaces import Ground, grounds
@@ -187,9 +187,7 @@ class StepRun:
         if self.step.axis is Axis.METRIC:
             return rank_trials(ground, space, meter_of(self.step.start.metric), meter, studies, self.say)
         worse = self.search(self.step.start.process, ground, space, meter, "old")
-        ratio = compare_processes(self._evaluator(ground, meter, _COMPARING), studies, worse, self.say)
-        names = {side: proposals(map(best_by_metric, of)) for side, of in (("new", studies), ("old", worse))}
-        return {"process ratio": ratio, "found": names}
+        return compare_processes(self._evaluator(ground, meter, _COMPARING), studies, worse, self.say)
 
     def fresh(self, ground: Ground, meter: Meter) -> FreshSeeds:
         """Seeds on which models are compared."""

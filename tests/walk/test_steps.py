@@ -24,14 +24,16 @@ from sutrolib.measurement.walk_records import (
     repeat,
     walked_positions,
 )
+from sutrolib.meters.base import NoReading
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.problems.parity import SparseParity
-from sutrolib.processes.evaluator import TrialState
+from sutrolib.processes.evaluator import Evaluation, TrialState
 from sutrolib.processes.manual import TuningStep
+from sutrolib.processes.space import Proposal
 from sutrolib.processes.study import Trial, best_of
 from sutrolib.walk import step
 from sutrolib.walk.champion import model_of
-from sutrolib.walk.evidence import best_by_metric, process_ratio
+from sutrolib.walk.evidence import compare_processes, ordered_by_metric, process_ratio
 from sutrolib.walk.plan import Expectation, Rule, StepPlan
 from sutrolib.walk.spaces import grounds
 
@@ -225,7 +227,47 @@ def test_what_a_process_found_is_the_cheapest_by_its_own_metric_whatever_a_reche
     tried = enumerate(costs)
     trials = [Trial(n, None, TrialState.SOLVED, "", cost=c, recheck=r, kept=kept) for n, (c, r, kept) in tried]
     assert best_of(trials) is trials[0]
-    assert best_by_metric(SimpleNamespace(trials=trials)).number == 1
+    assert [trial.number for trial in ordered_by_metric(SimpleNamespace(trials=trials))] == [1, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    k: int
+    name = "neighbours"
+
+
+class FreshSeedsOfTheComparison:
+    """An evaluator on whose seeds 2 and 3 neighbours fail, and 4 cannot be read when they predict."""
+
+    def evaluate(self, model):
+        return Evaluation(TrialState.SOLVED, "", cost=None if model.k in (2, 3) else 10.0 * model.k)
+
+    def predictions(self, model):
+        if model.k == 4:
+            raise NoReading("its kernel has no cost")
+        return 1.0
+
+
+def study_of(*settings):
+    """A study whose trials found these numbers of neighbours, the cheapest first."""
+    trials = [
+        Trial(n, Proposal("k nearest neighbours", {"k": k}), TrialState.SOLVED, "", cost=1.0 + n)
+        for n, k in enumerate(settings)
+    ]
+    space = SimpleNamespace(model=lambda proposal: Neighbours(proposal.settings["k"]))
+    return SimpleNamespace(trials=trials, space=space)
+
+
+def test_processes_are_compared_by_what_solves_other_seeds_too():
+    said, others, fresh = [], [study_of(9)] * 4, FreshSeedsOfTheComparison()
+    found = compare_processes(fresh, [study_of(2, 4, 5), *others], [study_of(7), *others], said.append)
+    assert found["process ratio"].points == pytest.approx((51 / 71, 1, 1, 1, 1))
+    names = found["found"]
+    assert [names["new"][0], names["old"][0]] == ["k nearest neighbours (k=5)", "k nearest neighbours (k=7)"]
+    assert "its predictions have no reading: its kernel has no cost" in said
+    none = compare_processes(fresh, [study_of(2, 3), *others], [study_of(7), *others], said.append)
+    assert none["process ratio"] is None
+    assert none["found"]["new"][0] == ""
 
 
 def test_a_model_of_another_problem_that_crashes_does_not_end_the_walk(tmp_path):
