@@ -177,9 +177,11 @@ def _parser() -> argparse.ArgumentParser:
     about = "closed: only the training differs from the baseline's; open: anything"
     exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)
     about = "takes about two minutes, about ten minutes, or needs a GPU"
-    exam.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="smoke", help=about)
+    exam.add_argument("--scale", choices=["smoke", "cpu", "cpu-to-target", "gpu"], default="smoke", help=about)
     exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
+    about = "only train the closed division's first entry once, and write it to this folder for nanoGPT's sample.py"
+    exam.add_argument("--export", metavar="FOLDER", help=about)
     exam.add_argument("--pack", action="store_true", help="only write what a machine without the texts needs")
     deck = add("deck", "write the slides of the weekly meeting, as one HTML file or PDF")
     deck.add_argument("--since", default="7d", help="how far back: 7d, 12h, or a date such as 2026-11-18")

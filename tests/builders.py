@@ -30,9 +30,10 @@ def measurement(
 
 def busy(run, load=0.4):
     """The run with every reading in a window of time taken on a machine of this load."""
-    readings = (dataclasses.replace(r, detail={**r.detail, "load": load}) for r in run.readings if r.kind != "counted")
-    counted = (r for r in run.readings if r.kind == "counted")
-    return dataclasses.replace(run, readings=(*readings, *counted))
+    seen = ("counted", "modelled")  # whatever else the machine does
+    readings = (dataclasses.replace(r, detail={**r.detail, "load": load}) for r in run.readings if r.kind not in seen)
+    others = (r for r in run.readings if r.kind in seen)
+    return dataclasses.replace(run, readings=(*readings, *others))
 
 
 def study(**fields):

@@ -39,7 +39,9 @@ def with_windows(record, watts=lambda reading: 28.0):
     return record
 
 
-def fake_run(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.0, kind=Kind.ESTIMATED, **fields):
+def fake_run(
+    seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000.0, work=1.0, kind=Kind.ESTIMATED, **fields
+):
     """A run with these numbers, each a little different for every seed."""
     draw = random.Random(f"{energy} {seconds} {loss} {accuracy} {seed}")
     named = "joules" if kind is Kind.MEASURED else "codecarbon"
@@ -49,6 +51,8 @@ def fake_run(seed, energy=100.0, seconds=10.0, loss=2.0, accuracy=0.5, size=1000
         Reading("inference-time", seconds / 100, "s", Kind.MEASURED),
         Reading(f"inference-{named}", energy / 100, "J", kind),
         Reading("model-size", size, "B", Kind.COUNTED),
+        Reading("operations", 1e12 * work, "operations", Kind.COUNTED),
+        Reading("cache-energy", 10 * work, "J", Kind.MODELLED),
     )
     scores = {"loss": loss + draw.uniform(-0.001, 0.001), "accuracy": accuracy + draw.uniform(-0.001, 0.001)}
     return measurement(seed=seed, **({"readings": readings, "score": -scores["loss"], "scores": scores} | fields))

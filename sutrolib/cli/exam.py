@@ -5,22 +5,27 @@ import dataclasses
 import statistics
 import time
 from collections import Counter
+from pathlib import Path
+from typing import cast
 
 from sutrolib.cli.text import paragraph, show_table
 from sutrolib.core.format import duration
-from sutrolib.exam.entries import scale_of
+from sutrolib.exam.entries import CLOSED, Scale, scale_of
+from sutrolib.exam.nanogpt_checkpoint import DATASET, export
 from sutrolib.exam.record import ExamRecord, exam_path, read_record
 from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import JOULES, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
+from sutrolib.models.language.transformer import FittedGPT
 
-_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "about ten minutes"}  # on two cores
+# On two cores.
+_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "about ten minutes", "cpu-to-target": "an hour or more"}
 
 
 def run(options: argparse.Namespace) -> int:
     """Run what is left of the exam, then print table and verdicts; 0 for every verdict.
 
-    ``options`` has division, scale, seeds, again and pack. Raises ValueError as :func:`run_exam` does.
+    ``options`` has division, scale, seeds, again, export and pack. Raises ValueError as :func:`run_exam` does.
     """
     if options.pack:
         from sutrolib.problems.shakespeare import keep_copy
@@ -30,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         print("torch, numpy, scipy and numba:\n  python -m sutrolib exam --scale gpu")
         return 0
     scale = scale_of(options.scale)
+    if options.export:
+        return _export(scale, Path(options.export))
     print(f"Final exam, scale {scale.name}, {options.division} division: the baseline against")
     for entry in scale.division(options.division):
         print(paragraph(f"{entry.name}: {entry.about}", "  "))
@@ -44,6 +51,18 @@ def run(options: argparse.Namespace) -> int:
     ended = f"Finished in {duration(seconds)}" if seconds > 1 else "All runs were there already"
     print(f"{ended}; the record is {record.path.name} in {record.path.parent}.\nTo run it again: {record.command}")
     _print_record(record)
+    return 0
+
+
+def _export(scale: Scale, folder: Path) -> int:
+    """Train the closed division's first entry on seed 0, and write it for nanoGPT."""
+    entry = scale.division(CLOSED)[0]
+    print(f"Training {entry.name}, {entry.about}.", flush=True)
+    fitted = entry.model.fit(scale.problem.sample(0).for_training(), 0)
+    checkpoint = export(cast(FittedGPT, fitted), folder)
+    print(f"Written: {checkpoint}. In a checkout of nanoGPT:")
+    print(f"  python data/{DATASET}/prepare.py")
+    print(f"  python sample.py --out_dir={checkpoint.parent.absolute()} --device=cpu")
     return 0
 
 

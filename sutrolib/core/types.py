@@ -109,16 +109,19 @@ class Task:
 class Budget:
     """The limits of one fit: parameter updates (``steps``), wall-clock ``seconds``, or None for no limit.
 
-    ``watch(updates, held-out score)`` is called at every point of the learning curve; False ends the fit. ValueError
-    for a limit that is not above 0.
+    ``watch(updates, held-out score)`` is called at every point of the learning curve; False ends the fit.
+    ``evaluation(updates, fitted)`` is called every ``eval_every`` updates, by models that train in updates; True ends
+    the fit. ValueError for a limit that is not above 0.
     """
 
     steps: int | None = None
     seconds: float | None = None
     watch: Callable[[int, float], bool] | None = None
+    evaluation: Callable[[int, Fitted], bool] | None = None
+    eval_every: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("seconds", self.seconds)):
+        for name, value in (("steps", self.steps), ("seconds", self.seconds), ("eval_every", self.eval_every)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, or None for no limit (got {value!r})")
 
@@ -130,6 +133,10 @@ class Budget:
     def ended(self, steps: int, score: float) -> bool:
         """Whether ``watch`` ends the fit at this point of the learning curve."""
         return self.watch is not None and not self.watch(steps, score)
+
+    def reached(self, steps: int, fitted: Callable[[], Fitted]) -> bool:
+        """Whether ``evaluation`` ends the fit after these updates; ``fitted`` makes the model as it is by then."""
+        return self.evaluation is not None and steps % self.eval_every == 0 and self.evaluation(steps, fitted())
 
 
 class Problem(Protocol):

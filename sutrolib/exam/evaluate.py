@@ -26,28 +26,25 @@ from torch import Tensor
 
 from sutrolib.core.io import as_json
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Task
+from sutrolib.exam.closed_division import RuleBroken, check_closed_division, window_predictions
+from sutrolib.exam.entries import TargetLoss
 from sutrolib.exam.isolation import LINUX
 from sutrolib.exam.process import FreshProcess
 from sutrolib.measurement.measure import BY_HAND, Measurement, measurement_of
-from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE, MeasurementPasses
+from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE, UPDATES, MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount, PeakMemory
 from sutrolib.meters.base import Kind, Meter, Reading
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.language.gpt import GPT
-from sutrolib.models.language.transformer import FittedGPT, GPTDecoder, Transformer
 from sutrolib.models.saved import NotSaved, from_bytes, to_bytes
 from sutrolib.problems.text import WindowedText, load_text
+from sutrolib.problems.text_evaluation import NANOGPT_LOSS
 
 _MAX_GAP = 0.01  # of a probability, by what else is in the batch; rounding changes less
-_MAX_DIFFERENCE = 1e-3  # in nats, between two ways to compute the same network
 VALIDATION = "validation-"  # readings of the prediction of the validation text
 _PUT_OFF = 1.3, 0.25  # of the CPU seconds of the same predictions again: so many times, and so many more
 _ATTEMPTS = 3  # fresh processes in which the first predictions must take longer than that
-
-
-class RuleBroken(FailedRun):
-    """The model breaks a rule of the exam; the message says which."""
 
 
 def evaluate(
@@ -61,13 +58,14 @@ def evaluate(
     trace_updates: int | None = None,
     process: str = BY_HAND,
     fresh: FreshProcess | None = None,
+    stop: TargetLoss | None = None,
 ) -> Measurement:
     """Train ``model`` on ``seed`` within ``meter``, score it, and measure 1,000 of its predictions.
 
-    ``closed`` is the baseline whose architecture the model must have, None in the open division. With ``traced``,
-    training and inference run once more under the trace, for at most ``trace_updates`` updates. ``fresh`` starts the
-    processes; without it, this run starts and ends its own. A FailedRun, and a model that breaks a rule, is recorded as
-    failed; a ValueError is raised, as is any other exception as a RuntimeError.
+    ``closed`` is the baseline whose architecture the model must have, None in the open division. With ``traced``, both
+    run once more under the trace, for at most ``trace_updates`` updates. ``fresh`` starts the processes, if given. With
+    ``stop``, an uncharged training beforehand finds when the target is reached, and the charged one ends there. A
+    FailedRun or a broken rule is recorded; a ValueError is raised, as is any other exception as a RuntimeError.
     """
     load_text(problem.text)  # every training starts from the raw text
     passes = _ExamPasses(problem, model, seed)
@@ -75,6 +73,8 @@ def evaluate(
     training = _Training(problem, _saved(model), type(model).__module__, seed, modules, trace_updates)
     with contextlib.nullcontext(fresh) if fresh else FreshProcess(torch.get_num_threads()) as own:
         try:
+            if stop:
+                training = dataclasses.replace(training, updates=_updates_to(stop, passes, training, own))
             data = _train(passes, training, meter, own)
             steps = _judge(passes, _Judging(problem, seed, modules, _as_tensor(data), closed), meter, own, traced)
             if traced:
@@ -102,10 +102,19 @@ def _as_tensor(data: bytes) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
+def _updates_to(stop: TargetLoss, passes: _ExamPasses, training: _Training, fresh: FreshProcess) -> int:
+    """After how many updates the loss is reached, by a training of its own; 0 for the whole training."""
+    fresh.start(dataclasses.replace(training, stop=stop), training.problem.text)
+    curve = json.loads(fresh.call("learning_curve"))
+    fresh.end()
+    if curve:
+        passes.readings.append(Reading(UPDATES, curve[-1][0], "updates", Kind.COUNTED, {"curve": curve}))
+    return int(curve[-1][0]) if curve and curve[-1][1] <= stop.loss else 0
+
+
 def _train(passes: _ExamPasses, training: _Training, meter: CombinedMeter, fresh: FreshProcess) -> bytes:
     """The bytes of the fitted model; each repetition has its own process, the first one from before the window."""
-    start = functools.partial(fresh.start, training, training.problem.text)
-    start()
+    (start := functools.partial(fresh.start, training, training.problem.text))()
     following = itertools.chain([lambda: None], itertools.repeat(start if LINUX else lambda: None))
 
     def train() -> bytes:
@@ -135,6 +144,7 @@ def _judge(passes: _ExamPasses, judging: _Judging, meter: CombinedMeter, fresh: 
     log_probabilities = torch.frombuffer(bytearray(found), dtype=torch.float32).view(-1, len(task.alphabet))
     task.inference.check_distributions(log_probabilities)  # type: ignore[attr-defined]
     passes.keep_scores(log_probabilities)
+    passes.scores |= json.loads(fresh.call("nanogpt_scores"))
     passes.combined(meter, lambda: fresh.call("predict"), INFERENCE, predictions=PREDICTIONS)
     passes.keep_size(size)
     if traced:
@@ -153,18 +163,41 @@ class _Training:
     seed: int
     modules: tuple[str, ...]  # beside the library, whose classes the fitted model may consist of
     trace_updates: int | None
-    updates: int = 0  # of the whole training, for the trace
+    updates: int = 0  # at which the training ends; 0 for the model's own number
+    stop: TargetLoss | None = None
+
+    @property
+    def budget(self) -> Budget | None:
+        """The limit of the training."""
+        return Budget(steps=self.updates) if self.updates else None
+
+    def _fit(self, budget: Budget | None) -> Fitted:
+        model = from_bytes(self.model.numpy().tobytes(), [self.module])
+        task = self.problem.sample(self.seed).for_training(model.required_oracles)
+        fitted: Fitted = model.fit(task, self.seed, budget)
+        return fitted
 
     def fit(self) -> bytes:
         """The fitted model."""
-        model = from_bytes(self.model.numpy().tobytes(), [self.module])
-        fitted = model.fit(self.problem.sample(self.seed).for_training(model.required_oracles), self.seed)
-        return to_bytes(fitted, self.modules)
+        return to_bytes(self._fit(self.budget), self.modules)
+
+    def learning_curve(self) -> bytes:
+        """Updates and loss at each evaluation, until the loss is that of ``stop``; empty without updates."""
+        assert self.stop is not None
+        stop, task, found = self.stop, self.problem.sample(self.seed), list[tuple[int, float]]()
+
+        def evaluation(updates: int, fitted: Fitted) -> bool:
+            found.append((updates, -task.score(window_predictions(task, fitted), task.test_split.y)))
+            return found[-1][1] <= stop.loss
+
+        self._fit(Budget(evaluation=evaluation, eval_every=stop.every))
+        return json.dumps(found).encode()
 
     def trace(self) -> bytes:
         """The readings of a traced training."""
         model = from_bytes(self.model.numpy().tobytes(), [self.module])
-        passes = _ExamPasses(self.problem, model, self.seed, _traced_meters(), trace_updates=self.trace_updates)
+        about = self.problem, model, self.seed, _traced_meters(), self.budget
+        passes = _ExamPasses(*about, trace_updates=self.trace_updates)
         return _traced(passes, "", functools.partial(passes.trace_training, self.updates))
 
 
@@ -215,6 +248,12 @@ class _Judging:
         torch.set_num_threads(self.threads)
         return json.dumps([self.first_seconds, again]).encode()
 
+    def nanogpt_scores(self) -> bytes:
+        """The loss as nanoGPT's training script estimates it; none for a model that learns from what it reads."""
+        about = self.fitted, self.task.test_split, self.problem.context
+        compute = self.task.inference.nanogpt_loss  # type: ignore[attr-defined]
+        return json.dumps({} if self.problem.online else {NANOGPT_LOSS: compute(*about)}).encode()
+
     def predict(self) -> bytes:
         """Make 1,000 predictions."""
         self.task.inference.run_inference(self.fitted, self.task.test_split, PREDICTIONS)
@@ -259,38 +298,3 @@ def _traced(passes: MeasurementPasses, prefix: str, work: Callable[[], None]) ->
     except (ValueError, RuntimeError) as error:
         passes.missing |= {prefix + meter.name: f"not traced: {error}" for meter in passes.traced}
     return json.dumps([as_json([vars(reading) for reading in passes.readings]), passes.missing]).encode()
-
-
-def check_closed_division(fitted: Fitted, baseline: GPT, alphabet: str) -> FittedGPT:
-    """Load the weights of ``fitted`` into a network that ``baseline`` builds, which is then scored in its place.
-
-    Raises:
-        RuleBroken: ``fitted`` is not a Transformer of exactly that shape, does not decode by GPTDecoder, or predicts
-            something else than the plain network with its weights. The message says what differs.
-    """
-    if not isinstance(fitted, FittedGPT) or not isinstance(fitted.network, Transformer):
-        raise RuleBroken(f"closed: the model must return a FittedGPT with a Transformer (got {type(fitted).__name__})")
-    if fitted.alphabet != alphabet:
-        raise RuleBroken(f"closed: the alphabet must be that of the text (got {len(fitted.alphabet)} characters)")
-    plain = baseline.network(len(alphabet), 0).eval()
-    expected, found = _architecture(plain), _architecture(fitted.network)
-    differ = [name for name in dict.fromkeys([*expected, *found]) if expected.get(name) != found.get(name)]
-    if differ:
-        name, more = differ[0], f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
-        raise RuleBroken(f"closed: {name} is {found.get(name, 'missing')}, the baseline's {expected.get(name)}{more}")
-    plain.load_state_dict(fitted.network.state_dict())
-    scored = FittedGPT(plain.to(fitted.device), alphabet, history=fitted.history, steps=fitted.steps)
-    decoder, other = fitted.decoder(2), scored.decoder(2)
-    if type(decoder) is not GPTDecoder:
-        raise RuleBroken(f"closed: the decoder must be GPTDecoder (got {type(decoder).__name__})")
-    for ids in torch.arange(2 * plain.block_size).remainder(len(alphabet)).view(-1, 2):
-        difference = float((decoder.step(ids) - other.step(ids)).abs().max())
-        if not difference <= _MAX_DIFFERENCE:
-            raise RuleBroken(f"closed: a log-probability is {difference:.2g} off the plain network with its weights")
-    return scored
-
-
-def _architecture(network: Transformer) -> dict[str, str]:
-    shapes = {name: f"{tuple(weight.shape)} {weight.dtype}" for name, weight in network.state_dict().items()}
-    heads = sorted({block.heads for block in network.block_list()})
-    return {**shapes, "heads": str(heads), "block_size": str(network.block_size)}

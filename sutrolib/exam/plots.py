@@ -13,7 +13,17 @@ from sutrolib.core.format import number
 from sutrolib.core.stats import Interval, pareto_front
 from sutrolib.exam.entries import BASELINE
 from sutrolib.exam.record import ExamRecord
-from sutrolib.exam.verdict import ACCURACY, JOULES, LOSS, OTHER_COSTS, EntryVerdict, VerdictLine, energy_meter, verdicts
+from sutrolib.exam.verdict import (
+    ACCURACY,
+    COSTLIER_USE,
+    JOULES,
+    LOSS,
+    OTHER_COSTS,
+    EntryVerdict,
+    energy_meter,
+    verdicts,
+)
+from sutrolib.exam.verdict_line import VerdictLine
 from sutrolib.measurement.comparison import A_CLOCK, is_clock, kinds_of, undecided
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.passes import INFERENCE
@@ -35,7 +45,7 @@ _Points = Mapping[str, tuple[float, float]]  # cost and score, by model
 def draw_verdict(record: ExamRecord) -> Figure:
     """Costs of training as ratios, loss and accuracy as differences, with intervals; a row for each entry."""
     found = verdicts(record)
-    entries = [verdict.entry for verdict in found]
+    entries = [verdict.title for verdict in found]
     size = [length * max(1.0, 0.8 + 0.15 * len(entries)) for length in SIZE]
     figure, (ratio, *scores) = plt.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True, figsize=size)
     costs = {"training energy": [v.energy for v in found], "time": [v.time for v in found]}
@@ -66,9 +76,9 @@ def draw_seeds(record: ExamRecord) -> Figure:
 
 
 def draw_other_costs(record: ExamRecord) -> Figure:
-    """Costs that the verdict has no criterion for, as ratios: inference, memory, size, and modelled energy."""
-    found = verdicts(record)
-    kinds = {line.quantity: line.kind for verdict in found for line in verdict.lines if line.met is None}
+    """Costs that the verdict has no criterion for, as ratios to the baseline's: inference, memory and size."""
+    found = [verdict for verdict in verdicts(record) if verdict.baseline == BASELINE]
+    kinds = {line.quantity: line.kind for verdict in found for line in verdict.lines if line.met is None and line.ratio}
     series = {verdict.entry: _changes(verdict.line(quantity) for quantity in kinds) for verdict in found}
     labels = [f"{quantity} ({kind})" for quantity, kind in kinds.items()]
     return draw_rows(labels, series, _other_costs_title(found), _RATIO)
@@ -198,7 +208,14 @@ def _changes(lines: Iterable[VerdictLine | None]) -> list[Interval | None]:
 
 
 def _verdict_title(found: Sequence[EntryVerdict]) -> str:
-    """The verdict on the only entry; of several, how many pass, and the one of least energy."""
+    """The verdict on the only entry; of several, how many pass, and the one of least energy.
+
+    Where there is a tuned baseline, the comparison with it comes first.
+    """
+    tuned = [verdict for verdict in found if verdict.baseline != BASELINE]
+    if tuned and len(tuned) < len(found):
+        others = [one for one in found if one.baseline == BASELINE and one.entry != tuned[0].baseline]
+        return f"{_verdict_title(tuned)}; {_verdict_title(others)}"
     compared = {line.change.value: v for v in found if (line := v.energy) and line.change.bounded}
     if len(found) == 1 or not compared:
         return "; ".join(_sentence(verdict) for verdict in found)
@@ -216,11 +233,11 @@ def _sentence(verdict: EntryVerdict) -> str:
         amounts += f"; least favourable: {worst.quantity}, {ratio_in_words(worst.change.value)}"
     if verdict.state == "not decided":
         reasons = dict.fromkeys([*verdict.errors, *(line.state for line in verdict.criteria if not line.met)])
-        return f"{verdict.entry}: not decided ({'; '.join(r.removeprefix('not decided: ') for r in reasons)})"
+        return f"{verdict.title}: not decided ({'; '.join(r.removeprefix('not decided: ') for r in reasons)})"
     missed = ", ".join(line.quantity for line in verdict.criteria if line.state == "not met")
-    state = "passes" if verdict.passed else "does not pass"
+    state = {"passed": "passes", COSTLIER_USE: COSTLIER_USE + ":"}.get(verdict.state, "does not pass")
     why = "" if verdict.passed else f" (not met: {missed})" if missed else " (not everything could be compared)"
-    return f"{verdict.entry} {state} with {amounts or 'no numbers'}{why}"
+    return f"{verdict.title} {state} with {amounts or 'no numbers'}{why}"
 
 
 def _seeds_title(record: ExamRecord) -> str:

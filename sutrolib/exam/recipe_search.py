@@ -23,11 +23,12 @@ from sutrolib.measurement.checks import CheckResult
 from sutrolib.measurement.passes import score_of
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.extended_ngram import ProductOfExperts
+from sutrolib.models.language.gpt import GPT
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
 from sutrolib.problems.holdout import search_holdout
 from sutrolib.problems.text import WindowedText
-from sutrolib.processes.dimension import Dimension, Range
+from sutrolib.processes.dimension import Choice, Dimension, Range
 from sutrolib.processes.space import SearchSpace, family_of, space_of
 from sutrolib.processes.study import Study
 
@@ -66,7 +67,8 @@ def baseline_loss(scale: Scale, seed: int) -> float:
 def recipe_searches(scale: Scale, loss: float) -> dict[str, RecipeSearch]:
     """The searches of a scale, for a baseline that reaches ``loss`` on the held-out training text.
 
-    A closed recipe and an n-gram that are as good, and a product of both that is better by LOW_LOSS_MARGIN.
+    A closed recipe and an n-gram that are as good, and a product of both that is better by LOW_LOSS_MARGIN. For the
+    time to a target, nanoGPT's own training and the closed recipe to that very loss.
     """
     as_good, low = (holdout_problem(scale, loss - margin) for margin in (TARGET_MARGIN, LOW_LOSS_MARGIN))
     baseline, order = scale.baseline, Range(3, 8, integer=True)
@@ -85,7 +87,10 @@ def recipe_searches(scale: Scale, loss: float) -> dict[str, RecipeSearch]:
         **{f"gpt.{name}": dimension for name, dimension in _training_ranges(gpt).items()},
         "gpt.distill_weight": Range(0.0, 0.6),
     }
+    at_target, published = holdout_problem(scale, loss), dataclasses.replace(baseline, precision="bfloat16")
     return {
+        "tuned baseline": RecipeSearch(at_target, space_of(published, **_published_ranges(published))),
+        "closed to target": RecipeSearch(at_target, space_of(closed, **_training_ranges(closed))),
         "closed": RecipeSearch(as_good, space_of(closed, **_training_ranges(closed))),
         "n-gram": RecipeSearch(as_good, SearchSpace((family_of(KneserNey(), order=order), learned_family))),
         "low loss": RecipeSearch(low, space_of(ProductOfExperts(gpt=gpt), **product)),
@@ -97,6 +102,21 @@ def holdout_problem(scale: Scale, target_loss: float) -> WindowedText:
     problem = search_holdout(scale.problem)
     assert isinstance(problem, WindowedText)
     return dataclasses.replace(problem, target_loss=target_loss)
+
+
+def _published_ranges(start: GPT) -> dict[str, Dimension]:
+    """Of the fields of nanoGPT's own training, around the published recipe."""
+    return {
+        "max_steps": Range(max(1, start.max_steps // 8), start.max_steps, log=True, integer=True),
+        "batch": Range(max(1, start.batch // 3), 2 * start.batch, log=True, integer=True),
+        "lr": Range(start.lr / 2, 20 * start.lr, log=True),
+        "min_lr": Range(0.0, start.lr),
+        "warmup": Range(0, 2 * start.warmup, integer=True),
+        "beta1": Range(0.6, 0.95),
+        "beta2": Range(0.9, 0.999),
+        "weight_decay": Range(0.01, 1.0, log=True),
+        "decay": Choice(("cosine", "linear")),
+    }
 
 
 def _training_ranges(start: DistilledGPT) -> dict[str, Dimension]:

@@ -53,7 +53,10 @@ def save(scale: str, content: str, document: Any) -> Path:
 
 @dataclass(frozen=True)
 class ExamRecord:
-    """An exam so far. ``measurements`` maps the baseline and each entry to its runs by seed."""
+    """An exam so far. ``measurements`` maps the baseline and each entry to its runs by seed.
+
+    ``evaluations`` is that of a :class:`sutrolib.exam.entries.Scale`.
+    """
 
     scale: str
     division: str
@@ -67,6 +70,7 @@ class ExamRecord:
     when: str
     command: str
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: int = 0
     measurements: dict[str, dict[int, Measurement]] = field(default_factory=dict)
 
     @property
@@ -136,6 +140,7 @@ def new_record(scale: Scale, division: str, seeds: int) -> ExamRecord:
         "baseline": describe(scale.baseline),
         "entries": entries,
         "conditions": conditions,
+        "evaluations": scale.evaluations,
     }
     place: dict[str, Any] = {"machine": machine(), "versions": versions(), "commit": commit(), "when": now()}
     command = f"python -m sutrolib exam --division {division} --scale {scale.name} --seeds {seeds} --again"
@@ -171,7 +176,7 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
     if (old.scale, old.division) != (new.scale, new.division):
         held = f"the {old.division} division at scale {old.scale}"
         raise ValueError(f"{new.path} holds another exam, {held}: move the file away")
-    fields = ["problem", "baseline", "entries"]
+    fields = ["problem", "baseline", "entries", "evaluations"]
     if not old.finished or seeds > old.seeds:  # runs from different places cannot be paired, but can be read anywhere
         fields += ["machine", "versions", "conditions"]
     if differ := [f"{name}: {difference}" for name in fields if (difference := _difference(name, old, new))]:
@@ -220,6 +225,8 @@ def _archive(path: Path) -> None:
 def _difference(name: str, old: ExamRecord, new: ExamRecord) -> str:
     """The differing parts of a field in ``old`` and ``new``; of the packages only torch decides what a run costs."""
     there, here = getattr(old, name), getattr(new, name)
+    if name == "evaluations":
+        return f"{there}, now {here}" if there != here else ""
     keys = {"torch": None} if name == "versions" else {**there, **here}
     found = [{key: side.get(key) for key in keys if there.get(key) != here.get(key)} for side in (there, here)]
     return f"{found[0]}, now {found[1]}" if found[0] else ""

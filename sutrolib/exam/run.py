@@ -15,7 +15,7 @@ from contextlib import ExitStack
 
 import torch
 
-from sutrolib.exam.entries import BASELINE, CLOSED, Entry, Scale
+from sutrolib.exam.entries import BASELINE, CLOSED, Entry, Scale, TargetLoss
 from sutrolib.exam.evaluate import evaluate
 from sutrolib.exam.process import FreshProcess
 from sutrolib.exam.record import ExamRecord, exam_path, lock_record, open_record
@@ -85,10 +85,11 @@ def _run_remaining(
             seed,
             meter,
             closed=scale.baseline if record.division == CLOSED else None,
-            traced=seed == 0,  # counts hardly depend on the seed, and tracing is slow
+            traced=seed == 0 or bool(scale.evaluations),  # counts of whole trainings hardly depend on the seed
             trace_updates=scale.trace_updates,
             process=entry.process,
             fresh=fresh,
+            stop=_stop(scale, entry),
         )
         record.add(name, run)
         Ledger().add(run)  # for the cube
@@ -96,3 +97,11 @@ def _run_remaining(
         left = sum(seconds.get(name, max(seconds.values())) for _, name in remaining[number:])
         on_run(total - len(remaining) + number, total, name, run, left)
     return record
+
+
+def _stop(scale: Scale, entry: Entry) -> TargetLoss | None:
+    """Where a training ends early, None if it does not or has no updates."""
+    updates = getattr(entry.model, "max_steps", 0)
+    if not scale.evaluations or not updates:
+        return None
+    return TargetLoss(scale.problem.target_loss, -(-updates // scale.evaluations))

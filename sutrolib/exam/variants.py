@@ -1,10 +1,10 @@
 """The exam's models beyond the exam: a recipe without one of its ingredients, and all models on other corpora.
 
-*Ablation.* Without an ingredient, the same number of updates ends at a higher loss, so energies cannot be compared. The
-ablated recipe is therefore trained for longer, until it reaches the loss of the full recipe on the first seed: its
-length grows by factors of sqrt(2), and the length at which the loss is reached is interpolated between the last two, on
-the logarithm of the length. The ingredient saves the ratio of both costs on paired seeds. On the other seeds the losses
-are only about equal; :attr:`AblatedRecipe.loss` says how close they are.
+*Ablation.* Without an ingredient, the same number of updates ends at a higher loss, so energies cannot be compared. All
+recipes are therefore trained to the same target loss. The length of an ablated recipe's schedule grows by factors of
+sqrt(2) until it reaches the target on the first seed, and is interpolated between the last two, on the logarithm of the
+length. A little longer, it is then trained on every seed, each until its own first evaluation at the target. The
+ingredient saves the ratio of both costs on paired seeds.
 
 *Corpora.* N-grams win on a small text, as they know only what they have read. On WikiText-103 the study group's
 challenge rejected a counting model, which reached an accuracy of 0.63 where 0.70 was required. So every model is
@@ -26,11 +26,12 @@ from sutrolib.core.io import as_json
 from sutrolib.core.records import checked
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import Model, describe
-from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale
+from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Scale, TargetLoss
 from sutrolib.exam.evaluate import evaluate
 from sutrolib.exam.record import exam_path, load, read_record, save
 from sutrolib.measurement.comparison import ratio_of_readings
 from sutrolib.measurement.measure import Measurement
+from sutrolib.measurement.passes import UPDATES
 from sutrolib.meters.energy.combined import CombinedMeter
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.kneser_ney import KneserNey
@@ -42,6 +43,10 @@ CorpusRuns: TypeAlias = dict[str, dict[str, Measurement]]  # by corpus and model
 
 _GROWTH = 2**0.5  # of the number of updates, from one training to the next
 _MAX_LENGTH = 16  # times the recipe's own number of updates
+_ROOM, _EVALUATIONS = (
+    1.25,
+    50,
+)  # times the length on the first seed, as others need longer; and how often all are evaluated
 _CORPUS_SEED = 0
 _LONGER = 4  # times the updates of the closed recipe: what more energy brings
 
@@ -64,9 +69,9 @@ def ablated_recipes(recipe: DistilledGPT) -> dict[str, tuple[DistilledGPT, ...]]
 
 @dataclass(frozen=True)
 class AblatedRecipe:
-    """A recipe, the runs that determined its length, and its runs on every seed.
+    """A recipe, the runs that determined its length, and its runs to the target loss on every seed.
 
-    ``target_missed``: even the longest training missed the loss, so its costs are lower bounds.
+    ``target_missed``: on a seed even the longest training missed the loss, so its costs are lower bounds.
     """
 
     model: Mapping[str, Any]
@@ -84,6 +89,12 @@ class AblatedRecipe:
     def loss(self) -> float:
         """The mean over all seeds that did not fail."""
         return statistics.fmean(run.scores["loss"] for run in self.runs if not run.failure)
+
+    @property
+    def updates(self) -> float:
+        """The mean number of updates to the target, over all seeds that did not fail; the whole length if missed."""
+        found = [{r.name: r.value for r in run.readings}.get(UPDATES, 0) for run in self.runs if not run.failure]
+        return statistics.fmean(updates or self.model["max_steps"] for updates in found)
 
 
 def _loss(run: Measurement) -> float:
@@ -121,24 +132,30 @@ def ablate(
     meter: CombinedMeter,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, AblatedRecipe]:
-    """The full recipe and the recipe without each ingredient, at about the same loss on ``problem``.
+    """The full recipe and the recipe without each ingredient, all trained to the target loss of ``problem``.
 
     The lengths are determined on the first seed; then all are trained on every seed in turn. Raises ValueError if the
-    full recipe fails.
+    full recipe does not come to the target.
     """
-    first = evaluate(problem, recipe, seeds[0], meter)
-    if first.failure:
-        raise ValueError(f"the full recipe failed, so there is no loss to reach ({first.failure}); fix the recipe")
-    models, found = {FULL_RECIPE: recipe}, {FULL_RECIPE: AblatedRecipe(describe(recipe), (first,))}
-    for name, recipes in ablated_recipes(recipe).items():
-        models[name], found[name] = train_until_loss(problem, recipes, _loss(first), seeds[0], meter)
-        on_progress(f"without {name}: {models[name].max_steps} updates instead of {recipe.max_steps}")
+    target, models, found = problem.target_loss, dict[str, DistilledGPT](), dict[str, AblatedRecipe]()
+    for name, recipes in {FULL_RECIPE: (recipe,), **ablated_recipes(recipe)}.items():
+        longer, found[name] = train_until_loss(problem, recipes, target, seeds[0], meter)
+        models[name] = dataclasses.replace(longer, max_steps=math.ceil(_ROOM * longer.max_steps))
+        if name == FULL_RECIPE and found[name].target_missed:
+            raise ValueError(f"the full recipe does not reach a loss of {target:g}: fix the recipe or its target")
+        on_progress(f"{name}: {models[name].max_steps} updates at most")
     runs: dict[str, list[Measurement]] = {name: [] for name in models}
     for seed in seeds:
         for name, model in models.items():
-            runs[name].append(evaluate(problem, model, seed, meter))
+            every = max(1, model.max_steps // _EVALUATIONS)
+            runs[name].append(evaluate(problem, model, seed, meter, stop=TargetLoss(target, every)))
         on_progress(f"seed {seed} done")
-    return {name: dataclasses.replace(part, runs=tuple(runs[name])) for name, part in found.items()}
+    return {name: _with_runs(part, models[name], runs[name], target) for name, part in found.items()}
+
+
+def _with_runs(part: AblatedRecipe, model: DistilledGPT, runs: Sequence[Measurement], target: float) -> AblatedRecipe:
+    missed = any(_loss(run) > target for run in runs)
+    return AblatedRecipe(describe(model), part.length_runs, tuple(runs), missed)
 
 
 def savings(recipes: Mapping[str, AblatedRecipe], reading: str) -> dict[str, Interval]:

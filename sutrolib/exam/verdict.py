@@ -2,12 +2,15 @@
 
 The target is the baseline's mean over its seeds. Costs are compared by paired ratios, scores by paired differences,
 each with its 95 % interval (:mod:`sutrolib.core.stats`). An entry passes if the interval of the energy ratio is below
-1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0. If nothing shows that
-it does not pass, but not everything could be compared (missing runs, a busy machine), the verdict is ``not decided``.
-Estimated energy that only tells the time (:mod:`sutrolib.measurement.comparison`) is no criterion: the time ratio must
-be below 1 in its place. Operations and modelled cache energy stand beside it; the least favourable is named.
+1, that of the time ratio not above 1, and those of loss and accuracy not on the worse side of 0; if operations and
+modelled cache energy are below 1; and if, in the open division, energy and time of 1,000 predictions are at most 1.1
+times the baseline's (the closed one has the same network). If nothing shows that it does not pass, but not everything
+could be compared (missing runs, a busy machine), the verdict is ``not decided``. Estimated energy that only tells the
+time (:mod:`sutrolib.measurement.comparison`) is no criterion: the time ratio must be below 1 in its place. The least
+favourable cost of training is named.
 
-The learning rate decays to the end, so the time to target is that of the whole training, if the target is reached.
+Where a record's trainings end at a target loss, both sides must have reached it on every seed, and costs are those up
+to there. Otherwise the learning rate decays to the end, so the time to target is that of the whole training.
 """
 
 from __future__ import annotations
@@ -15,21 +18,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sutrolib.core.format import amount
-from sutrolib.core.stats import Interval, paired_difference
-from sutrolib.exam.entries import BASELINE
+from sutrolib.exam.entries import BASELINE, CLOSED, TUNED
 from sutrolib.exam.record import ExamRecord
-from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, is_clock, kinds_of, ratio_of_readings, undecided
+from sutrolib.exam.verdict_line import Pairs, VerdictLine, comparison_cells, difference_line, has_reading, ratio_line
+from sutrolib.measurement.comparison import is_clock, undecided
 from sutrolib.measurement.measure import Measurement
-from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE
+from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE, UPDATES
+from sutrolib.problems.text_evaluation import NANOGPT_LOSS
 
 JOULES = ("joules", "codecarbon")  # the first that all runs have decides
 TRAINING_ENERGY, TO_TARGET, LOSS, ACCURACY = "training energy", "wall-clock time to target", "loss", "accuracy"
 MISSED = "training time (target missed)"
 OTHER_COSTS = {
+    UPDATES: "updates",
     "cache-energy": "cache energy of training",
     "operations": "training operations",
     "peak_memory": "peak memory of training",
@@ -41,58 +45,16 @@ OTHER_COSTS = {
     "validation-time": "time to predict the validation text",
     SIZE: "model size",
 }
-_BESIDE = TRAINING_ENERGY, OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"]
-_Pairs = Sequence[tuple[Measurement, Measurement]]  # baseline and candidate, by seed
-
-
-@dataclass(frozen=True)
-class VerdictLine:
-    """One quantity: the means of baseline and candidate, and their ``change`` over ``pairs`` seeds, with its kind.
-
-    ``change`` is candidate / baseline if ``ratio``, else candidate - baseline. ``criterion`` is what the verdict
-    requires of it, and ``met`` whether that holds; a cost without a criterion has ``met=None``.
-    """
-
-    quantity: str
-    unit: str
-    kind: str
-    baseline: float
-    candidate: float
-    change: Interval
-    pairs: int
-    ratio: bool = True
-    criterion: str = ""
-    met: bool | None = None
-
-    @property
-    def costlier(self) -> bool:
-        """Whether this is a cost without a criterion that has risen. (A single pair is a count: its value decides.)"""
-        low = self.change.low if self.pairs > 1 else self.change.value
-        return self.met is None and self.ratio and low > 1
-
-    @property
-    def kind_and_power(self) -> str:
-        """The kind; of an estimate also the mean power."""
-        return f"{self.kind}, {self.change.power}" if isinstance(self.change, EstimatedRatio) else self.kind
-
-    @property
-    def state(self) -> str:
-        """``met``, ``not met``, or ``not decided: ...`` with the reason; empty without a criterion."""
-        return "" if self.met is None else "met" if self.met else undecided(self.change) or "not met"
-
-    def __str__(self) -> str:
-        form = ".3g" if self.ratio else "+.4f"
-        value, low, high = (f"{number:{form}}" for number in (self.change.value, self.change.low, self.change.high))
-        if isinstance(self.change, BusyRatio):
-            return f"{value} (busy: load {self.change.load:.2f})"
-        return f"{value} [{low}, {high}]" if self.change.bounded and self.change.low < self.change.high else value
+_WORK = "operations", "cache-energy"
+_MAX_USE = 1.1  # times the baseline's cost of predictions
+COSTLIER_USE = "passed in training, costs more in use"
 
 
 @dataclass(frozen=True)
 class EntryVerdict:
     """The verdict on one entry. ``errors`` say why something could not be compared; with one of them it does not pass.
 
-    ``failed``: the entry itself failed on a seed.
+    ``failed``: the entry itself failed on a seed. ``baseline`` is what it is compared with.
     """
 
     entry: str
@@ -100,18 +62,44 @@ class EntryVerdict:
     errors: tuple[str, ...]
     notes: tuple[str, ...] = ()
     failed: bool = False
+    baseline: str = BASELINE
+
+    @property
+    def title(self) -> str:
+        """The entry, and what it is compared with unless that is the published recipe."""
+        return self.entry + f" / {self.baseline}" * (self.baseline != BASELINE)
 
     @property
     def passed(self) -> bool:
         """Whether everything was compared and every criterion is met."""
-        return not self.errors and bool(self.criteria) and all(line.met for line in self.criteria)
+        return self.state == "passed"
 
     @property
     def state(self) -> str:
-        """``passed``, ``not passed``, or ``not decided`` if nothing shows that it does not pass."""
-        if self.passed:
-            return "passed"
-        return "not passed" if self.failed or any(line.state == "not met" for line in self.criteria) else "not decided"
+        """``passed``, ``not passed``, COSTLIER_USE, or ``not decided`` if nothing shows that it does not pass."""
+        training, use = ([line for line in self.criteria if bool(line.bound) == used] for used in (False, True))
+        if self.failed or any(line.state == "not met" for line in training):
+            return "not passed"
+        if self.errors or not training or not all(line.met for line in training):
+            return "not decided"
+        if any(line.state == "not met" for line in use):
+            return COSTLIER_USE
+        return "passed" if all(line.met for line in use) else "not decided"
+
+    @property
+    def break_even(self) -> tuple[float, str]:
+        """The number of predictions whose extra energy equals the energy saved in training, and that energy's kind.
+
+        0 if training saves none, infinite if predictions cost no more than the baseline's, NaN if an energy is missing.
+        """
+        training = self.energy
+        inference = next((found for name in JOULES if (found := self.line(OTHER_COSTS[INFERENCE + name]))), None)
+        if training is None or inference is None:
+            return math.nan, "not compared"
+        if why := undecided(training.change) or undecided(inference.change):
+            return math.nan, why
+        saved, extra = training.baseline - training.candidate, (inference.candidate - inference.baseline) / PREDICTIONS
+        return (max(0.0, saved / extra) if extra > 0 else math.inf if saved > 0 else 0.0), training.kind
 
     @property
     def criteria(self) -> tuple[VerdictLine, ...]:
@@ -133,17 +121,17 @@ class EntryVerdict:
             parts.append(f"{line.quantity} {form} {line} ({line.kind_and_power}){required}")
         if worst := self.least_favourable:
             parts.append(f"least favourable of these costs: {worst.quantity}")
-        return " ".join([f"{self.entry}: {self.state}; {'; '.join(parts)}.", self._side_costs_text(), *self.notes])
+        return " ".join([f"{self.title}: {self.state}; {'; '.join(parts)}.", self._side_costs_text(), *self.notes])
 
     @property
     def main_lines(self) -> tuple[VerdictLine, ...]:
-        """The criteria, and the costs of training that stand beside them."""
-        return tuple(line for line in self.lines if line.criterion or line.quantity in _BESIDE)
+        """The criteria, and the energy of training."""
+        return tuple(line for line in self.lines if line.criterion or line.quantity == TRAINING_ENERGY)
 
     @property
     def least_favourable(self) -> VerdictLine | None:
         """The highest ratio of training's time, operations, cache energy, and energy if it is more than a clock."""
-        costs = (line for line in self.main_lines if line.ratio and not is_clock(line.change))
+        costs = (line for line in self.main_lines if line.ratio and not line.bound and not is_clock(line.change))
         decided = [line for line in costs if line.pairs == 1 or not undecided(line.change)]
         return max(decided, key=lambda line: line.change.value, default=None)
 
@@ -155,7 +143,7 @@ class EntryVerdict:
     @property
     def side_costs_compared(self) -> bool:
         """Whether there are costs without a criterion, and all of them could be compared."""
-        others = [line for line in self.lines if line.met is None]
+        others = [line for line in self.lines if line.met is None and line.ratio]
         return bool(others) and not any(undecided(line.change) and line.pairs > 1 for line in others)
 
     @property
@@ -174,61 +162,63 @@ class EntryVerdict:
 
 
 def verdicts(record: ExamRecord) -> list[EntryVerdict]:
-    """The verdict on every entry of a record, finished or not."""
-    return [verdict_of(record, name) for name in record.entries]
+    """The verdict on every entry of a record, finished or not; against the tuned baseline too where there is one."""
+    found = [verdict_of(record, name) for name in record.entries]
+    others = [name for name in record.entries if name != TUNED] if TUNED in record.entries else []
+    return [*found, *(verdict_of(record, name, TUNED) for name in others)]
 
 
-def verdict_of(record: ExamRecord, entry: str) -> EntryVerdict:
+def verdict_of(record: ExamRecord, entry: str, baseline: str = BASELINE) -> EntryVerdict:
     """The verdict on one entry."""
     errors = []
-    for name in (BASELINE, entry):
+    for name in (baseline, entry):
         runs = record.runs(name)
         errors += [f"{name} failed on seed {run.seed} ({run.failure})" for run in runs if run.failure]
         if len(runs) < record.seeds:
             errors.append(f"{name} has {len(runs)} of {record.seeds} runs")
-    first, second = record.trained(BASELINE), record.trained(entry)
+    first, second = record.trained(baseline), record.trained(entry)
     pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
     failed = any(run.failure for run in record.runs(entry))
     if len(pairs) < 2:
         errors.append(f"cannot compare: {len(pairs)} pairs of successful runs")
-        return EntryVerdict(entry, (), tuple(errors), failed=failed)
-    energy = energy_meter([run for pair in pairs for run in pair])
+        return EntryVerdict(entry, (), tuple(errors), failed=failed, baseline=baseline)
+    energy, why = energy_meter([run for pair in pairs for run in pair]), {**pairs[0][0].missing, **pairs[0][1].missing}
     if not energy:
-        why = {**pairs[0][0].missing, **pairs[0][1].missing}
         errors.append(f"no joules ({'; '.join(f'{n}: {why[n]}' for n in JOULES if n in why) or 'not in every run'})")
-    lines = (*_criteria(energy, pairs, target(record)[0]), *_other_costs(energy, pairs))
+    to_target = bool(record.evaluations)
+    loss = record.problem["target_loss"] if to_target else target(record, baseline)[0]
+    criteria = _criteria(energy, pairs, loss, to_target)
+    if record.division != CLOSED:
+        criteria += _use(energy, pairs)
+    compared = {line.quantity for line in criteria}
+    errors += [f"no {name} ({why.get(name, 'not traced')})" for name in _WORK if OTHER_COSTS[name] not in compared]
+    in_windows = all(NANOGPT_LOSS in run.scores for pair in pairs for run in pair)
+    losses = [difference_line(NANOGPT_LOSS, "nats", pairs)] if in_windows else []
+    if to_target:
+        losses.append(difference_line(ACCURACY, "", pairs))
+    lines = (*criteria, *losses, *_other_costs(energy, pairs, criteria))
     missing = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
     parts = "; ".join(f"{part} ({why})" for part, why in missing.items())
-    return EntryVerdict(entry, lines, tuple(errors), (f"The {energy} do not cover: {parts}.",) * bool(parts), failed)
+    notes = (f"The {energy} do not cover: {parts}.",) * bool(parts)
+    found = EntryVerdict(entry, lines, tuple(errors), notes, failed, baseline)
+    if found.state != COSTLIER_USE:
+        return found
+    count, kind = found.break_even
+    return dataclasses.replace(found, notes=(*notes, f"It pays up to {count:,.3g} predictions ({kind} energy)."))
 
 
-def target(record: ExamRecord) -> tuple[float, float]:
+def target(record: ExamRecord, baseline: str = BASELINE) -> tuple[float, float]:
     """The baseline's loss and accuracy, as means over its seeds. Raises ValueError if it has no run yet."""
-    runs = record.trained(BASELINE).values()
+    runs = record.trained(baseline).values()
     if not runs:
-        raise ValueError("there is no target yet: the baseline has no successful run")
+        raise ValueError(f"there is no target yet: the {baseline} has no successful run")
     loss, accuracy = (statistics.fmean(run.scores[name] for run in runs) for name in (LOSS, ACCURACY))
     return loss, accuracy
 
 
-def break_even_predictions(record: ExamRecord, entry: str) -> tuple[float, str]:
-    """The number of predictions whose extra energy equals the energy saved in training, and the kind of that energy.
-
-    0 if training saves none, infinite if predictions cost no more than the baseline's, NaN if an energy is missing.
-    """
-    found = verdict_of(record, entry)
-    training, inference = found.energy, found.line(OTHER_COSTS[INFERENCE + "codecarbon"])
-    if training is None or inference is None:
-        return math.nan, "not compared"
-    if why := undecided(training.change) or undecided(inference.change):
-        return math.nan, why
-    saved, extra = training.baseline - training.candidate, (inference.candidate - inference.baseline) / PREDICTIONS
-    return (max(0.0, saved / extra) if extra > 0 else math.inf if saved > 0 else 0.0), training.kind
-
-
 def energy_meter(runs: Sequence[Measurement]) -> str:
     """The name of the joule reading that decides: the first that all runs have, or empty."""
-    return next((name for name in JOULES if runs and all(_has(run, name) for run in runs)), "")
+    return next((name for name in JOULES if runs and all(has_reading(run, name) for run in runs)), "")
 
 
 def table(record: ExamRecord) -> tuple[list[str], list[list[str]]]:
@@ -243,58 +233,55 @@ def table(record: ExamRecord) -> tuple[list[str], list[list[str]]]:
             if line.criterion:
                 shown = {"met": "yes", "not met": "NO"}
                 required = f"{line.criterion}: {shown.get(line.state, line.state)}"
-            rows.append([verdict.entry, *comparison_cells(line), str(line.pairs), required])
+            rows.append([verdict.title, *comparison_cells(line), str(line.pairs), required])
     return ["entry", "quantity", "kind", "baseline", "candidate", "change (95 %)", "pairs", "required"], rows
 
 
-def comparison_cells(line: VerdictLine) -> tuple[str, ...]:
-    """Quantity, kind, baseline, candidate and change, as text."""
-    values = amount(line.baseline, line.unit), amount(line.candidate, line.unit)
-    return line.quantity, line.kind_and_power, *values, f"x {line}" if line.ratio else str(line)
-
-
-def _criteria(energy: str, pairs: _Pairs, target_loss: float) -> list[VerdictLine]:
-    loss, accuracy = _difference(LOSS, "nats", pairs), _difference(ACCURACY, "", pairs)
+def _criteria(energy: str, pairs: Pairs, target_loss: float, to_target: bool) -> list[VerdictLine]:
+    loss, accuracy = difference_line(LOSS, "nats", pairs), difference_line(ACCURACY, "", pairs)
     reached = loss.candidate <= target_loss
-    time = _ratio("time", TO_TARGET if reached else MISSED, pairs)
-    joules = [_ratio(energy, TRAINING_ENERGY, pairs)] if energy else []
-    clock, high = any(is_clock(line.change) for line in joules), time.change.high
+    scores = [(loss, "not above 0", loss.change.high <= 0), (accuracy, "not below 0", accuracy.change.low >= 0)]
+    if to_target:
+        reached = all(run.scores[LOSS] <= target_loss for pair in pairs for run in pair)
+        scores = [(loss, f"both at most {target_loss:g}", reached)]
+    time = ratio_line("time", TO_TARGET if reached else MISSED, pairs)
+    joules = [ratio_line(energy, TRAINING_ENERGY, pairs)] if energy else []
+    clock = any(is_clock(line.change) for line in joules)
     found = [
-        *((line, "below 1", line.change.high < 1) for line in joules if not clock),
-        (time, "below 1", reached and high < 1) if clock else (time, "at most 1", reached and high <= 1),
-        (loss, "not above 0", loss.change.high <= 0),
-        (accuracy, "not below 0", accuracy.change.low >= 0),
+        *((line, "below 1", line.high < 1) for line in joules if not clock),
+        (time, "below 1", reached and time.high < 1) if clock else (time, "at most 1", reached and time.high <= 1),
+        *((line, "below 1", line.high < 1) for line in _lines(_WORK, pairs)),
+        *scores,
     ]
     criteria = [dataclasses.replace(line, criterion=criterion, met=met) for line, criterion, met in found]
-    return [*joules, *criteria] if clock else criteria
+    return [*(joules if clock else ()), *criteria]
 
 
-def _other_costs(energy: str, pairs: _Pairs) -> Iterator[VerdictLine]:
+def _use(energy: str, pairs: Pairs) -> list[VerdictLine]:
+    """Energy and time of predictions. In the closed division they are those of the same network, by its rule."""
+    use = [line for line in _lines((INFERENCE + energy, INFERENCE + "time"), pairs) if not is_clock(line.change)]
+    asked = f"at most {_MAX_USE}"
+    return [dataclasses.replace(u, criterion=asked, met=u.high <= _MAX_USE, bound=_MAX_USE) for u in use]
+
+
+def _lines(names: Iterable[str], pairs: Pairs) -> list[VerdictLine]:
+    """The lines of those of the other costs that there are readings of."""
+    found = []
+    for name in names:
+        if both := [(b, c) for b, c in pairs if has_reading(b, name) and has_reading(c, name)]:
+            found.append(ratio_line(name, OTHER_COSTS[name], both))
+    return found
+
+
+def _other_costs(energy: str, pairs: Pairs, criteria: Sequence[VerdictLine]) -> list[VerdictLine]:
     """Costs without a criterion: other readings of the training energy, and the cost of inference."""
     others = {name: f"{TRAINING_ENERGY}, {name}" for name in JOULES if name != energy}
-    for name, quantity in (others | OTHER_COSTS).items():
-        if energy and name in {INFERENCE + other for other in others}:
-            continue  # the meter that decides for training decides for inference too
-        if both := [(b, c) for b, c in pairs if _has(b, name) and _has(c, name)]:
-            yield _ratio(name, quantity, both)
-
-
-def _ratio(name: str, quantity: str, pairs: _Pairs) -> VerdictLine:
-    readings = [(b.reading(name), c.reading(name)) for b, c in pairs]
-    kinds = kinds_of([reading for pair in readings for reading in pair])
-    baseline, candidate = zip(*((b.value, c.value) for b, c in readings), strict=True)
-    unit = "" if readings[0][0].unit == name else readings[0][0].unit
-    means = statistics.fmean(baseline), statistics.fmean(candidate)
-    change = ratio_of_readings([c for _, c in readings], [b for b, _ in readings])
-    return VerdictLine(quantity, unit, kinds, *means, change, len(pairs))
-
-
-def _difference(name: str, unit: str, pairs: _Pairs) -> VerdictLine:
-    baseline, candidate = zip(*((b.scores[name], c.scores[name]) for b, c in pairs), strict=True)
-    means = statistics.fmean(baseline), statistics.fmean(candidate)
-    change = paired_difference(candidate, baseline)
-    return VerdictLine(name, unit, "counted", *means, change, len(pairs), ratio=False)
-
-
-def _has(run: Measurement, name: str) -> bool:
-    return any(reading.name == name for reading in run.readings)
+    # The meter that decides for training decides for inference too.
+    names = [name for name in OTHER_COSTS if not energy or name not in {INFERENCE + other for other in others}]
+    training = [
+        ratio_line(name, quantity, both)
+        for name, quantity in others.items()
+        if (both := [(b, c) for b, c in pairs if has_reading(b, name) and has_reading(c, name)])
+    ]
+    asked = {line.quantity for line in criteria}
+    return [line for line in (*training, *_lines(names, pairs)) if line.quantity not in asked]

@@ -11,7 +11,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from sutrolib.core.cube import RUNGS, Axis
 from sutrolib.core.io import not_finite
@@ -122,6 +122,7 @@ def measure(
     process: str = BY_HAND,
     only_solved: bool = False,
     whole: bool = False,
+    use: Literal["never", "solved", "always"] = "never",
     trace_updates: int | None = None,
     timed: bool = True,
 ) -> Measurement:
@@ -140,6 +141,8 @@ def measure(
         only_solved: measure the time alone if the score misses the target.
         whole: add the readings ``time-to-target``, ``model-size``, and ``inference-...`` of each meter for 1,000
             predictions: a training can be made cheap at the expense of the model's use.
+        use: add the readings ``inference-...`` of the ``meters`` alone, without the clock; where the score reaches the
+            target, or always.
         trace_updates: trace only so many updates of a longer training and extrapolate what adds up (kind: modelled).
         timed: False for no clock: then nothing waits for a quiet machine, and one traced training gives score and
             counts.
@@ -152,7 +155,8 @@ def measure(
         raise ValueError("timed=False needs whole=False and no meter of seconds or joules")
     try:
         fitted = passes.first_training(timed)
-        unused = copy.deepcopy(fitted) if whole else fitted  # work that is put off until the first use shows there
+        used = whole or use != "never"
+        unused = copy.deepcopy(fitted) if used else fitted  # work that is put off until the first use shows there
         score, target = passes.evaluate(fitted), passes.task.target
         if score < target and only_solved:
             why = f"not measured, because the score of {score:.3g} misses the target of {target:g}"
@@ -160,6 +164,8 @@ def measure(
             return measurement_of(passes, process)
         passes.trace_training(fitted.steps)
         passes.measure_windows(passes.fit)
+        if use == "always" or (use == "solved" and score >= target):
+            passes.measure_use(unused)
         if whole:
             passes.measure_inference(unused)
             passes.measure_time_to_target(fitted)

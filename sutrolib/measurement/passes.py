@@ -25,6 +25,7 @@ _T = TypeVar("_T")
 
 PREDICTIONS = 1000
 INFERENCE, TO_TARGET, SIZE = "inference-", "time-to-target", "model-size"  # readings of a whole measurement
+UPDATES = "updates"  # at which a training to a target loss ended
 
 
 @dataclass
@@ -109,6 +110,20 @@ class MeasurementPasses:
         """The traced pass of 1,000 predictions."""
         if self.traced:
             self._read_trace(self.inference_trace(fitted), INFERENCE, predictions=PREDICTIONS)
+
+    def measure_use(self, fitted: Fitted) -> None:
+        """The same meters, without the clock, on 1,000 predictions.
+
+        Predictions that are no work, such as looks at a table, leave no reading and nothing in ``missing``.
+        """
+        if self.traced:
+            trace = self.inference_trace(fitted)
+            self._read_trace(trace, INFERENCE, predictions=PREDICTIONS)
+            with contextlib.suppress(NoReading):
+                trace.check_complete()
+                for meter in self.traced:
+                    self.missing.pop(INFERENCE + meter.name, None)
+        self.measure_windows(self._inference(fitted), INFERENCE, predictions=PREDICTIONS)
 
     def inference_trace(self, fitted: Fitted) -> TorchTrace:
         """The trace of 1,000 predictions."""

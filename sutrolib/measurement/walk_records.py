@@ -19,6 +19,7 @@ from sutrolib.core.cube import A, Position, Step, path_to_b
 from sutrolib.core.io import as_json, write_json
 from sutrolib.core.records import checked, read_json
 from sutrolib.core.stats import Interval
+from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, MeanPower
 
 _NAME = re.compile(r"(\d\d)-(\d+)\.json")
 
@@ -80,8 +81,12 @@ class StepRecord:
         """A quantity of :data:`sutrolib.walk.plan.QUANTITIES`; None if it was not found."""
         value = self.quantities.get(quantity)
         if isinstance(value, Mapping):
-            low, high = float(value["low"]), float(value["high"])
-            return Interval(float(value["value"]), low, high, tuple(map(float, value["points"])))
+            ends = float(value["value"]), float(value["low"]), float(value["high"])
+            about = (*ends, tuple(map(float, value["points"])))
+            if "load" in value:
+                return BusyRatio(*about, load=float(value["load"]))
+            power = value.get("power")
+            return EstimatedRatio(*about, power=MeanPower(**power)) if power else Interval(*about)
         return None if value is None else float(value)
 
     @property
@@ -155,8 +160,12 @@ def next_try(records: Sequence[StepRecord]) -> NextTry:
 
 
 def champion_before(records: Sequence[StepRecord], number: int) -> StepRecord | None:
-    """The last try of the step before ``number``; None before step 1, where the hand-tuned network stands."""
-    return next((record for record in reversed(records) if record.number == number - 1), None)
+    """The last try of the step before ``number`` with a sign to go on, or else its last try.
+
+    None before step 1, where the hand-tuned network stands.
+    """
+    tries = [record for record in reversed(records) if record.number == number - 1]
+    return next((record for record in tries if record.sign is Sign.GO), tries[0] if tries else None)
 
 
 def repeat(records: Sequence[StepRecord], number: int) -> NextTry:

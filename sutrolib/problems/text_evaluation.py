@@ -21,6 +21,8 @@ from sutrolib.core.types import Fitted, FittedText, Score, Split
 from sutrolib.problems.digits import class_accuracy
 
 _SUM_TOLERANCE = 1e-3
+NANOGPT_LOSS = "loss in nanoGPT's windows"
+_NANOGPT_WINDOWS, _NANOGPT_SEED = 200 * 12, 1337  # nanoGPT's eval_iters, batch_size and seed
 _CHUNK = 8192  # streams at a time if every prediction has its own stream
 
 
@@ -65,7 +67,7 @@ class StreamInference:
             return torch.cat(
                 [self.check_distributions(reading.decoder(len(x)).step(x.clone())) for x in test.x.split(_CHUNK)]
             )
-        lead, rows = self._streams(test)
+        lead, rows = self.windows(test)
         parts = rows.split(self.max_streams or len(rows))
         return torch.cat([self._read(reading, part, lead).flatten(0, 1) for part in parts])[: len(test)]
 
@@ -75,7 +77,7 @@ class StreamInference:
         The lead-in of a stream is the end of the stream before it: a model that mixes streams would know what it has to
         predict. ``count`` streams, spread over the text, are read again. 0 if there is one stream only.
         """
-        lead, rows = self._streams(test)
+        lead, rows = self.windows(test)
         if self.window == 1 or len(rows) == 1:
             return 0.0
         width, reading = rows.shape[1] - lead, self._check(fitted)
@@ -86,7 +88,7 @@ class StreamInference:
             gaps.append((alone.exp() - together.exp()).abs().max())
         return float(torch.stack(gaps).max())  # unlike max(), it keeps a NaN
 
-    def _streams(self, test: Split) -> tuple[int, Tensor]:
+    def windows(self, test: Split) -> tuple[int, Tensor]:
         """The number of lead-in characters, and all streams as rows that begin with these characters."""
         count = len(test)
         streams = -(-count // self.length) if self.length else min(self.streams, count)
@@ -104,6 +106,20 @@ class StreamInference:
         return torch.stack(
             [self.check_distributions(decoder.step(rows[:, c].clone())) for c in range(lead, rows.shape[1])], 1
         )
+
+    def nanogpt_loss(self, fitted: Fitted, test: Split, context: int, windows: int = _NANOGPT_WINDOWS) -> float:
+        """The loss as nanoGPT estimates it: the mean over every position of windows at random starts.
+
+        At the first position of a window a model knows one character, at the last one ``context``. Raises ValueError
+        for a text that is not longer than a window.
+        """
+        if len(test) <= context:
+            raise ValueError(f"windows need more than {context} characters (got {len(test)})")
+        generator = torch.Generator().manual_seed(_NANOGPT_SEED)
+        places = torch.randint(len(test) - context, (windows, 1), generator=generator) + torch.arange(context)
+        labels, parts = test.y.flatten()[places], test.x[places].split(self.max_streams or windows)
+        found = torch.cat([self._read(self._check(fitted), part, 0) for part in parts])
+        return -minus_loss(found.flatten(0, 1), labels.view(-1, 1))
 
     def run_inference(self, fitted: Fitted, test: Split, count: int) -> None:
         """``count`` predictions in 8 parallel streams; a stream for each prediction if the window is 1.

@@ -37,7 +37,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One search, trial by trial: the cost (None unless solved and kept), and what was spent on it in each unit."""
+    """One search, trial by trial: its lifetime cost (None unless solved and kept), and what was spent in each unit."""
 
     costs: tuple[float | None, ...]
     spent: Mapping[str, tuple[float, ...]]  # by unit (:data:`CURVE_UNITS`)
@@ -163,14 +163,14 @@ def compare_searches(
     trajectories: dict[str, list[Trajectory]] = {name: [] for name in configs}
     costs: dict[str, list[float]] = {name: [] for name in configs}
     for seed in seeds:
-        known: dict[int, float] = {}  # by the number of seeds that the baseline is measured on
+        known: dict[Any, float] = {}  # by the number of seeds that the baseline is measured on, and whether use counts
         for name, config in configs.items():
-            pairs = config.process.pairs
-            if pairs not in known:
-                evaluator = Evaluator(problem, meter, range(seed, seed + pairs), trace_updates=trace_updates)
-                cost = evaluator.evaluate(baseline).cost
-                known[pairs] = math.inf if cost is None else cost
-            costs[name].append(known[pairs])
+            about = pairs, use = config.process.pairs, getattr(config.process, "check_best", False)
+            if about not in known:
+                options: dict[str, Any] = {"trace_updates": trace_updates, "charge_use": use}
+                cost = Evaluator(problem, meter, range(seed, seed + pairs), **options).evaluate(baseline).lifetime_cost
+                known[about] = math.inf if cost is None else cost
+            costs[name].append(known[about])
             study = config.process.improve(problem, config.space, meter, budget, seed)
             trajectories[name].append(Trajectory.of(study))
             on_study(study)

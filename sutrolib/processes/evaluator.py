@@ -6,19 +6,17 @@ problem is not solved, so that a candidate that does not learn costs less than o
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sutrolib.core.types import Budget, Model, Problem, ProgramModel
 from sutrolib.measurement.measure import Measurement, measure, measure_program
-from sutrolib.measurement.passes import INFERENCE, MeasurementPasses, finite_score
-from sutrolib.meters.access.trace import TracedMeter
-from sutrolib.meters.base import Meter, NoReading, ProgramMeter, WindowMeter, too_high_load
+from sutrolib.measurement.passes import INFERENCE, finite_score
+from sutrolib.meters.base import Meter, ProgramMeter, WindowMeter, too_high_load
 from sutrolib.meters.energy.wall_time import WallTime
 
 if TYPE_CHECKING:
@@ -43,8 +41,9 @@ class TrialState(StrEnum):
 class Evaluation:
     """The result of a candidate. ``cost`` is None unless every seed is solved.
 
-    ``total_cost`` is the sum of all readings, solved or not, in the meter's unit; ``seconds`` is the geometric mean of
-    the wall time where it was taken.
+    ``predictions`` is the cost of 1,000 of them, None unless they were charged. ``total_cost`` is the sum of all
+    readings of trainings, solved or not, in the meter's unit; ``seconds`` is the geometric mean of the wall time where
+    it was taken.
     """
 
     state: TrialState
@@ -54,6 +53,12 @@ class Evaluation:
     seconds: float | None = None
     total_cost: float = 0.0
     runs: tuple[Measurement, ...] = ()
+    predictions: float | None = None
+
+    @property
+    def lifetime_cost(self) -> float | None:
+        """The cost with that of 1,000 predictions, as far as they were charged; None unless every seed is solved."""
+        return None if self.cost is None else self.cost + (self.predictions or 0.0)
 
     @property
     def unsolved(self) -> bool:
@@ -66,7 +71,8 @@ class Evaluator:
     """Measures models on ``seeds`` of ``problem`` by ``meter``.
 
     ``timed`` also takes the wall time, under the machine-wide lock; meters of seconds and joules always do.
-    ``trace_updates`` as in ``measure``; ``on_measurement`` is called with every finished run.
+    ``trace_updates`` as in ``measure``; ``on_measurement`` is called with every finished run. ``charge_use`` measures
+    1,000 predictions on the first seed as well: without, what puts work off until a model is used would look cheap.
     """
 
     problem: Problem
@@ -76,6 +82,7 @@ class Evaluator:
     trace_updates: int | None = None
     process: str = "by-hand"
     on_measurement: Callable[[Measurement], object] = ignore
+    charge_use: bool = False
 
     def evaluate(self, model: Model, trial: optuna.Trial | None = None) -> Evaluation:
         """Run ``model`` on every seed. Any exception that it raises is a result: FAILED, with the reason.
@@ -87,7 +94,7 @@ class Evaluator:
             ends: list[float] = []
             budget = None if trial is None or runs else Budget(watch=_pruning_watch(trial, ends))
             try:
-                run = self._run(model, seed, budget)
+                run = self._run(model, seed, budget, use=self.charge_use and not runs)
             except Exception as error:  # a candidate may do anything, and the search goes on
                 return self._evaluation(TrialState.FAILED, f"{type(error).__name__}: {error}", runs)
             runs.append(run)
@@ -101,32 +108,14 @@ class Evaluator:
                 return self._evaluation(TrialState.MISSED, why, runs)
         return self._evaluation(TrialState.SOLVED, f"solved on {len(runs)} of {len(runs)} seeds", runs)
 
-    def predictions(self, model: Model) -> float:
-        """The cost of 1,000 predictions, trained on the first seed. Raises NoReading where the meter has none."""
-        passes = MeasurementPasses(self.problem, model, self.seeds[0], [self.meter])
-        passes.copy_task()
-        fitted = passes.fit()
-        if isinstance(self.meter, TracedMeter):
-            trace = passes.inference_trace(fitted)
-            trace.check_complete()
-            with contextlib.suppress(NoReading):
-                return self.meter.read(trace).value
-            return 0.0  # all work was seen, and none of it counts, as in a look at a table
-        passes.measure_inference(fitted)
-        name = INFERENCE + self.meter.name
-        cost = next((reading.value for reading in passes.readings if reading.name == name), None)
-        if cost is None:
-            raise NoReading(passes.missing.get(name, f"the meter left no {name}"))
-        return cost
-
-    def _run(self, model: Model, seed: int, budget: Budget | None) -> Measurement:
+    def _run(self, model: Model, seed: int, budget: Budget | None, use: bool) -> Measurement:
         if isinstance(self.meter, ProgramMeter):
             program = cast(ProgramModel, model)
             return measure_program(self.problem, program, self.meter, seed, process=self.process)
         meters = [self.meter] if isinstance(self.meter, WallTime) else [WallTime(runs=1, window=0), self.meter]
         timed, about = self.timed or isinstance(self.meter, WindowMeter), (self.problem, model, meters, seed)
-        traced = self.trace_updates
-        return measure(*about, budget=budget, process=self.process, trace_updates=traced, timed=timed)
+        options: dict[str, Any] = {"process": self.process, "trace_updates": self.trace_updates, "timed": timed}
+        return measure(*about, budget=budget, use="solved" if use else "never", **options)
 
     def _evaluation(self, state: TrialState, why: str, runs: Sequence[Measurement]) -> Evaluation:
         name = self.meter.name
@@ -134,12 +123,16 @@ class Evaluator:
         scores = [run.score for run in runs if run.score is not None]
         if state is TrialState.SOLVED and len(costs) < len(runs):
             state, why = TrialState.FAILED, f"no reading: {runs[-1].missing.get(name, name)}"
+        used = sum(readings(runs[:1], INFERENCE + name))
+        if state is TrialState.SOLVED and (missing := runs[0].missing.get(INFERENCE + name)):
+            state, why = TrialState.FAILED, f"its predictions have no reading: {missing}"
         if load := too_high_load(reading for run in runs for reading in run.readings):
             why += f"; the machine was busy: load {load:.2f}"
         cost = geometric_mean(costs) if state is TrialState.SOLVED else None
         score = sum(scores) / len(scores) if scores else None
         time = geometric_mean(seconds) if seconds else None
-        return Evaluation(state, why, cost, score, time, sum(costs), tuple(runs))
+        predictions = used if self.charge_use and cost is not None else None
+        return Evaluation(state, why, cost, score, time, sum(costs), tuple(runs), predictions)
 
 
 def _pruning_watch(trial: optuna.Trial, ends: list[float]) -> Callable[[int, float], bool]:

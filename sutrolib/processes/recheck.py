@@ -11,7 +11,6 @@ against metric gaming (:mod:`sutrolib.measurement.metric_gaming`) fails; nobody 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,6 @@ from sutrolib.core.records import read_json
 from sutrolib.core.types import Model, Problem
 from sutrolib.measurement.checks import fresh_seed
 from sutrolib.measurement.metric_gaming import fresh_cost, gaming_checks
-from sutrolib.measurement.passes import PREDICTIONS
 from sutrolib.meters import METERS
 from sutrolib.meters.base import Meter, too_high_load
 from sutrolib.meters.energy.codecarbon import CumulativeJoules
@@ -92,41 +90,6 @@ class Finalists:
             self.storage.note(name, known := found | {"extra": dataclasses.asdict(spent(0))})
         return known
 
-    def charged(self, finished: Sequence[Trial]) -> tuple[Trial, ...]:
-        """The trials. One whose training is cheaper, but not with 1,000 predictions, is not kept.
-
-        Trials whose training alone costs more than another one with its predictions need no look.
-        """
-        trials = {trial.number: trial for trial in finished}
-        trained = {trial.number: trial.cost for trial in finished if trial.cost is not None}
-        totals: dict[int, float] = {}
-
-        def displace(number: int, why: str) -> None:
-            trials[number] = dataclasses.replace(trials[number], kept=False, why=f"{trials[number].why}; {why}")
-
-        for number in sorted(trained, key=trained.__getitem__):
-            if trained[number] >= min(totals.values(), default=math.inf):
-                break
-            note = self._note(f"predictions of trial {number}", trials[number], self._predictions)
-            if note["cost"] is None:
-                displace(number, f"its predictions could not be measured: {note['why']}")
-            else:
-                totals[number] = trained[number] + note["cost"]
-        best = min(totals, key=totals.__getitem__, default=0)
-        for number in totals:
-            cheaper = trained[best] - trained[number]
-            if cheaper > 0:
-                spared = totals[number] - totals[best] + cheaper
-                count = max(1, PREDICTIONS * cheaper / spared)
-                displace(number, f"trial {best} is cheaper from {count:,.0f} predictions on")
-        return tuple(trials.values())
-
-    def _predictions(self, model: Model) -> dict[str, Any]:
-        try:
-            return {"cost": self.evaluator.predictions(model)}
-        except Exception as error:  # a candidate may do anything
-            return {"cost": None, "why": f"{type(error).__name__}: {error}"}
-
     def rechecked(self, finished: Sequence[Trial], meter: Meter) -> tuple[Trial, ...]:
         """The trials, the best few of them with their cost by ``meter`` too."""
         trials = {trial.number: trial for trial in finished}
@@ -135,7 +98,7 @@ class Finalists:
         def find(model: Model) -> dict[str, Any]:
             found = evaluator.evaluate(model)
             load = too_high_load(r for run in found.runs for r in run.readings if r.name == meter.name)
-            return {"cost": found.cost, "why": found.why, "load": load}
+            return {"cost": found.lifetime_cost, "why": found.why, "load": load}
 
         solved = [trial for trial in finished if trial.cost is not None and trial.kept]
         for trial in sorted(solved, key=lambda trial: trial.objective)[:RECHECKED]:

@@ -74,8 +74,8 @@ class Search(ABC):
         timed, trace_updates: As in :class:`sutrolib.processes.evaluator.Evaluator`.
         journal: The file that keeps the study, so that it can go on where it stopped; None keeps it in memory.
         estimate_joules: Charge estimated joules to every trial, whatever the budget is in.
-        check_best: Refuse a best trial that fails a check against metric gaming, or that costs more than another one
-            with 1,000 predictions; the next best is checked then. It costs extra, beyond the budget.
+        check_best: Charge 1,000 predictions to each trial; and refuse a best trial that fails a check against metric
+            gaming, where the next best is checked then. The checks cost extra, beyond the budget.
         milestones: They stop a search without a sign of life, unless ``overrides`` holds a person's decision to go on.
         on_trial, on_measurement: Called with every finished trial and measurement.
         on_wait: Called while other workers are at the last trials.
@@ -150,8 +150,7 @@ class Search(ABC):
             run = _SearchRun(self, problem, space, meter, budget, seed, storage, estimator, evaluator)
             stopped, milestones = run.until_stopped(), tuple(run.milestone_results())
             checked = self.check_best and not isinstance(meter, ProgramMeter)  # that one prices every read
-            finalists = Finalists(space, storage, evaluator, estimator)
-            trials = finalists.charged(storage.finished()) if checked else tuple(storage.finished())
+            finalists, trials = Finalists(space, storage, evaluator, estimator), tuple(storage.finished())
             trials = finalists.rechecked(trials, realistic) if realistic else trials
             about, found = (problem, space, meter, budget, seed), (trials, stopped, milestones)
             study = self.confirm(Study.of(self.name, *about, *found, self.overrides, audit=audit), evaluator, estimator)
@@ -170,7 +169,8 @@ class Search(ABC):
 
     def evaluator(self, problem: Problem, meter: Meter, seeds: Sequence[int]) -> Evaluator:
         """An evaluator with the settings of this search."""
-        return Evaluator(problem, meter, seeds, self.timed, self.trace_updates, self.rung, self.on_measurement)
+        about = self.timed, self.trace_updates, self.rung, self.on_measurement, self.check_best
+        return Evaluator(problem, meter, seeds, *about)
 
 
 @dataclass

@@ -30,6 +30,7 @@ class Trial:
     ``cost`` is None unless the problem was solved; ``total_cost`` is the sum of all readings, in the meter's unit;
     ``kept`` is False for a candidate that the process rejected, whatever it cost; ``runs`` is empty for a trial of
     another process or of an earlier session; ``recheck`` is the cost by the more realistic metric of a re-check.
+    ``predictions`` is the cost of 1,000 predictions where they were charged.
     """
 
     number: int
@@ -44,13 +45,22 @@ class Trial:
     spent: ResourceUse = NO_USE
     kept: bool = True
     recheck: float | None = None
+    predictions: float | None = None
     runs: tuple[Measurement, ...] = ()
 
     @property
+    def lifetime_cost(self) -> float | None:
+        """The cost with that of 1,000 predictions where they were charged; None unless the problem was solved."""
+        return None if self.cost is None else self.cost + (self.predictions or 0.0)
+
+    @property
     def objective(self) -> float:
-        """What a search minimises: log10 of the cost if solved, else a larger number that falls as the score rises."""
-        if self.cost is not None:
-            return math.log10(self.cost)
+        """What a search minimises: log10 of the cost, with that of 1,000 predictions, if solved.
+
+        Else a larger number that falls as the score rises.
+        """
+        if self.lifetime_cost is not None:
+            return math.log10(self.lifetime_cost)
         return _UNSOLVED - self.score if self.score is not None else math.inf
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,7 +177,7 @@ class Study:
         return f"{families}{len(proposals)} of {_count(self.space.size)} settings"
 
     def curve(self, unit: str = "trials") -> list[tuple[float, float]]:
-        """The best cost so far over what was spent, in one of :data:`CURVE_UNITS`, trial by trial.
+        """The best lifetime cost so far over what was spent, in one of :data:`CURVE_UNITS`, trial by trial.
 
         Infinite while nothing is solved. Raises ValueError for another unit.
         """
@@ -177,9 +187,9 @@ class Study:
 
     @property
     def costs(self) -> tuple[float | None, ...]:
-        """The cost of each trial; None unless it solved the problem and was kept, in a re-check too."""
+        """The lifetime cost of each trial; None unless it solved the problem and was kept, in a re-check too."""
         least = self.best.objective if self.best and self.best.recheck is not None else -math.inf
-        return tuple(trial.cost if trial.kept and trial.objective >= least else None for trial in self.trials)
+        return tuple(trial.lifetime_cost if trial.kept and trial.objective >= least else None for trial in self.trials)
 
     def drop(self, family: str, mechanism: str) -> Study:
         """This study with ``family`` given up because of ``mechanism``, and how much of it was tried.

@@ -12,7 +12,7 @@ from sutrolib.core.stats import MIN_PAIRS, Interval, paired_ratio
 from sutrolib.core.types import describe
 from sutrolib.guards.proxy_audit import rank_agreement
 from sutrolib.measurement.comparison import BusyRatio
-from sutrolib.meters.base import Meter, NoReading, too_high_load
+from sutrolib.meters.base import Meter, too_high_load
 from sutrolib.processes.evaluator import Evaluation, Evaluator
 from sutrolib.processes.space import SearchSpace
 from sutrolib.processes.study import Study, Trial
@@ -29,8 +29,7 @@ def compare_processes(
     """The ``process ratio`` of two processes, search by search, and what was ``found`` by the new and the old one.
 
     Of each search the cheapest by its own metric, whatever a re-check by another one then kept, that solves the
-    evaluator's seeds too, which no search has seen; with 1,000 predictions, as searches refuse what trains for less and
-    then costs more.
+    evaluator's seeds too, which no search has seen; by its cost there, with that of 1,000 predictions.
     """
     known: dict[str, Evaluation] = {}
 
@@ -41,12 +40,7 @@ def compare_processes(
         if key not in known:
             say(f"comparing the processes: {trial.proposal}")
             known[key] = evaluator.evaluate(model)
-        trained = known[key].cost
-        try:
-            return None if trained is None else trained + evaluator.predictions(model)
-        except NoReading as error:  # the searches refuse such a model, too
-            say(f"its predictions have no reading: {error}")
-            return None
+        return known[key].lifetime_cost
 
     def found(study: Study) -> tuple[Trial | None, float | None]:
         costs = ((trial, cost(study, trial)) for trial in ordered_by_metric(study)[:_BEST])

@@ -16,8 +16,9 @@ from sutrolib.core.types import Model, describe
 from sutrolib.measurement.comparison import compare
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement, measure
+from sutrolib.measurement.passes import INFERENCE
 from sutrolib.meters import CacheEnergy, OperationCount
-from sutrolib.meters.base import Meter, WindowMeter
+from sutrolib.meters.base import Meter, Reading, WindowMeter
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.walk.spaces import Ground
 
@@ -52,7 +53,8 @@ class FreshSeeds:
                 if key not in known:
                     self.say(f"fresh seed {seed}: {name}")
                     traced = self.ground.trace_updates
-                    known[key] = measure(problem, model, meters, seed, process=self.process, trace_updates=traced)
+                    options: dict[str, Any] = {"process": self.process, "trace_updates": traced, "use": "always"}
+                    known[key] = measure(problem, model, meters, seed, **options)
                     kept.add(known[key])
                 found[name].append(known[key])
         return found
@@ -68,9 +70,9 @@ def solved(runs: Sequence[Measurement]) -> float:
 
 
 def cost_ratio(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> Interval | None:
-    """Cost of the champion over that of the start; None where a run failed."""
+    """Lifetime cost of the champion over that of the start; None where a run failed."""
     try:
-        return compare(champion, start, meter.name).cost
+        return compare(with_use(champion, meter), with_use(start, meter), meter.name).cost
     except (ValueError, KeyError):
         return None
 
@@ -78,9 +80,34 @@ def cost_ratio(champion: Sequence[Measurement], start: Sequence[Measurement], me
 def verdict(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> str:
     """The verdict of champion against start in words, or why there is none."""
     try:
-        return compare(champion, start, meter.name).why
+        return compare(with_use(champion, meter), with_use(start, meter), meter.name).why
     except (ValueError, KeyError) as error:
         return f"not compared: {error}"
+
+
+def with_use(runs: Sequence[Measurement], meter: Meter) -> list[Measurement]:
+    """The runs with the reading of the meter for the training and 1,000 predictions. Raises KeyError without one.
+
+    Predictions that were no work leave no reading.
+    """
+    nothing = {run.seed for run in runs if not run.missing.get(INFERENCE + meter.name) and not _used(run, meter)}
+    return [
+        run if run.seed in nothing else _with_use(run, run.reading(meter.name), run.reading(INFERENCE + meter.name))
+        for run in runs
+    ]
+
+
+def _used(run: Measurement, meter: Meter) -> bool:
+    return any(reading.name == INFERENCE + meter.name for reading in run.readings)
+
+
+def _with_use(run: Measurement, training: Reading, use: Reading) -> Measurement:
+    parts = training.detail, use.detail
+    detail = {"load": max((part.get("load") or 0.0 for part in parts), default=0.0)}
+    if all({"window_s", "runs"} <= {*part} for part in parts):  # so that the mean power is that of both
+        detail |= {"runs": 1, "window_s": sum(part["window_s"] / part["runs"] for part in parts)}
+    both = dataclasses.replace(training, value=training.value + use.value, detail=detail)
+    return dataclasses.replace(run, readings=tuple(both if r is training else r for r in run.readings))
 
 
 def with_reading(one: Measurement, other: Measurement, name: str) -> Measurement:

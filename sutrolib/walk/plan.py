@@ -23,7 +23,7 @@ from sutrolib.processes.manual import ProposedChange
 
 # What a plan may expect and decide by; ratios are of the step's metric, over fresh seeds.
 QUANTITIES = {
-    "ratio": "cost of the new champion / of the model that the step began with",
+    "ratio": "cost, with 1,000 predictions, of the new champion / of the model that the step began with",
     "solved": "share of the fresh seeds on which the new champion solves the problem",
     "inherited solved": "share of the fresh seeds on which the inherited champion solves the problem",
     "correlation": "rank correlation (Kendall's tau) of old and new metric over the trials",

@@ -124,7 +124,7 @@ class StepRun:
             number=self.todo.number,
             attempt=self.todo.attempt,
             order=len(self.records) + 1,
-            end=as_json(dataclasses.asdict(self.step.end)),
+            end=as_json(dataclasses.asdict(self.step.end) | {"process": self.rung, "metric": self.metric}),
             axis=str(self.step.axis),
             kept={str(axis): getattr(self.step.end, axis) for axis in Axis if axis != self.step.axis},
             plan=as_json(dataclasses.asdict(self.plan)),
@@ -168,7 +168,7 @@ class StepRun:
         """The cheapest, on seeds of its own, of what the searches found and the start; the start if none solves it."""
         candidates = list({str(describe(one)): one for one in [start, *(s.model for s in studies if s.best)]}.values())
         evaluator = self._evaluator(ground, meter, _CHOOSING)
-        costs = [evaluator.evaluate(candidate).cost for candidate in candidates]
+        costs = [evaluator.evaluate(candidate).lifetime_cost for candidate in candidates]
         solved = [(cost, index) for index, cost in enumerate(costs) if cost is not None]
         return candidates[min(solved)[1]] if solved else start
 
@@ -176,7 +176,7 @@ class StepRun:
         """Measures on seeds from ``first`` on that no search has seen; a try that repeats a step has others."""
         first += _TRY * (self.todo.attempt - 1)
         seeds = range(first, first + self.plan.pairs + 1)
-        return Evaluator(ground.searched, meter, seeds, trace_updates=ground.trace_updates)
+        return Evaluator(ground.searched, meter, seeds, trace_updates=ground.trace_updates, charge_use=True)
 
     def _moved(
         self, ground: Ground, space: SearchSpace, meter: Meter, inherited: Model, studies: Sequence[Study]

@@ -11,9 +11,10 @@ from exams import SHAPE, TINY, InThisProcess, fake_run, with_entry
 from nanogpt import NanoGPT, renamed
 
 import sutrolib.exam.run
-from sutrolib.core.types import Diverged
-from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, SCALES, Entry, Scale, scale_of
-from sutrolib.exam.evaluate import RuleBroken, check_closed_division, evaluate
+from sutrolib.core.types import Budget, Diverged
+from sutrolib.exam.closed_division import RuleBroken, check_closed_division
+from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, SCALES, Entry, Scale, TargetLoss, scale_of
+from sutrolib.exam.evaluate import evaluate
 from sutrolib.exam.record import exam_path, read_record
 from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import verdict_of
@@ -368,6 +369,64 @@ def test_the_first_seed_is_traced_in_training_and_use(faked_counter):
     assert "cache-energy" not in {r.name for r in evaluate(TINY.problem, KneserNey(2), 1, CombinedMeter([])).readings}
 
 
+@pytest.mark.parametrize(
+    "model",
+    [GPT(**SHAPE, max_steps=24, lr=1e-2), DistilledGPT(1, 2, 8, 8, batch=4, max_steps=24, lr=1e-2, teacher_order=2)],
+)
+def test_a_training_to_a_target_ends_at_the_first_evaluation_that_reaches_it(untraced, model):
+    def loss_after(updates):
+        task = TINY.problem.sample(0)
+        fitted = model.fit(task.for_training(), 0, Budget(steps=updates))
+        return -task.score(task.inference.predictions(fitted, task.test_split), task.test_split.y)
+
+    losses = {updates: loss_after(updates) for updates in (4, 8, 12, 16, 20, 24)}
+    target = losses[12] + 1e-4
+    first = next(updates for updates, loss in losses.items() if loss <= target)
+    run = evaluate(TINY.problem, model, 0, CombinedMeter([]), stop=TargetLoss(target, 4))
+    updates = run.reading("updates")
+    assert updates.value == first
+    assert run.scores["loss"] == pytest.approx(losses[first], abs=1e-5)
+    assert dict(updates.detail["curve"]) == pytest.approx(
+        {step: loss for step, loss in losses.items() if step <= first}, abs=1e-4
+    )
+    missed = evaluate(TINY.problem, model, 0, CombinedMeter([]), stop=TargetLoss(0.1, 4))
+    assert missed.reading("updates").value == 24
+    assert missed.scores["loss"] == pytest.approx(losses[24], abs=1e-5)
+
+
+def test_the_training_that_is_charged_ends_there_too_and_a_model_without_updates_is_trained_whole(
+    faked_counter, untraced
+):
+    def spent(model, **options):
+        return evaluate(TINY.problem, model, 0, CombinedMeter(faked_counter), **options).reading("joules").value
+
+    whole = Drawing(**SHAPE, max_steps=12)
+    assert spent(whole) == 24
+    assert spent(whole, stop=TargetLoss(100.0, 4)) == 8  # the first evaluation, after four updates
+    run = evaluate(TINY.problem, KneserNey(2), 0, CombinedMeter([]), stop=TargetLoss(100.0, 4))
+    assert "updates" not in {reading.name for reading in run.readings}
+    assert run.failure == ""
+
+
+def test_in_a_scale_with_evaluations_every_run_is_traced_and_ends_at_its_target(monkeypatch):
+    seen = []
+
+    def fake(problem, model, seed, meter, **options):
+        seen.append((options["traced"], options["stop"]))
+        return fake_run(seed)
+
+    monkeypatch.setattr(sutrolib.exam.run, "evaluate", fake)
+    run_exam(dataclasses.replace(TINY, evaluations=2), CLOSED)
+    assert set(seen) == {(True, TargetLoss(1.88, 2))}  # of four updates, and of three
+    seen.clear()
+    run_exam(dataclasses.replace(TINY, name="other"), OPEN)
+    assert {stop for _, stop in seen} == {None}
+    record = read_record(exam_path("tiny", CLOSED))
+    assert record.evaluations == 2
+    with pytest.raises(ValueError, match="evaluations: 2, now 0"):
+        run_exam(TINY, CLOSED)
+
+
 @dataclasses.dataclass(frozen=True)
 class Drawing(GPT):
     def update(self, *arguments):
@@ -412,7 +471,7 @@ def test_every_scale_and_division_has_entries_that_differ_from_the_baseline():
             assert all(entry.model != scale.baseline for entry in scale.division(division))
     assert scale_of("cpu").baseline == GPT()
     assert (scale_of("gpu").baseline.device, scale_of("gpu").problem.target_loss) == ("cuda", 1.4697)
-    with pytest.raises(ValueError, match=r"scale must be one of smoke, cpu, gpu \(got 'moon'\)"):
+    with pytest.raises(ValueError, match=r"scale must be one of smoke, cpu, cpu-to-target, gpu \(got 'moon'\)"):
         scale_of("moon")
     with pytest.raises(ValueError, match="division 'half'; choose one of: closed, open"):
         TINY.division("half")

@@ -15,14 +15,14 @@ from sutrolib.__main__ import main
 from sutrolib.core import paths
 from sutrolib.core.format import amount
 from sutrolib.core.provenance import machine
-from sutrolib.exam.entries import BASELINE, OPEN
+from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, TUNED, Entry
 from sutrolib.exam.plots import cost_labels, draw_other_costs, draw_pareto_front, draw_seeds, draw_verdict
 from sutrolib.exam.record import new_record, read_record
-from sutrolib.exam.verdict import break_even_predictions, table, target, verdict_of, verdicts
+from sutrolib.exam.verdict import COSTLIER_USE, table, target, verdict_of, verdicts
 from sutrolib.measurement.comparison import A_CLOCK
 from sutrolib.meters.base import Kind, Reading
 
-BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
+BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51, "work": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,8 @@ def test_less_energy_and_time_at_a_better_loss_and_accuracy_passes():
         "estimated",
         "measured",
         "counted",
+        "modelled",
+        "counted",
         "counted",
     ]
 
@@ -57,7 +59,9 @@ def test_the_closed_division_says_that_its_energy_is_a_clock_and_names_what_is_l
     assert 0 < spread < 0.02  # of a constant times seconds
     said = f"{A_CLOCK}, {power.low:.4g} to {power.high:.4g} W, spread {100 * spread:.2g} %"
     assert f"(estimated: {said})" in found.text
-    assert [line.quantity for line in found.criteria] == ["wall-clock time to target", "loss", "accuracy"]
+    work = ["training operations", "cache energy of training"]
+    asked = ["wall-clock time to target", *work, "loss", "accuracy"]
+    assert [line.quantity for line in found.criteria] == asked
 
     def times_less(name):
         """By the runs themselves, pair by pair."""
@@ -117,6 +121,98 @@ def test_one_unmet_criterion_fails_the_entry_and_is_named(worse, missed):
     assert [line.quantity for line in found.lines if line.met is False] == [missed]
     assert found.text.startswith("other rate: not passed; ")
     assert f"{missed} " in found.text.split("not met")[0].split("; ")[-1]
+
+
+def test_as_much_work_does_not_pass_whatever_the_clock_says():
+    found = verdict(work=1.0)
+    assert found.state == "not passed"
+    missed = [line.quantity for line in found.lines if line.met is False]
+    assert missed == ["training operations", "cache energy of training"]
+
+
+def test_without_counts_nothing_is_decided_and_the_reason_is_given():
+    record = record_of(**BETTER)
+    for runs in record.measurements.values():
+        for seed, run in runs.items():
+            readings = tuple(r for r in run.readings if r.name != "operations")
+            runs[seed] = dataclasses.replace(run, readings=readings, missing={"operations": "not traced: a kernel"})
+    found = verdict_of(record, "other rate")
+    assert found.state == "not decided"
+    assert "no operations (not traced: a kernel)" in found.text
+
+
+def with_use(record, joules, seconds):
+    """The record with these costs of 1,000 predictions of the candidate, of which the baseline's are 1 J and 0.1 s."""
+    runs = record.measurements["bigram"]
+    for seed, run in runs.items():
+        used = {"inference-codecarbon": joules, "inference-time": seconds}
+        readings = (dataclasses.replace(r, value=used[r.name]) if r.name in used else r for r in run.readings)
+        runs[seed] = dataclasses.replace(run, readings=tuple(readings))
+    return record
+
+
+def open_record():
+    """A finished record of the open division, with an entry that is better."""
+    record = new_record(dataclasses.replace(TINY, entries={OPEN: TINY.entries[OPEN][:1]}), OPEN, 5)
+    for name, numbers in ((BASELINE, {}), ("bigram", BETTER)):
+        record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(5)}
+    return record
+
+
+def test_who_passes_in_training_and_costs_more_in_use_is_called_that_with_the_predictions_it_pays_for():
+    found = verdict_of(with_use(open_record(), joules=1.0, seconds=0.109), "bigram")
+    assert found.state == "passed"
+    found = verdict_of(with_use(open_record(), joules=1.5, seconds=0.09), "bigram")
+    assert (found.passed, found.state) == (False, COSTLIER_USE)
+    saved = found.energy.baseline - found.energy.candidate
+    assert found.break_even == (pytest.approx(1000 * saved / 0.5), "estimated")
+    assert f"It pays up to {1000 * saved / 0.5:,.3g} predictions (estimated energy)." in found.text
+    title = titles_of(with_use(open_record(), joules=1.5, seconds=0.09))[0]
+    assert COSTLIER_USE in title.replace("\n", " ")
+
+
+def test_use_that_may_cost_more_is_not_decided():
+    record = open_record()
+    with_use(record, joules=1.0, seconds=0.1)
+    runs = record.measurements["bigram"]
+    for seed, factor in enumerate((0.7, 1.4, 0.7, 1.4, 1.0)):
+        readings = (
+            dataclasses.replace(r, value=0.1 * factor) if r.name == "inference-time" else r for r in runs[seed].readings
+        )
+        runs[seed] = dataclasses.replace(runs[seed], readings=tuple(readings))
+    found = verdict_of(record, "bigram")
+    assert found.state == "not decided"
+    assert "required at most 1.1: not decided: it may be 1.1" in found.text
+
+
+def to_target(target=1.95, **numbers):
+    """A record whose trainings end at a loss."""
+    record = dataclasses.replace(record_of({"loss": 1.94}, **(BETTER | {"loss": 1.949} | numbers)), evaluations=40)
+    return dataclasses.replace(record, problem={**record.problem, "target_loss": target})
+
+
+def test_at_the_same_target_loss_costs_decide_and_the_lower_loss_does_not():
+    found = verdict_of(to_target(accuracy=0.4), "other rate")
+    assert found.passed
+    assert found.line("loss").criterion == "both at most 1.95"
+    assert found.line("accuracy").met is None
+    missed = verdict_of(to_target(loss=1.96), "other rate")
+    assert [line.quantity for line in missed.criteria if not line.met] == ["training time (target missed)", "loss"]
+    assert not verdict_of(to_target(target=1.93), "other rate").passed  # which the baseline has missed, too
+
+
+def test_where_there_is_a_tuned_baseline_the_others_are_compared_with_it_too():
+    tuned = (*TINY.entries[CLOSED], Entry(TUNED, TINY.baseline, "tuned"))
+    scale = dataclasses.replace(TINY, entries={CLOSED: tuned})
+    record = new_record(scale, CLOSED, 5)
+    for name, numbers in ((BASELINE, {}), ("other rate", BETTER), (TUNED, BETTER | {"energy": 40.0})):
+        record.measurements[name] = {seed: fake_run(seed, **numbers) for seed in range(5)}
+    found = {one.title: one for one in verdicts(record)}
+    assert list(found) == ["other rate", TUNED, f"other rate / {TUNED}"]
+    assert found["other rate"].passed
+    assert found[f"other rate / {TUNED}"].energy.change.value == pytest.approx(50 / 40, rel=0.02)
+    assert found[f"other rate / {TUNED}"].state == "not passed"
+    assert {row[0] for row in table(record)[1]} == set(found)
 
 
 def test_a_loss_that_is_lower_on_the_mean_alone_does_not_pass_and_loss_is_named():
@@ -224,7 +320,7 @@ def test_every_entry_has_its_verdict_and_every_number_of_the_table_its_kind():
     header, rows = table(record)
     assert {row[0] for row in rows} == {"bigram", "trigram"}
     kinds = {row[header.index("kind")] for row in rows}
-    assert kinds == {"estimated", "measured", "counted"}
+    assert kinds == {"estimated", "measured", "counted", "modelled"}
     shown = {cell for row in rows for cell in row}
     assert any(cell.startswith("x 0.5") for cell in shown)
     assert "below 1: NO" in shown
@@ -274,8 +370,7 @@ def test_on_a_busy_machine_nothing_is_decided_and_every_text_says_why():
     assert titles[0] == "other rate: not decided (the machine was busy, load 0.40)"
     assert titles[2] == "other rate: not decided"
     assert titles[3] == "Not decided: the machine was busy, load 0.40"
-    why = break_even_predictions(record, "other rate")[1]
-    assert why == "not decided: the machine was busy, load 0.40"
+    assert found.break_even[1] == "not decided: the machine was busy, load 0.40"
 
 
 def test_a_worse_loss_fails_the_entry_whatever_the_load():
@@ -364,7 +459,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
             main(["exam", option, unknown])
     assert main(["exam", "--seeds", "3"]) == 2
     printed = capsys.readouterr().err
-    assert "choose from 'smoke', 'cpu', 'gpu')" in printed
+    assert "choose from 'smoke', 'cpu', 'cpu-to-target', 'gpu')" in printed
     assert "did you mean 'smoke'?" in printed
     assert "choose from 'closed', 'open'" in printed
     assert "seeds must be 5 to 1000 (got 3)" in printed

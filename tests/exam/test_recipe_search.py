@@ -20,10 +20,19 @@ from sutrolib.exam.recipe_search import (
     save_search,
     save_verifications,
 )
-from sutrolib.exam.variants import ablate, ablated_recipes, load_ablation, save_ablation, savings, train_until_loss
+from sutrolib.exam.variants import (
+    FULL_RECIPE,
+    ablate,
+    ablated_recipes,
+    load_ablation,
+    save_ablation,
+    savings,
+    train_until_loss,
+)
 from sutrolib.guards.verification import Verification
 from sutrolib.measurement.checks import CheckResult
 from sutrolib.meters import OperationCount
+from sutrolib.meters.base import Kind, Reading
 from sutrolib.models.language.distilled_gpt import DistilledGPT
 from sutrolib.models.language.gpt import GPT
 from sutrolib.problems.text import WindowedText
@@ -49,6 +58,8 @@ def test_the_target_is_the_baselines_loss_less_a_margin():
     assert 2 < loss < 5
     found = recipe_searches(TINY, loss)
     assert [search.problem.target_loss for search in found.values()] == [
+        loss,
+        loss,
         loss - TARGET_MARGIN,
         loss - TARGET_MARGIN,
         loss - LOW_LOSS_MARGIN,
@@ -104,12 +115,22 @@ def trained(monkeypatch):
     """The models that were trained; their loss falls with the updates: the full recipe's to 2 in ten of them."""
     found = []
 
-    def fake(problem, model, seed, meter):
+    def fake(problem, model, seed, meter, stop=None):
         found.append(model)
         worth = 10 if model.distill_weight == 0 or not model.value_gain else 1
-        loss = 2.0 * (10 * worth / model.max_steps) ** 0.1
-        run = fake_run(seed, energy=float(model.max_steps), loss=loss, score=-loss, target=-2.0001)
-        return dataclasses.replace(run, model=describe(model))
+
+        def loss_after(updates):
+            return 2.0 * (10 * worth / updates) ** 0.1
+
+        updates = model.max_steps
+        if stop:  # at the first evaluation that reaches it
+            points = range(stop.every, model.max_steps + 1, stop.every)
+            updates = next((n for n in points if loss_after(n) <= stop.loss), updates)
+        loss = loss_after(updates)
+        run = fake_run(seed, energy=float(updates), loss=loss, score=-loss, target=-2.0001)
+        readings = (*run.readings, Reading("updates", updates, "updates", Kind.COUNTED))
+        scores = {**run.scores, "loss": loss}
+        return dataclasses.replace(run, model=describe(model), readings=readings, scores=scores)
 
     monkeypatch.setattr(variants, "evaluate", fake)
     return found
@@ -141,13 +162,16 @@ def test_the_longest_is_returned_where_none_reaches_it(trained):
 
 def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_being_kept(trained, tmp_path, monkeypatch):
     messages = []
-    parts = ablate(PROBLEM, RECIPE, range(5), None, messages.append)
+    parts = ablate(dataclasses.replace(PROBLEM, target_loss=2.0001), RECIPE, range(5), None, messages.append)
+    assert parts[FULL_RECIPE].updates == 10
+    assert parts["n-gram targets"].updates == pytest.approx(100, abs=3)
+    assert not any(part.target_missed for part in parts.values())
     found = savings(parts, "codecarbon")
     assert set(found) == set(ablated_recipes(RECIPE))
     assert found["n-gram targets"].low < 10 < found["n-gram targets"].high
     assert found["bfloat16 (float32 instead)"].value == pytest.approx(1, rel=0.05)
     assert all(len(part.runs) == 5 for part in parts.values())
-    assert len(messages) == len(ablated_recipes(RECIPE)) + 5
+    assert len(messages) == 1 + len(ablated_recipes(RECIPE)) + 5
     monkeypatch.setenv("SUTRO_EXAM", str(tmp_path))
     save_ablation(TINY, parts)
     assert savings(load_ablation(TINY), "codecarbon") == found
@@ -155,8 +179,13 @@ def test_what_an_ingredient_saves_is_the_ratio_on_paired_seeds_and_survives_bein
     assert "times as much without" in ax.get_title() + ax.get_title("left")  # the style says where it stands
 
 
+def test_a_full_recipe_that_misses_the_target_is_named(trained):
+    with pytest.raises(ValueError, match="the full recipe does not reach"):
+        ablate(dataclasses.replace(PROBLEM, target_loss=0.5), RECIPE, range(5), None)
+
+
 def test_a_run_that_came_to_no_model_is_left_out(trained):
-    parts = ablate(PROBLEM, RECIPE, range(3), None)
+    parts = ablate(dataclasses.replace(PROBLEM, target_loss=2.0001), RECIPE, range(3), None)
     name = "learning-rate decay"
     failed = [dataclasses.replace(run, failure="diverged", readings=(), scores={}) for run in parts[name].runs]
     assert name in savings(

@@ -4,6 +4,7 @@ Each cheat solves sparse parity at a small fraction of what its work costs, by t
 which no trace sees, or by an honest search over all subsets where that is weighed.
 """
 
+import math
 import os
 import re
 import subprocess
@@ -33,7 +34,6 @@ from sutrolib.measurement.metric_gaming import (
     repeated_cost,
     untraced_work,
 )
-from sutrolib.meters.base import NoReading
 from sutrolib.models.images.classifier import NearestNeighbours
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.parity.gf2 import FittedParity
@@ -371,14 +371,16 @@ def test_a_search_refuses_a_best_that_cheats_and_keeps_the_next_one(cheat):
     assert study.control_use.seconds > 0
 
 
-def test_a_search_charges_a_thousand_predictions_and_states_from_how_many_on_another_trial_is_cheaper():
+def test_a_search_charges_a_thousand_predictions_to_what_trains_for_less():
     cheat = SolvesForEveryRow()
     assert search(HONEST, cheat, check_best=False).best.proposal.family == cheat.name
     study = search(HONEST, cheat)
     assert study.best.proposal.family == HONEST.name
     dear = [trial for trial in study.trials if trial.proposal and trial.proposal.family == cheat.name]
-    assert not any(trial.kept for trial in dear)
-    assert "is cheaper from 1 predictions on" in dear[0].why
+    assert dear
+    for trial in dear:
+        assert trial.cost < study.best.cost < trial.cost + trial.predictions
+        assert trial.objective == math.log10(trial.cost + trial.predictions)  # what samplers learn from
 
 
 class RefusesAThousand(Planted):
@@ -398,8 +400,7 @@ class NoThousand(FittedParity):
 def test_a_trial_whose_predictions_cannot_be_measured_is_not_kept_and_says_why():
     study = search(HONEST, RefusesAThousand())
     assert study.best.proposal.family == HONEST.name
-    assert any("could not be measured: RuntimeError: out of order" in trial.why for trial in study.trials)
-    assert not any("predictions on" in trial.why for trial in study.trials)
+    assert any("RuntimeError: out of order" in trial.why for trial in study.trials)
     assert search(RefusesAThousand()).best is None
 
 
@@ -414,20 +415,25 @@ class ByHeart(FittedParity):
         return x[:, :1].clone()
 
 
+class Easy(SparseParity):
+    target: ClassVar[float] = 0.0
+
+
 @pytest.mark.parametrize(("fitted", "cost"), [(InAProcess, None), (ByHeart, 0)])
 def test_predictions_beside_the_trace_have_no_cost_and_those_without_arithmetic_cost_nothing(fitted, cost):
     class Predicting(Planted):
         def fit(self, task, seed, budget=None):
+            task.train.x.sum()
             return fitted((0,), 0)
 
-    def predictions():
-        return Evaluator(PARITY, METER, [0]).predictions(Predicting())
-
+    found = Evaluator(Easy(n=12, n_train=400, n_test=200), METER, [0], charge_use=True).evaluate(Predicting())
+    assert found.predictions == cost
     if cost is None:
-        with pytest.raises(NoReading, match="outside the traced thread"):
-            predictions()
+        assert found.state is TrialState.FAILED
+        assert "its predictions have no reading: " in found.why
+        assert "outside the traced thread" in found.why
     else:
-        assert predictions() == cost
+        assert found.lifetime_cost == found.cost
 
 
 def test_the_cost_of_predictions_is_traced_on_a_thousand_characters_however_long_the_text_is():

@@ -145,7 +145,7 @@ def test_a_pareto_front_holds_what_nothing_else_beats():
 def test_a_search_without_the_clock_takes_no_time_reading_and_holds_no_lock():
     study = RandomSearch().improve(PROBLEM, SPACE, METER, SearchBudget(trials=1))
     assert study.trials[0].seconds is None
-    assert [r.name for r in study.trials[0].runs[0].readings] == ["operations"]
+    assert [r.name for r in study.trials[0].runs[0].readings] == ["operations", "inference-operations"]
     with pytest.raises(ValueError, match="timed=False"):
         measure(PROBLEM, START, [CodeCarbon()], 0, timed=False)
 

@@ -13,6 +13,7 @@ from sutrolib.core.io import as_json
 from sutrolib.core.stats import Interval
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import OPEN, SEARCHED_FIELDS, scale_of
+from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, MeanPower
 from sutrolib.measurement.walk_records import (
     NextTry,
     Sign,
@@ -24,7 +25,6 @@ from sutrolib.measurement.walk_records import (
     repeat,
     walked_positions,
 )
-from sutrolib.meters.base import NoReading
 from sutrolib.models.parity.gf2 import GF2Elimination
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.evaluator import Evaluation, TrialState
@@ -62,7 +62,7 @@ def test_after_turning_back_the_step_before_is_repeated_with_the_remedy_and_then
     for sign in (Sign.GO, Sign.TURN_BACK):
         repeated = [*records, record(2, sign, 4, repeats=3, attempt=2)]
         assert next_try(repeated) == NextTry(3, attempt=2)
-        assert champion_before(repeated, 3) is repeated[-1]
+        assert champion_before(repeated, 3) is repeated[-1 if sign is Sign.GO else 1]
         assert next_try([*repeated, record(3, Sign.GO, 5, attempt=2)]) == NextTry(4)
         with pytest.raises(
             WalkEnded, match="step 3: turn back, why; change its plan, commit it, and run walk --again 3"
@@ -141,6 +141,28 @@ def test_what_was_found_is_held_against_what_was_expected():
     assert record(1, quantities={"ratio": ratio}).found("ratio") == Interval(0.5, 0.2, math.inf, (0.5,))
     assert record(1, quantities={"ratio": 1.5}, **plan).held is False
     assert record(1, quantities={"ratio": None}, **plan).held is None
+
+
+def test_the_champion_of_the_step_before_is_that_of_its_last_try_with_a_sign_to_go_on():
+    back = record(3, Sign.TURN_BACK, attempt=2)
+    tries = [record(3, Sign.GO, attempt=1), back, record(4, Sign.GO, attempt=1)]
+    assert champion_before(tries, 4).attempt == 1
+    assert champion_before(tries[1:], 4).attempt == 2
+    assert champion_before(tries, 3) is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        Interval(0.5, 0.4, 0.6, (0.5,) * 5),
+        BusyRatio(0.5, 0.0, math.inf, (0.5,) * 5, load=0.4),
+        EstimatedRatio(0.5, 0.4, 0.6, (0.5,) * 5, power=MeanPower(27.0, 28.0)),
+    ],
+)
+def test_an_interval_is_read_with_its_power_or_its_load(kept):
+    made = dataclasses.replace(record(3), quantities=as_json({"ratio": dataclasses.asdict(kept)}))
+    assert made.found("ratio") == kept
+    assert str(made.found("ratio")) == str(kept)
 
 
 def test_the_cube_shows_where_the_walk_has_come_and_where_it_turned_back():
@@ -237,15 +259,11 @@ class Neighbours:
 
 
 class FreshSeedsOfTheComparison:
-    """An evaluator on whose seeds 2 and 3 neighbours fail, and 4 cannot be read when they predict."""
+    """An evaluator on whose seeds 2 to 4 neighbours fail."""
 
     def evaluate(self, model):
-        return Evaluation(TrialState.SOLVED, "", cost=None if model.k in (2, 3) else 10.0 * model.k)
-
-    def predictions(self, model):
-        if model.k == 4:
-            raise NoReading("its kernel has no cost")
-        return 1.0
+        cost = None if model.k in (2, 3, 4) else 10.0 * model.k
+        return Evaluation(TrialState.SOLVED, "", cost=cost, predictions=1.0)
 
 
 def study_of(*settings):
@@ -264,7 +282,7 @@ def test_processes_are_compared_by_what_solves_other_seeds_too():
     assert found["process ratio"].points == pytest.approx((51 / 71, 1, 1, 1, 1))
     names = found["found"]
     assert [names["new"][0], names["old"][0]] == ["k nearest neighbours (k=5)", "k nearest neighbours (k=7)"]
-    assert "its predictions have no reading: its kernel has no cost" in said
+    assert said.count("comparing the processes: k nearest neighbours (k=9)") == 1  # what is known is not measured again
     none = compare_processes(fresh, [study_of(2, 3), *others], [study_of(7), *others], said.append)
     assert none["process ratio"] is None
     assert none["found"]["new"][0] == ""

@@ -14,8 +14,10 @@ Only the training differs from the published recipe; the network and its inferen
 
 from __future__ import annotations
 
+import functools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,7 +40,8 @@ class DistilledGPT(Architecture):
 
     ``lr`` is Adam's learning rate, for embedding, positions and norms; ``matrix_lr`` that of the matrices, which Muon
     updates, or Adam with ``optimizer="adam"``. ``embedding_std``, ``attention_logit`` and ``value_gain`` are those of
-    ``fast_training.previous_token_init``; ``value_gain=0`` turns it off. Raises ValueError for fields out of range.
+    ``fast_training.previous_token_init``; ``value_gain=0`` turns it off. Raises ValueError for
+    fields out of range.
     """
 
     batch: int = int_field(8, "sequences", 1, 1_000_000)
@@ -89,12 +92,22 @@ class DistilledGPT(Architecture):
         network.to(self.device)
         weights = fast_training.stack_weights(network)
         with report_out_of_memory(self.name, self.batch):
-            steps = self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began)
-        fast_training.write_weights(weights, network)
-        return FittedGPT(network.eval(), task.alphabet, steps=steps)
+
+            def fitted(steps: int) -> FittedGPT:
+                fast_training.write_weights(weights, network)
+                return FittedGPT(network.eval(), task.alphabet, steps=steps)
+
+            return fitted(self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began, fitted))
 
     def _train(
-        self, weights: dict[str, Tensor], ids: Tensor, teacher: _Teacher | None, seed: int, budget: Budget, began: float
+        self,
+        weights: dict[str, Tensor],
+        ids: Tensor,
+        teacher: _Teacher | None,
+        seed: int,
+        budget: Budget,
+        began: float,
+        fitted: Callable[[int], FittedGPT],
     ) -> int:
         """Train ``weights`` in place; returns the number of updates."""
         dtype = getattr(torch, self.precision)
@@ -116,6 +129,7 @@ class DistilledGPT(Architecture):
             )
             steps += 1
             spent = steps >= self.max_steps or budget.spent(steps, time.perf_counter() - began)
+            spent = budget.reached(steps, functools.partial(fitted, steps)) or spent
             if (spent or steps % _LOSS_CHECK_STEPS == 0) and not math.isfinite(value := loss.item()):
                 raise Diverged(f"{self.name} with matrix_lr={self.matrix_lr:g}: the loss was {value} at step {steps}")
             if spent:

@@ -153,12 +153,12 @@ def previous_token_init(
         scale = math.sqrt(attention_logit / each * math.sqrt(each))
         key[:, :, free:] = scale * torch.eye(each)
         for head in range(first.heads):
-            query[head, :, free:] = scale * _rotation(frequencies * (head + 1))
+            query[head, :, free:] = scale * rotation(frequencies * (head + 1))
             value[head, :, :free] = _orthogonal(free, each, generator).t()
         first.attended.weight.copy_(value_gain * _orthogonal(width, width, generator))
 
 
-def _rotation(angles: Tensor) -> Tensor:
+def rotation(angles: Tensor) -> Tensor:
     """The matrix that rotates (cos x, sin x) back by these angles."""
     cos, sin = angles.cos().diag(), angles.sin().diag()
     return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])

@@ -1,11 +1,14 @@
 """nanoGPT with its published training recipe: AdamW, warm-up and cosine decay to ``min_lr``, clipped gradients.
 
 Weight decay applies to matrices only. The default recipe is that of nanoGPT's README for a CPU
-(github.com/karpathy/nanoGPT); the network is :class:`sutrolib.models.language.transformer.Transformer`.
+(github.com/karpathy/nanoGPT); the network is :class:`sutrolib.models.language.transformer.Transformer`. With
+``precision="bfloat16"``, forward and backward pass are autocast, as nanoGPT's are on a graphics card.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import time
 from dataclasses import dataclass
@@ -44,6 +47,8 @@ class GPT(Architecture):
     dropout: float = float_field(0.0, 0.0, 0.9)
     holdout: float = float_field(0.0, 0.0, 0.5)
     eval_every: int = int_field(250, "updates", 1, 10_000_000)
+    decay: str = choice("cosine", "linear")
+    precision: str = choice("float32", "bfloat16", search=False)
     compile: bool = choice(False, True, search=False)  # needs a C++ compiler
     device: str = choice("cpu", "cuda", "mps", search=False)  # mps: the graphics processor of Apple silicon
 
@@ -55,8 +60,9 @@ class GPT(Architecture):
         """The learning rate of update ``step``, counted from 0."""
         if step < self.warmup:
             return self.lr * (step + 1) / (self.warmup + 1)
-        share = (step - self.warmup) / max(1, self.max_steps - self.warmup)
-        return self.min_lr + 0.5 * (1 + math.cos(math.pi * min(1.0, share))) * (self.lr - self.min_lr)
+        share = min(1.0, (step - self.warmup) / max(1, self.max_steps - self.warmup))
+        left = 0.5 * (1 + math.cos(math.pi * share)) if self.decay == "cosine" else 1 - share
+        return self.min_lr + left * (self.lr - self.min_lr)
 
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedGPT:
         """Train for ``max_steps`` updates, or until ``budget`` is spent.
@@ -99,6 +105,8 @@ class GPT(Architecture):
             if len(held_out) > self.block_size and (spent or steps % self.eval_every == 0):
                 history.append((steps, self._held_out_score(task, network, held_out)))
                 spent = spent or budget.ended(*history[-1])
+            spent = budget.reached(steps, functools.partial(FittedGPT, network.eval(), task.alphabet)) or spent
+            network.train()
         return FittedGPT(network.eval(), task.alphabet, history=tuple(history), steps=steps)
 
     def optimizer(self, network: Transformer) -> torch.optim.AdamW:
@@ -119,7 +127,10 @@ class GPT(Architecture):
         """
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
-        loss = F.cross_entropy(run(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+        rounded = self.precision == "bfloat16"
+        with torch.autocast(self.device, torch.bfloat16) if rounded else contextlib.nullcontext():
+            logits = run(rows[:, :-1]).flatten(0, 1)
+        loss = F.cross_entropy(logits.float(), rows[:, 1:].flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), self.clip)

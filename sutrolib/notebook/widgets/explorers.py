@@ -18,7 +18,8 @@ from sutrolib.core.format import bytes_text, number
 from sutrolib.exam.entries import CLOSED, OPEN, SCALES
 from sutrolib.exam.plots import SCORES, cost_labels, draw_pareto_front
 from sutrolib.exam.record import exam_path, read_record
-from sutrolib.exam.verdict import EntryVerdict, comparison_cells, verdict_of
+from sutrolib.exam.verdict import EntryVerdict, verdict_of
+from sutrolib.exam.verdict_line import comparison_cells
 from sutrolib.measurement.coverage import count_positions, measured_at, steps_from
 from sutrolib.measurement.measure import Measurement
 from sutrolib.measurement.walk_records import read_records, walked_positions

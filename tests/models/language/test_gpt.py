@@ -234,3 +234,36 @@ def test_a_graphics_card_learns_what_the_cpu_learns():
     assert other.device.type == "cuda"
     assert score_of(TASK, other) == pytest.approx(score_of(TASK, one), abs=0.05)
     assert other.predict(TASK.test.x[:4, None]).device.type == "cpu"
+
+
+def test_the_rate_can_fall_on_a_line():
+    model = GPT(warmup=10, max_steps=110, lr=1.0, min_lr=0.2, decay="linear")
+    rates = [model.learning_rate(step) for step in (10, 35, 60, 110, 200)]
+    assert rates == pytest.approx([1.0, 0.8, 0.6, 0.2, 0.2])
+
+
+def test_in_bfloat16_products_are_rounded_and_weights_are_not():
+    exact, rounded = (
+        GPT(**{**vars(SMALL), "precision": precision}).fit(TASK.for_training(), 1)
+        for precision in ("float32", "bfloat16")
+    )
+    assert {weight.dtype for weight in rounded.network.parameters()} == {torch.float32}
+    losses = [-score_of(TASK, fitted) for fitted in (exact, rounded)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
+
+
+def test_an_evaluation_sees_the_model_so_far_changes_nothing_and_can_end_the_training():
+    seen = {}
+
+    def evaluation(updates, fitted):
+        assert not fitted.network.training
+        seen[updates] = score_of(TASK, fitted)
+        return updates == 20
+
+    dropping = GPT(**{**vars(SMALL), "dropout": 0.1})
+    ended = dropping.fit(TASK.for_training(), 1, Budget(evaluation=evaluation, eval_every=10))
+    assert ended.steps == 20
+    assert list(seen) == [10, 20]
+    for updates, score in seen.items():
+        assert score_of(TASK, dropping.fit(TASK.for_training(), 1, Budget(steps=updates))) == pytest.approx(score)

@@ -11,7 +11,7 @@ from sutrolib.notebook.widgets import explorers as module
 from sutrolib.notebook.widgets import pareto_panel
 from sutrolib.notebook.widgets.layout import PANEL, status
 
-BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51}
+BETTER = {"energy": 50.0, "seconds": 5.0, "loss": 1.9, "accuracy": 0.51, "work": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,8 @@ def test_the_exams_that_have_a_record_can_be_chosen_and_their_axes_carry_units_a
     assert [label for label, _ in explorer.cost.options] == [
         "training energy, J (codecarbon, estimated)",
         "training time, s (measured)",
+        "cache energy of training, J (modelled)",
+        "training operations (counted)",
         "energy of 1,000 predictions, J (codecarbon, estimated)",
         "time of 1,000 predictions, s (measured)",
         "model size, B (counted)",
