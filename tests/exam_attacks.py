@@ -160,12 +160,18 @@ class SendsAPickle(KneserNey):
     """In place of the bytes of a model, those of a pickle that runs a command."""
 
     def fit(self, task, seed, budget=None):
-        import pickle
-
         from sutrolib.exam import evaluate
 
-        evaluate.to_bytes = lambda *_: pickle.dumps(Reduced())
+        evaluate.to_bytes.__code__ = _pickled.__code__  # the function itself, which has been looked up by now
         return super().fit(task, seed, budget)
+
+
+def _pickled(*_):
+    import pickle
+
+    from exam_attacks import Reduced
+
+    return pickle.dumps(Reduced())
 
 
 class Raised(Exception):
