@@ -1,4 +1,4 @@
-"""nanoGPT's module by its published description and names, and how the weights of a Transformer go into it."""
+"""nanoGPT's module by its published description and names."""
 
 import math
 
@@ -53,29 +53,3 @@ class NanoGPT(nn.Module):
         for layer in self.h:
             x = layer(x)
         return self.lm_head(self.ln_f(x))
-
-
-NAMES = {
-    "characters.": "wte.",
-    "positions.": "wpe.",
-    "blocks.": "h.",
-    "norm_1.": "ln_1.",
-    "norm_2.": "ln_2.",
-    "qkv.": "attn.c_attn.",
-    "attended.": "attn.c_proj.",
-    "up.": "mlp.c_fc.",
-    "down.": "mlp.c_proj.",
-}
-
-
-def renamed(state):
-    """The state_dict of a Transformer under nanoGPT's names."""
-    found = {}
-    for name, weight in state.items():
-        if name == "norm.weight":
-            found["ln_f.weight"] = weight
-            continue
-        for ours, theirs in NAMES.items():
-            name = name.replace(ours, theirs)
-        found[name] = weight
-    return found | {"lm_head.weight": found["wte.weight"]}

@@ -51,12 +51,18 @@ def draw_verdict(record: ExamRecord) -> Figure:
     costs = {"training energy": [v.energy for v in found], "time": [v.time for v in found]}
     costs |= {name: [v.line(name) for v in found] for name in (OTHER_COSTS["operations"], OTHER_COSTS["cache-energy"])}
     kinds = {name: [k for line in lines if line for k in line.kind.split(" and ")] for name, lines in costs.items()}
-    series = {f"{n} ({' and '.join(dict.fromkeys(kinds[n]))})": _changes(costs[n]) for n in costs if kinds[n]}
+    series = {f"{name} ({_one_kind(kinds[name])})": _changes(costs[name]) for name in costs if kinds[name]}
     draw_rows(entries, series, _verdict_title(found), _RATIO, ax=ratio)
     for ax, (score, label) in zip(scores, _CHANGES.items(), strict=True):
         changes = {score: _changes(verdict.line(score) for verdict in found)}
         draw_rows(entries, changes, "", label, reference=0, log=False, ax=ax)
     return figure
+
+
+def _one_kind(kinds: Sequence[str]) -> str:
+    """The kinds, each once; that an estimate is a clock only where all of them are."""
+    found = dict.fromkeys(kinds)
+    return " and ".join(found if len(found) == 1 else dict.fromkeys(kind.split(":")[0] for kind in found))
 
 
 def draw_seeds(record: ExamRecord) -> Figure:

@@ -90,15 +90,12 @@ def with_use(runs: Sequence[Measurement], meter: Meter) -> list[Measurement]:
 
     Predictions that were no work leave no reading.
     """
-    nothing = {run.seed for run in runs if not run.missing.get(INFERENCE + meter.name) and not _used(run, meter)}
+    name = INFERENCE + meter.name
+    unread = [run for run in runs if name not in {reading.name for reading in run.readings}]
     return [
-        run if run.seed in nothing else _with_use(run, run.reading(meter.name), run.reading(INFERENCE + meter.name))
+        run if run in unread and name not in run.missing else _with_use(run, run.reading(meter.name), run.reading(name))
         for run in runs
     ]
-
-
-def _used(run: Measurement, meter: Meter) -> bool:
-    return any(reading.name == INFERENCE + meter.name for reading in run.readings)
 
 
 def _with_use(run: Measurement, training: Reading, use: Reading) -> Measurement:

@@ -8,13 +8,14 @@ import json
 import pytest
 import torch
 from exams import SHAPE, TINY, InThisProcess, fake_run, with_entry
-from nanogpt import NanoGPT, renamed
+from nanogpt import NanoGPT
 
 import sutrolib.exam.run
 from sutrolib.core.types import Budget, Diverged
 from sutrolib.exam.closed_division import RuleBroken, check_closed_division
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, SCALES, Entry, Scale, TargetLoss, scale_of
 from sutrolib.exam.evaluate import evaluate
+from sutrolib.exam.nanogpt_checkpoint import nanogpt_weights
 from sutrolib.exam.record import exam_path, read_record
 from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import verdict_of
@@ -266,7 +267,8 @@ def test_trained_weights_give_the_same_logits_in_nanogpts_own_module():
     model = GPT(layers=2, heads=2, width=16, block_size=8, batch=4, max_steps=20, warmup=1, lr=1e-2)
     fitted = model.fit(task.for_training(), 0)
     plain = NanoGPT(layers=2, heads=2, width=16, context=8, characters=len(task.alphabet))
-    plain.load_state_dict(renamed(check_closed_division(fitted, model, task.alphabet).network.state_dict()))
+    weights = nanogpt_weights(check_closed_division(fitted, model, task.alphabet))
+    plain.load_state_dict({name.removeprefix("transformer."): weight for name, weight in weights.items()})
     ids = task.test.x[:40].view(5, 8)
     with torch.inference_mode():
         logits = plain(ids)
