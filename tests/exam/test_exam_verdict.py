@@ -98,8 +98,11 @@ def test_in_the_closed_division_every_entry_passes_and_the_one_of_least_energy_m
     assert least == "GPT from counts"
     assert A_CLOCK not in found[least].energy.kind  # short and long windows differ in power, so it is a criterion
     assert found[least].energy.criterion == "below 1"
-    title = draw_verdict(record).axes[0].get_title("left") or plt.gcf().axes[0].get_title()
+    figure = draw_verdict(record)
+    title = figure.axes[0].get_title("left") or figure.axes[0].get_title()
     assert title.replace("\n", " ").startswith("2 of 2 entries pass; GPT from counts passes with ")
+    labels = [label.replace("\n", " ") for label in figure.axes[0].get_legend_handles_labels()[1]]
+    assert "training energy (estimated)" in labels  # of which one is a clock, and the other is not
 
 
 @pytest.mark.parametrize(("factor", "is_clock"), [(1.049, True), (1.051, False)])
