@@ -29,7 +29,8 @@ def compare_processes(
     """The ``process ratio`` of two processes, search by search, and what was ``found`` by the new and the old one.
 
     Of each search the cheapest by its own metric, whatever a re-check by another one then kept, that solves the
-    evaluator's seeds too, which no search has seen; by its cost there, with that of 1,000 predictions.
+    evaluator's seeds too, which no search has seen, however many before it do not; by its cost there, with that of
+    1,000 predictions.
     """
     known: dict[str, Evaluation] = {}
 
@@ -43,7 +44,7 @@ def compare_processes(
         return known[key].lifetime_cost
 
     def found(study: Study) -> tuple[Trial | None, float | None]:
-        costs = ((trial, cost(study, trial)) for trial in ordered_by_metric(study)[:_BEST])
+        costs = ((trial, cost(study, trial)) for trial in ordered_by_metric(study))
         return next((one for one in costs if one[1] is not None), (None, None))
 
     pairs = [(found(one), found(other)) for one, other in zip(new, old, strict=True)]

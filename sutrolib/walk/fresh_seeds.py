@@ -13,12 +13,12 @@ from typing import Any
 from sutrolib.core.io import as_json
 from sutrolib.core.stats import MIN_PAIRS, Interval
 from sutrolib.core.types import Model, describe
-from sutrolib.measurement.comparison import compare
+from sutrolib.measurement.comparison import Verdict, compare
 from sutrolib.measurement.ledger import Ledger
 from sutrolib.measurement.measure import Measurement, measure
 from sutrolib.measurement.passes import INFERENCE
 from sutrolib.meters import CacheEnergy, OperationCount
-from sutrolib.meters.base import Meter, Reading, WindowMeter
+from sutrolib.meters.base import Kind, Meter, Reading, WindowMeter
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.walk.spaces import Ground
 
@@ -72,7 +72,7 @@ def solved(runs: Sequence[Measurement]) -> float:
 def cost_ratio(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> Interval | None:
     """Lifetime cost of the champion over that of the start; None where a run failed."""
     try:
-        return compare(with_use(champion, meter), with_use(start, meter), meter.name).cost
+        return _compared(champion, start, meter).cost
     except (ValueError, KeyError):
         return None
 
@@ -80,9 +80,24 @@ def cost_ratio(champion: Sequence[Measurement], start: Sequence[Measurement], me
 def verdict(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> str:
     """The verdict of champion against start in words, or why there is none."""
     try:
-        return compare(with_use(champion, meter), with_use(start, meter), meter.name).why
+        return _compared(champion, start, meter).why
     except (ValueError, KeyError) as error:
         return f"not compared: {error}"
+
+
+def _compared(champion: Sequence[Measurement], start: Sequence[Measurement], meter: Meter) -> Verdict:
+    """As :func:`compare`, by the lifetime cost; counts of which one side is extrapolated are modelled on both."""
+    ours, theirs = with_use(champion, meter), with_use(start, meter)
+    kinds: dict[str, set[str]] = {}
+    for reading in (reading for run in (*ours, *theirs) for reading in run.readings):
+        kinds.setdefault(reading.name, set()).add(reading.kind)
+    mixed = {name for name, found in kinds.items() if found == {Kind.COUNTED, Kind.MODELLED}}
+
+    def same(run: Measurement) -> Measurement:
+        readings = (dataclasses.replace(r, kind=Kind.MODELLED) if r.name in mixed else r for r in run.readings)
+        return dataclasses.replace(run, readings=tuple(readings))
+
+    return compare([same(run) for run in ours], [same(run) for run in theirs], meter.name)
 
 
 def with_use(runs: Sequence[Measurement], meter: Meter) -> list[Measurement]:
