@@ -14,6 +14,7 @@ from sutrolib.core.stats import Interval
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import OPEN, SEARCHED_FIELDS, scale_of
 from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, MeanPower
+from sutrolib.measurement.measure import measure
 from sutrolib.measurement.walk_records import (
     NextTry,
     Sign,
@@ -25,7 +26,6 @@ from sutrolib.measurement.walk_records import (
     repeat,
     walked_positions,
 )
-from sutrolib.measurement.measure import measure
 from sutrolib.meters import CacheEnergy, OperationCount
 from sutrolib.meters.energy.wall_time import WallTime
 from sutrolib.models.images.classifier import NearestNeighbours, SoftmaxRegression
