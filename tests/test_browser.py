@@ -138,7 +138,7 @@ def test_the_cache_of_the_reuse_histogram_moves_by_keyboard_and_misses_and_joule
 
 
 def test_a_run_of_the_touch_test_can_be_cancelled_and_a_whole_one_is_recorded_and_drawn(notebook):
-    page = notebook("23_warm_to_the_touch", rounds=1, run_s=5.0)
+    page = notebook("23_warm_to_the_touch", rounds=1, run_s=20.0)  # 5 % of it is what a busy machine may end too late
     page.type("before", "30")
     assert page.tab_through("before", 2) == ["before", "Start the run"]
     page.press_here(Keys.SPACE)
@@ -176,7 +176,7 @@ def test_the_frontier_shows_the_axes_and_the_entry_that_the_keyboard_chose(noteb
     page.sees("n-gram, learned discounts: passed.")
     before = page.pictures
     page.press("exam", Keys.ARROW_DOWN)
-    page.sees("distilled GPT: passed.")
+    page.sees("GPT from counts: passed.")
     page.sees_change(before)
 
 

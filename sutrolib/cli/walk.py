@@ -41,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_trial(trial: Trial) -> None:
     cost = "no cost" if trial.cost is None else f"{trial.cost:.4g}"
+    if trial.cost is not None and trial.predictions:
+        cost += f" + {trial.predictions:.4g} for 1,000 predictions"
     print(
         f"    trial {trial.number}: {trial.proposal}: {cost} ({trial.state}, {trial.spent.seconds:.1f} s)", flush=True
     )

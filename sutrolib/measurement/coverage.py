@@ -134,5 +134,6 @@ def measured_at(
         median, extremes = statistics.median(values), f"{min(values):.4g} to {max(values):.4g}"
         solved, kind = str(sum(m.solved for m in runs)), str(readings[0].kind)
         rows.append((model, str(len(runs)), solved, f"{median:.4g} {readings[0].unit}", extremes, kind))
-    heading = f"{len(here)} runs measured here" if here else "Nothing has been measured here yet."
+    nothing = "No run in the ledger is of this position; what the walk searched is in notebook 01."
+    heading = f"{len(here)} runs measured here" if here else nothing
     return heading, ("model", "runs", "solved", f"median {position.metric}", "range", "kind"), rows

@@ -14,6 +14,7 @@ from sutrolib.core.stats import Interval
 from sutrolib.core.types import describe
 from sutrolib.exam.entries import OPEN, SEARCHED_FIELDS, scale_of
 from sutrolib.measurement.comparison import BusyRatio, EstimatedRatio, MeanPower
+from sutrolib.measurement.measure import measure
 from sutrolib.measurement.walk_records import (
     NextTry,
     Sign,
@@ -25,7 +26,11 @@ from sutrolib.measurement.walk_records import (
     repeat,
     walked_positions,
 )
+from sutrolib.meters import CacheEnergy, OperationCount
+from sutrolib.meters.energy.wall_time import WallTime
+from sutrolib.models.images.classifier import NearestNeighbours, SoftmaxRegression
 from sutrolib.models.parity.gf2 import GF2Elimination
+from sutrolib.problems.digits import Digits
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.evaluator import Evaluation, TrialState
 from sutrolib.processes.manual import TuningStep
@@ -34,6 +39,7 @@ from sutrolib.processes.study import Trial, best_of
 from sutrolib.walk import step
 from sutrolib.walk.champion import model_of
 from sutrolib.walk.evidence import compare_processes, ordered_by_metric, process_ratio
+from sutrolib.walk.fresh_seeds import cost_ratio, verdict
 from sutrolib.walk.plan import Expectation, Rule, StepPlan
 from sutrolib.walk.spaces import grounds
 
@@ -283,9 +289,23 @@ def test_processes_are_compared_by_what_solves_other_seeds_too():
     names = found["found"]
     assert [names["new"][0], names["old"][0]] == ["k nearest neighbours (k=5)", "k nearest neighbours (k=7)"]
     assert said.count("comparing the processes: k nearest neighbours (k=9)") == 1  # what is known is not measured again
+    late = compare_processes(fresh, [study_of(2, 4, 3, 4, 2, 3, 4, 6), *others], [study_of(7), *others], said.append)
+    assert late["process ratio"].points[0] == pytest.approx(61 / 71)  # however many before it fail
     none = compare_processes(fresh, [study_of(2, 3), *others], [study_of(7), *others], said.append)
     assert none["process ratio"] is None
     assert none["found"]["new"][0] == ""
+
+
+def test_a_champion_without_updates_is_compared_with_one_whose_counts_are_extrapolated():
+    problem, energy = Digits(), CacheEnergy()
+    meters = [WallTime(runs=1, window=0), energy, OperationCount()]
+    neighbours, network = NearestNeighbours(k=3), SoftmaxRegression(max_epochs=2)
+    options = {"trace_updates": 2, "use": "always"}
+    sides = [[measure(problem, m, meters, seed, **options) for seed in range(5)] for m in (neighbours, network)]
+    assert {str(run.reading("operations").kind) for run in sides[0]} == {"counted"}
+    assert {str(run.reading("operations").kind) for run in sides[1]} == {"modelled"}
+    assert cost_ratio(*sides, energy).bounded
+    assert "not compared" not in verdict(*sides, energy)
 
 
 def test_a_model_of_another_problem_that_crashes_does_not_end_the_walk(tmp_path):

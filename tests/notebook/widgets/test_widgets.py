@@ -64,7 +64,7 @@ def test_a_position_shows_its_runs_by_model_with_their_kind_and_the_steps_on():
 
 
 def test_an_empty_position_says_so():
-    assert "Nothing has been measured here yet" in describe_position(Position("evolution", "ard", "digits"), BOTH)
+    assert "No run in the ledger is of this position" in describe_position(Position("evolution", "ard", "digits"), BOTH)
 
 
 def test_the_explorer_follows_its_selectors_without_an_output_widget():
@@ -75,7 +75,7 @@ def test_the_explorer_follows_its_selectors_without_an_output_widget():
     assert "<table" in text.value
     before = picture.value
     selectors[1].value = "dmd"
-    assert "Nothing has been measured here yet" in text.value
+    assert "No run in the ledger is of this position" in text.value
     assert picture.value != before
     assert "dmd" in re.search('alt="(.*?)"', picture.value)[1]
     # With an Output widget nbclient now and then hangs: its answer and the reply to the cell share a channel.
