@@ -19,7 +19,7 @@ from sutrolib.measurement.measure import Measurement
 from sutrolib.models.language.transformer import FittedGPT
 
 # On two cores.
-_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "about ten minutes", "cpu-to-target": "an hour or more"}
+_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "15 to 40 minutes", "cpu-to-target": "an hour or more"}
 
 
 def run(options: argparse.Namespace) -> int:

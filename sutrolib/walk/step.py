@@ -120,6 +120,7 @@ class StepRun:
             }
         sign = self.plan.rule.sign(_unfavourable(found.get(self.plan.rule.quantity), self.plan.rule.at_least is None))
         spent = sum((study.spent for study in studies), NO_USE)
+        judged = verdict(runs["champion"], runs["start"], meter)
         return StepRecord(
             number=self.todo.number,
             attempt=self.todo.attempt,
@@ -135,10 +136,10 @@ class StepRun:
             program=champion.program_text(describe(ground.problem)) if hasattr(champion, "program_text") else "",
             studies=[as_json(study.to_dict()) for study in studies],
             quantities=as_json(_plain(found)),
-            verdict=verdict(runs["champion"], runs["start"], meter),
+            verdict=judged,
             sign=sign,
             why=f"{self.plan.rule}; it is {_text(found.get(self.plan.rule.quantity))}",
-            learned=self._learned(champion, start, found, meter),
+            learned=self._learned(champion, start, found, meter, judged),
             spent={**dataclasses.asdict(spent), "all seconds": time.perf_counter() - began},
             when=now(),
             commit=commit(),
@@ -201,12 +202,12 @@ class StepRun:
         except Exception as error:  # a model that was made for another problem can fail in any way
             return {"inherited solved": 0.0, "inherited failed": f"{type(error).__name__}: {error}"}
 
-    def _learned(self, champion: Model, start: Model, found: Mapping[str, Any], meter: Meter) -> str:
-        """What the step taught, in one sentence."""
+    def _learned(self, champion: Model, start: Model, found: Mapping[str, Any], meter: Meter, judged: str) -> str:
+        """What the step taught, in one sentence; ``judged`` is the verdict, or why there is none."""
         ratio, shown = found["ratio"], f"solves {found['solved']:.0%} of {MIN_PAIRS} fresh seeds"
         if str(describe(champion)) == str(describe(start)):
             return f"Nothing that was found is cheaper than {type(start).name} and solves other seeds. That {shown}."
-        cost = f"costs {ratio} of the {meter.name} of {type(start).name}" if ratio else "has no cost to compare"
+        cost = f"costs {ratio} of the {meter.name} of {type(start).name}" if ratio else f"is {judged}"
         return f"{type(champion).name} {cost}, and {shown}."
 
 

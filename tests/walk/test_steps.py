@@ -308,6 +308,14 @@ def test_a_champion_without_updates_is_compared_with_one_whose_counts_are_extrap
     assert "not compared" not in verdict(*sides, energy)
 
 
+def test_a_step_without_a_ratio_says_why(tmp_path):
+    run, found = step.StepRun(NextTry(5), None, [], tmp_path), {"ratio": None, "solved": 1.0}
+    learned = run._learned(
+        NearestNeighbours(), SoftmaxRegression(), found, CacheEnergy(), "not compared: seed 1 failed"
+    )
+    assert learned == "k nearest neighbours is not compared: seed 1 failed, and solves 100% of 5 fresh seeds."
+
+
 def test_a_model_of_another_problem_that_crashes_does_not_end_the_walk(tmp_path):
     run = step.StepRun(NextTry(8), None, [], tmp_path)
     for family in grounds()["digits"].space.families:
