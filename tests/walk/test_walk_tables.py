@@ -73,3 +73,10 @@ def test_what_the_process_found_is_held_against_what_was_designed():
         ("open", "n-gram (100% of the fresh seeds solved)", "counting", "50"),
         ("closed", "their network (60% of the fresh seeds solved)", "recipe", "5"),
     ]
+
+
+def test_where_the_process_found_nothing_cheaper_than_its_start_the_table_says_so():
+    narrow = {"ratio": {"value": 1.0, "low": 1.0, "high": 1.0, "points": [1.0] * 5}, "solved": 0.6}
+    last = record(11, quantities={"closed": {**narrow, "champion": {"name": "GPT"}}})
+    ((_, found, *_),) = unaided_table(last, {"closed": ("recipe", Interval(0.1, 0.1, 0.1))})[1]
+    assert found == "nothing cheaper than the published recipe (60% of the fresh seeds solved)"
