@@ -79,7 +79,8 @@ def test_what_was_kept_gives_what_the_notebook_found(newcomer):
     assert "4 of 4 passed" in newcomer.said
     for notebook in RECIPES[:4]:
         (again,) = (newcomer.folder / "data" / "runs" / "kept").glob(f"*{notebook.name}.ipynb")
-        assert finding_in(again)["results"] == finding_in(notebook.path)["results"]
+        # Processors round differently, and a training at chance ends a little elsewhere.
+        assert finding_in(again)["results"] == pytest.approx(finding_in(notebook.path)["results"], rel=0.01)
 
 
 @pytest.mark.slow

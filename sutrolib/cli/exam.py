@@ -10,13 +10,14 @@ from typing import cast
 
 from sutrolib.cli.text import paragraph, show_table
 from sutrolib.core.format import duration
-from sutrolib.exam.entries import CLOSED, Scale, scale_of
+from sutrolib.exam.entries import BASELINE, CLOSED, GPU_ON_CPU, Scale, scale_of
 from sutrolib.exam.nanogpt_checkpoint import DATASET, export
 from sutrolib.exam.record import ExamRecord, exam_path, read_record
 from sutrolib.exam.run import run_exam
 from sutrolib.exam.verdict import JOULES, table, target, verdicts
 from sutrolib.measurement.measure import Measurement
 from sutrolib.models.language.transformer import FittedGPT
+from sutrolib.problems.text_evaluation import NANOGPT_LOSS
 
 # On two cores.
 _USUAL_TIMES = {"smoke": "about two minutes", "cpu": "15 to 40 minutes", "cpu-to-target": "an hour or more"}
@@ -40,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"Final exam, scale {scale.name}, {options.division} division: the baseline against")
     for entry in scale.division(options.division):
         print(paragraph(f"{entry.name}: {entry.about}", "  "))
+    if scale.name == GPU_ON_CPU:
+        return _on_cpu(scale, options.division, options.seeds)
     print(_expected(scale.name, options.division, options.seeds, options.again), end="")
     began = time.perf_counter()
     try:
@@ -51,6 +54,24 @@ def run(options: argparse.Namespace) -> int:
     ended = f"Finished in {duration(seconds)}" if seconds > 1 else "All runs were there already"
     print(f"{ended}; the record is {record.path.name} in {record.path.parent}.\nTo run it again: {record.command}")
     _print_record(record)
+    return 0
+
+
+def _on_cpu(scale: Scale, division: str, seeds: int) -> int:
+    """Train the entries of a scale whose baseline is only traced, and show losses and modelled work."""
+    from sutrolib.exam.trainings import WORK, mean_work, on_cpu, run_trainings
+
+    def show(left: int, name: str, run: Measurement) -> None:
+        print(f"{name}, seed {run.seed}: {run.failure or run.scores[NANOGPT_LOSS]}; {left} left", flush=True)
+
+    print(f"{seeds} trainings of each, one on each core. Interrupted, they go on from their last minute.", flush=True)
+    found = run_trainings(scale.name, division, on_cpu(scale, division, seeds), show)
+    published, rows = found.pop(BASELINE), []
+    for name, runs in found.items():
+        work = [f"x {mean_work(runs, reading) / mean_work(published, reading):.3g} (modelled)" for reading in WORK]
+        rows += [[name, str(run.seed), f"{run.scores[NANOGPT_LOSS]:.4f}", *work] for run in runs if not run.failure]
+    print(f"The baseline's published loss: {scale.problem.target_loss:g}; work is compared with the baseline's.")
+    show_table(["entry", "seed", NANOGPT_LOSS, *WORK], rows)
     return 0
 
 

@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -28,6 +29,7 @@ from torch import Tensor
 from sutrolib.core.types import Budget, Diverged, Task
 from sutrolib.models.fields import choice, float_field, int_field
 from sutrolib.models.language import fast_training
+from sutrolib.models.language.checkpoint import Checkpoint
 from sutrolib.models.language.kneser_ney import FittedNGram, KneserNey, lookup
 from sutrolib.models.language.transformer import Architecture, FittedGPT, Transformer, report_out_of_memory
 
@@ -72,11 +74,18 @@ class DistilledGPT(Architecture):
                 f"(got heads={self.heads}, width={self.width})"
             )
 
-    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedGPT:
+    def soft_weight(self, left: float) -> float:
+        """The weight of the n-gram's predictions when this share of the updates is left."""
+        return self.distill_weight
+
+    def fit(self, task: Task, seed: int, budget: Budget | None = None, checkpoint: Path | None = None) -> FittedGPT:
         """Count the n-gram, then train for ``max_steps`` updates or until ``budget`` is spent.
 
+        With a file for a ``checkpoint``, the training is saved there now and then, and goes on from there.
+
         Raises:
-            ValueError: the task is not text, the text is too short, or the device is missing.
+            ValueError: the task is not text, the text is too short, the device is missing, or the checkpoint is that of
+                another training.
             Diverged: the loss is not finite; the message names the step at which this was seen.
             OutOfMemory: training does not fit into memory; the message names the batch size and the bytes.
         """
@@ -97,7 +106,9 @@ class DistilledGPT(Architecture):
                 fast_training.write_weights(weights, network)
                 return FittedGPT(network.eval(), task.alphabet, steps=steps)
 
-            return fitted(self._train(weights, ids.to(self.device), teacher, seed, budget or Budget(), began, fitted))
+            saved = Checkpoint(checkpoint, repr((self, seed, len(ids)))) if checkpoint else None
+            about = seed, budget or Budget(), began, fitted
+            return fitted(self._train(weights, ids.to(self.device), teacher, *about, saved))
 
     def _train(
         self,
@@ -108,6 +119,7 @@ class DistilledGPT(Architecture):
         budget: Budget,
         began: float,
         fitted: Callable[[int], FittedGPT],
+        checkpoint: Checkpoint | None,
     ) -> int:
         """Train ``weights`` in place; returns the number of updates."""
         dtype = getattr(torch, self.precision)
@@ -115,32 +127,52 @@ class DistilledGPT(Architecture):
         generator = torch.Generator().manual_seed(seed)
         lead = self.teacher_order - 2  # characters before the first position that the teacher's context needs
         within = torch.arange(lead + self.block_size + 1, device=self.device)
-        steps = 0
+        state = [*weights.values(), *optimizer.state]
+        steps = checkpoint.load(state, generator) if checkpoint else 0
+        if steps >= self.max_steps:
+            return steps
         while True:
+            left = 1 - steps / self.max_steps
             starts = torch.randint(len(ids) - len(within) + 1, (self.batch, 1), generator=generator).to(self.device)
             rows = ids[starts + within]
             copies = {name: weight.to(dtype, copy=True).requires_grad_() for name, weight in weights.items()}
             log_probabilities = F.log_softmax(fast_training.stacked_logits(copies, rows[:, lead:-1], self.heads), 1)
-            loss = self._loss(log_probabilities, rows, teacher)
+            loss = self._loss(log_probabilities, rows, teacher, self.soft_weight(left))
             loss.backward()
             optimizer.step(  # the gradients have no name here, so that they are freed after the step
                 {name: copy.grad.float() for name, copy in copies.items() if copy.grad is not None},
-                1 - steps / self.max_steps if self.lr_decay else 1.0,
+                left if self.lr_decay else 1.0,
             )
             steps += 1
             spent = steps >= self.max_steps or budget.spent(steps, time.perf_counter() - began)
             spent = budget.reached(steps, functools.partial(fitted, steps)) or spent
             if (spent or steps % _LOSS_CHECK_STEPS == 0) and not math.isfinite(value := loss.item()):
                 raise Diverged(f"{self.name} with matrix_lr={self.matrix_lr:g}: the loss was {value} at step {steps}")
+            if checkpoint:
+                checkpoint.save(steps, state, generator, last=spent)
             if spent:
                 return steps
 
-    def _loss(self, log_probabilities: Tensor, rows: Tensor, teacher: _Teacher | None) -> Tensor:
+    def _loss(self, log_probabilities: Tensor, rows: Tensor, teacher: _Teacher | None, weight: float) -> Tensor:
         hard = F.nll_loss(log_probabilities, rows[:, self.teacher_order - 1 :].flatten())
-        if teacher is None:
+        if teacher is None or not weight:
             return hard
         soft = -(teacher.targets(rows[:, :-1], self.teacher_order) * log_probabilities).sum(1).mean()
-        return torch.lerp(hard, soft, self.distill_weight)
+        return torch.lerp(hard, soft, weight)
+
+
+@dataclass(frozen=True)
+class FadingDistillation(DistilledGPT):
+    """A distilled GPT whose n-gram fades: its weight falls linearly from ``distill_weight`` to 0.
+
+    For trainings that end below the loss of the n-gram, which then has nothing more to teach.
+    """
+
+    name: ClassVar[str] = "GPT, distilled at first"
+
+    def soft_weight(self, left: float) -> float:
+        """The weight of the n-gram's predictions when this share of the updates is left."""
+        return self.distill_weight * left
 
 
 class _Teacher:
@@ -174,6 +206,15 @@ class _Optimizer:
         ]
         parameters = [{"params": group} for group in groups if group]
         self.adam = torch.optim.Adam(parameters, betas=(model.beta1, model.beta2), fused=True)
+        for weight in self.by_adam.values():  # as Adam would at its first step, so that a checkpoint can be loaded
+            moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+            self.adam.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
+
+    @property
+    def state(self) -> list[Tensor]:
+        """All that an update changes, beside the weights."""
+        moments = [tensor for weight in self.by_adam.values() for tensor in self.adam.state[weight].values()]
+        return [*(muon.mean for muon in self.muons.values()), *moments]
 
     def step(self, gradients: dict[str, Tensor], share: float) -> None:
         """Make one update at this share of the learning rates."""
