@@ -176,10 +176,11 @@ def _parser() -> argparse.ArgumentParser:
     exam = add("exam", "run the final exam, or show its record")
     about = "closed: only the training differs from the baseline's; open: anything"
     exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)
-    about = "smoke: two minutes; cpu: 15 to 40; cpu-to-target: an hour or more; gpu: needs a card"
+    about = "smoke: two minutes; cpu: 15 to 40; cpu-to-target: an hour or more; gpu: needs a card; "
+    about += "gpu-on-cpu: its network without its baseline, an hour for each seed"
     scales = ["smoke", "cpu", "cpu-to-target", "gpu-on-cpu", "gpu"]
     exam.add_argument("--scale", choices=scales, default="smoke", help=about)
-    exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5")
+    exam.add_argument("--seeds", type=int, default=5, help="paired seeds, at least 5; any number for gpu-on-cpu")
     exam.add_argument("--again", action="store_true", help="start again; the old record is kept under another name")
     about = "only train the closed division's first entry once, and write it to this folder for nanoGPT's sample.py"
     exam.add_argument("--export", metavar="FOLDER", help=about)

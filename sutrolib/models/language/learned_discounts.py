@@ -88,39 +88,43 @@ class LeaveOneOutNGram(CheckedModel):
         """Count and learn; ``seed`` draws the positions, ``budget`` changes nothing. Raises like ``count_ngrams``."""
         counted = count_ngrams(task, self.order)
         characters = len(task.alphabet)
-        stats = [_stats_of(keys, counts, characters) for keys, counts in counted]
+        stats = [stats_of(keys, counts, characters) for keys, counts in counted]
         generator = torch.Generator().manual_seed(seed)
         ids = text_ids(task, self.name, self.order)
         places = torch.randint(self.order - 1, len(ids), (self.samples,), generator=generator)
         left_out = _left_out([keys for keys, _ in counted], stats, ids, places, characters)
-        orders = []
-        for (keys, counts), every, weight in zip(
-            counted, stats, self._learn(left_out, characters, generator), strict=True
-        ):
-            discounts = _discounts(weight)[every.bucket, counts.clamp(max=_CLASSES) - 1]
+        about, orders = (characters, generator, self.batch, self.steps, self.lr), []
+        for (keys, counts), every, weight in zip(counted, stats, learn_discounts(left_out, *about), strict=True):
+            discounts = discounts_of(weight)[every.bucket, counts.clamp(max=_CLASSES) - 1]
             orders.append(NGramTable.of(keys, counts, discounts, characters))
         return FittedNGram(task.alphabet, tuple(orders))
 
-    def _learn(self, left_out: list[NGramStats], characters: int, generator: torch.Generator) -> Tensor:
-        """The weights a of all discounts, of shape (orders, buckets, 3)."""
-        start = torch.logit(torch.tensor(INITIAL_DISCOUNTS) / torch.arange(1, _CLASSES + 1))
-        shape = len(left_out), N_COUNT_BUCKETS * N_DIVERSITY_BUCKETS, _CLASSES
-        weights = start.expand(shape).clone().requires_grad_()
-        buckets = [stats.bucket for stats in left_out]
-        optimizer = torch.optim.Adam([weights], lr=self.lr, betas=(0.9, 0.99))
-        for step in range(self.steps):
-            optimizer.param_groups[0]["lr"] = self.lr * (1 - step / self.steps)
-            rows = torch.randint(self.samples, (min(self.batch, self.samples),), generator=generator)
-            found = torch.full((len(rows),), 1 / characters)
-            for stats, bucket, discounts in zip(left_out, buckets, _discounts(weights), strict=True):
-                found = stats[rows].probability(discounts[bucket[rows]], found)
-            optimizer.zero_grad()
-            (-found.clamp(min=_MIN_PROBABILITY).log().mean()).backward()
-            optimizer.step()
-        return weights.detach()
+
+def learn_discounts(
+    left_out: list[NGramStats], characters: int, generator: torch.Generator, batch: int, steps: int, lr: float
+) -> Tensor:
+    """The weights a of all discounts, of shape (orders, buckets, 3), from strings that are left out of the text.
+
+    Each of ``steps`` updates, at a rate that falls linearly from ``lr`` to 0, sees ``batch`` of the strings.
+    """
+    start = torch.logit(torch.tensor(INITIAL_DISCOUNTS) / torch.arange(1, _CLASSES + 1))
+    shape = len(left_out), N_COUNT_BUCKETS * N_DIVERSITY_BUCKETS, _CLASSES
+    weights = start.expand(shape).clone().requires_grad_()
+    buckets, samples = [stats.bucket for stats in left_out], len(left_out[0].count)
+    optimizer = torch.optim.Adam([weights], lr=lr, betas=(0.9, 0.99))
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
+        rows = torch.randint(samples, (min(batch, samples),), generator=generator)
+        found = torch.full((len(rows),), 1 / characters)
+        for stats, bucket, discounts in zip(left_out, buckets, discounts_of(weights), strict=True):
+            found = stats[rows].probability(discounts[bucket[rows]], found)
+        optimizer.zero_grad()
+        (-found.clamp(min=_MIN_PROBABILITY).log().mean()).backward()
+        optimizer.step()
+    return weights.detach()
 
 
-def _stats_of(keys: Tensor, counts: Tensor, characters: int) -> NGramStats:
+def stats_of(keys: Tensor, counts: Tensor, characters: int) -> NGramStats:
     """The statistics of all strings of one order."""
     contexts, row = torch.unique_consecutive(keys // characters, return_inverse=True)
     total = torch.zeros(len(contexts)).index_add_(0, row, counts.float())
@@ -150,6 +154,6 @@ def _one_hot(counts: Tensor) -> Tensor:
     return torch.stack([counts == 1, counts == 2, counts >= _CLASSES], 1).float()
 
 
-def _discounts(weights: Tensor) -> Tensor:
+def discounts_of(weights: Tensor) -> Tensor:
     """Discounts from weights (..., 3): above 0, and below the count that they are taken from."""
     return torch.arange(1, _CLASSES + 1) * torch.sigmoid(weights)

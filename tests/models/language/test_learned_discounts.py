@@ -8,7 +8,7 @@ from texts import text_task
 
 from sutrolib.measurement.measure import score_of
 from sutrolib.models.language.kneser_ney import KneserNey, count_ngrams
-from sutrolib.models.language.learned_discounts import LeaveOneOutNGram, _left_out, _stats_of
+from sutrolib.models.language.learned_discounts import LeaveOneOutNGram, _left_out, stats_of
 from sutrolib.problems.parity import SparseParity
 from sutrolib.problems.text import NextCharacter
 
@@ -37,7 +37,7 @@ def test_leaving_one_out_is_counting_again_without_it(text, order, number):
     place = order - 1 + number % (len(text) - order + 1)
     characters = len(task.alphabet)
     counted = count_ngrams(task, order)
-    stats = [_stats_of(keys, counts, characters) for keys, counts in counted]
+    stats = [stats_of(keys, counts, characters) for keys, counts in counted]
     ids = torch.tensor([task.alphabet.index(c) for c in text])
     seen = _left_out([keys for keys, _ in counted], stats, ids, torch.tensor([place]), characters)
     found = [[one.count[0].item(), one.total[0].item(), *one.classes[0].tolist()] for one in seen]

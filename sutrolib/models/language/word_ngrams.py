@@ -1,0 +1,233 @@
+"""N-grams after words, lines and skipped words, multiplied with the one after characters.
+
+    p(w | h)  ~  prod_k p_k(w | contexts of kind k)^a_k
+
+Each factor is an n-gram with learned discounts (:mod:`sutrolib.models.language.learned_discounts`), whose contexts grow
+from nothing to their last one in another order:
+
+- *characters*: the last 0 to 7 characters;
+- *words*: up to 4 characters, then the word so far, the word before it, and the one before that;
+- *lines*: up to 3 characters, then the word so far, and with it the place in the line and the last punctuation mark;
+- *skips*: the last word but one, then up to 3 characters, then the word so far.
+
+A context beyond the last characters is known by a hash of it. Words as contexts beside characters: Mahoney, Adaptive
+Weighing of Context Models for Lossless Data Compression, 2005; products: see
+:mod:`sutrolib.models.language.extended_ngram`. The exponents were chosen on held-out training text.
+
+The text is read as many streams at once, by the same code that reads it when the model predicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sutrolib.core.types import Budget, Task
+from sutrolib.models.fields import CheckedModel, FittedModel, check_ids, float_field, int_field, text_ids
+from sutrolib.models.language.kneser_ney import NGramTable, lookup
+from sutrolib.models.language.learned_discounts import NGramStats, discounts_of, learn_discounts, stats_of
+
+_STREAMS, _LEAD = 1000, 64  # in which a text is read, each after so many characters of the stream before it
+_RECENT = 7  # characters
+_BASE, _FIRST, _SECOND = 1_000_003, 0x2545F4914F6CDD1D, 0x5851F42D4C957F2D  # of hashes; odd
+_COLUMN, _COLUMNS = 12, 4  # characters of a bucket of places in a line, and the last bucket
+_MARKS = ".,;:!?\n"
+
+
+class Reader:
+    """What each of some streams has read: its last characters, words, place in the line, and punctuation mark."""
+
+    def __init__(self, alphabet: str, streams: int) -> None:
+        self.characters = len(alphabet)
+        self.is_letter = torch.tensor([c.isalpha() or c in "'-" for c in alphabet])
+        self.is_mark = torch.tensor([c in _MARKS for c in alphabet])
+        self.newline = alphabet.find("\n")
+        self.state = torch.zeros(7, streams, dtype=torch.int64)
+
+    def read(self, ids: Tensor) -> None:
+        """Read a character of each stream. Raises ValueError for ids outside the alphabet."""
+        check_ids(ids, self.characters)
+        recent, letters, opener, word, before, column, mark = self.state
+        letter = self.is_letter[ids]
+        ended = ~letter & (letters != 0)
+        self.state = torch.stack(
+            [
+                (recent * self.characters + ids) % self.characters**_RECENT,
+                torch.where(letter, letters * _BASE + ids + 1, 0),
+                torch.where(letter, opener, ids + 1),
+                torch.where(ended, letters, word),
+                torch.where(ended, word, before),
+                torch.where(ids == self.newline, 0, column + 1),
+                torch.where(self.is_mark[ids], ids + 1, mark),
+            ]
+        )
+
+
+def _hash(characters: int, *parts: Tensor) -> Tensor:
+    """A hash of each tuple of numbers, so small that a string's key still fits into 63 bits."""
+    found = torch.zeros_like(parts[0])
+    for part in parts:
+        found = (found * _FIRST) ^ (part * _SECOND + _BASE)
+        found = found ^ (found >> 29)
+    return (found & ((1 << 62) - 1)) // characters
+
+
+def _by_characters(state: Tensor, characters: int) -> list[Tensor]:
+    return [state[0] % characters**length for length in range(_RECENT + 1)]
+
+
+def _by_words(state: Tensor, characters: int) -> list[Tensor]:
+    recent, letters, opener, word, before, *_ = state
+    last = [recent % characters**length for length in range(5)]
+    now = _hash(characters, last[4], letters, opener)
+    after = _hash(characters, now, word)
+    return [*last, now, after, _hash(characters, after, before)]
+
+
+def _by_lines(state: Tensor, characters: int) -> list[Tensor]:
+    recent, letters, opener, _, _, column, mark = state
+    last = [recent % characters**length for length in range(4)]
+    now = _hash(characters, last[3], letters, opener)
+    return [*last, now, _hash(characters, now, (column // _COLUMN).clamp(max=_COLUMNS), mark)]
+
+
+def _by_skips(state: Tensor, characters: int) -> list[Tensor]:
+    recent, letters, opener, _, before, *_ = state
+    last = [_hash(characters, before, recent % characters**length) for length in range(4)]
+    return [torch.zeros_like(recent), *last, _hash(characters, last[3], letters, opener)]
+
+
+KINDS: Mapping[str, Callable[[Tensor, int], list[Tensor]]] = {  # each context is a part of the next one
+    "characters": _by_characters,
+    "words": _by_words,
+    "lines": _by_lines,
+    "skips": _by_skips,
+}
+
+
+@dataclass(frozen=True)
+class FittedWordNGrams(FittedModel):
+    """The tables of every kind, from the shortest contexts to the longest, and the exponents of the kinds."""
+
+    alphabet: str
+    tables: tuple[tuple[NGramTable, ...], ...]
+    exponents: tuple[float, ...]
+
+    def decoder(self, streams: int) -> WordNGramsDecoder:
+        """A decoder of ``streams`` streams, with an empty context."""
+        return WordNGramsDecoder(self, streams)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Log-probabilities (samples, characters) after ids x of shape (samples, context length)."""
+        decoder = self.decoder(len(x))
+        for column in x.unbind(1)[:-1]:
+            decoder.read(column)
+        return decoder.step(x[:, -1])
+
+
+class WordNGramsDecoder(Reader):
+    """Reads, and predicts from the tables."""
+
+    def __init__(self, fitted: FittedWordNGrams, streams: int) -> None:
+        super().__init__(fitted.alphabet, streams)
+        self.fitted = fitted
+
+    def step(self, ids: Tensor) -> Tensor:
+        """Read ids (streams,); returns log-probabilities (streams, characters)."""
+        self.read(ids)
+        logits = torch.zeros(len(ids), self.characters)
+        for contexts_of, tables, exponent in zip(
+            KINDS.values(), self.fitted.tables, self.fitted.exponents, strict=True
+        ):
+            found = torch.full((len(ids), self.characters), 1 / self.characters)
+            for table, context in zip(tables, contexts_of(self.state, self.characters), strict=True):
+                found = table.interpolate(found, context)
+            logits += exponent * found.log_()
+        return logits.log_softmax(1)
+
+
+@dataclass(frozen=True)
+class WordNGrams(CheckedModel):
+    """Counts, and learns the discounts of each kind on ``samples`` positions.
+
+    ``characters``, ``words``, ``lines`` and ``skips`` are the exponents. Raises ValueError for fields out of range.
+    """
+
+    characters: float = float_field(0.35, 0.0, 2.0, search=(0.0, 1.0))
+    words: float = float_field(0.35, 0.0, 2.0, search=(0.0, 1.0))
+    lines: float = float_field(0.3, 0.0, 2.0, search=(0.0, 1.0))
+    skips: float = float_field(0.09, 0.0, 2.0, search=(0.0, 1.0))
+    samples: int = int_field(50_000, "positions", 1, 10_000_000, log=True)
+    batch: int = int_field(5_000, "positions", 1, 10_000_000, log=True)
+    steps: int = int_field(25, "updates", 1, 100_000, log=True)
+    lr: float = float_field(0.1, 1e-5, 10.0, log=True)
+
+    name: ClassVar[str] = "n-grams of words and lines"
+
+    def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedWordNGrams:
+        """Count and learn; ``seed`` draws the positions, ``budget`` changes nothing. Raises ValueError without text."""
+        ids, characters = text_ids(task, self.name, _LEAD + 2), len(task.alphabet)
+        states, following = _read_text(ids, task.alphabet)
+        generator = torch.Generator().manual_seed(seed)
+        places = torch.randint(len(following), (self.samples,), generator=generator)
+        made = []
+        for contexts_of in KINDS.values():
+            contexts = contexts_of(states, characters)
+            counted = _count(contexts, following, characters)
+            stats = [stats_of(keys, counts, characters) for keys, counts in counted]
+            ends = [context[places] * characters + following[places] for context in contexts]
+            left_out = _left_out([keys for keys, _ in counted], stats, ends)
+            weights = learn_discounts(left_out, characters, generator, self.batch, self.steps, self.lr)
+            tables = []
+            for (keys, counts), every, weight in zip(counted, stats, weights, strict=True):
+                discounts = discounts_of(weight)[every.bucket, counts.clamp(max=3) - 1]
+                tables.append(NGramTable.of(keys, counts, discounts, characters))
+            made.append(tuple(tables))
+        exponents = self.characters, self.words, self.lines, self.skips
+        return FittedWordNGrams(task.alphabet, tuple(made), exponents)
+
+
+def _read_text(ids: Tensor, alphabet: str) -> tuple[Tensor, Tensor]:
+    """The state of a reader (7, positions) before each character, and these characters (positions,).
+
+    The first _LEAD characters are not among them, nor are the last ones that fill no stream.
+    """
+    streams = min(_STREAMS, (len(ids) - _LEAD) // 2)
+    length = (len(ids) - _LEAD) // streams
+    rows = ids.unfold(0, _LEAD + length, length)[:streams]
+    reader, states = Reader(alphabet, streams), []
+    for column in range(_LEAD + length - 1):
+        reader.read(rows[:, column].clone())
+        if column >= _LEAD - 1:
+            states.append(reader.state)
+    return torch.stack(states, 2).flatten(1), rows[:, _LEAD:].flatten()
+
+
+def _count(contexts: Sequence[Tensor], following: Tensor, characters: int) -> list[tuple[Tensor, Tensor]]:
+    """Sorted keys and counts of the strings of each context and the character after it, the shortest first.
+
+    As in Kneser-Ney smoothing: the longest are counted as they occur, every shorter one by how many different next
+    longer ones it is the end of.
+    """
+    found, places = [], torch.arange(len(following))
+    for context in reversed(contexts):
+        keys, order = (context[places] * characters + following[places]).sort()
+        first = torch.cat([torch.ones(1, dtype=torch.bool), keys[1:] != keys[:-1]]).nonzero()[:, 0]
+        counts = torch.diff(first, append=torch.tensor([len(keys)]))
+        found.append((keys[first], counts))
+        places = places[order[first]]
+    return found[::-1]
+
+
+def _left_out(keys: Sequence[Tensor], stats: Sequence[NGramStats], ends: Sequence[Tensor]) -> list[NGramStats]:
+    """The statistics of these strings (``ends``, of each order), each string left out of the text."""
+    found, removed = [], torch.ones(len(ends[0]))
+    for table, every, end in zip(reversed(keys), reversed(stats), reversed(ends), strict=True):
+        here = every[lookup(table, end)[0]].without(removed)
+        found.append(here)
+        removed = removed * (here.count == 0)
+    return found[::-1]
