@@ -20,10 +20,11 @@ import torch.nn.functional as F
 
 from sutrolib.core.io import as_json
 from sutrolib.core.paths import RUNS
-from sutrolib.core.types import FailedRun, Fitted, Task, describe
+from sutrolib.core.types import FailedRun, Fitted, Model, Task, describe
 from sutrolib.exam.closed_division import check_closed_division, window_predictions
 from sutrolib.exam.entries import BASELINE, CLOSED, Entry, Scale
 from sutrolib.exam.record import exam_path, load, lock_record, save
+from sutrolib.guards.hardware_map import HARDWARE_POINTS
 from sutrolib.measurement.measure import Measurement, measurement_of
 from sutrolib.measurement.passes import UPDATES, MeasurementPasses
 from sutrolib.meters import CacheEnergy, OperationCount
@@ -151,6 +152,18 @@ def mean_work(runs: Sequence[Measurement], reading: str) -> float:
     """The mean over the runs that have this reading."""
     values = [made.value for run in runs for made in run.readings if made.name == reading]
     return sum(values) / len(values)
+
+
+def energy_elsewhere(problem: WindowedText, model: Model, updates: int, traced: int = 4) -> dict[str, float]:
+    """The modelled energy of a training on each hardware of the map, in 32-bit operations there.
+
+    ``updates`` is how many the training has, 0 for a model that counts; ``traced`` of them are traced.
+    """
+    meters = [CacheEnergy(point.hardware()) for point in HARDWARE_POINTS]
+    passes = MeasurementPasses(problem, model, 0, meters, trace_updates=traced)
+    passes.trace_training(updates)
+    picojoules = [reading.value * 1e12 for reading in passes.readings]
+    return {point.name: value for point, value in zip(HARDWARE_POINTS, picojoules, strict=True)}
 
 
 def on_cpu(scale: Scale, division: str, seeds: int) -> list[Training]:

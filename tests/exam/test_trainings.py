@@ -9,7 +9,17 @@ from sutrolib.core.io import as_json
 from sutrolib.core.types import Diverged
 from sutrolib.exam import trainings
 from sutrolib.exam.entries import BASELINE, CLOSED, GPU_ON_CPU, OPEN, Entry, scale_of
-from sutrolib.exam.trainings import CPU_SECONDS, WORK, Training, load_trainings, mean_work, nanogpt_loss, on_cpu
+from sutrolib.exam.trainings import (
+    CPU_SECONDS,
+    WORK,
+    Training,
+    energy_elsewhere,
+    load_trainings,
+    mean_work,
+    nanogpt_loss,
+    on_cpu,
+)
+from sutrolib.guards.hardware_map import HARDWARE_POINTS
 from sutrolib.models.language.distilled_gpt import DistilledGPT, FadingDistillation
 from sutrolib.models.language.gpt import GPT
 from sutrolib.problems.text_evaluation import NANOGPT_LOSS
@@ -83,6 +93,16 @@ def test_whole_windows_give_the_loss_of_the_decoder():
     fitted = GPT(**SHAPE, max_steps=4).fit(task.for_training(), 0)
     decoded = task.inference.nanogpt_loss(fitted, task.test_split, TINY.problem.context, 150)
     assert nanogpt_loss(task, fitted, TINY.problem.context, 150) == pytest.approx(decoded, abs=1e-6)
+
+
+def test_the_energy_on_other_hardware_is_that_of_its_operations_and_of_its_traffic():
+    found = energy_elsewhere(TINY.problem, SMALL.model, 6, 6)
+    operations = mean_work([Training(TINY.problem, SMALL, 0, traced=6).measure()], "operations")
+    assert set(found) == {point.name for point in HARDWARE_POINTS}
+    assert found["memory-free"] == min(found.values()) == pytest.approx(operations, rel=0.6)  # bfloat16 counts half
+    assert max(found.values()) > 2 * found["memory-free"]
+    counted = energy_elsewhere(TINY.problem, TINY.entries[OPEN][0].model, 0)
+    assert max(counted[name] / found[name] for name in found) < 1
 
 
 def todo(*seeds, entries=(SMALL, *TINY.entries[OPEN])):

@@ -157,9 +157,9 @@ class WordNGrams(CheckedModel):
     ``characters``, ``words``, ``lines`` and ``skips`` are the exponents. Raises ValueError for fields out of range.
     """
 
-    characters: float = float_field(0.35, 0.0, 2.0, search=(0.0, 1.0))
-    words: float = float_field(0.35, 0.0, 2.0, search=(0.0, 1.0))
-    lines: float = float_field(0.3, 0.0, 2.0, search=(0.0, 1.0))
+    characters: float = float_field(0.28, 0.0, 2.0, search=(0.0, 1.0))
+    words: float = float_field(0.4, 0.0, 2.0, search=(0.0, 1.0))
+    lines: float = float_field(0.28, 0.0, 2.0, search=(0.0, 1.0))
     skips: float = float_field(0.09, 0.0, 2.0, search=(0.0, 1.0))
     samples: int = int_field(50_000, "positions", 1, 10_000_000, log=True)
     batch: int = int_field(5_000, "positions", 1, 10_000_000, log=True)
