@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     for entry in scale.division(options.division):
         print(paragraph(f"{entry.name}: {entry.about}", "  "))
     if scale.name == GPU_ON_CPU:
-        return _on_cpu(scale, options.division, options.seeds)
+        return _on_cpu(scale, options.division, options.seeds, options.again)
     print(_expected(scale.name, options.division, options.seeds, options.again), end="")
     began = time.perf_counter()
     try:
@@ -57,19 +57,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _on_cpu(scale: Scale, division: str, seeds: int) -> int:
+def _on_cpu(scale: Scale, division: str, seeds: int, again: bool) -> int:
     """Train the entries of a scale whose baseline is only traced, and show losses and modelled work."""
+    if again:
+        path = exam_path(scale.name, division)
+        raise ValueError(f"--again is not for {scale.name}: to train its entries anew, move {path} away")
     from sutrolib.exam.trainings import WORK, mean_work, on_cpu, run_trainings
 
     def show(left: int, name: str, run: Measurement) -> None:
         print(f"{name}, seed {run.seed}: {run.failure or run.scores[NANOGPT_LOSS]}; {left} left", flush=True)
 
-    print(f"{seeds} trainings of each, one on each core. Interrupted, they go on from their last minute.", flush=True)
+    print(f"{seeds} trainings of each, one on each core. Interrupted, a GPT goes on from its last minute.", flush=True)
     found = run_trainings(scale.name, division, on_cpu(scale, division, seeds), show)
     published, rows = found.pop(BASELINE), []
     for name, runs in found.items():
-        work = [f"x {mean_work(runs, reading) / mean_work(published, reading):.3g} (modelled)" for reading in WORK]
-        rows += [[name, str(run.seed), f"{run.scores[NANOGPT_LOSS]:.4f}", *work] for run in runs if not run.failure]
+        trained = [run for run in runs if not run.failure]
+        if not trained:
+            print(f"{name}: {'; '.join(run.failure for run in runs)}")
+            continue
+        work = [f"x {mean_work(trained, reading) / mean_work(published, reading):.3g} (modelled)" for reading in WORK]
+        rows += [[name, str(run.seed), f"{run.scores[NANOGPT_LOSS]:.4f}", *work] for run in trained]
     print(f"The baseline's published loss: {scale.problem.target_loss:g}; work is compared with the baseline's.")
     show_table(["entry", "seed", NANOGPT_LOSS, *WORK], rows)
     return 0

@@ -2,8 +2,8 @@
 
 N-grams, the closed recipe (nanoGPT's network, distilled) and the open one (an n-gram times a GPT) at three sizes of the
 network and six lengths of the training, on three corpora, and the closed recipe at the work of the published one. Every
-run has its own length of the schedule: a point is a training, and not a part of one. The exponents of the product are
-those of the exam at every size.
+run has its own length of the schedule: a point is a training, and not a part of one. All other settings, and the
+exponents of the product, are those of the exam at every size and length: no other network or length was tuned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sutrolib.exam.record import load
 from sutrolib.exam.trainings import WORK, Runs, Training, load_trainings, mean_work, run_trainings
 from sutrolib.exam.variants import corpora
 from sutrolib.measurement.measure import Measurement
-from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT, FadingDistillation
 from sutrolib.models.language.extended_ngram import ProductOfExperts
 from sutrolib.models.language.kneser_ney import KneserNey
 from sutrolib.models.language.learned_discounts import LeaveOneOutNGram
@@ -94,8 +94,15 @@ def equal_work(scale: Scale) -> dict[str, DistilledGPT]:
             once, twice, published = (mean_work(traced[name], reading) for name in (*_TRACED, BASELINE))
             before = 2 * once - twice  # the n-gram is counted before the first update
             lengths.append(recipe.max_steps * (part * published - before) / (once - before))
-        found[share] = dataclasses.replace(recipe, max_steps=max(1, int(min(lengths))))
+        found[share] = _longer(recipe, max(1, int(min(lengths))))
     return found
+
+
+def _longer(recipe: DistilledGPT, updates: int, **shape: Any) -> DistilledGPT:
+    """The recipe with so many updates; with more than its own, its n-gram fades, as it has no more to teach then."""
+    fields = {name: getattr(recipe, name) for name in (field.name for field in dataclasses.fields(recipe))}
+    kind = FadingDistillation if updates > recipe.max_steps else type(recipe)
+    return kind(**{**fields, "max_steps": updates, **shape})
 
 
 def _training(problem: WindowedText, entry: Entry, seed: int, updates: int = 0) -> Training:
@@ -117,17 +124,18 @@ def _models(scale: Scale) -> Iterator[tuple[str, str, Any]]:
         shape: dict[str, Any] = {"layers": max(1, round(factor * recipe.layers)), "width": per_head * recipe.heads}
         for length in _LENGTHS:
             updates = max(1, round(length * recipe.max_steps))
-            gpt = dataclasses.replace(recipe, max_steps=updates, **shape)
+            gpt = _longer(recipe, updates, **shape)
             size = f"{gpt.layers} x {gpt.width}, {updates} updates"
             yield CLOSED, size, gpt
             yield OPEN, size, ProductOfExperts(gpt=dataclasses.replace(gpt, distill_weight=0.0))
 
 
 def points(found: Runs) -> list[Point]:
-    """The points of all models that did not fail, on the corpora and at equal work."""
+    """The points of all models whose work was traced, by the seeds that did not fail."""
     made = []
     for name, every in found.items():
-        if runs := [run for run in every if not run.failure]:
+        runs = [run for run in every if not run.failure]
+        if any(reading.name in WORK for run in runs for reading in run.readings):  # the traced seed has been run
             losses = tuple(run.scores["loss"] for run in runs)
             losses *= MIN_PAIRS if len(every) == 1 and _is_counted(runs[0]) else 1
             corpus, family, size = name.split(_JOIN)
@@ -151,9 +159,19 @@ def crossing(made: Sequence[Point], corpus: str, family: str, reading: str) -> P
     return min(below, key=lambda p: p.work[reading], default=None)
 
 
+def undecided(made: Sequence[Point], corpus: str, family: str) -> str:
+    """Why it cannot be said whether a family is better than the best n-gram, in words; empty if it can."""
+    best = best_first(made, corpus, NGRAM)[0]
+    better = [p for p in best_first(made, corpus, family) if p.loss.value < best.loss.value]
+    few = not best.loss.bounded or any(not p.loss.bounded for p in better)
+    return f"not decided: fewer than {MIN_PAIRS} seeds" if few else ""
+
+
 def crossing_in_words(made: Sequence[Point], corpus: str, family: str, reading: str) -> str:
     """Where networks are better than any n-gram, in words."""
     ngram, found = best_first(made, corpus, NGRAM)[0], crossing(made, corpus, family, reading)
+    if found is None and (few := undecided(made, corpus, family)):
+        return few
     if found is None:
         lowest = best_first(made, corpus, family)[0].loss.value
         return f"not within reach ({lowest:.3f} against {ngram.loss.value:.3f} nats)"

@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 
 from sutrolib.core.stats import error_bars
 from sutrolib.exam.entries import CLOSED, OPEN
-from sutrolib.exam.frontier import EQUAL, NGRAM, Point, crossing
+from sutrolib.exam.frontier import EQUAL, NGRAM, Point, crossing, undecided
 from sutrolib.plots.metrics import set_log_axis
 from sutrolib.plots.models import MODEL_STYLES
 from sutrolib.plots.style import wrap_lines
@@ -46,6 +46,8 @@ def frontier_title(made: Sequence[Point], reading: str) -> str:
     """On which corpora a network becomes better than every n-gram."""
     corpora = list(dict.fromkeys(point.corpus for point in made if point.corpus != EQUAL))
     crossed = [corpus for corpus in corpora if crossing(made, corpus, CLOSED, reading)]
+    if few := next(filter(None, (undecided(made, c, CLOSED) for c in corpora if c not in crossed)), ""):
+        return few.capitalize()
     if not crossed:
         return "Within reach, no network is better than the best n-gram of its corpus"
     others = [corpus for corpus in corpora if corpus not in crossed]

@@ -1,19 +1,22 @@
 """Many trainings whose losses and counted or modelled work are compared, and not their times; several at once.
 
-Each runs on one thread, in a process of its own, and is kept as a measurement in a document of the exam as soon as it
-ends; the same call again runs what is missing. A long one goes on from its checkpoint under ``data/runs/``. Work is
-traced over a few updates and extrapolated (*modelled*), and for a model without updates *counted*.
+Each runs on one thread, and is kept as a measurement in a document of the exam as soon as it ends; the same call again
+runs what is missing or failed. An interrupted GPT that is distilled, or trained by Muon, goes on from its checkpoint
+under ``data/runs/``. Work is traced over a few updates and extrapolated (*modelled*), and for a model without updates
+*counted*.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import re
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +60,14 @@ class Training:
     windows: int = 0
     traced: int = 0
     updates: int = 0
+    folder: Path = field(default_factory=lambda: RUNS / "checkpoints")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What a stored run must have been made for, beside its model, problem and seed."""
+        closed = self.closed and describe(self.closed)
+        asked = {"closed": closed, "windows": self.windows, "traced": self.traced, "updates": self.updates}
+        return dict(as_json(asked))
 
     def measure(self) -> Measurement:
         """Train, judge and trace. A FailedRun is recorded."""
@@ -75,7 +86,7 @@ class Training:
     def _train(self, passes: MeasurementPasses) -> int:
         """Train, and keep scores and CPU seconds; returns the number of updates."""
         model, task = self.entry.model, passes.task
-        given, began = task.for_training(model.required_oracles), time.process_time()
+        resumed, given, began = self.checkpoint.exists(), task.for_training(model.required_oracles), time.process_time()
         if isinstance(model, DistilledGPT):
             fitted: Fitted = model.fit(given, self.seed, checkpoint=self.checkpoint)
         else:
@@ -86,8 +97,10 @@ class Training:
         passes.keep_scores(window_predictions(task, fitted))
         if self.windows:
             passes.scores[NANOGPT_LOSS] = nanogpt_loss(task, fitted, self.problem.context, self.windows)
-        about = {"since": "the start, or the last checkpoint"}
-        passes.readings.append(Reading(CPU_SECONDS, seconds, "s", Kind.MEASURED, about))
+        if resumed:
+            passes.missing[CPU_SECONDS] = "the training was interrupted"
+        else:
+            passes.readings.append(Reading(CPU_SECONDS, seconds, "s", Kind.MEASURED))
         if updates:
             passes.readings.append(Reading(UPDATES, updates, "updates", Kind.COUNTED))
         return updates
@@ -95,7 +108,7 @@ class Training:
     @property
     def checkpoint(self) -> Path:
         """The file that a training goes on from."""
-        return RUNS / "checkpoints" / f"{self.entry.name.replace(' ', '-')}-{self.seed}"
+        return self.folder / f"{re.sub('[^A-Za-z0-9]+', '-', self.entry.name)}-{self.seed}"
 
 
 def nanogpt_loss(task: Task, fitted: Fitted, context: int, windows: int) -> float:
@@ -114,8 +127,13 @@ def nanogpt_loss(task: Task, fitted: Fitted, context: int, windows: int) -> floa
 
 def load_trainings(scale: str, content: str) -> Runs:
     """The stored runs of a document; none if there is none."""
+    return {name: [run for _, run in kept] for name, kept in _load(scale, content).items()}
+
+
+def _load(scale: str, content: str) -> dict[str, list[tuple[dict[str, Any], Measurement]]]:
+    """What each stored run was asked for, and the run."""
     stored = load(scale, content, {})
-    return {name: [Measurement.from_dict(run) for run in runs] for name, runs in stored.items()}
+    return {name: [(one["asked"], Measurement.from_dict(one["run"])) for one in kept] for name, kept in stored.items()}
 
 
 def run_trainings(
@@ -126,31 +144,61 @@ def run_trainings(
 ) -> Runs:
     """Run those that the document lacks, as many at once as torch has threads; each is saved when it ends.
 
-    Runs of the document that are not among the trainings are dropped. ``on_run`` gets how many are left, the entry's
-    name and the run. Raises ValueError if another command writes the document.
+    Runs of other seeds stay; those of an entry that is no longer asked for, or has changed, are dropped. ``on_run``
+    gets how many are left, the entry's name and the run. What a training raises is raised when all others have ended.
+    Raises ValueError if another command writes the document.
     """
     with lock_record(exam_path(scale, content)):
-        stored, found = load_trainings(scale, content), Runs()
-        todo = []
+        stored, found, todo = _load(scale, content), dict[str, list[tuple[dict[str, Any], Measurement]]](), []
         for one in trainings:
-            wanted = as_json(describe(one.entry.model)), as_json(describe(one.problem)), one.seed
-            same = [run for run in stored.get(one.entry.name, []) if (run.model, run.problem, run.seed) == wanted]
-            found.setdefault(one.entry.name, []).extend(same[:1])
-            todo += [] if same else [one]
-        with ProcessPoolExecutor(min(len(todo), torch.get_num_threads()) or 1, get_context("spawn")) as pool:
-            waiting = {pool.submit(one.measure): one for one in todo}
+            about = as_json(describe(one.entry.model)), as_json(describe(one.problem))
+            known = [(asked, run) for asked, run in stored.get(one.entry.name, []) if (run.model, run.problem) == about]
+            kept = found.setdefault(one.entry.name, [])
+            kept += [(asked, run) for asked, run in known if run.seed not in [made.seed for _, made in kept]]
+            done = [run.seed for asked, run in known if asked == one.asked and (one.updates or not run.failure)]
+            todo += [] if one.seed in done else [one]
+        errors = []
+        with _workers(min(len(todo), torch.get_num_threads()) or 1) as pool:
+            waiting: dict[Future[Measurement], Training] = {pool.submit(one.measure): one for one in todo}
             for left, future in zip(range(len(todo) - 1, -1, -1), as_completed(waiting), strict=True):
-                one, run = waiting[future], future.result()
-                found[one.entry.name] = sorted([*found[one.entry.name], run], key=lambda made: made.seed)
-                save(scale, content, {name: [made.to_dict() for made in runs] for name, runs in found.items()})
+                one, error = waiting[future], future.exception()
+                if error:
+                    errors.append(error)
+                    continue
+                run, name = future.result(), one.entry.name
+                others = [(asked, made) for asked, made in found[name] if made.seed != run.seed]
+                found[name] = sorted([*others, (one.asked, run)], key=lambda kept: kept[1].seed)
+                document = {n: [{"asked": a, "run": r.to_dict()} for a, r in kept] for n, kept in found.items()}
+                save(scale, content, document)
                 one.checkpoint.unlink(missing_ok=True)
-                on_run(left, one.entry.name, run)
-    return found
+                on_run(left, name, run)
+        if errors:
+            raise errors[0]
+    return {name: [run for _, run in kept] for name, kept in found.items()}
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that end at once where the block is left by an exception."""
+    before = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - set(before):
+            child.kill()
+            child.join()
+        raise
+    pool.shutdown()
 
 
 def mean_work(runs: Sequence[Measurement], reading: str) -> float:
-    """The mean over the runs that have this reading."""
+    """The mean over the runs that have this reading. Raises ValueError, with the reasons, if none has."""
     values = [made.value for run in runs for made in run.readings if made.name == reading]
+    if not values:
+        why = "; ".join(dict.fromkeys(run.missing.get(reading) or run.failure or "not traced" for run in runs))
+        raise ValueError(f"no run has a reading {reading!r} ({why or 'there are no runs'})")
     return sum(values) / len(values)
 
 
@@ -162,6 +210,8 @@ def energy_elsewhere(problem: WindowedText, model: Model, updates: int, traced: 
     meters = [CacheEnergy(point.hardware()) for point in HARDWARE_POINTS]
     passes = MeasurementPasses(problem, model, 0, meters, trace_updates=traced)
     passes.trace_training(updates)
+    if len(passes.readings) < len(meters):
+        raise ValueError(f"{model.name}: {'; '.join(passes.missing.values())}")
     picojoules = [reading.value * 1e12 for reading in passes.readings]
     return {point.name: value for point, value in zip(HARDWARE_POINTS, picojoules, strict=True)}
 
@@ -169,8 +219,11 @@ def energy_elsewhere(problem: WindowedText, model: Model, updates: int, traced: 
 def on_cpu(scale: Scale, division: str, seeds: int) -> list[Training]:
     """The trainings of a scale whose baseline is too large to be trained here, and is only traced.
 
-    Losses are judged in as many of nanoGPT's windows as its script judges on a graphics card.
+    Losses are judged in as many of nanoGPT's windows as its script judges on a graphics card. Raises ValueError for
+    less than one seed.
     """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1 (got {seeds})")
     traced, published = scale.trace_updates, Entry(BASELINE, scale.baseline, "")
     baseline = Training(scale.problem, published, 0, traced=traced, updates=scale.baseline.max_steps)
     closed = scale.baseline if division == CLOSED else None

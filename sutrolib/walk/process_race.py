@@ -75,7 +75,10 @@ def nanogpt_race(seconds: float) -> ComparisonTask:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two processes: the ratio of what they found, its corrected p-value, and the ratio that would be detected."""
+    """Two processes: the ratio of what they found, its corrected p-value, and the ratio that would be detected.
+
+    The interval of the ratio is that of this pair alone, not corrected for the number of pairs.
+    """
 
     first: str
     second: str
@@ -85,16 +88,23 @@ class Difference:
 
 
 def differences(results: Mapping[str, ComparisonResult], spent: float, unit: str) -> list[Difference]:
-    """All pairs of processes, by what each had found when it had spent so much in this unit. Needs two seeds."""
+    """All pairs of processes, by what each had found when it had spent so much in this unit.
+
+    Seeds that the baseline does not solve are left out. Raises ValueError for fewer than two others.
+    """
+    solved = np.all([np.isfinite(result.baseline) for result in results.values()], axis=0)
+    if solved.sum() < 2:
+        raise ValueError(f"processes are compared on at least 2 seeds that the baseline solves (got {solved.sum()})")
     found = {}
     for name, result in results.items():
-        found[name] = np.minimum(result.best_at([spent], unit)[:, 0], result.baseline)
+        found[name] = np.minimum(result.best_at([spent], unit)[:, 0], result.baseline)[solved]
     pairs = list(itertools.combinations(found, 2))
     corrected = holm([_p_value(found[first], found[second]) for first, second in pairs])
     made = []
     for (first, second), p in zip(pairs, corrected, strict=True):
         logs = np.log(found[first] / found[second])
-        factor = math.exp(detectable_difference(float(logs.std(ddof=1)), len(logs), len(pairs)))
+        difference = detectable_difference(float(logs.std(ddof=1)), len(logs), len(pairs))
+        factor = math.exp(difference) if difference < 700 else math.inf
         made.append(Difference(first, second, paired_ratio(found[first], found[second]), p, factor))
     return made
 
@@ -109,18 +119,21 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def detectable_difference(deviation: float, pairs: int, tests: int) -> float:
-    """The mean difference that Student's test at the first step of Holm's procedure finds in 80 % of all cases."""
+    """The mean difference that Student's test at the first step of Holm's procedure finds in 80 % of all cases.
+
+    Infinite where nothing varies: then nothing was found, and nothing is known.
+    """
     from scipy.optimize import brentq
     from scipy.stats import nct, t
 
     if deviation == 0:
-        return 0.0
+        return math.inf
     limit = t.ppf(1 - (1 - CONFIDENCE) / (2 * tests), pairs - 1)
 
     def missing(effect: float) -> float:
         return float(_POWER - nct.sf(limit, pairs - 1, effect * math.sqrt(pairs)))
 
-    return float(brentq(missing, 0.0, 100.0)) * deviation
+    return float(brentq(missing, 0.0, 1e6)) * deviation
 
 
 def _p_value(first: np.ndarray, second: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from sutrolib.exam.entries import CLOSED, OPEN, Entry, cpu
 from sutrolib.exam.frontier import EQUAL, NGRAM, Point, best_first, crossing, crossing_in_words, equal_work, points
 from sutrolib.exam.frontier_plots import draw_frontier, frontier_title
 from sutrolib.exam.trainings import WORK, Training, load_trainings, mean_work
-from sutrolib.models.language.distilled_gpt import DistilledGPT
+from sutrolib.models.language.distilled_gpt import DistilledGPT, FadingDistillation
 
 NETWORK = {name: SHAPE[name] for name in ("layers", "heads", "width", "block_size", "batch")}
 RECIPE = DistilledGPT(**NETWORK, max_steps=8, teacher_order=3)
@@ -68,8 +68,9 @@ def test_every_point_is_trained_and_one_seed_of_it_traced():
 def test_the_sizes_are_those_around_the_published_network():
     found = {(m.layers, m.width, m.heads) for f, _, m in frontier._models(cpu()) if f == CLOSED}
     assert found == {(2, 64, 4), (4, 128, 4), (6, 192, 4)}
-    lengths = sorted({m.max_steps for f, _, m in frontier._models(cpu()) if f == CLOSED})
-    assert lengths == [25, 50, 100, 200, 400, 800]
+    lengths = {(m.max_steps, m.name) for f, _, m in frontier._models(cpu()) if f == CLOSED}
+    long = {(updates, FadingDistillation.name) for updates in (400, 800)}
+    assert lengths == {(updates, DistilledGPT.name) for updates in (25, 50, 100, 200)} | long
     assert {m.gpt.distill_weight for f, _, m in frontier._models(cpu()) if f == OPEN} == {0.0}
 
 
@@ -111,6 +112,10 @@ def test_where_networks_do_not_cross_both_losses_are_said():
     assert words == "not within reach (2.100 against 2.100 nats)"
     few = dataclasses.replace(NETWORKS[3], losses=(1.8,) * 2)  # without an interval nothing is shown
     assert crossing([*COUNTS, few], "short", CLOSED, "operations") is None
+    assert crossing_in_words([*COUNTS, few], "short", CLOSED, "operations") == "not decided: fewer than 5 seeds"
+    assert frontier_title([*COUNTS, few], "operations") == "Not decided: fewer than 5 seeds"
+    one_ngram = [dataclasses.replace(p, losses=p.losses[:4]) for p in COUNTS]
+    assert "not decided" in crossing_in_words(one_ngram + NETWORKS, "short", CLOSED, "operations")
 
 
 def test_the_title_names_the_corpora_on_which_they_cross():

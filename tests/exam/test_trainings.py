@@ -1,12 +1,13 @@
 import dataclasses
 import math
+import multiprocessing
 
 import pytest
 import torch
 from exams import SHAPE, TINY
 
 from sutrolib.core.io import as_json
-from sutrolib.core.types import Diverged
+from sutrolib.core.types import Budget, Diverged
 from sutrolib.exam import trainings
 from sutrolib.exam.entries import BASELINE, CLOSED, GPU_ON_CPU, OPEN, Entry, scale_of
 from sutrolib.exam.trainings import (
@@ -88,6 +89,35 @@ def test_a_training_that_fails_is_recorded(monkeypatch):
     assert Training(TINY.problem, SMALL, 0, traced=2).measure().failure == "the loss was nan"
 
 
+@pytest.mark.slow
+def test_an_error_of_one_training_is_raised_when_the_others_have_ended(elsewhere):
+    bad = Training(TINY.problem, Entry("bad", dataclasses.replace(SMALL.model, device="mps"), ""), 0)
+    with pytest.raises(ValueError, match="finds no graphics card"):
+        trainings.run_trainings("tiny", "many", [bad, *todo(0)])
+    assert set(load_trainings("tiny", "many")) >= {"small", "bigram", "trigram"}
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_workers_and_keeps_what_has_ended(elsewhere, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    long = Entry("long", dataclasses.replace(SMALL.model, max_steps=10_000_000), "")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        trainings.run_trainings("tiny", "many", [*todo(0)[:1], Training(TINY.problem, long, 0)], interrupt)
+    assert [run.seed for run in load_trainings("tiny", "many")["small"]] == [0]
+    assert multiprocessing.active_children() == []
+
+
+def test_work_that_was_not_traced_says_why():
+    run = Training(TINY.problem, SMALL, 0).measure()
+    with pytest.raises(ValueError, match=r"no run has a reading .operations. .not traced"):
+        mean_work([run], "operations")
+    with pytest.raises(ValueError, match="there are no runs"):
+        mean_work([], "operations")
+
+
 def test_whole_windows_give_the_loss_of_the_decoder():
     task = TINY.problem.sample(0)
     fitted = GPT(**SHAPE, max_steps=4).fit(task.for_training(), 0)
@@ -112,7 +142,15 @@ def todo(*seeds, entries=(SMALL, *TINY.entries[OPEN])):
 @pytest.mark.slow
 def test_what_was_run_is_kept_and_only_the_rest_is_run(elsewhere, monkeypatch):
     ended = []
+    # A training that was interrupted near its end: its checkpoint is used, and removed when it has ended.
+    one = todo(1)[0]
+    one.entry.model.fit(one.problem.sample(1).for_training(), 1, Budget(steps=4), checkpoint=one.checkpoint)
+    assert one.checkpoint.exists()
     found = trainings.run_trainings("tiny", "many", todo(1, 0), lambda *about: ended.append(about[:2]))
+    resumed, whole = found["small"][1], one.measure()
+    assert resumed.scores["loss"] == pytest.approx(whole.scores["loss"], abs=1e-4)  # threads round differently
+    assert (CPU_SECONDS in names(resumed), CPU_SECONDS in names(whole)) == (False, True)
+    one.checkpoint.unlink()
     assert sorted(left for left, _ in ended) == list(range(6))
     assert {name: [run.seed for run in runs] for name, runs in found.items()} == {
         name: [0, 1] for name in ("small", "bigram", "trigram")
@@ -124,13 +162,20 @@ def test_what_was_run_is_kept_and_only_the_rest_is_run(elsewhere, monkeypatch):
     again = trainings.run_trainings("tiny", "many", more, lambda *about: ended.append(about[:2]))
     assert sorted(name for _, name in ended[6:]) == ["bigram"] * 3 + ["small"]
     assert set(again) == {"small", "bigram"}
+    assert load_trainings("tiny", "many") == again
+    fewer = trainings.run_trainings("tiny", "many", todo(0, entries=(SMALL,)), lambda *_: pytest.fail("all are there"))
+    assert [run.seed for run in fewer["small"]] == [0, 1, 2]  # a seed that was run is never dropped
+    windows = [dataclasses.replace(todo(0, entries=(SMALL,))[0], windows=3)]
+    (judged,) = [run for run in trainings.run_trainings("tiny", "many", windows)["small"] if run.seed == 0]
+    assert NANOGPT_LOSS in judged.scores  # what was asked for differs, so it was run again
     assert math.isfinite(mean_work(again["small"], "operations"))  # one of the seeds was traced
 
 
 @pytest.mark.parametrize("division", [CLOSED, OPEN])
 def test_the_scale_of_a_graphics_card_on_a_cpu(division):
     scale = scale_of(GPU_ON_CPU)
-    assert scale.baseline == dataclasses.replace(scale_of("gpu").baseline, device="cpu")
+    assert scale.baseline == dataclasses.replace(scale_of("gpu").baseline, device="cpu", dropout=0.0)
+    assert scale.baseline.precision == "bfloat16"
     assert scale.problem == scale_of("gpu").problem
     baseline, *others = on_cpu(scale, division, 2)
     assert (baseline.entry.model, baseline.updates) == (scale.baseline, 5000)
@@ -141,3 +186,5 @@ def test_the_scale_of_a_graphics_card_on_a_cpu(division):
     assert {one.windows for one in others} == {12_800}
     assert {(one.traced, one.updates) for one in others} == {(scale.trace_updates, 0)}
     assert isinstance(scale.division(CLOSED)[0].model, FadingDistillation)
+    with pytest.raises(ValueError, match=r"seeds must be at least 1 .got 0."):
+        on_cpu(scale, division, 0)

@@ -34,10 +34,18 @@ def test_the_pairs_are_compared_at_equal_spending():
 
 def test_before_anything_was_found_the_baseline_stands():
     made = differences(RACE, 15, "total_cost")
-    assert {(d.ratio.value, d.p, d.detectable) for d in made} == {(1.0, 1.0, 1.0)}
+    assert {(d.ratio.value, d.p, d.detectable) for d in made} == {(1.0, 1.0, math.inf)}
     worse = {"worse": result([200.0] * 5), "nothing": result([None] * 5)}
     (found,) = differences(worse, 20, "total_cost")
     assert (found.ratio.value, found.p) == (1.0, 1.0)
+
+
+def test_seeds_that_the_baseline_misses_are_left_out():
+    missed = {name: ComparisonResult(r.trajectories, (math.inf, *r.baseline[1:])) for name, r in RACE.items()}
+    rest = {name: ComparisonResult(r.trajectories[1:], r.baseline[1:]) for name, r in RACE.items()}
+    assert differences(missed, 20, "total_cost") == differences(rest, 20, "total_cost")
+    with pytest.raises(ValueError, match=r"at least 2 seeds that the baseline solves .got 1"):
+        differences({n: ComparisonResult(r.trajectories[:1], r.baseline[:1]) for n, r in RACE.items()}, 20, "trials")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,8 @@ def test_the_detectable_difference_is_found_in_four_of_five_races():
     assert np.mean(p < 0.05) == pytest.approx(0.8, abs=0.01)
     assert detectable_difference(0.5, 5, 10) > 1.5 * delta
     assert detectable_difference(0.5, 20, 1) < delta
-    assert detectable_difference(0.0, 5, 1) == 0
+    assert detectable_difference(0.0, 5, 1) == math.inf
+    assert math.isfinite(detectable_difference(0.5, 2, 10))
 
 
 def test_the_race_is_one_of_five_processes_on_nanogpt_itself():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +11,22 @@ import torch
 from torch import Tensor
 
 from sutrolib.core.io import write_atomically
+from sutrolib.core.provenance import library
 from sutrolib.models.saved import NotSaved, from_bytes, to_bytes
 
 _EVERY_S = 60.0  # at most so much is lost
 
 
 class Checkpoint:
-    """The file of one training; ``about`` names the model, its settings, its seed and its text."""
+    """The file of one training; ``about`` is the model with its settings and the seed, and ``ids`` its text.
 
-    def __init__(self, path: Path, about: str) -> None:
-        self.path, self.about, self._saved = path, about, time.monotonic()
+    A file of another version of this library is that of another training.
+    """
+
+    def __init__(self, path: Path, about: object, ids: Tensor) -> None:
+        text = hashlib.sha256(ids.cpu().numpy().tobytes()).hexdigest()[:16]
+        self.path, self.about = path, f"{about!r}, text {text}, library {library(computing=True)}"
+        self._saved = time.monotonic()
 
     def load(self, state: Sequence[Tensor], generator: torch.Generator) -> int:
         """Copy what is saved into the tensors and the generator; returns the updates so far, 0 without a file.

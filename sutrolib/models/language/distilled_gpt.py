@@ -106,7 +106,7 @@ class DistilledGPT(Architecture):
                 fast_training.write_weights(weights, network)
                 return FittedGPT(network.eval(), task.alphabet, steps=steps)
 
-            saved = Checkpoint(checkpoint, repr((self, seed, len(ids)))) if checkpoint else None
+            saved = Checkpoint(checkpoint, (self, seed), ids) if checkpoint else None
             about = seed, budget or Budget(), began, fitted
             return fitted(self._train(weights, ids.to(self.device), teacher, *about, saved))
 
@@ -129,7 +129,7 @@ class DistilledGPT(Architecture):
         within = torch.arange(lead + self.block_size + 1, device=self.device)
         state = [*weights.values(), *optimizer.state]
         steps = checkpoint.load(state, generator) if checkpoint else 0
-        if steps >= self.max_steps:
+        if steps >= self.max_steps or (steps and budget.spent(steps, 0.0)):
             return steps
         while True:
             left = 1 - steps / self.max_steps

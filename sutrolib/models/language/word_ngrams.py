@@ -32,7 +32,7 @@ from sutrolib.models.language.kneser_ney import NGramTable, lookup
 from sutrolib.models.language.learned_discounts import NGramStats, discounts_of, learn_discounts, stats_of
 
 _STREAMS, _LEAD = 1000, 64  # in which a text is read, each after so many characters of the stream before it
-_RECENT = 7  # characters
+_RECENT, _KEY_BITS = 7, 63  # characters, and bits of a string's key
 _BASE, _FIRST, _SECOND = 1_000_003, 0x2545F4914F6CDD1D, 0x5851F42D4C957F2D  # of hashes; odd
 _COLUMN, _COLUMNS = 12, 4  # characters of a bucket of places in a line, and the last bucket
 _MARKS = ".,;:!?\n"
@@ -46,12 +46,12 @@ class Reader:
         self.is_letter = torch.tensor([c.isalpha() or c in "'-" for c in alphabet])
         self.is_mark = torch.tensor([c in _MARKS for c in alphabet])
         self.newline = alphabet.find("\n")
-        self.state = torch.zeros(7, streams, dtype=torch.int64)
+        self.state = torch.zeros(8, streams, dtype=torch.int64)
 
     def read(self, ids: Tensor) -> None:
         """Read a character of each stream. Raises ValueError for ids outside the alphabet."""
         check_ids(ids, self.characters)
-        recent, letters, opener, word, before, column, mark = self.state
+        recent, letters, opener, word, before, column, mark, read = self.state
         letter = self.is_letter[ids]
         ended = ~letter & (letters != 0)
         self.state = torch.stack(
@@ -63,6 +63,7 @@ class Reader:
                 torch.where(ended, word, before),
                 torch.where(ids == self.newline, 0, column + 1),
                 torch.where(self.is_mark[ids], ids + 1, mark),
+                read + 1,
             ]
         )
 
@@ -76,29 +77,34 @@ def _hash(characters: int, *parts: Tensor) -> Tensor:
     return (found & ((1 << 62) - 1)) // characters
 
 
+def _last(state: Tensor, characters: int, longest: int) -> list[Tensor]:
+    """The last 0 to ``longest`` characters; -1, which is in no table, where fewer were read."""
+    return [torch.where(state[7] >= length, state[0] % characters**length, -1) for length in range(longest + 1)]
+
+
 def _by_characters(state: Tensor, characters: int) -> list[Tensor]:
-    return [state[0] % characters**length for length in range(_RECENT + 1)]
+    return _last(state, characters, _RECENT)
 
 
 def _by_words(state: Tensor, characters: int) -> list[Tensor]:
-    recent, letters, opener, word, before, *_ = state
-    last = [recent % characters**length for length in range(5)]
+    _, letters, opener, word, before, *_ = state
+    last = _last(state, characters, 4)
     now = _hash(characters, last[4], letters, opener)
     after = _hash(characters, now, word)
     return [*last, now, after, _hash(characters, after, before)]
 
 
 def _by_lines(state: Tensor, characters: int) -> list[Tensor]:
-    recent, letters, opener, _, _, column, mark = state
-    last = [recent % characters**length for length in range(4)]
+    _, letters, opener, _, _, column, mark, _ = state
+    last = _last(state, characters, 3)
     now = _hash(characters, last[3], letters, opener)
     return [*last, now, _hash(characters, now, (column // _COLUMN).clamp(max=_COLUMNS), mark)]
 
 
 def _by_skips(state: Tensor, characters: int) -> list[Tensor]:
-    recent, letters, opener, _, before, *_ = state
-    last = [_hash(characters, before, recent % characters**length) for length in range(4)]
-    return [torch.zeros_like(recent), *last, _hash(characters, last[3], letters, opener)]
+    _, letters, opener, _, before, *_ = state
+    last = [_hash(characters, before, part) for part in _last(state, characters, 3)]
+    return [torch.zeros_like(before), *last, _hash(characters, last[3], letters, opener)]
 
 
 KINDS: Mapping[str, Callable[[Tensor, int], list[Tensor]]] = {  # each context is a part of the next one
@@ -171,6 +177,11 @@ class WordNGrams(CheckedModel):
     def fit(self, task: Task, seed: int, budget: Budget | None = None) -> FittedWordNGrams:
         """Count and learn; ``seed`` draws the positions, ``budget`` changes nothing. Raises ValueError without text."""
         ids, characters = text_ids(task, self.name, _LEAD + 2), len(task.alphabet)
+        if characters ** (_RECENT + 1) >= 1 << _KEY_BITS:
+            raise ValueError(
+                f"{self.name}: strings of {_RECENT + 1} of {characters} characters do not fit into {_KEY_BITS} bits; "
+                "use a text of fewer different characters"
+            )
         states, following = _read_text(ids, task.alphabet)
         generator = torch.Generator().manual_seed(seed)
         places = torch.randint(len(following), (self.samples,), generator=generator)
@@ -192,11 +203,11 @@ class WordNGrams(CheckedModel):
 
 
 def _read_text(ids: Tensor, alphabet: str) -> tuple[Tensor, Tensor]:
-    """The state of a reader (7, positions) before each character, and these characters (positions,).
+    """The state of a reader (8, positions) before each character, and these characters (positions,).
 
     The first _LEAD characters are not among them, nor are the last ones that fill no stream.
     """
-    streams = min(_STREAMS, (len(ids) - _LEAD) // 2)
+    streams = max(1, min(_STREAMS, (len(ids) - _LEAD) // (8 * _LEAD)))  # so that little is read twice
     length = (len(ids) - _LEAD) // streams
     rows = ids.unfold(0, _LEAD + length, length)[:streams]
     reader, states = Reader(alphabet, streams), []

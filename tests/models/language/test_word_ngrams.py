@@ -84,17 +84,18 @@ def test_each_context_is_a_part_of_the_next_one(kind):
 
 
 def test_a_text_is_read_in_streams_as_it_would_be_from_its_beginning(monkeypatch):
-    monkeypatch.setattr(word_ngrams, "_STREAMS", 5)
+    monkeypatch.setattr(word_ngrams, "_STREAMS", 2)
     ids = encode(TEXT, ALPHABET)
     states, following = _read_text(ids, ALPHABET)
-    length = (len(ids) - 64) // 5
-    assert following.tolist() == ids[64 : 64 + 5 * length].tolist()
-    reader, last = Reader(ALPHABET, 1), states.view(7, -1)
+    length = (len(ids) - 64) // 2
+    assert following.tolist() == ids[64 : 64 + 2 * length].tolist()
+    reader, last = Reader(ALPHABET, 1), states
     for code in ids[:64]:
         reader.read(code[None])
-    for place in range(5 * length):  # after 64 characters a word, a line and the marks here are known
-        same = KINDS["words"](reader.state, len(ALPHABET)), KINDS["words"](last[:, place : place + 1], len(ALPHABET))
-        assert [int(a) for a in same[0]] == [int(b) for b in same[1]]
+    for place in range(2 * length):  # after 64 characters a word, a line and the marks here are known
+        for contexts_of in KINDS.values():
+            same = (contexts_of(state, len(ALPHABET)) for state in (reader.state, last[:, place : place + 1]))
+            assert len({tuple(int(part) for part in contexts) for contexts in same}) == 1
         reader.read(ids[64 + place][None])
 
 
@@ -177,6 +178,17 @@ def test_it_is_saved_and_rebuilt():
     assert again.nbytes == fitted.nbytes > 0
 
 
+def test_what_was_not_read_is_no_context():
+    task = text_task(TEXT)
+    alone = dataclasses.replace(SMALL, characters=1.0, words=0.0, lines=0.0, skips=0.0).fit(task, 0)
+    tables = alone.tables[0]
+    for code in encode("Sp", ALPHABET):
+        found = torch.full((1, len(ALPHABET)), 1 / len(ALPHABET))
+        for table, context in zip(tables[:2], (torch.tensor([0]), code[None]), strict=True):
+            found = table.interpolate(found, context)
+        assert torch.allclose(alone.predict(code[None, None]).exp(), found, atol=1e-6)
+
+
 def test_what_is_no_text_or_too_short_is_refused():
     with pytest.raises(ValueError, match="n-grams of words and lines"):
         SMALL.fit(SparseParity().sample(0).for_training(), 0)
@@ -184,6 +196,8 @@ def test_what_is_no_text_or_too_short_is_refused():
         SMALL.fit(text_task("to be or not to be"), 0)
     with pytest.raises(ValueError, match="ids"):
         SMALL.fit(text_task(TEXT), 0).predict(torch.tensor([[len(ALPHABET)]]))
+    with pytest.raises(ValueError, match="strings of 8 of 302 characters do not fit into 63 bits"):
+        SMALL.fit(text_task("".join(map(chr, range(100, 402))) * 3), 0)
 
 
 @pytest.mark.slow
