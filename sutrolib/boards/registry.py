@@ -1,0 +1,149 @@
+"""The boards as data: what is asked, by which rule, the public best and its date, and how to hand in.
+
+A level is a share that must be right, and the public best at that share: whoever reaches it at less cost is ahead. The
+figures are those of the boards' own tables (github.com/cybertronai/sutro-problems and sparse-parity-challenge).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sutrolib.boards.grid_program import MAX_LINES
+from sutrolib.boards.instances import Instances, ParityShape, parity_instances, symmetry_instances
+
+LABELS = "labels in every instance"
+SEED = 2026  # of our instances, where the board draws its own anew
+_PROBLEMS = "github.com/cybertronai/sutro-problems"
+_PULL_REQUEST = f"pull request to {_PROBLEMS}, in {{}}/submissions: NAME.ir, NAME.py that rebuilds it, report NAME.md"
+_FRESH = "The board draws new instances for each score; ours are {} of seed " + f"{SEED}."
+
+
+@dataclass(frozen=True)
+class Level:
+    """The least share that must be right, and the lowest public cost with it; ``date`` is empty where none is known."""
+
+    share: float
+    best: float
+    date: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """A public board.
+
+    ``instruction_set`` is empty where a Python function is handed in instead of a grid program. ``counted`` says of
+    what a share is; ``instances`` are exact ones.
+    """
+
+    name: str
+    rule: str
+    instruction_set: str
+    counted: str
+    levels: tuple[Level, ...]  # the easiest first
+    source: str
+    hand_in: str
+    ours: str  # what is not as on the public board, or not known
+    instances: Callable[[], Instances] | None = None
+    matrix_size: int = 0
+    max_lines: int = MAX_LINES
+
+
+def _matmul(n: int, best: int, date: str) -> Board:
+    return Board(
+        name=f"matmul-{n}",
+        rule=f"C = A B for {n} x {n} matrices, as polynomials; inputs A, B and outputs C by rows",
+        instruction_set="v0",
+        counted="outputs",
+        levels=(Level(1.0, best, date),),
+        source=f"{_PROBLEMS}, matmul/README.md",
+        hand_in=_PULL_REQUEST.format("matmul"),
+        ours="As on the public board: the check is exact.",
+        matrix_size=n,
+    )
+
+
+def _parity(name: str, shape: ParityShape, counted: str, levels: tuple[Level, ...], ours: str) -> Board:
+    asked = f"label {shape.test} rows" if shape.test else f"the mask of {shape.n} cells, 1 for a secret bit"
+    rule = f"sparse parity: {shape.n} bits, {shape.k} secret, {shape.train} training rows; {asked}"
+    return Board(
+        name=name,
+        rule=f"{rule}; inputs X_train by rows, y_train, X_test by rows" if shape.test else rule,
+        instruction_set="v3",
+        counted=counted,
+        levels=levels,
+        source=f"{_PROBLEMS}, sparse-parity",
+        hand_in=_PULL_REQUEST.format("sparse-parity"),
+        ours=f"{_FRESH.format(f'{shape.secrets} secrets with {shape.repeats} training sets each')} {ours}",
+        instances=functools.partial(parity_instances, shape, SEED),
+    )
+
+
+def _symmetry(n: int, best: int) -> Board:
+    return Board(
+        name=f"symmetry-{n}",
+        rule=f"1 if {n} bits read the same from both ends, else 0; all {2**n} patterns",
+        instruction_set="v3",
+        counted="instances",
+        levels=(Level(1.0, best, "2026-05-11"),),
+        source=f"{_PROBLEMS}, symmetry/README.md",
+        hand_in=_PULL_REQUEST.format("symmetry"),
+        ours="As on the public board: every pattern is tested.",
+        instances=functools.partial(symmetry_instances, n),
+        max_lines=100_000,
+    )
+
+
+_ALL = (
+    _matmul(4, 667, "2026-09-20"),
+    _matmul(16, 63_290, "2026-09-18"),
+    _parity(
+        "parity-small",
+        ParityShape(n=3, k=2, train=4, test=32, secrets=3, repeats=64),
+        LABELS,
+        (Level(1.0, 1_932, "2026-05-08"),),
+        "The board takes one for each secret.",
+    ),
+    _parity(
+        "parity-medium",
+        ParityShape(n=8, k=3, train=8, test=64, secrets=56, repeats=8),
+        LABELS,
+        (Level(0.5, 8_723, "2026-05-09"), Level(1.0, 15_691, "2026-05-08")),
+        "The board takes one for each of 8 secrets.",
+    ),
+    _parity(
+        "parity-mask32",
+        ParityShape(n=32, k=5, train=18, test=0, secrets=128, repeats=8),
+        "instances",
+        (
+            Level(0.4, 141_218, "2026-09-01"),
+            Level(0.6, 149_665, "2026-09-01"),
+            Level(0.8, 182_744, "2026-09-01"),
+            Level(1.0, 382_794, ""),
+        ),
+        "The board decides on 2,048 new ones, so a share near a level may fall short there by about 2 %. "
+        "Its 20 % level is left out, as is the date of 100 %: not known here.",
+    ),
+    _symmetry(6, 20),
+    _symmetry(8, 29),
+    Board(
+        name="parity-dmd",
+        rule="solve(x, y, n_bits, k_sparse) finds 3 secret of 20 bits in 500 rows; data movement by a buffer clock",
+        instruction_set="",
+        counted="rows",
+        levels=(Level(0.95, 19_153, ""),),
+        source="github.com/cybertronai/sparse-parity-challenge, README.md",
+        hand_in="issue 'Submission: NAME' of github.com/cybertronai/sparse-parity-challenge, with solve() as code",
+        ours="The data are the public ones (seeds 42, 123, 456). The limit of 60 s is not enforced. "
+        "The date of the public best is not known here.",
+    ),
+)
+BOARDS = {board.name: board for board in _ALL}
+
+
+def find_board(name: str) -> Board:
+    """The board of this name. Raises ValueError for an unknown one."""
+    if name not in BOARDS:
+        raise ValueError(f"there is no board {name!r}; use {', '.join(BOARDS)}")
+    return BOARDS[name]

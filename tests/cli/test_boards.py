@@ -1,0 +1,57 @@
+import pytest
+from board_programs import symmetry_text
+
+from sutrolib.__main__ import main
+from sutrolib.boards.registry import BOARDS
+
+
+def scored(text, board, tmp_path, capsys):
+    path = tmp_path / "program.ir"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    status = main(["score", str(path), "--board", board])
+    out, err = capsys.readouterr()
+    return status, " ".join(out.split()), err
+
+
+def test_a_right_program_gets_its_cost_and_its_place(tmp_path, capsys):
+    status, out, err = scored(symmetry_text(6), "symmetry-6", tmp_path, capsys)
+    assert (status, err) == (0, "")
+    assert out.startswith("symmetry-6: cost 20, 100.0% of instances right accepted at 100%: at the public best of 20")
+
+
+def test_a_wrong_program_gets_the_reason(tmp_path, capsys):
+    status, out, _ = scored(symmetry_text(6).replace("and 1,3\n", ""), "symmetry-6", tmp_path, capsys)
+    assert status == 1
+    assert "not accepted: 87.5% of instances are right (the board needs 100%)" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "board", "said"),
+    [
+        ("1;pow 1,1;1", "symmetry-6", "line 2 ('pow 1,1'): unknown operator"),
+        (b"1\xff;1", "symmetry-6", "line 1 ('1\ufffd'): the first and the last line are cells"),
+        ("import os", "parity-dmd", "line 1: 'import os' is not allowed"),
+        ("1;1", "chess", "there is no board 'chess'"),
+    ],
+)
+def test_a_bad_file_is_one_sentence(text, board, said, tmp_path, capsys):
+    status, out, err = scored(text, board, tmp_path, capsys)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.startswith("sutrolib: ")
+    assert len(err.splitlines()) == 1
+    assert len(err) < 400
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    assert main(["score", str(tmp_path / "none.ir"), "--board", "symmetry-6"]) == 2
+    assert "none.ir: No such file" in capsys.readouterr().err
+
+
+def test_all_boards_are_listed_with_their_best_and_how_to_hand_in(capsys):
+    assert main(["boards"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for board in BOARDS.values():
+        assert f"{board.name}: {board.rule}" in out
+        assert board.hand_in in out
+        assert all(f"{level.best:,}" in out for level in board.levels)
