@@ -39,9 +39,9 @@ _ADD, _SUB, _MUL, _COPY, _AND, _OR, _XOR, _NOT, _SET, _DIV, _ABS, _SELECT, _CMP 
 _PREDICATES = ("eq", "ne", "lt", "le", "gt", "ge")  # operators _CMP, _CMP + 1, ...
 _BY_SET = (("add", "sub", "mul", "copy"), ("and", "or", "xor", "not"), ("set",), ("div", "abs", "select", "cmp"))
 OPERATORS = tuple(name for names in _BY_SET for name in names)
-_CODES = {name: code for code, name in enumerate(OPERATORS)}
 # Operands behind the target; an operator of two may leave out the first, which is then the target.
 _COUNTS = {"copy": 1, "not": 1, "abs": 1, "set": 1, "select": 3, "cmp": 3}
+_PADDING = [[0] * (4 - cells) for cells in range(5)]
 
 
 class GridProgramError(ValueError):
@@ -84,7 +84,7 @@ class BoardProgram:
             )
         if instances.dtype not in (np.int8, np.int64):
             raise TypeError(f"instances must be int8 or int64 (got {instances.dtype})")
-        width = max(1, min(len(instances), 256, _MAX_BYTES // (instances.itemsize * len(self.cells))))
+        width = max(1, min(len(instances), 512, _MAX_BYTES // (instances.itemsize * len(self.cells))))
         found = np.empty((len(instances), len(self.outputs)), instances.dtype)
         for start in range(0, len(instances), width):
             some = slice(start, start + width)
@@ -102,6 +102,7 @@ class BoardProgram:
 def parse(text: str, instruction_set: str = "v3", max_lines: int = MAX_LINES) -> BoardProgram:
     """Read a program. Raises GridProgramError with the line and the reason."""
     names = OPERATORS[: sum(map(len, _BY_SET[: int(instruction_set[1:]) + 1]))]
+    known = {name: (code, _COUNTS.get(name, 2)) for code, name in enumerate(names)}
     parts = text.replace(";", "\n").split("\n")
     while parts and not parts[-1].strip():
         parts.pop()
@@ -119,20 +120,20 @@ def parse(text: str, instruction_set: str = "v3", max_lines: int = MAX_LINES) ->
         name, _, rest = part.strip().partition(" ")
         if not name:
             continue
-        words = rest.split(",")
-        if name not in names:
-            _refuse(number, part, f"unknown operator; {instruction_set} has {', '.join(names)}")
-        count, code, constant = len(words) - 1, _CODES[name], 0
-        if count == 1 and name not in _COUNTS:
-            words.insert(1, words[0])
-        elif count != _COUNTS.get(name, 2):
-            _refuse(number, part, f"{name} takes {_COUNTS.get(name, 2)} operands behind the target (got {count})")
-        if name == "cmp":
+        if name not in known:
+            _refuse(number, part, f"unknown operator; {instruction_set} has {', '.join(known)}")
+        code, count = known[name]
+        words, constant = rest.split(","), 0
+        if len(words) == 2 == count:
+            words.insert(0, words[0])
+        elif len(words) != count + 1:
+            _refuse(number, part, f"{name} takes {count} operands behind the target (got {len(words) - 1})")
+        if code == _CMP:
             if (predicate := words.pop().strip()) not in _PREDICATES:
                 _refuse(number, part, f"a predicate must be one of {', '.join(_PREDICATES)}")
             code += _PREDICATES.index(predicate)
         try:
-            if name == "set":
+            if code == _SET:
                 constant = int(words.pop())
             cells = [int(word) for word in words]
         except ValueError:
@@ -144,9 +145,7 @@ def parse(text: str, instruction_set: str = "v3", max_lines: int = MAX_LINES) ->
         codes.append(code)
         constants.append(constant)
         lines.append(number)
-        addresses.extend(cells)
-        if len(cells) < 4:
-            addresses.extend((0, 0, 0)[len(cells) - 1 :])
+        addresses.extend(cells + _PADDING[len(cells)])
     every = np.concatenate([np.zeros(1, np.int64), inputs, outputs, np.frombuffer(addresses, np.int64)])
     unique, ranks = np.unique(every, return_inverse=True)
     table = ranks[1 + len(inputs) + len(outputs) :].astype(np.int32).reshape(-1, 4)
@@ -207,47 +206,66 @@ def _execute(
     operators: np.ndarray, targets: np.ndarray, sources: np.ndarray, constants: np.ndarray, memory: np.ndarray
 ) -> int:
     """Run a program in ``memory`` (cells, instances). Returns the instruction that divides by zero, or -1."""
+    width = memory.shape[1]
+    made = np.empty(width, memory.dtype)  # lies apart from what is read, so the loops become vector instructions
     for i in range(len(operators)):
-        code, target = operators[i], memory[targets[i]]
+        code, constant = operators[i], constants[i]
         a, b, c = memory[sources[i, 0]], memory[sources[i, 1]], memory[sources[i, 2]]
         if code == _ADD:
-            target[:] = a + b
+            for j in range(width):
+                made[j] = a[j] + b[j]
         elif code == _SUB:
-            target[:] = a - b
+            for j in range(width):
+                made[j] = a[j] - b[j]
         elif code == _MUL:
-            target[:] = a * b
+            for j in range(width):
+                made[j] = a[j] * b[j]
         elif code == _COPY:
-            target[:] = a
+            for j in range(width):
+                made[j] = a[j]
         elif code == _AND:
-            target[:] = a & b
+            for j in range(width):
+                made[j] = a[j] & b[j]
         elif code == _OR:
-            target[:] = a | b
+            for j in range(width):
+                made[j] = a[j] | b[j]
         elif code == _XOR:
-            target[:] = a ^ b
+            for j in range(width):
+                made[j] = a[j] ^ b[j]
         elif code == _NOT:
-            target[:] = ~a
+            for j in range(width):
+                made[j] = ~a[j]
         elif code == _SET:
-            target[:] = constants[i]
+            for j in range(width):
+                made[j] = constant
+        elif code == _DIV:
+            for j in range(width):
+                if b[j] == 0:
+                    return i
+                made[j] = a[j] // b[j]
         elif code == _ABS:
-            target[:] = np.abs(a)
+            for j in range(width):
+                made[j] = a[j] if a[j] > 0 else -a[j]
+        elif code == _SELECT:
+            for j in range(width):
+                made[j] = b[j] if a[j] != 0 else c[j]
+        elif code == _CMP:
+            for j in range(width):
+                made[j] = a[j] == b[j]
+        elif code == _CMP + 1:
+            for j in range(width):
+                made[j] = a[j] != b[j]
+        elif code == _CMP + 2:
+            for j in range(width):
+                made[j] = a[j] < b[j]
+        elif code == _CMP + 3:
+            for j in range(width):
+                made[j] = a[j] <= b[j]
+        elif code == _CMP + 4:
+            for j in range(width):
+                made[j] = a[j] > b[j]
         else:
-            for j in range(len(target)):
-                if code == _DIV:
-                    if b[j] == 0:
-                        return i
-                    target[j] = a[j] // b[j]
-                elif code == _SELECT:
-                    target[j] = b[j] if a[j] != 0 else c[j]
-                elif code == _CMP:
-                    target[j] = a[j] == b[j]
-                elif code == _CMP + 1:
-                    target[j] = a[j] != b[j]
-                elif code == _CMP + 2:
-                    target[j] = a[j] < b[j]
-                elif code == _CMP + 3:
-                    target[j] = a[j] <= b[j]
-                elif code == _CMP + 4:
-                    target[j] = a[j] > b[j]
-                else:
-                    target[j] = a[j] >= b[j]
+            for j in range(width):
+                made[j] = a[j] >= b[j]
+        memory[targets[i]] = made
     return -1
