@@ -77,7 +77,7 @@ class TrackedArray(np.ndarray):
         self.buffer = getattr(source, "buffer", None)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [_read(value) for value in inputs]
+        plain = [_read(value) if isinstance(value, TrackedArray) else value for value in inputs]
         targets = options.get("out", ())
         if targets:
             options["out"] = tuple(map(_plain, targets))
@@ -91,8 +91,8 @@ class TrackedArray(np.ndarray):
 
     def __array_function__(self, function: Callable[..., Any], types: Any, arguments: Any, options: Any) -> Any:
         take = _plain if function is np.zeros_like else _read
-        plain = {name: take(value) for name, value in options.items()}
-        return self._track(function(*map(take, arguments), **plain))
+        plain = [take(value) for value in arguments]
+        return self._track(function(*plain, **{name: take(value) for name, value in options.items()}))
 
     def __getitem__(self, key: Any) -> Any:
         result = super().__getitem__(key)

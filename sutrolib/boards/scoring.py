@@ -75,9 +75,10 @@ def _score_solver(text: str, board: Board) -> Score:
     found = []
     for seed in SEEDS:
         try:
-            found.append(score_solver(solve, seed))
+            cost, accuracy = score_solver(solve, seed)
+            found.append((round(cost, 1), accuracy))
         except Exception as error:
             why = f"solve() raises {type(error).__name__} on seed {seed}: {str(error)[:200]}"
             return Score(board, float("nan"), 0.0, None, why)
-    cost, share = np.mean(found, axis=0).tolist()
-    return _at_level(board, round(cost, 1), share)
+    mean_cost, share = np.mean(found, axis=0).tolist()
+    return _at_level(board, round(mean_cost, 1), share)

@@ -38,6 +38,8 @@ def cost_of(program):
         (lambda a, b: a.tolist(), 2 * 2, NOW + 2),
         (lambda a, b: np.stack([a, b]), 2 * 2 + 2 * 2, NOW + 4 + 4),
         (lambda a, b: np.where(a > 2, b, 0), 2 * 2 + 2 * math.sqrt(2) + 2 * math.sqrt(8), NOW + 4 + 4 + 2),
+        (lambda a, b: np.stack(arrays=[b, a]), 2 * math.sqrt(2) + 2 * math.sqrt(6), NOW + 4 + 4),
+        (lambda a, b: np.where(a, b, 0), 2 * 2 + 2 * 2, NOW + 4 + 2),
         (lambda a, b: np.nonzero(a), 2 * 2, NOW + 2),
         (lambda a, b: np.zeros_like(a), 0.0, NOW + 2),
         (lambda a, b: np.zeros(3), 0.0, NOW + 3),
