@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
         found = score(path, board)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    print(f"{found.board.name}: cost {found.cost:,.7g}, {found.share:.1%} of {found.board.counted} right")
+    print(f"{found.board.name}: cost {found.cost:,}, {found.share:.1%} of {found.board.counted} right")
     if found.level is None:
         print(paragraph(f"not accepted: {found.why}"))
         return 1

@@ -19,6 +19,12 @@ def test_a_right_program_gets_its_cost_and_its_place(tmp_path, capsys):
     assert out.startswith("symmetry-6: cost 20, 100.0% of instances right accepted at 100%: at the public best of 20")
 
 
+def test_a_large_cost_is_printed_in_full(tmp_path, capsys):
+    there_and_back = f"copy {10**15},1\ncopy 1,{10**15}\n1"
+    _, out, _ = scored(symmetry_text(6)[:-1] + there_and_back, "symmetry-6", tmp_path, capsys)
+    assert out.startswith("symmetry-6: cost 31,622,798, 100.0%")  # 20 + 1 + ceil(sqrt(10^15))
+
+
 def test_a_wrong_program_gets_the_reason(tmp_path, capsys):
     status, out, _ = scored(symmetry_text(6).replace("and 1,3\n", ""), "symmetry-6", tmp_path, capsys)
     assert status == 1
