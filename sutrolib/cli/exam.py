@@ -67,7 +67,7 @@ def _on_cpu(scale: Scale, division: str, seeds: int, again: bool) -> int:
     def show(left: int, name: str, run: Measurement) -> None:
         print(f"{name}, seed {run.seed}: {run.failure or run.scores[NANOGPT_LOSS]}; {left} left", flush=True)
 
-    print(f"{seeds} trainings of each, one on each core. Interrupted, a GPT goes on from its last minute.", flush=True)
+    print(paragraph(f"{seeds} trainings of each, one on each core. Interrupted, a GPT goes on from its last minute."))
     found = run_trainings(scale.name, division, on_cpu(scale, division, seeds), show)
     published, rows = found.pop(BASELINE), []
     for name, runs in found.items():
@@ -77,7 +77,8 @@ def _on_cpu(scale: Scale, division: str, seeds: int, again: bool) -> int:
             continue
         work = [f"x {mean_work(trained, reading) / mean_work(published, reading):.3g} (modelled)" for reading in WORK]
         rows += [[name, str(run.seed), f"{run.scores[NANOGPT_LOSS]:.4f}", *work] for run in trained]
-    print(f"The baseline's published loss: {scale.problem.target_loss:g}; work is compared with the baseline's.")
+    loss = scale.problem.target_loss
+    print(paragraph(f"The baseline's published loss: {loss:g}; work is compared with the baseline's."))
     show_table(["entry", "seed", NANOGPT_LOSS, *WORK], rows)
     return 0
 

@@ -474,7 +474,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
             main(["exam", option, unknown])
     assert main(["exam", "--seeds", "3"]) == 2
     printed = capsys.readouterr().err
-    assert "choose from 'smoke', 'cpu', 'cpu-to-target', 'gpu')" in printed
+    assert "choose from 'smoke', 'cpu', 'cpu-to-target', 'gpu-on-cpu', 'gpu')" in printed
     assert "did you mean 'smoke'?" in printed
     assert "choose from 'closed', 'open'" in printed
     assert "seeds must be 5 to 1000 (got 3)" in printed
