@@ -473,7 +473,7 @@ def test_every_scale_and_division_has_entries_that_differ_from_the_baseline():
             assert all(entry.model != scale.baseline for entry in scale.division(division))
     assert scale_of("cpu").baseline == GPT()
     assert (scale_of("gpu").baseline.device, scale_of("gpu").problem.target_loss) == ("cuda", 1.4697)
-    with pytest.raises(ValueError, match=r"scale must be one of smoke, cpu, cpu-to-target, gpu, gpu-on-cpu \(got 'moon'\)"):
+    with pytest.raises(ValueError, match=r"one of smoke, cpu, cpu-to-target, gpu, gpu-on-cpu \(got 'moon'\)"):
         scale_of("moon")
     with pytest.raises(ValueError, match="division 'half'; choose one of: closed, open"):
         TINY.division("half")
