@@ -23,7 +23,6 @@ _KEYS = {axis: frozenset(rung.key for rung in RUNGS[axis]) for axis in Axis}
 # The rung of each process by its name, and by its name in a comparison; tests compare it with the processes themselves.
 PROCESS_RUNGS = {"by hand": "by-hand", "grid": "search", "random search": "search", "random": "search"}
 PROCESS_RUNGS |= {"hill climbing": "search", "TPE": "model-based", "Pareto search": "model-based"}
-PROCESS_RUNGS |= {"tuning by script": "by-hand"}
 PROCESS_RUNGS |= {"TPE with halving": "multi-fidelity", "evolution": "evolution"}
 _PROBLEMS: tuple[Any, ...] = (SparseParity, Digits, NextLetter, NextCharacter, WindowedText)
 _NANOGPT = (NextCharacter.name, WindowedText.name)

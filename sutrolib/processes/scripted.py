@@ -20,7 +20,7 @@ class ScriptedTuning(Search):
 
     changes: tuple[Mapping[str, Any], ...]
 
-    name: ClassVar[str] = "tuning by script"
+    name: ClassVar[str] = "by hand"  # as that of ManualTuning, on the cube
     rung: ClassVar[str] = "by-hand"
 
     def propose(self, request: ProposalRequest) -> Proposal:

@@ -73,7 +73,7 @@ def test_the_detectable_difference_is_found_in_four_of_five_races():
 
 def test_the_race_is_one_of_five_processes_on_nanogpt_itself():
     task = nanogpt_race(100)
-    assert set(task.configs) == {"tuning by script", "random search", "TPE", "TPE with halving", "evolution"}
+    assert set(task.configs) == {"by hand", "random search", "TPE", "TPE with halving", "evolution"}
     assert len({config.process.rung for config in task.configs.values()}) == 5
     space, *others = (config.space for config in task.configs.values())
     assert all(other == space for other in others)
