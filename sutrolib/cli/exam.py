@@ -59,10 +59,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _on_cpu(scale: Scale, division: str, seeds: int, again: bool) -> int:
     """Train the entries of a scale whose baseline is only traced, and show losses and modelled work."""
+    from sutrolib.exam.trainings import WORK, mean_work, on_cpu, run_trainings, trainings_path
+
     if again:
-        path = exam_path(scale.name, division)
+        path = trainings_path(scale.name, division)
         raise ValueError(f"--again is not for {scale.name}: to train its entries anew, move {path} away")
-    from sutrolib.exam.trainings import WORK, mean_work, on_cpu, run_trainings
 
     def show(left: int, name: str, run: Measurement) -> None:
         print(f"{name}, seed {run.seed}: {run.failure or run.scores[NANOGPT_LOSS]}; {left} left", flush=True)

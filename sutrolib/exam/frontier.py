@@ -15,8 +15,7 @@ from typing import Any
 
 from sutrolib.core.stats import MIN_PAIRS, Interval, paired_difference
 from sutrolib.exam.entries import BASELINE, CLOSED, OPEN, Entry, Scale
-from sutrolib.exam.record import load
-from sutrolib.exam.trainings import WORK, Runs, Training, load_trainings, mean_work, run_trainings
+from sutrolib.exam.trainings import WORK, Runs, Training, load_trainings, mean_work, run_trainings, trainings_path
 from sutrolib.exam.variants import corpora
 from sutrolib.measurement.measure import Measurement
 from sutrolib.models.language.distilled_gpt import DistilledGPT, FadingDistillation
@@ -86,7 +85,8 @@ def equal_work(scale: Scale) -> dict[str, DistilledGPT]:
 
     Raises OSError before the work was traced.
     """
-    load(scale.name, _WORK)
+    if not (path := trainings_path(scale.name, _WORK)).exists():
+        raise OSError(f"{path} is not there: run the frontier, which traces it first")
     traced, recipe, found = load_trainings(scale.name, _WORK), _recipe(scale), {}
     for share, part in SHARES.items():
         lengths = []

@@ -125,6 +125,15 @@ def nanogpt_loss(task: Task, fitted: Fitted, context: int, windows: int) -> floa
     return total / windows
 
 
+def trainings_path(scale: str, content: str) -> Path:
+    """The file of this scale and content, whose name is that of no exam's record."""
+    return exam_path(scale, _document(content))
+
+
+def _document(content: str) -> str:
+    return f"{content}-trainings"
+
+
 def load_trainings(scale: str, content: str) -> Runs:
     """The stored runs of a document; none if there is none."""
     return {name: [run for _, run in kept] for name, kept in _load(scale, content).items()}
@@ -132,7 +141,7 @@ def load_trainings(scale: str, content: str) -> Runs:
 
 def _load(scale: str, content: str) -> dict[str, list[tuple[dict[str, Any], Measurement]]]:
     """What each stored run was asked for, and the run."""
-    stored = load(scale, content, {})
+    stored = load(scale, _document(content), {})
     return {name: [(one["asked"], Measurement.from_dict(one["run"])) for one in kept] for name, kept in stored.items()}
 
 
@@ -148,7 +157,7 @@ def run_trainings(
     gets how many are left, the entry's name and the run. What a training raises is raised when all others have ended.
     Raises ValueError if another command writes the document.
     """
-    with lock_record(exam_path(scale, content)):
+    with lock_record(trainings_path(scale, content)):
         stored, found, todo = _load(scale, content), dict[str, list[tuple[dict[str, Any], Measurement]]](), []
         for one in trainings:
             about = as_json(describe(one.entry.model)), as_json(describe(one.problem))
@@ -169,10 +178,12 @@ def run_trainings(
                 others = [(asked, made) for asked, made in found[name] if made.seed != run.seed]
                 found[name] = sorted([*others, (one.asked, run)], key=lambda kept: kept[1].seed)
                 document = {n: [{"asked": a, "run": r.to_dict()} for a, r in kept] for n, kept in found.items()}
-                save(scale, content, document)
+                save(scale, _document(content), document)
                 one.checkpoint.unlink(missing_ok=True)
                 on_run(left, name, run)
         if errors:
+            for other in errors[1:]:
+                errors[0].add_note(f"another training failed, too: {other}")
             raise errors[0]
     return {name: [run for _, run in kept] for name, kept in found.items()}
 
