@@ -52,13 +52,13 @@ def keep(someone, notebook):
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """One who has kept what the recipes add, and run them again with it."""
+    """One who has run the recipes, kept what they add, and run them again with it."""
     someone = Newcomer(tmp_path_factory.mktemp("newcomer"))
+    run = [sys.executable, "-m", "sutrolib", "run", "90", "91", "92", "93", "-o"]
+    someone.runs([*run, "data/runs/tried"])
     for notebook in RECIPES:
         keep(someone, notebook)
-    someone.said = someone.runs(
-        [sys.executable, "-m", "sutrolib", "run", "90", "91", "92", "93", "-o", "data/runs/kept"]
-    )
+    someone.said = someone.runs([*run, "data/runs/kept"])
     return someone
 
 
@@ -78,9 +78,12 @@ def test_the_recipes_are_about_each_kind_of_part():
 def test_what_was_kept_gives_what_the_notebook_found(newcomer):
     assert "4 of 4 passed" in newcomer.said
     for notebook in RECIPES[:4]:
-        (again,) = (newcomer.folder / "data" / "runs" / "kept").glob(f"*{notebook.name}.ipynb")
-        # Processors round differently, and a training at chance ends a little elsewhere.
-        assert finding_in(again)["results"] == pytest.approx(finding_in(notebook.path)["results"], rel=0.01)
+        # Both on this machine: another processor rounds differently, and a search may then end elsewhere.
+        tried, kept = (
+            finding_in(next((newcomer.folder / "data" / "runs" / run).glob(f"*{notebook.name}.ipynb")))["results"]
+            for run in ("tried", "kept")
+        )
+        assert kept == pytest.approx(tried, rel=1e-6)
 
 
 @pytest.mark.slow
