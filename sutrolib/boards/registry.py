@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sutrolib.boards.grid_program import MAX_LINES
+from sutrolib.boards.grid_text import MAX_LINES
 from sutrolib.boards.instances import Instances, ParityShape, parity_instances, symmetry_instances
 
 LABELS = "labels in every instance"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sutrolib.boards.buffer_clock import SEEDS, load_solver, score_solver
-from sutrolib.boards.grid_program import BoardProgram, GridProgramError, parse
+from sutrolib.boards.grid_program import BoardProgram, GridProgramError
+from sutrolib.boards.grid_text import parse
 from sutrolib.boards.registry import LABELS, Board, Level, find_board
 from sutrolib.boards.symbolic import matmul_outputs_right
 

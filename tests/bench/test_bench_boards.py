@@ -9,7 +9,7 @@ import random
 from board_programs import interpret, matmul_text
 from timing import alternate, quartiles, seconds
 
-from sutrolib.boards.grid_program import parse
+from sutrolib.boards.grid_text import parse
 from sutrolib.boards.registry import BOARDS
 from sutrolib.boards.symbolic import matmul_outputs_right
 from sutrolib.meters.programs.grid_cost import naive_matmul

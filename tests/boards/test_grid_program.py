@@ -1,4 +1,5 @@
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -6,7 +7,9 @@ from board_programs import BINARY, PREDICATES, UNARY, interpret, matmul_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutrolib.boards.grid_program import GridProgramError, parse
+from sutrolib.boards import grid_text
+from sutrolib.boards.grid_program import GridProgramError
+from sutrolib.boards.grid_text import parse
 from sutrolib.meters.programs.grid_cost import naive_matmul
 
 CELL = st.integers(1, 6)  # the inputs of the generated programs are cells 1 to 6
@@ -45,6 +48,30 @@ def test_values_and_cost_are_those_of_plain_whole_numbers_that_wrap(body, instan
         return
     assert program.run(rows).tolist() == [values for values, _ in expected]
     assert program.cost == expected[0][1]
+
+
+WORD = st.sampled_from([*"0123456789,, -\n", "add ", "xor", "set ", "cmp ", ",lt", "-1000,", "-1006", " ", "300"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(instruction(), st.lists(WORD, max_size=6).map("".join)), min_size=1, max_size=4))
+def test_what_is_read_at_once_is_what_is_read_line_by_line(lines):
+    text = "\n".join(["1,2,3,4,5,6", *lines, "1"])
+    made = []
+    for at_once in (grid_text._read_at_once, lambda *_: None):
+        with mock.patch.object(grid_text, "_read_at_once", at_once):
+            try:
+                made.append([part.tolist() for part in vars(parse(text)).values()])
+            except GridProgramError as error:
+                made.append(str(error))
+    assert made[0] == made[1]
+
+
+def test_plain_lines_are_read_at_once():
+    body = ["xor 3,1,2", "or 3,1", "set 4,-1", "cmp 5,1,2,le", "select 6,1,2,3", "abs 7,6"]
+    with mock.patch.object(grid_text, "_read_one_by_one", side_effect=AssertionError):
+        program = parse("\n".join(["1,2", *body, "7"]))
+    assert program.lines.tolist() == [2, 3, 4, 5, 6, 7]
 
 
 def test_the_published_example_costs_15_as_lines_and_in_one_line():

@@ -2,7 +2,8 @@ import pytest
 from board_programs import matmul_text
 
 from sutrolib.boards import symbolic
-from sutrolib.boards.grid_program import GridProgramError, parse
+from sutrolib.boards.grid_program import GridProgramError
+from sutrolib.boards.grid_text import parse
 from sutrolib.boards.symbolic import matmul_outputs_right
 
 INPUTS = "1,2,3,4,5,6,7,8"

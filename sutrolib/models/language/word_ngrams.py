@@ -32,7 +32,8 @@ from sutrolib.models.language.kneser_ney import NGramTable, lookup
 from sutrolib.models.language.learned_discounts import NGramStats, discounts_of, learn_discounts, stats_of
 
 _STREAMS, _LEAD = 1000, 64  # in which a text is read, each after so many characters of the stream before it
-_RECENT, _KEY_BITS = 7, 63  # characters, and bits of a string's key
+_RECENT, _LEVELS = 7, 8  # characters of the longest contexts, and contexts of a kind at most
+_KEY_BITS = 61  # of a string's key; two more tell its kind
 _BASE, _FIRST, _SECOND = 1_000_003, 0x2545F4914F6CDD1D, 0x5851F42D4C957F2D  # of hashes; odd
 _COLUMN, _COLUMNS = 12, 4  # characters of a bucket of places in a line, and the last bucket
 _MARKS = ".,;:!?\n"
@@ -69,45 +70,38 @@ class Reader:
 
 
 def _hash(characters: int, *parts: Tensor) -> Tensor:
-    """A hash of each tuple of numbers, so small that a string's key still fits into 63 bits."""
+    """A hash of each tuple of numbers, so small that a string's key still fits."""
     found = torch.zeros_like(parts[0])
     for part in parts:
         found = (found * _FIRST) ^ (part * _SECOND + _BASE)
         found = found ^ (found >> 29)
-    return (found & ((1 << 62) - 1)) // characters
+    return (found & ((1 << (_KEY_BITS - 1)) - 1)) // characters
 
 
-def _last(state: Tensor, characters: int, longest: int) -> list[Tensor]:
-    """The last 0 to ``longest`` characters; -1, which is in no table, where fewer were read."""
-    return [torch.where(state[7] >= length, state[0] % characters**length, -1) for length in range(longest + 1)]
+def _by_characters(state: Tensor, last: Tensor, characters: int) -> list[Tensor]:
+    return list(last)
 
 
-def _by_characters(state: Tensor, characters: int) -> list[Tensor]:
-    return _last(state, characters, _RECENT)
-
-
-def _by_words(state: Tensor, characters: int) -> list[Tensor]:
+def _by_words(state: Tensor, last: Tensor, characters: int) -> list[Tensor]:
     _, letters, opener, word, before, *_ = state
-    last = _last(state, characters, 4)
     now = _hash(characters, last[4], letters, opener)
     after = _hash(characters, now, word)
-    return [*last, now, after, _hash(characters, after, before)]
+    return [*last[:5], now, after, _hash(characters, after, before)]
 
 
-def _by_lines(state: Tensor, characters: int) -> list[Tensor]:
+def _by_lines(state: Tensor, last: Tensor, characters: int) -> list[Tensor]:
     _, letters, opener, _, _, column, mark, _ = state
-    last = _last(state, characters, 3)
     now = _hash(characters, last[3], letters, opener)
-    return [*last, now, _hash(characters, now, (column // _COLUMN).clamp(max=_COLUMNS), mark)]
+    return [*last[:4], now, _hash(characters, now, (column // _COLUMN).clamp(max=_COLUMNS), mark)]
 
 
-def _by_skips(state: Tensor, characters: int) -> list[Tensor]:
+def _by_skips(state: Tensor, last: Tensor, characters: int) -> list[Tensor]:
     _, letters, opener, _, before, *_ = state
-    last = [_hash(characters, before, part) for part in _last(state, characters, 3)]
-    return [torch.zeros_like(before), *last, _hash(characters, last[3], letters, opener)]
+    after = _hash(characters, before, last[:4])
+    return [torch.zeros_like(before), *after, _hash(characters, after[3], letters, opener)]
 
 
-KINDS: Mapping[str, Callable[[Tensor, int], list[Tensor]]] = {  # each context is a part of the next one
+KINDS: Mapping[str, Callable[[Tensor, Tensor, int], list[Tensor]]] = {
     "characters": _by_characters,
     "words": _by_words,
     "lines": _by_lines,
@@ -115,13 +109,71 @@ KINDS: Mapping[str, Callable[[Tensor, int], list[Tensor]]] = {  # each context i
 }
 
 
+def contexts_of(state: Tensor, characters: int) -> list[list[Tensor]]:
+    """The contexts (streams,) of each kind after what a reader has read, each a part of the next one.
+
+    Among them are the last 0 to 7 characters; -1, which is in no table, where fewer were read.
+    """
+    lengths = torch.arange(_RECENT + 1)[:, None]
+    last = torch.where(state[7] >= lengths, state[0] % characters**lengths, -1)
+    return [kind(state, last, characters) for kind in KINDS.values()]
+
+
+def _levels(state: Tensor, characters: int) -> Tensor:
+    """The contexts of all kinds (levels, kinds, streams), the longest at the last level; -1 where there is none.
+
+    The kind is a part of each context, so that one table holds a level of all kinds: one search instead of four.
+    """
+    none, levels = torch.full_like(state[0], -1), []
+    for contexts in contexts_of(state, characters):
+        levels.append(torch.stack([none] * (_LEVELS - len(contexts)) + contexts))
+    found = torch.stack(levels, 1)
+    return torch.where(found < 0, found, found * len(KINDS) + torch.arange(len(KINDS))[:, None])
+
+
+@dataclass(frozen=True)
+class SuccessorTable:
+    """A level: sorted ``contexts`` with ``gamma`` = sum of D / c(h), and the characters ``following`` them.
+
+    Those of context i are at ``first[i]`` to ``first[i + 1]``, each with its ``share`` = (c - D) / c(h). Only the
+    context is searched for, where an NGramTable searches for each character after it too.
+    """
+
+    contexts: Tensor
+    gamma: Tensor
+    first: Tensor
+    following: Tensor
+    share: Tensor
+
+    @classmethod
+    def of(cls, kinds: Sequence[tuple[Tensor, Tensor, Tensor]], characters: int) -> SuccessorTable:
+        """One table of the keys, counts and discounts of all kinds."""
+        keys, counts, discounts = (torch.cat(parts) for parts in zip(*kinds, strict=True))
+        keys, order = keys.sort()
+        table = NGramTable.of(keys, counts[order], discounts[order], characters)
+        first = torch.searchsorted(keys, table.contexts * characters)
+        first = torch.cat([first, torch.tensor([len(keys)])])
+        return cls(table.contexts, table.gamma, first.int(), (keys % characters).to(torch.int16), table.share)
+
+    def interpolate(self, lower: Tensor, context: Tensor) -> Tensor:
+        """Distributions (streams, characters) after contexts (streams,), from those of the next lower level."""
+        row, known = lookup(self.contexts, context)
+        first = self.first[row]
+        many = torch.where(known, self.first[row + 1] - first, 0)
+        stream = torch.repeat_interleave(many)
+        place = torch.arange(len(stream)) + (first - many.cumsum(0) + many)[stream]
+        found = lower * torch.where(known, self.gamma[row], 1.0)[:, None]
+        found[stream, self.following[place].long()] += self.share[place]
+        return found
+
+
 @dataclass(frozen=True)
 class FittedWordNGrams(FittedModel):
-    """The tables of every kind, from the shortest contexts to the longest, and the exponents of the kinds."""
+    """The table of every level, from the shortest contexts to the longest, and the exponents of the kinds."""
 
     alphabet: str
-    tables: tuple[tuple[NGramTable, ...], ...]
-    exponents: tuple[float, ...]
+    tables: tuple[SuccessorTable, ...]
+    exponents: Tensor
 
     def decoder(self, streams: int) -> WordNGramsDecoder:
         """A decoder of ``streams`` streams, with an empty context."""
@@ -145,15 +197,11 @@ class WordNGramsDecoder(Reader):
     def step(self, ids: Tensor) -> Tensor:
         """Read ids (streams,); returns log-probabilities (streams, characters)."""
         self.read(ids)
-        logits = torch.zeros(len(ids), self.characters)
-        for contexts_of, tables, exponent in zip(
-            KINDS.values(), self.fitted.tables, self.fitted.exponents, strict=True
-        ):
-            found = torch.full((len(ids), self.characters), 1 / self.characters)
-            for table, context in zip(tables, contexts_of(self.state, self.characters), strict=True):
-                found = table.interpolate(found, context)
-            logits += exponent * found.log_()
-        return logits.log_softmax(1)
+        found = torch.full((len(KINDS) * len(ids), self.characters), 1 / self.characters)
+        for table, contexts in zip(self.fitted.tables, _levels(self.state, self.characters), strict=True):
+            found = table.interpolate(found, contexts.flatten())
+        logs = found.log_().view(len(KINDS), len(ids), self.characters)
+        return torch.einsum("k,ksc->sc", self.fitted.exponents, logs).log_softmax(1)
 
 
 @dataclass(frozen=True)
@@ -185,21 +233,23 @@ class WordNGrams(CheckedModel):
         states, following = _read_text(ids, task.alphabet)
         generator = torch.Generator().manual_seed(seed)
         places = torch.randint(len(following), (self.samples,), generator=generator)
-        made = []
-        for contexts_of in KINDS.values():
-            contexts = contexts_of(states, characters)
+        levels: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in range(_LEVELS)]
+        for kind, contexts in enumerate(contexts_of(states, characters)):
             counted = _count(contexts, following, characters)
             stats = [stats_of(keys, counts, characters) for keys, counts in counted]
             ends = [context[places] * characters + following[places] for context in contexts]
             left_out = _left_out([keys for keys, _ in counted], stats, ends)
             weights = learn_discounts(left_out, characters, generator, self.batch, self.steps, self.lr)
-            tables = []
-            for (keys, counts), every, weight in zip(counted, stats, weights, strict=True):
+            for level, (keys, counts), every, weight in zip(
+                levels[_LEVELS - len(counted) :], counted, stats, weights, strict=True
+            ):
                 discounts = discounts_of(weight)[every.bucket, counts.clamp(max=3) - 1]
-                tables.append(NGramTable.of(keys, counts, discounts, characters))
-            made.append(tuple(tables))
-        exponents = self.characters, self.words, self.lines, self.skips
-        return FittedWordNGrams(task.alphabet, tuple(made), exponents)
+                of_kind = (keys // characters * len(KINDS) + kind) * characters + keys % characters
+                level.append((of_kind, counts, discounts))
+        exponents = torch.tensor([self.characters, self.words, self.lines, self.skips])
+        return FittedWordNGrams(
+            task.alphabet, tuple(SuccessorTable.of(level, characters) for level in levels), exponents
+        )
 
 
 def _read_text(ids: Tensor, alphabet: str) -> tuple[Tensor, Tensor]:
