@@ -1,0 +1,111 @@
+import itertools
+
+import numpy as np
+import pytest
+from board_programs import interpret, matmul_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sutrolib.boards import order_search
+from sutrolib.boards.grid_program import OPERATORS
+from sutrolib.boards.grid_text import parse
+from sutrolib.boards.order_search import FROM_COPY, FROM_ORIGIN, LEAVE, TERM, Plan, anneal, plan_of
+from sutrolib.boards.placement import Operations, distance, place
+from sutrolib.boards.scoring import score
+
+TWO = ("add", "sub", "mul", "and", "or", "xor")
+LINE = st.one_of(
+    st.tuples(st.sampled_from(TWO), *[st.integers(1, 6)] * 3).map(lambda f: f"{f[0]} {f[1]},{f[2]},{f[3]}"),
+    st.tuples(st.sampled_from(["copy", "not", "abs"]), *[st.integers(1, 6)] * 2).map(lambda f: f"{f[0]} {f[1]},{f[2]}"),
+    st.tuples(st.integers(1, 6), st.integers(-128, 255)).map(lambda f: f"set {f[0]},{f[1]}"),
+    st.tuples(*[st.integers(1, 6)] * 4).map(lambda f: f"select {f[0]},{f[1]},{f[2]},{f[3]}"),
+    st.tuples(*[st.integers(1, 6)] * 3, st.sampled_from(["lt", "ge"])).map(
+        lambda f: f"cmp {f[0]},{f[1]},{f[2]},{f[3]}"
+    ),
+)
+BODY = st.lists(LINE, max_size=20)
+ROWS = [[1, 2, 3, 4, 5, 6], [-128, 127, -1, 0, 77, -5], [9, 9, 0, 1, -9, 100]]
+
+
+def written(body):
+    return "\n".join(["1,2,3,4,5,6", *body, "1,2,3,6,6"])
+
+
+def outputs(text):
+    return [interpret(text, row, 8)[0] for row in ROWS]
+
+
+@settings(deadline=None)
+@given(BODY, st.booleans())
+def test_a_program_that_is_placed_anew_computes_the_same_at_the_cost_that_is_said(body, keep_copies):
+    made = Operations.of(parse(written(body)), keep_copies).without_unused()
+    text = made.text()
+    assert outputs(text) == outputs(written(body))
+    assert parse(text).cost == made.cost()
+
+
+@settings(deadline=None)
+@given(BODY, st.randoms())
+def test_a_plan_computes_the_same_in_any_order_and_however_it_reads(body, random):
+    plan = plan_of(parse(written(body)))
+    assert outputs(plan.operations().text()) == outputs(written(body))
+    reads = np.array([[random.randrange(8) for _ in range(3)] for _ in plan.order], np.int8).reshape(-1, 3)
+    order = plan.order.tolist()
+    random.shuffle(order)
+    for tried in (plan.order, np.array(order, int)):
+        try:
+            made = Plan(plan.computation, tried, reads).operations()
+        except ValueError:  # it reads what is made later
+            assert tried is not plan.order
+            continue
+        assert outputs(made.text()) == outputs(written(body))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=5))
+def test_values_that_live_at_once_have_cells_of_their_own(values):
+    made = np.array([start for start, _, _ in values])
+    last = made + np.array([length for _, length, _ in values])
+    reads = np.array([often for _, _, often in values])
+    cells = place(made, last, reads)
+    for a, b in itertools.combinations(range(len(values)), 2):
+        assert cells[a] != cells[b] or last[a] <= made[b] or last[b] <= made[a]
+    assert sorted(set(cells)) == list(range(1, max(cells) + 1))
+
+
+def test_the_nearest_cell_has_the_values_that_are_read_most_of_all_that_fit():
+    made, last, reads = np.array([0, 1, 2, 0]), np.array([1, 2, 3, 3]), np.array([4, 4, 4, 11])
+    assert place(made, last, reads).tolist() == [1, 1, 1, 2]
+    assert place(made, last, np.array([4, 4, 4, 13])).tolist() == [2, 2, 2, 1]
+    assert distance(np.array([1, 2, 4, 5, 9, 10])).tolist() == [1, 2, 2, 3, 3, 4]
+
+
+def test_copies_are_made_as_the_plan_says():
+    plan = plan_of(parse("1,2;mul 3,1,2;mul 4,1,3;mul 5,1,4;5"))
+    reads = plan.reads.copy()
+    reads[0, 0], reads[1, 0], reads[2, 0] = FROM_ORIGIN, FROM_COPY, LEAVE
+    codes = [OPERATORS[code] for code in Plan(plan.computation, plan.order, reads).operations().operators]
+    assert codes == ["copy", "mul", "copy", "mul", "copy", "mul"]
+
+
+def test_terms_of_a_sum_may_come_in_any_order():
+    plan = plan_of(parse("1,2,3;mul 4,1,2;add 5,4,3;add 5,5,1;5"))
+    assert plan.computation.codes.tolist() == [OPERATORS.index("mul"), TERM, TERM]
+    backwards = Plan(plan.computation, plan.order[::-1], plan.reads).operations()
+    assert interpret(backwards.text(), [3, 5, 7], 64)[0] == [25]
+
+
+def test_an_order_that_is_impossible_is_refused():
+    plan = plan_of(parse("1;mul 2,1,1;mul 3,2,2;3"))
+    with pytest.raises(ValueError, match="before one whose result it reads"):
+        Plan(plan.computation, plan.order[::-1], plan.reads).operations()
+
+
+def test_annealing_finds_a_cheaper_product_and_says_what_it_costs():
+    plan = plan_of(parse(matmul_text(4), "v0"))
+    found, cost = anneal(plan, 30_000, 0, 4.0, 0.3)
+    assert cost < plan.operations().cost()
+    rated = score(found.operations().text(), "matmul-4")
+    assert (rated.cost, rated.share) == (cost, 1.0)
+    assert anneal(plan, 30_000, 0, 4.0, 0.3)[1] == cost
+    assert order_search._cost(found.computation, found.order, found.reads) == cost
