@@ -33,7 +33,7 @@ class Server:
     def __init__(self, folder):
         self.folder, self.token = folder, secrets.token_hex(16)
         shutil.copytree(ROOT / "sutrolib", folder / "sutrolib", ignore=shutil.ignore_patterns("__pycache__"))
-        for kept in ("exam", "shakespeare"):
+        for kept in ("exam", "results", "shakespeare"):
             if (DATA / kept).exists():
                 shutil.copytree(DATA / kept, folder / "data" / kept)
         (folder / "notebooks").mkdir()
@@ -167,6 +167,8 @@ class Page:
 
     def _usable(self, name):
         for control in self.panel.find_elements(By.CSS_SELECTOR, "select, input, button, textarea, [role=slider]"):
+            # What is out of view has no name there, and cells above that are still drawn push the panel out of it.
+            self.browser.execute_script("arguments[0].scrollIntoView({block: 'nearest'})", control)
             if control.get_attribute("role") == "slider":  # its name comes with the focus
                 self.browser.execute_script("arguments[0].focus({preventScroll: true})", control)
             if control.accessible_name == name and control.is_enabled():
