@@ -14,6 +14,7 @@ from sutrolib.boards.grid_text import MAX_LINES
 from sutrolib.boards.instances import Instances, ParityShape, parity_instances, symmetry_instances
 
 LABELS = "labels in every instance"
+SOLVER, OPTIMIZER = "solver", "optimizer"  # files of Python, see sutrolib.boards.submission
 SEED = 2026  # of our instances, where the board draws its own anew
 _PROBLEMS = "github.com/cybertronai/sutro-problems"
 _PULL_REQUEST = f"pull request to {_PROBLEMS}, in {{}}/submissions: NAME.ir, NAME.py that rebuilds it, report NAME.md"
@@ -33,8 +34,8 @@ class Level:
 class Board:
     """A public board.
 
-    ``instruction_set`` is empty where a Python function is handed in instead of a grid program. ``counted`` says of
-    what a share is; ``instances`` are exact ones.
+    ``instruction_set`` is empty where a file of Python is handed in instead of a grid program: a ``file`` of which
+    kind, and within how many seconds it must end. ``counted`` says of what a share is; ``instances`` are exact ones.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Board:
     ours: str  # what is not as on the public board, or not known
     instances: Callable[[], Instances] | None = None
     matrix_size: int = 0
+    file: str = ""
+    limit_s: float = 0
     max_lines: int = MAX_LINES
 
 
@@ -135,8 +138,23 @@ _ALL = (
         levels=(Level(0.95, 19_153, ""),),
         source="github.com/cybertronai/sparse-parity-challenge, README.md",
         hand_in="issue 'Submission: NAME' of github.com/cybertronai/sparse-parity-challenge, with solve() as code",
-        ours="The data are the public ones (seeds 42, 123, 456). The limit of 60 s is not enforced. "
-        "The date of the public best is not known here.",
+        ours="The data are the public ones (seeds 42, 123, 456). The date of the public best is not known here.",
+        file=SOLVER,
+        limit_s=60,
+    ),
+    Board(
+        name="caffeine",
+        rule="Submission(model.parameters()), an optimizer, trains a self-attention of width 128 to a fixed teacher in "
+        "400 updates of 512 sequences; cost: mean squared error on 2,048 others",
+        instruction_set="",
+        counted="trainings that end",
+        levels=(Level(1.0, 0.198420, ""),),
+        source="github.com/cybertronai/caffeine, README.md, track random_teacher",
+        hand_in="pull request to github.com/cybertronai/caffeine, in submissions/NAME: submission.py and README.md",
+        ours="Draws and seeds are the public ones; the board is measured on macOS (arm64), and rounding differs here. "
+        "The date of the public best is not known here. The board has no limit of time; ours is half an hour.",
+        file=OPTIMIZER,
+        limit_s=1800,
     ),
 )
 BOARDS = {board.name: board for board in _ALL}

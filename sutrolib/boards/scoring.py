@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sutrolib.boards.buffer_clock import SEEDS, load_solver, score_solver
 from sutrolib.boards.grid_program import BoardProgram, GridProgramError
 from sutrolib.boards.grid_text import parse
-from sutrolib.boards.registry import LABELS, Board, Level, find_board
+from sutrolib.boards.registry import LABELS, SOLVER, Board, Level, find_board
 from sutrolib.boards.symbolic import matmul_outputs_right
+from sutrolib.core.io import temporary_folder
+from sutrolib.core.paths import ROOT
+
+_PROCESS = "sutrolib.boards.submission"
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ def score(source: str | Path, board: Board | str) -> Score:
     board = find_board(board) if isinstance(board, str) else board
     text = source.read_text(encoding="utf-8", errors="replace") if isinstance(source, Path) else source
     if not board.instruction_set:
-        return _score_solver(text, board)
+        return _score_file(text, board)
     program = parse(text, board.instruction_set, board.max_lines)
     try:
         share = _share_right(program, board)
@@ -70,16 +77,41 @@ def _share_right(program: BoardProgram, board: Board) -> float:
     return float(right.mean(1).min() if board.counted == LABELS else right.all(1).mean())
 
 
-def _score_solver(text: str, board: Board) -> Score:
-    """The mean over the public seeds, as on the board. An exception of the function is what is wrong with it."""
-    solve = load_solver(text)
-    found = []
-    for seed in SEEDS:
+def _score_file(text: str, board: Board) -> Score:
+    """The mean over the board's runs, to as many digits as the board gives."""
+    try:
+        found = _run_file(text, board.file, board.limit_s)
+    except RuntimeError as error:
+        return Score(board, float("nan"), 0.0, None, str(error))
+    digits = 1 if board.file == SOLVER else 6
+    cost = round(np.mean([round(cost, digits) for cost, _ in found]).item(), digits)
+    return _at_level(board, cost, np.mean([share for _, share in found]).item())
+
+
+def _run_file(text: str, kind: str, limit_s: float) -> list[tuple[float, float]]:
+    """Cost and share right of each of the board's runs, from a process of their own.
+
+    Raises ValueError for a text that is no such file, and RuntimeError for one that fails or takes too long.
+    """
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with temporary_folder("board") as folder:
         try:
-            cost, accuracy = score_solver(solve, seed)
-            found.append((round(cost, 1), accuracy))
-        except Exception as error:
-            why = f"solve() raises {type(error).__name__} on seed {seed}: {str(error)[:200]}"
-            return Score(board, float("nan"), 0.0, None, why)
-    mean_cost, share = np.mean(found, axis=0).tolist()
-    return _at_level(board, round(mean_cost, 1), share)
+            done = subprocess.run(
+                [sys.executable, "-m", _PROCESS, kind],
+                input=text.encode(),
+                capture_output=True,
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": paths},
+                timeout=limit_s,
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"it takes more than {limit_s:g} s") from None
+    lines = done.stdout.decode(errors="replace").splitlines()
+    if not lines:
+        raise RuntimeError(f"its process ended with status {done.returncode}, without a result")
+    found = json.loads(lines[-1])
+    if "refused" in found:
+        raise ValueError(found["refused"])
+    if "failed" in found:
+        raise RuntimeError(found["failed"])
+    return [(cost, share) for cost, share in found["runs"]]
