@@ -26,8 +26,8 @@ MODULES = sorted((paths.ROOT / "sutrolib").rglob("*.py"))
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 RUNNERS = {"eval", "exec", "__import__", "compile"}
 SHELLS = {"os.system", "os.popen", "os.popen2", "subprocess.getoutput", "subprocess.getstatusoutput"}
-# The formulas of operators.toml are a part of the library, as its code is; a test checks each of them. A solve.py is
-# run only when its user names it on the command line to have it scored, or hands in its text: nothing stored is.
+# The formulas of operators.toml are a part of the library, as its code is; a test checks each of them. A file for a
+# board is run only when its user names it on the command line to have it scored, or hands in its text: nothing stored.
 TRUSTED = {"flops.py": ["calls compile", "calls eval"], "buffer_clock.py": ["calls exec", "calls compile"]}
 LOADERS = {"yaml.load", "yaml.unsafe_load", "yaml.full_load", "read_pickle", "numpy.fromregex"}
 

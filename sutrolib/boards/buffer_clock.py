@@ -23,7 +23,7 @@ elements are single numbers on a stack and whose reads move nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -158,6 +158,18 @@ def public_data(seed: int, secret: tuple[int, ...] = ()) -> tuple[np.ndarray, np
     return x, np.prod(x[:, secret], axis=1), secret
 
 
+def names_in(text: str, file: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file that is handed in defines, beside the ``given`` names. Raises ValueError where it cannot be run."""
+    names = dict(given)
+    try:
+        exec(compile(text, file, "exec"), names)
+    except SyntaxError as error:
+        raise ValueError(f"line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ValueError(f"it cannot be loaded: {type(error).__name__}: {error}") from error
+    return names
+
+
 def load_solver(text: str) -> Callable[..., Any]:
     """The function ``solve(x, y, n_bits, k_sparse)`` of a file. It is run as it is: read a file before you score it.
 
@@ -166,13 +178,7 @@ def load_solver(text: str) -> Callable[..., Any]:
     if found := next((word for word in REFUSED if word in text), None):
         line = text[: text.index(found)].count("\n") + 1
         raise ValueError(f"line {line}: {found!r} is not allowed; use only numpy")
-    names: dict[str, Any] = {"np": np, "numpy": np}
-    try:
-        exec(compile(text, "solve.py", "exec"), names)
-    except SyntaxError as error:
-        raise ValueError(f"line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise ValueError(f"it cannot be loaded: {type(error).__name__}: {error}") from error
+    names = names_in(text, "solve.py", {"np": np, "numpy": np})
     solve: Callable[..., Any] | None = names.get("solve")
     if not callable(solve):
         raise ValueError("it defines no function solve(x, y, n_bits, k_sparse)")

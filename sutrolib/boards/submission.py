@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sutrolib.boards.attention_teacher import AttentionTeacher
-from sutrolib.boards.buffer_clock import SEEDS, load_solver, score_solver
+from sutrolib.boards.buffer_clock import SEEDS, load_solver, names_in, score_solver
 from sutrolib.boards.registry import OPTIMIZER, SOLVER
 
 
@@ -24,13 +24,7 @@ def load_optimizer(text: str) -> type[torch.optim.Optimizer]:
 
     Raises ValueError for a text that cannot be run, or that defines no such optimizer.
     """
-    names: dict[str, Any] = {"__name__": "submission"}
-    try:
-        exec(compile(text, "submission.py", "exec"), names)
-    except SyntaxError as error:
-        raise ValueError(f"line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise ValueError(f"it cannot be loaded: {type(error).__name__}: {error}") from error
+    names = names_in(text, "submission.py", {"__name__": "submission"})
     found = names.get("Submission")
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
         raise ValueError("it defines no class Submission(torch.optim.Optimizer)")
