@@ -4,6 +4,7 @@ Teacher and student are torch's ``MultiheadAttention`` of one head and width 128
 -1 to 1, the student's are torch's own. Inputs are normal numbers, 8,192 sequences of 64, and each update sees 512 of
 them. The score is the mean squared error on 2,048 others after the last update, on one thread
 (github.com/cybertronai/caffeine, track random_teacher; its rules are stated here in our words, with its seeds).
+AdamW with lr 0.01 and betas (0.9, 0.99) comes to 58.3002 by this code, and to 58.3003 on the board.
 """
 
 from __future__ import annotations

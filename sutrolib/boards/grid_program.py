@@ -14,14 +14,14 @@ from sutrolib.core.compiled import compiled
 
 _MAX_BYTES = 2**28  # of the values held at once while a program runs
 
-INSTRUCTION_SETS = (
+INSTRUCTION_SETS = (  # v0 to v3; each has those before it as well
     ("add", "sub", "mul", "copy"),
     ("and", "or", "xor", "not"),
     ("set",),
     ("div", "abs", "select", "cmp"),
 )
 OPERATORS = tuple(name for names in INSTRUCTION_SETS for name in names)
-_ADD, _SUB, _MUL, _COPY, _AND, _OR, _XOR, _NOT, SET, _DIV, _ABS, _SELECT, CMP = range(len(OPERATORS))
+_ADD, _SUB, _MUL, COPY, _AND, _OR, _XOR, _NOT, SET, _DIV, _ABS, _SELECT, CMP = range(len(OPERATORS))
 PREDICATES = ("eq", "ne", "lt", "le", "gt", "ge")  # operators CMP, CMP + 1, ...
 
 
@@ -51,7 +51,7 @@ class BoardProgram:
         """The sum of ceil(sqrt(cell)) over all reads, including those of the outputs at the end."""
         reads = np.bincount(self.sources.ravel(), minlength=len(self.cells))
         reads += np.bincount(self.outputs, minlength=len(self.cells))
-        return int(reads @ _distances(self.cells))
+        return int(reads @ distances(self.cells))
 
     def run(self, instances: np.ndarray) -> np.ndarray:
         """The outputs (instances, outputs) for inputs (instances, inputs), both int8 or both int64, which wrap.
@@ -80,7 +80,7 @@ class BoardProgram:
         return found
 
 
-def _distances(cells: np.ndarray) -> np.ndarray:
+def distances(cells: np.ndarray) -> np.ndarray:
     """ceil(sqrt(cell)), exactly: a floating-point root may have been rounded down to a whole number."""
     roots: np.ndarray = np.ceil(np.sqrt(cells)).astype(np.int64)
     roots += roots**2 < cells
@@ -106,7 +106,7 @@ def _execute(
         elif code == _MUL:
             for j in range(width):
                 made[j] = a[j] * b[j]
-        elif code == _COPY:
+        elif code == COPY:
             for j in range(width):
                 made[j] = a[j]
         elif code == _AND:

@@ -37,7 +37,6 @@ from sutrolib.boards.grid_program import (
 
 MAX_LINES = 2_000_000
 _MAX_CELL = 2**53  # so that cell numbers are exact in floating point
-_SORTED_ABOVE = 10_000_000  # cells; with smaller ones a table is faster than sorting
 _LONGEST_QUOTE = 60
 
 # Operands behind the target; an operator of two may leave out the first, which is then the target.
@@ -83,7 +82,7 @@ def parse(text: str, instruction_set: str = "v3", max_lines: int = MAX_LINES) ->
 
 def _ranks(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The different cells in order, and where each cell is among them."""
-    if cells.max() > _SORTED_ABOVE:
+    if cells.max() > len(cells):  # else a table of all cells is faster than sorting
         return np.unique(cells, return_inverse=True)
     present = np.zeros(cells.max() + 1, bool)
     present[cells] = True

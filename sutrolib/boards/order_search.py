@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sutrolib.boards.grid_program import OPERATORS, BoardProgram
-from sutrolib.boards.placement import COPY, Operations, _lives, place
+from sutrolib.boards.grid_program import COPY, OPERATORS, BoardProgram
+from sutrolib.boards.placement import Operations, lives, place
 from sutrolib.core.compiled import compiled
 
 TERM = 255  # an event that computes nothing, and only adds its operand to a sum
@@ -151,7 +151,12 @@ def _plan(
 
 
 def anneal(plan: Plan, steps: int, seed: int, start: float, end: float) -> tuple[Plan, int]:
-    """The best plan found in so many steps, and its cost; temperatures fall from ``start`` to ``end``, in cost."""
+    """The best plan found in so many steps, and its cost; temperatures fall from ``start`` to ``end``, in cost.
+
+    Raises ValueError unless ``start`` >= ``end`` > 0.
+    """
+    if not start >= end > 0:
+        raise ValueError(f"temperatures must fall and stay above 0 (got start={start}, end={end})")
     found, order, reads = _anneal(plan.computation, plan.order, plan.reads, steps, seed, start, end)
     return Plan(plan.computation, order, reads), int(found)
 
@@ -229,7 +234,7 @@ def _cost(what: Computation, order: np.ndarray, reads: np.ndarray) -> int:
     count, _, operands, _, found = _emit(what, order, reads)
     if count < 0:
         return _IMPOSSIBLE
-    made, last, often = _lives(what.inputs, operands[:count], found)
+    made, last, often = lives(what.inputs, operands[:count], found)
     cells = place(made, last, often)
     cost = 0
     for value in range(len(cells)):
@@ -266,7 +271,7 @@ def _anneal(
             else:
                 tried[there + 1 : here + 1] = now[there:here]
             tried[there] = event
-        else:  # one operand is read in another way, or the same one over a stretch
+        else:  # one operand is read in another way
             event, slot = now[np.random.randint(0, n)], np.random.randint(0, 3)
             if what.operands[event, slot] < 0:
                 continue

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sutrolib.boards.grid_program import CMP, OPERATORS, PREDICATES, SET, BoardProgram
+from sutrolib.boards.grid_program import CMP, OPERATORS, PREDICATES, SET, BoardProgram, distances
 from sutrolib.core.compiled import compiled
-
-COPY = OPERATORS.index("copy")
 
 
 @dataclass(frozen=True)
@@ -35,17 +33,14 @@ class Operations:
     outputs: np.ndarray
 
     @classmethod
-    def of(cls, program: BoardProgram, keep_copies: bool = True) -> Operations:
-        """The operations of a program; without copies, what is copied is one value."""
+    def of(cls, program: BoardProgram) -> Operations:
+        """The operations of a program. A copy is an operation, which makes a value of its own."""
         held = np.full(len(program.cells), -1)
         n = len(program.inputs)
         held[program.inputs] = np.arange(n)
         operators, operands, constants = list[int](), list[np.ndarray](), list[int]()
         parts = zip(program.operators, program.targets, program.sources, program.constants, strict=True)
         for code, target, sources, constant in parts:
-            if code == COPY and not keep_copies:
-                held[target] = held[sources[0]]
-                continue
             operators.append(code)
             operands.append(np.where(sources > 0, held[sources], -1))
             constants.append(constant)
@@ -75,20 +70,17 @@ class Operations:
 
     def placed(self) -> np.ndarray:
         """The cell of each value, inputs first."""
-        return place(*self.lives())
+        return place(*lives(self.inputs, self.operands, self.outputs))
 
-    def lives(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """When each value is made, when it is read last, and how often it is read; an input is made at -1."""
-        return _lives(self.inputs, self.operands, self.outputs)
+    @property
+    def cost(self) -> int:
+        """What the program costs with the cells of :meth:`placed`."""
+        *_, reads = lives(self.inputs, self.operands, self.outputs)
+        return int(reads @ distances(self.placed()))
 
-    def cost(self, cells: np.ndarray | None = None) -> int:
-        """What the program costs with these cells, or with those of :meth:`placed`."""
-        made, last, reads = self.lives()
-        return int(reads @ distance(place(made, last, reads) if cells is None else cells))
-
-    def text(self, cells: np.ndarray | None = None) -> str:
-        """The program as the boards read it."""
-        cells = self.placed() if cells is None else cells
+    def text(self) -> str:
+        """The program as the boards read it, with the cells of :meth:`placed`."""
+        cells = self.placed()
         lines = [_joined(cells[: self.inputs])]
         for i, (code, operands) in enumerate(zip(self.operators.tolist(), self.operands, strict=True)):
             name = OPERATORS[min(code, CMP)]
@@ -103,14 +95,9 @@ def _joined(cells: Iterable[int]) -> str:
     return ",".join(str(int(cell)) for cell in cells)
 
 
-def distance(cells: np.ndarray) -> np.ndarray:
-    """ceil(sqrt(cell)) of cells that are far fewer than 2^52."""
-    found: np.ndarray = np.ceil(np.sqrt(cells)).astype(np.int64)
-    return found
-
-
 @compiled
-def _lives(inputs: int, operands: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lives(inputs: int, operands: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """When each value is made, when it is read last, and how often it is read; an input is made at -1."""
     n = len(operands)
     made = np.arange(-inputs, n)
     made[:inputs] = -1

@@ -108,7 +108,10 @@ def _run_file(text: str, kind: str, limit_s: float) -> list[tuple[float, float]]
             raise RuntimeError(f"it takes more than {limit_s:g} s") from None
     lines = done.stdout.decode(errors="replace").splitlines()
     if not lines:
-        raise RuntimeError(f"its process ended with status {done.returncode}, without a result")
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RuntimeError(
+            f"its process ended with status {done.returncode}, without a result: {last[:200] or 'silent'}"
+        )
     found = json.loads(lines[-1])
     if "refused" in found:
         raise ValueError(found["refused"])

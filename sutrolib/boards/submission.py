@@ -7,8 +7,10 @@ scores it, as on the public boards, so it could change its score: read a file be
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 
 from sutrolib.boards.attention_teacher import AttentionTeacher
 from sutrolib.boards.buffer_clock import SEEDS, load_solver, names_in, score_solver
-from sutrolib.boards.registry import OPTIMIZER, SOLVER
+from sutrolib.boards.registry import FILES, OPTIMIZER, SOLVER
 
 
 def load_optimizer(text: str) -> type[torch.optim.Optimizer]:
@@ -24,7 +26,7 @@ def load_optimizer(text: str) -> type[torch.optim.Optimizer]:
 
     Raises ValueError for a text that cannot be run, or that defines no such optimizer.
     """
-    names = names_in(text, "submission.py", {"__name__": "submission"})
+    names = names_in(text, FILES[OPTIMIZER], {"__name__": "submission"})
     found = names.get("Submission")
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
         raise ValueError("it defines no class Submission(torch.optim.Optimizer)")
@@ -36,7 +38,7 @@ def _solve(solve: Callable[..., Any]) -> list[tuple[float, float]]:
     for seed in SEEDS:
         try:
             found.append(score_solver(solve, seed))
-        except Exception as error:
+        except Exception as error:  # a file may do anything
             raise RuntimeError(_said("solve()", error, f" on seed {seed}")) from error
     return found
 
@@ -44,13 +46,20 @@ def _solve(solve: Callable[..., Any]) -> list[tuple[float, float]]:
 def _train(make: Callable[..., torch.optim.Optimizer]) -> list[tuple[float, float]]:
     torch.set_num_threads(1)  # as the public harness does
     try:
-        return [(AttentionTeacher().score(make), 1.0)]
-    except Exception as error:
+        loss = AttentionTeacher().score(make)
+    except Exception as error:  # a file may do anything
         raise RuntimeError(_said("the optimizer", error)) from error
+    if not math.isfinite(loss):
+        raise RuntimeError(f"the training diverges: its error is {loss}")
+    return [(loss, 1.0)]
 
 
 def _said(what: str, error: Exception, where: str = "") -> str:
-    return f"{what} raises {type(error).__name__}{where}: {str(error)[:200]}"
+    """The error, with its line in the file where it has one, as it may also come from what the file gave back."""
+    traceback.print_exception(error)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in FILES.values()]
+    line = f" (line {lines[-1]})" if lines else ""
+    return f"{what} raises {type(error).__name__}{where}: {str(error)[:200]}{line}"
 
 
 _Run = Callable[[Any], list[tuple[float, float]]]

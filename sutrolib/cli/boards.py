@@ -34,10 +34,10 @@ def run(options: argparse.Namespace) -> int:
         return 1
     best, date = _public_best(found.level)
     verdict = "below" if found.beats_public_best else "at" if found.cost == found.level.best else "above"
-    print(paragraph(f"accepted at {found.level.share:.0%}: {verdict} the public best of {best} ({date})"))
+    print(paragraph(f"accepted at {found.level.share:.0%}: {verdict} the public best of {best} (date: {date})"))
     print(paragraph(found.board.ours))
     return 0
 
 
 def _public_best(level: Level) -> tuple[str, str]:
-    return f"{level.best:,}", level.date or "date unknown"
+    return f"{level.best:,}", level.date or "unknown"

@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 
+from sutrolib.boards import submission
 from sutrolib.boards.attention_teacher import AttentionTeacher
 from sutrolib.boards.registry import BOARDS
 from sutrolib.boards.scoring import score
@@ -55,8 +56,15 @@ def test_what_is_no_optimizer_is_refused(text, said):
 def test_an_optimizer_that_fails_is_not_accepted():
     found = score(ADAMW.format("p['none']"), "caffeine")
     assert "the optimizer raises TypeError: " in found.why
+    assert found.why.endswith("(line 6)")
     assert not found.valid
     assert math.isnan(found.cost)
+
+
+def test_a_training_that_diverges_is_not_accepted(monkeypatch):
+    monkeypatch.setattr(submission, "AttentionTeacher", lambda: dataclasses.replace(SMALL, updates=20))
+    with pytest.raises(RuntimeError, match=r"the training diverges: its error is (nan|inf)"):
+        submission._train(lambda parameters: torch.optim.SGD(parameters, lr=1e30))
 
 
 def test_a_file_cannot_print_its_result_end_its_process_quietly_or_run_for_ever():
@@ -64,7 +72,7 @@ def test_a_file_cannot_print_its_result_end_its_process_quietly_or_run_for_ever(
     found = score(printed + "def solve(x, y, n, k):\n    return [0, 1, 2]", "parity-dmd")
     assert found.cost == 0
     assert not found.valid
-    ended = score("def solve(x, y, n, k):\n    raise SystemExit(3)", "parity-dmd")
-    assert "its process ended with status 3, without a result" in ended.why
+    ended = score("def solve(x, y, n, k):\n    raise SystemExit('enough')", "parity-dmd")
+    assert "its process ended with status 1, without a result: enough" in ended.why
     quick = dataclasses.replace(BOARDS["parity-dmd"], limit_s=0.01)
     assert "it takes more than 0.01 s" in score("def solve(x, y, n, k):\n    return [0, 1, 2]", quick).why
