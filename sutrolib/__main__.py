@@ -171,7 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     add("boards", "show the group's public boards, their best and how to hand in", function="list_boards")
     scored = add("score", "score a program as a public board does", module="boards")
     scored.add_argument("file", help="a grid program, or Python that defines solve(x, y, n_bits, k_sparse)")
-    scored.add_argument("--board", required=True, metavar="NAME", help="as `python -m sutrolib boards` names it")
+    exported = add("export", "write what a public board asks for from a study", module="boards", function="export")
+    exported.add_argument("study", metavar="STUDY", help="the id of a study, or its beginning: see `boards`")
+    exported.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    exported.add_argument("--name", default="sutro-cube", help="of the files (default: %(default)s)")
+    for command in (scored, exported):
+        command.add_argument("--board", required=True, metavar="NAME", help="as `python -m sutrolib boards` names it")
     walk = add("walk", "take the next steps from A to B, each by its committed plan")
     walk.add_argument("--from", dest="start", type=int, metavar="N", help="begin with step N, again if it was taken")
     walk.add_argument("--to", type=_step, metavar="N", help="end after step N; B is the last one")
@@ -180,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     exam = add("exam", "run the final exam, or show its record")
     about = "closed: only the training differs from the baseline's; open: anything"
     exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)
-    about = "smoke: two minutes; cpu: 15 to 40; cpu-to-target: an hour or more; gpu: needs a card; "
+    about = "smoke: two minutes; cpu: 15 to 40; cpu-to-target: two hours; gpu: needs a card; "
     about += "gpu-on-cpu: its network without its baseline, an hour for each seed"
     scales = ["smoke", "cpu", "cpu-to-target", "gpu-on-cpu", "gpu"]
     exam.add_argument("--scale", choices=scales, default="smoke", help=about)

@@ -7,14 +7,16 @@ does; its bits are the mask that is put over each row that has to be labelled.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import combinations, product
 
 from sutrolib.boards.instances import ParityShape
+from sutrolib.boards.registry import PARITY_MEDIUM, PARITY_SMALL, Board
 
 _BITS = 8  # of a value
 
 
-class _Writer:
+class Writer:
     """Writes instructions, each to the next free cell, and counts cells from 1."""
 
     def __init__(self, inputs: int) -> None:
@@ -23,6 +25,12 @@ class _Writer:
     def __call__(self, name: str, *operands: int, tail: str = "") -> int:
         self.last += 1
         self.lines.append(f"{name} {','.join(map(str, (self.last, *operands)))}{tail}")
+        return self.last
+
+    def constant(self, value: int) -> int:
+        """A cell with a constant of -128 to 255."""
+        self.last += 1
+        self.lines.append(f"set {self.last},{value}")
         return self.last
 
     def fold(self, name: str, cells: list[int]) -> int:
@@ -38,7 +46,7 @@ class _Writer:
 
 def matmul(n: int) -> str:
     """C = A B for n x n matrices, the inner products one after another."""
-    write = _Writer(2 * n * n)
+    write = Writer(2 * n * n)
     outputs = [
         write.fold("add", [write("mul", i * n + k + 1, n * n + k * n + j + 1) for k in range(n)])
         for i, j in product(range(n), repeat=2)
@@ -51,10 +59,10 @@ def parity(shape: ParityShape) -> str:
     if shape.train > _BITS or shape.k < 2:
         raise ValueError(f"rows are packed into {_BITS} bits, and subsets have 2 bits or more (got {shape})")
     n, rows = shape.n, shape.train
-    write = _Writer(rows * (n + 1) + shape.test * n)
-    packed = [_packed(write, [r * n + i + 1 for r in range(rows)]) for i in range(n)]
+    write = Writer(rows * (n + 1) + shape.test * n)
+    packed = [pack(write, [r * n + i + 1 for r in range(rows)]) for i in range(n)]
     found: dict[int, list[int]] = {i: [] for i in range(n)}
-    labels = _packed(write, [rows * n + r + 1 for r in range(rows)])
+    labels = pack(write, [rows * n + r + 1 for r in range(rows)])
     for subset in combinations(range(n), shape.k - 1):
         rest = write.fold("xor", [labels, *(packed[i] for i in subset)])
         fits = [(last, write("cmp", rest, packed[last], tail=",eq")) for last in range(subset[-1] + 1, n)]
@@ -74,7 +82,8 @@ def parity(shape: ParityShape) -> str:
     return write.text(outputs)
 
 
-def _packed(write: _Writer, cells: list[int]) -> int:
+def pack(write: Writer, cells: list[int]) -> int:
+    """The bits in these cells as one number, the lowest bit first."""
     found = cells[-1]
     for cell in reversed(cells[:-1]):
         found = write("add", write("add", found, found), cell)
@@ -83,5 +92,23 @@ def _packed(write: _Writer, cells: list[int]) -> int:
 
 def symmetry(n: int) -> str:
     """Whether n bits read the same from both ends."""
-    write = _Writer(n)
+    write = Writer(n)
     return write.text([write.fold("and", [write("cmp", i + 1, n - i, tail=",eq") for i in range(n // 2)])])
+
+
+def start(board: Board) -> str:
+    """The plain program of a board. Raises ValueError for one that has none here."""
+    if board.matrix_size:
+        return matmul(board.matrix_size)
+    if board.name not in _STARTS:
+        known = ", ".join(_STARTS)
+        raise ValueError(f"{board.name} has no plain program here; these have one: matmul-4, matmul-16, {known}")
+    return _STARTS[board.name]()
+
+
+_STARTS: Mapping[str, Callable[[], str]] = {
+    "parity-small": lambda: parity(PARITY_SMALL),
+    "parity-medium": lambda: parity(PARITY_MEDIUM),
+    "symmetry-6": lambda: symmetry(6),
+    "symmetry-8": lambda: symmetry(8),
+}

@@ -10,11 +10,11 @@ and Tardos, Algorithm Design, section 6.1). Over all cells together this is a go
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sutrolib.boards.grid_program import CMP, OPERATORS, PREDICATES, SET, BoardProgram, distances
+from sutrolib.boards.grid_program import CMP, COPY, OPERATORS, PREDICATES, SET, BoardProgram, distances
 from sutrolib.core.compiled import compiled
 
 
@@ -57,6 +57,15 @@ class Operations:
                 used[self.operands[i]] = True
         kept = used[self.inputs : -1].nonzero()[0]
         return self.reordered(kept)
+
+    def without_copies(self) -> Operations:
+        """The same operations, each of which reads what a copy was made of, without the copies."""
+        original = np.arange(self.inputs + len(self.operators) + 1)
+        original[-1] = -1
+        for i in (self.operators == COPY).nonzero()[0]:
+            original[self.inputs + i] = original[self.operands[i, 0]]
+        renamed = replace(self, operands=original[self.operands], outputs=original[self.outputs])
+        return renamed.reordered((self.operators != COPY).nonzero()[0])
 
     def reordered(self, order: Sequence[int] | np.ndarray) -> Operations:
         """The operations of these numbers in this order. Each must come after those whose values it reads."""

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from sutrolib.boards.grid_text import MAX_LINES
 from sutrolib.boards.instances import Instances, ParityShape, parity_instances, symmetry_instances
+from sutrolib.meters.base import Kind
 
 LABELS = "labels in every instance"
 SOLVER, OPTIMIZER = "solver", "optimizer"  # files of Python, see sutrolib.boards.submission
 FILES = {SOLVER: "solve.py", OPTIMIZER: "submission.py"}
+PARITY_SMALL = ParityShape(n=3, k=2, train=4, test=32, secrets=3, repeats=64)
+PARITY_MEDIUM = ParityShape(n=8, k=3, train=8, test=64, secrets=56, repeats=8)
+PARITY_MASK = ParityShape(n=32, k=5, train=18, test=0, secrets=128, repeats=8)
 SEED = 2026  # of our instances, where the board draws its own anew
 _PROBLEMS = "github.com/cybertronai/sutro-problems"
 _PULL_REQUEST = f"pull request to {_PROBLEMS}, in {{}}/submissions: NAME.ir, NAME.py that rebuilds it, report NAME.md"
@@ -52,6 +56,7 @@ class Board:
     file: str = ""
     limit_s: float = 0
     max_lines: int = MAX_LINES
+    kind: Kind = Kind.COUNTED  # of its cost
 
 
 def _matmul(n: int, best: int, date: str) -> Board:
@@ -104,21 +109,21 @@ _ALL = (
     _matmul(16, 63_290, "2026-09-18"),
     _parity(
         "parity-small",
-        ParityShape(n=3, k=2, train=4, test=32, secrets=3, repeats=64),
+        PARITY_SMALL,
         LABELS,
         (Level(1.0, 1_932, "2026-05-08"),),
         "The board takes one for each secret.",
     ),
     _parity(
         "parity-medium",
-        ParityShape(n=8, k=3, train=8, test=64, secrets=56, repeats=8),
+        PARITY_MEDIUM,
         LABELS,
         (Level(0.5, 8_723, "2026-05-09"), Level(1.0, 15_691, "2026-05-08")),
         "The board takes one for each of 8 secrets.",
     ),
     _parity(
         "parity-mask32",
-        ParityShape(n=32, k=5, train=18, test=0, secrets=128, repeats=8),
+        PARITY_MASK,
         "instances",
         (
             Level(0.4, 141_218, "2026-09-01"),
@@ -143,6 +148,7 @@ _ALL = (
         "The date of the public best is not known here.",
         file=SOLVER,
         limit_s=60,
+        kind=Kind.MODELLED,
     ),
     Board(
         name="caffeine",

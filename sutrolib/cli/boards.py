@@ -1,21 +1,30 @@
-"""The commands boards and score: the group's public boards, and a file scored as they score it."""
+"""The commands boards, score and export: the group's public boards, a file scored as they score it, and handing in."""
 
 import argparse
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from sutrolib.boards.hand_in import write_hand_in
 from sutrolib.boards.registry import BOARDS, Level, find_board
-from sutrolib.boards.scoring import score
+from sutrolib.boards.scoring import Score, score
+from sutrolib.boards.task import BoardTask
 from sutrolib.cli.text import paragraph, show_table
+from sutrolib.measurement.ledger import Ledger, LedgerLine
 
 
 def list_boards(options: argparse.Namespace) -> int:
-    """Print each board with its public best, then how each is scored and handed in."""
-    rows = [
-        (board.name, board.instruction_set or "Python", f"{level.share:.0%} of {board.counted}", *_public_best(level))
-        for board in BOARDS.values()
-        for level in board.levels
-    ]
-    show_table(("board", "language", "right", "public best", "date"), rows)
+    """Print each board with its public best and ours, then how each is scored and handed in."""
+    ours = _best_studies(Ledger().studies())
+    rows = []
+    for board in BOARDS.values():
+        for level in board.levels:
+            study = ours.get((board.name, level.share))
+            found = (f"{study['best']['cost']:,}", _id(study)) if study else ("", "")
+            asked = f"{level.share:.0%} of {board.counted}"
+            rows.append((board.name, board.instruction_set or "Python", asked, *_public_best(level), *found))
+    show_table(("board", "language", "right", "public best", "date", "ours", "study"), rows)
     for board in BOARDS.values():
         print(paragraph(f"{board.name}: {board.rule}. {board.ours} Hand in: {board.hand_in}. {board.source}"))
     return 0
@@ -28,6 +37,26 @@ def run(options: argparse.Namespace) -> int:
         found = score(path, board)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    return _show(found)
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write what a board asks for from a study of the ledger, and score it from the file; 1 if it is not accepted."""
+    if not re.fullmatch(r"[\w-]+", options.name):
+        raise ValueError(f"--name must be of letters, digits, '_' and '-' (got {options.name!r})")
+    board, same = find_board(options.board), {_id(study): study for study in Ledger().studies()}
+    same = {name: study for name, study in same.items() if name.startswith(options.study)}
+    if len(same) != 1:
+        got = f"{len(same)} studies have an id that begins with {options.study!r}"
+        raise ValueError(f"{got}; `python -m sutrolib boards` shows the ids of the best")
+    [study] = same.values()
+    paths, found = write_hand_in(study, board, Path(options.output), options.name)
+    print(*paths, sep="\n")
+    print(paragraph(f"Hand in: {board.hand_in}"))
+    return _show(found)
+
+
+def _show(found: Score) -> int:
     print(f"{found.board.name}: cost {found.cost:,}, {found.share:.1%} of {found.board.counted} right")
     if found.level is None:
         print(paragraph(f"not accepted: {found.why}"))
@@ -37,6 +66,21 @@ def run(options: argparse.Namespace) -> int:
     print(paragraph(f"accepted at {found.level.share:.0%}: {verdict} the public best of {best} (date: {date})"))
     print(paragraph(found.board.ours))
     return 0
+
+
+def _best_studies(studies: list[dict[str, Any]]) -> dict[tuple[str, float], dict[str, Any]]:
+    """The cheapest search on each board and level."""
+    best: dict[tuple[str, float], dict[str, Any]] = {}
+    for study in studies:
+        problem = study["problem"]
+        if problem.get("name") == BoardTask.name and study.get("best"):
+            key = problem["board"], problem["share"]
+            best[key] = min(best.get(key, study), study, key=lambda one: one["best"]["cost"])
+    return best
+
+
+def _id(study: Mapping[str, Any]) -> str:
+    return LedgerLine.of("study", study).id
 
 
 def _public_best(level: Level) -> tuple[str, str]:

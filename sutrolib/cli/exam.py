@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import itertools
 import statistics
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +22,7 @@ from sutrolib.models.language.transformer import FittedGPT
 from sutrolib.problems.text_evaluation import NANOGPT_LOSS
 
 # On two cores.
-_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "15 to 40 minutes", "cpu-to-target": "an hour or more"}
+_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "15 to 40 minutes", "cpu-to-target": "two hours for ten seeds"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,11 +107,21 @@ def _expected(scale: str, division: str, seeds: int, again: bool) -> str:
         return f"{seeds} trainings of each. Time: {usual}; what is left is said after the first.\n"
     left = dataclasses.replace(record, seeds=max(seeds, record.seeds)).remaining()
     todo = dict.fromkeys(record.model_names, seeds) if again else Counter(name for _, name in left)
-    times = {name: [r.value for run in record.runs(name) for r in run.readings if r.name == "time"] for name in todo}
-    known = [statistics.median(times[name]) * count for name, count in todo.items() if times[name]]
+    times = {name: statistics.median(found) for name, found in _seconds_each(record).items()}
+    known = [times.get(name, max(times.values())) * count for name, count in todo.items()] if times else []
     what = f"{sum(todo.values())} trainings to run"
     time_text = f": about {duration(sum(known))}, by the times in the record" if known else ""
     return f"{what}{time_text}\n" if todo else ""
+
+
+def _seconds_each(record: ExamRecord) -> dict[str, list[float]]:
+    """How long the runs of each model took, judging and tracing included: from the end of the run before."""
+    runs = sorted((run.when, name) for name in record.model_names for run in record.runs(name))
+    times = dict[str, list[float]]()
+    for (before, _), (when, name) in itertools.pairwise(runs):
+        seconds = datetime.fromisoformat(when) - datetime.fromisoformat(before)
+        times.setdefault(name, []).append(seconds.total_seconds())
+    return times
 
 
 def _print_run(number: int, total: int, name: str, run: Measurement, seconds_left: float) -> None:

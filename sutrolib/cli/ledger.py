@@ -46,10 +46,13 @@ def publish_runs(options: argparse.Namespace) -> int:
     done = publish(options.runs, options.dirty)
     for why in done.unreadable:
         print(f"left out: {why}")
-    name = done.path.relative_to(paths.ROOT) if done.path.is_relative_to(paths.ROOT) else done.path
+    names = []
     known = f" ({done.known} were published before)" if done.known else ""
-    print(f"{name}: {done.measurements} measurements and {done.studies} studies{known}. Commit it to share it:")
+    if done.path:
+        names.append(str(done.path.relative_to(paths.ROOT) if done.path.is_relative_to(paths.ROOT) else done.path))
+        print(f"{names[0]}: {done.measurements} measurements and {done.studies} studies{known}")
     if done.results:
+        names.append("data/results")
         print(f"data/results: {len(done.results)} files of stored results")
-    print(f"  git add {name}{' data/results' if done.results else ''} && git commit")
+    print(f"Commit it to share it:\n  git add {' '.join(names)} && git commit")
     return 0

@@ -1,8 +1,12 @@
 import pytest
 from board_programs import symmetry_text
+from builders import study
 
 from sutrolib.__main__ import main
 from sutrolib.boards.registry import BOARDS
+from sutrolib.boards.task import BoardTask
+from sutrolib.core.types import describe
+from sutrolib.measurement.ledger import Ledger
 
 
 def scored(text, board, tmp_path, capsys):
@@ -61,3 +65,44 @@ def test_all_boards_are_listed_with_their_best_and_how_to_hand_in(capsys):
         assert f"{board.name}: {board.rule}" in out
         assert board.hand_in in out
         assert all(f"{level.best:,}" in out for level in board.levels)
+
+
+def kept(cost, text=""):
+    found = {"program": text or symmetry_text(6)}
+    best = {"cost": cost, "prior_knowledge": "", "proposal": None}
+    about = {"process": "by hand", "found": found, "best": best, "metric": "board-cost"}
+    Ledger().add_study(study(problem=describe(BoardTask("symmetry-6")), **about))
+
+
+def test_the_best_study_of_a_board_is_listed_and_exported_by_its_id(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for cost in (30, 20, 25):
+        kept(cost, "" if cost == 20 else "1;1")
+    assert main(["boards"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if "symmetry-6" in line)
+    cost, name = (cell.strip() for cell in row.strip("│ ").split("│")[-2:])
+    assert cost == "20"
+    folder = tmp_path / "new" / "folder"
+    assert main(["export", name[:8], "--board", "symmetry-6", "-o", str(folder), "--name", "mine"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "at the public best of 20" in out
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.ir", "mine.md", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("none", "--board", "symmetry-6"), "0 studies have an id that begins with 'none'; `python -m"),
+        (("", "--board", "symmetry-6"), "2 studies have an id that begins with ''"),
+        (("x", "--board", "chess"), "there is no board 'chess'"),
+        (("x", "--board", "symmetry-6", "--name", "../x"), "--name must be of letters"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence(arguments, said, tmp_path, capsys):
+    kept(20)
+    kept(21)
+    assert main(["export", *arguments, "-o", str(tmp_path / "out")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert not (tmp_path / "out").exists()

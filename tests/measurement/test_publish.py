@@ -53,6 +53,16 @@ def test_only_what_is_not_published_yet_is_published(checkout, monkeypatch):
     assert [m.seed for m in published().measurements()] == [0, 1, 2, 7]
 
 
+def test_a_run_of_nothing_but_stored_results_is_published(checkout, capsys):
+    kept = paths.RUNS / "empty" / "results" / "40_final_exam.json.gz"
+    kept.parent.mkdir()
+    kept.write_bytes(b"results")
+    assert main(["ledger", "publish", "empty"]) == 0
+    assert (paths.DATA / "results" / kept.name).read_bytes() == b"results"
+    assert published().files() == []
+    assert "git add data/results && git commit" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("here", [DIRTY, ""])
 def test_a_checkout_with_uncommitted_changes_publishes_nothing_unless_every_row_says_so(checkout, monkeypatch, here):
     monkeypatch.setattr(module, "commit", lambda: here)

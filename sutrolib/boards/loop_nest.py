@@ -1,0 +1,80 @@
+"""Programs for products of matrices: a nest of nine loops, the best copies for its order, and cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from sutrolib.boards.copies import with_copies
+from sutrolib.boards.grid_program import OPERATORS
+from sutrolib.boards.placement import Operations
+from sutrolib.boards.registry import find_board
+from sutrolib.boards.task import BoardModel
+from sutrolib.models.fields import choice, int_field
+from sutrolib.models.kernels.grid_schedule import loop_order
+
+_LOOPS = ("ijk", "ikj", "jik", "jki", "kij", "kji")
+_SIZE = {"unit": "elements", "low": 1, "high": 16}
+_MUL, _ADD = OPERATORS.index("mul"), OPERATORS.index("add")
+
+
+@dataclass(frozen=True)
+class LoopNest(BoardModel):
+    """The product by tiles, blocks of a tile, and elements of a block, as in GridMatmul; copies follow from prices.
+
+    With ``snake_*`` loops run back and forth. The first ``steady`` rounds have prices that are the same all along.
+    """
+
+    board: str = "matmul-16"
+    outer_loops: str = choice(*_LOOPS)
+    middle_loops: str = choice(*_LOOPS)
+    inner_loops: str = choice(*_LOOPS)
+    snake_outer: bool = choice(False, True)
+    snake_middle: bool = choice(False, True)
+    snake_inner: bool = choice(False, True)
+    tile_i: int = field(default=16, metadata=_SIZE)
+    tile_j: int = field(default=16, metadata=_SIZE)
+    tile_k: int = field(default=16, metadata=_SIZE)
+    block_i: int = field(default=16, metadata=_SIZE)
+    block_j: int = field(default=16, metadata=_SIZE)
+    block_k: int = field(default=16, metadata=_SIZE)
+    steady: int = int_field(20, "rounds", 0, 1000, search=(20, 20))
+    price_rounds: int = int_field(20, "rounds", 1, 10_000, search=(20, 20))
+
+    name: ClassVar[str] = "loop nest"
+    prior_knowledge: ClassVar[str] = "the definition of the product; nothing of the records"
+
+    def text(self) -> str:
+        """The program as the board reads it."""
+        return with_copies(self.operations(), self.price_rounds, steady=self.steady).operations.text()
+
+    def operations(self) -> Operations:
+        """The operations in the order of the loops, without copies. Raises ValueError for a board without a product."""
+        n = find_board(self.board).matrix_size
+        if not n:
+            raise ValueError(f"a loop nest makes products of matrices, and {self.board} asks for none")
+        tiles, blocks = (self.tile_i, self.tile_j, self.tile_k), (self.block_i, self.block_j, self.block_k)
+        loops = self.outer_loops, self.middle_loops, self.inner_loops
+        orders = np.array([["ijk".index(dimension) for dimension in order] for order in loops])
+        snakes = np.array([self.snake_outer, self.snake_middle, self.snake_inner])
+        return product_in_order(n, loop_order(n, np.array([tiles, blocks, [1, 1, 1]]), orders, snakes))
+
+
+def product_in_order(n: int, order: np.ndarray) -> Operations:
+    """The multiply-adds (i, j, k), rows of ``order``, one after the other."""
+    operators, operands = list[int](), list[tuple[int, int, int]]()
+    sums: dict[tuple[int, int], int] = {}
+    for i, j, k in order.tolist():
+        operators.append(_MUL)
+        operands.append((i * n + k, n * n + k * n + j, -1))
+        made = 2 * n * n + len(operators) - 1
+        if (i, j) in sums:
+            operators.append(_ADD)
+            operands.append((sums[i, j], made, -1))
+            made += 1
+        sums[i, j] = made
+    outputs = np.array([sums[i, j] for i in range(n) for j in range(n)])
+    constants = np.zeros(len(operators), np.int16)
+    return Operations(2 * n * n, np.array(operators, np.uint8), np.array(operands), constants, outputs)
