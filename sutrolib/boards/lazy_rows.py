@@ -1,8 +1,9 @@
 """A solver for the board parity-dmd: it reads of each row only the bits that tell candidates apart.
 
 All triples of bits are candidates. A row's label contradicts half of those wrong candidates whose bits are known, so a
-whole row is worth its price while there are many. Later, some of its bits are: the candidates are gone through, those
-first that need few further bits, and as many are kept as give most information for each number that is read.
+whole row is worth its price while there are many. Later, some bits are, of a new row or of one that was read in part:
+the candidates are gone through, those first that need few further bits, and as many are taken as give most information
+for each number that is read. Where a candidate is likely enough, it is the answer.
 """
 
 from __future__ import annotations
@@ -13,46 +14,49 @@ from typing import ClassVar
 from sutrolib.boards.task import BoardModel
 from sutrolib.models.fields import float_field, int_field
 
-_TEXT = '''"""Finds the secret bits by elimination of candidates; each row is read only where candidates differ."""
+_TEXT = '''"""Finds the secret bits by elimination of candidates; rows are read only where candidates differ."""
 
 from itertools import combinations
-from math import log2
 
+WHOLE = {whole}  # candidates above which a row is read as a whole
 PRICE_OF_LABEL = {price}  # in bits of x
-START = {start}  # the first row
+SURE = {sure}  # the probability of a candidate at which it is the answer
 
 
-def columns_for(left):
-    """The columns of the next row that give most information about the candidates for each number read."""
-    known, open_ones, best, chosen = set(), list(left), 0.0, []
+def worth_reading(left, known, price):
+    """The columns that give most information about the candidates for each number read, and how much."""
+    covered, open_ones, told, best, chosen = set(known), [bits for bits in left if not known >= set(bits)], 0, 0.0, []
     while open_ones:
-        nearest = min(open_ones, key=lambda bits: (len(set(bits) - known), bits))
-        known |= set(nearest)
-        open_ones = [bits for bits in open_ones if not set(bits) <= known]
-        share = 1 - len(open_ones) / len(left)
-        worth = -log2(1 - share / 2) / (len(known) + PRICE_OF_LABEL)
+        covered |= set(max(open_ones, key=lambda bits: (left[bits] / len(set(bits) - covered), bits)))
+        told += sum(left[bits] for bits in open_ones if covered >= set(bits))
+        open_ones = [bits for bits in open_ones if not covered >= set(bits)]
+        worth = told / (len(covered) - len(known) + price)
         if worth > best:
-            best, chosen = worth, sorted(known)
-    return chosen
+            best, chosen = worth, sorted(covered - known)
+    return best, chosen
 
 
 def solve(x, y, n_bits, k_sparse):
-    left, row = list(combinations(range(n_bits), k_sparse)), START
-    while len(left) > 1:
-        columns = range(n_bits) if len(left) > {whole} else columns_for(left)
-        values = dict(zip(columns, (float(x[row, column]) for column in columns)))
-        label = float(y[row])
-
-        def fits(bits):
-            found = 1.0
-            for bit in bits:
-                if bit not in values:
-                    return True
-                found *= values[bit]
-            return found == label
-
-        left, row = [bits for bits in left if fits(bits)], row + 1
-    return list(left[0])
+    left, rows, labels = dict.fromkeys(combinations(range(n_bits), k_sparse), 1), [], []  # odds of the candidates
+    while max(left.values()) < SURE * sum(left.values()):
+        row, columns = len(rows), range(n_bits)
+        if len(left) <= WHOLE:  # the next row, or more of one that was read in part
+            plans = [(*worth_reading(left, set(known), 0), i) for i, known in enumerate(rows)]
+            plans.append((*worth_reading(left, set(), PRICE_OF_LABEL), row))
+            _, columns, row = max(plans, key=lambda plan: plan[0])
+        if row == len(rows):
+            rows.append({{}})
+            labels.append(float(y[row]))
+        known, before = rows[row], set(rows[row])
+        for column in columns:
+            known[column] = float(x[row, column])
+        for bits in list(left):
+            if set(bits) <= set(known) and not set(bits) <= before:
+                a, b, c = bits
+                left[bits] *= 2 * (known[a] * known[b] * known[c] == labels[row])
+                if not left[bits]:
+                    del left[bits]
+    return list(max(left, key=left.get))
 '''
 
 
@@ -62,11 +66,11 @@ class LazyRows(BoardModel):
 
     whole: int = int_field(100, "candidates", 1, 1140, log=True)
     price_of_label: float = float_field(0.25, 0.05, 5.0, "bits", log=True)
-    start: int = int_field(0, "rows", 0, 0)
+    sure: float = float_field(1.0, 0.5, 1.0, "probability")
 
     name: ClassVar[str] = "lazy elimination"
     prior_knowledge: ClassVar[str] = "labels are the product of 3 of the bits"
 
     def text(self) -> str:
         """The file solve.py."""
-        return _TEXT.format(price=self.price_of_label, start=self.start, whole=self.whole)
+        return _TEXT.format(whole=self.whole, price=self.price_of_label, sure=self.sure)

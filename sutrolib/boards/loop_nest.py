@@ -16,7 +16,7 @@ from sutrolib.models.fields import choice, int_field
 from sutrolib.models.kernels.grid_schedule import loop_order
 
 _LOOPS = ("ijk", "ikj", "jik", "jki", "kij", "kji")
-_SIZE = {"unit": "elements", "low": 1, "high": 16}
+_SIZE = {"unit": "elements", "low": 1, "high": 16, "search": (1, 16)}
 _MUL, _ADD = OPERATORS.index("mul"), OPERATORS.index("add")
 
 
@@ -40,8 +40,8 @@ class LoopNest(BoardModel):
     block_i: int = field(default=16, metadata=_SIZE)
     block_j: int = field(default=16, metadata=_SIZE)
     block_k: int = field(default=16, metadata=_SIZE)
-    steady: int = int_field(20, "rounds", 0, 1000, search=(20, 20))
-    price_rounds: int = int_field(20, "rounds", 1, 10_000, search=(20, 20))
+    steady: int = int_field(20, "rounds", 0, 1000)
+    price_rounds: int = int_field(20, "rounds", 1, 10_000)
 
     name: ClassVar[str] = "loop nest"
     prior_knowledge: ClassVar[str] = "the definition of the product; nothing of the records"

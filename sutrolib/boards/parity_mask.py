@@ -35,12 +35,12 @@ class MaskDecoder(BoardModel):
     classes of two and of three of the 16 last columns are tried. With ``price_rounds`` copies are searched for.
     """
 
-    first_byte: int = int_field(4, "rows", 0, 18)
-    two_bytes: int = int_field(6, "rows", 0, 18)
-    second_byte: int = int_field(4, "rows", 0, 18)
-    pairs: int = int_field(8, "classes", 0, 8)
-    triples: int = int_field(35, "classes", 0, 35)
-    price_rounds: int = int_field(0, "rounds", 0, 1000, search=(0, 0))
+    first_byte: int = int_field(4, "rows", 0, 18, search=(0, 18))
+    two_bytes: int = int_field(6, "rows", 0, 18, search=(0, 18))
+    second_byte: int = int_field(4, "rows", 0, 18, search=(0, 18))
+    pairs: int = int_field(8, "classes", 0, 8, search=(0, 8))
+    triples: int = int_field(35, "classes", 0, 35, search=(0, 35))
+    price_rounds: int = int_field(0, "rounds", 0, 1000)
 
     name: ClassVar[str] = "information-set decoding"
     prior_knowledge: ClassVar[str] = "labels are linear in the secret bits, which are 5"

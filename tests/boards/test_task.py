@@ -54,9 +54,9 @@ def test_the_masks_that_are_found_are_exact_and_fewer_choices_cost_less_and_find
 
 
 def test_lazy_elimination_reads_fewer_numbers_and_is_right():
-    whole, lazy = (score(LazyRows(whole).text(), "parity-dmd") for whole in (1, 40))
+    whole, lazy = (score(LazyRows(whole, sure=0.9).text(), "parity-dmd") for whole in (1, 200))
     assert whole.share == lazy.share == 1
-    assert lazy.cost < whole.cost
+    assert lazy.cost < min(whole.cost, lazy.level.best)
 
 
 @pytest.mark.parametrize("method", ["adam", "muon", "soap"])
