@@ -68,12 +68,12 @@ def publish(runs: Sequence[str], allow_dirty: bool = False) -> Publication:
             f"{dirty} of {len(new)} records were measured with uncommitted changes and cannot be traced to a commit; "
             f"measure them again from a clean checkout, or add --dirty to mark them as dirty"
         )
-    path = _write(marked, checkout)
+    written = _write(marked, checkout)
     for file in results:
         (paths.DATA / "results").mkdir(parents=True, exist_ok=True)
         write_atomically(paths.DATA / "results" / file.name, file.read_bytes())
     studies = sum(line.kind == "study" for line in new)
-    return Publication(path, len(new) - studies, studies, len(lines) - len(new), tuple(unreadable), tuple(results))
+    return Publication(written, len(new) - studies, studies, len(lines) - len(new), tuple(unreadable), tuple(results))
 
 
 def _write(lines: Sequence[LedgerLine], checkout: str) -> Path | None:
