@@ -7,7 +7,11 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # no test asserts wall-clock time
+hypothesis.settings.load_profile("any machine")
 
 SLOW = "slow: run with --slow, or name its file"
 

@@ -9,7 +9,7 @@ from sutrolib.boards.placement import Operations
 from sutrolib.boards.scoring import score
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BODY)
 def test_a_program_with_copies_computes_the_same_and_costs_what_is_said_and_at_least_the_bound(body):
     found = with_copies(Operations.of(parse(written(body))).without_unused(), 10)

@@ -4,7 +4,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from board_programs import BINARY, PREDICATES, UNARY, interpret, matmul_text
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.boards import grid_text
@@ -30,7 +30,6 @@ def instruction():
     )
 
 
-@settings(deadline=None)
 @given(
     st.lists(instruction(), max_size=12),
     st.lists(st.lists(st.integers(-128, 127), min_size=6, max_size=6), min_size=1, max_size=5),
@@ -53,7 +52,6 @@ def test_values_and_cost_are_those_of_plain_whole_numbers_that_wrap(body, instan
 WORD = st.sampled_from([*"0123456789,, -\n", "add ", "xor", "set ", "cmp ", ",lt", "-1000,", "-1006", " ", "300"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(instruction(), st.lists(WORD, max_size=6).map("".join)), min_size=1, max_size=4))
 def test_what_is_read_at_once_is_what_is_read_line_by_line(lines):
     text = "\n".join(["1,2,3,4,5,6", *lines, "1"])

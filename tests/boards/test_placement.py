@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 from board_programs import interpret, matmul_text
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.boards.copies import with_copies
@@ -35,7 +35,6 @@ def outputs(text):
     return [interpret(text, row, 8)[0] for row in ROWS]
 
 
-@settings(deadline=None)
 @given(BODY)
 def test_a_program_that_is_placed_anew_computes_the_same_at_the_cost_that_is_said(body):
     made = Operations.of(parse(written(body))).without_unused()
@@ -44,7 +43,6 @@ def test_a_program_that_is_placed_anew_computes_the_same_at_the_cost_that_is_sai
     assert parse(text).cost == made.cost
 
 
-@settings(deadline=None)
 @given(BODY, st.randoms())
 def test_a_plan_computes_the_same_in_any_order(body, random):
     plan = plan_of(parse(written(body)))
@@ -60,7 +58,6 @@ def test_a_plan_computes_the_same_in_any_order(body, random):
         assert outputs(made.text()) == outputs(written(body))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=5))
 def test_values_that_live_at_once_have_cells_of_their_own(values):
     made = np.array([start for start, _, _ in values])

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
@@ -91,7 +91,6 @@ samples = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(samples)
 def test_the_bounds_of_a_ratio_are_where_a_test_of_equality_just_fails(pairs):
     a, b = np.array(pairs).T

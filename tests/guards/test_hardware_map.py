@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.guards.hardware_map import (
@@ -47,7 +47,6 @@ def test_there_is_no_flip_where_one_is_never_dearer():
     assert all(math.isnan(flip) for flip in winner_map(COMPUTING, work("less", [1], 1.0)).flips)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=40),
     st.lists(st.integers(0, 9), min_size=1, max_size=40),

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.meters.access.cache_energy import (
@@ -36,7 +36,6 @@ def test_first_reads_come_from_the_last_level_and_first_writes_go_to_the_first()
     assert bytes_by_level(histogram, TOY) == {"near": 4, "far": 3}
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.sampled_from(HARDWARE_PROFILES))
 def test_the_levels_hold_every_byte_once_and_the_parts_sum_to_the_reading(sequence, hardware):
     histogram = sequence_histograms(sequence).stack

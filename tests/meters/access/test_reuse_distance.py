@@ -17,7 +17,6 @@ from sutrolib.meters.access.reuse_distance import histograms, sequence_histogram
 from sutrolib.models.kernels.matmul import product_reads
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.integers(0, 40), max_size=300), st.integers(1, 299))
 def test_distances_are_those_of_a_list_searched_from_the_top(sequence, cut):
     stack = LRUStack(len(sequence))
@@ -31,7 +30,7 @@ def test_distances_are_those_of_a_list_searched_from_the_top(sequence, cut):
         last[item] = now
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 700, 3000]))
 def test_long_streams_across_many_blocks_are_exact_too(seed, units):
     sequence = np.random.default_rng(seed).integers(units, size=4000)
@@ -39,7 +38,7 @@ def test_long_streams_across_many_blocks_are_exact_too(seed, units):
     assert found.tolist() == [-1 if d is None else d for d in naive_stack(sequence.tolist())]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_runs_of_any_length_are_as_far_as_their_units_one_by_one(seed):
     rng = np.random.default_rng(seed)
@@ -59,7 +58,6 @@ def test_the_second_a_of_abbbca_has_a_distance_of_3_and_a_time_of_5():
     assert stack.byte_dmd == 1 + 1 + 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=200))
 def test_the_miss_ratio_curve_is_that_of_a_least_recently_used_cache_of_every_size(sequence):
     histogram = sequence_histograms(sequence).stack

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scalar_programs import naive_depths, naive_product_depths, noted_depths, random_program
 
@@ -88,7 +88,6 @@ def test_the_product_is_priced_as_on_a_list_that_is_searched():
     assert depths(matrix_product, A, [row[:] for row in A]) == naive_product_depths(6)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_program_is_priced_as_on_a_list_that_is_searched(data):
     values = data.draw(st.integers(1, 6))

@@ -137,7 +137,7 @@ def reference_depths(events):
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(loaded=st.integers(1, 40), moves=st.lists(st.tuples(st.integers(0, 10**6), st.booleans()), max_size=1500))
 def test_the_depths_are_those_of_a_list(loaded, moves):
     events, elements = [-1 - element for element in range(loaded)], loaded
@@ -148,7 +148,7 @@ def test_the_depths_are_those_of_a_list(loaded, moves):
     assert write_moved_depths(np.array(events), elements).tolist() == reference_depths(events)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 2)), max_size=60))
 def test_random_programs_are_priced_as_by_hand(steps):
     moves = tuple(steps)  # a list at hand is refused as data

@@ -54,7 +54,7 @@ def plain_kneser_ney(text, alphabet, order):
     return probability
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text("abcd ", min_size=30, max_size=200), st.text("abcd ", min_size=1, max_size=6), st.integers(1, 5))
 def test_it_is_the_definition(text, context, order):
     task = text_task(text + "abcd ")
@@ -65,7 +65,7 @@ def test_it_is_the_definition(text, context, order):
     assert fitted.predict(ids)[0].exp().tolist() == pytest.approx(expected, abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text("ab\n.", min_size=10, max_size=300), st.integers(1, 9), st.integers(0, 10))
 @example("aa.a.....a.", 3, 0)  # its counts of counts ask for a discount below 0
 def test_every_distribution_sums_to_one(text, order, seed):

@@ -29,7 +29,7 @@ def recounted(text, place, order):
     return found[::-1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text("ab ", min_size=8, max_size=60), st.integers(1, 4), st.integers(0, 1000))
 def test_leaving_one_out_is_counting_again_without_it(text, order, number):
     task = text_task(text + "ab ")
@@ -44,7 +44,7 @@ def test_leaving_one_out_is_counting_again_without_it(text, order, number):
     assert found == recounted(text, place, order)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text("ab\n.", min_size=12, max_size=300), st.integers(1, 9), st.integers(0, 10))
 def test_every_distribution_sums_to_one_and_leaves_something_to_all(text, order, seed):
     task = text_task(text)

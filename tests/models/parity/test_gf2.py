@@ -12,7 +12,7 @@ def task_of(x, y):
     return Task(Split(x, y), None, sign_accuracy, "accuracy", 0.99)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 200), k=st.integers(1, 12), seed=st.integers(0, 10_000))
 def test_the_secret_is_found_from_a_few_more_samples_than_bits(n, k, seed):
     problem = SparseParity(n=n, k=min(k, n), n_train=n + 30, n_test=1)
