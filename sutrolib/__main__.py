@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     published.add_argument("--json", action="store_true", help="print JSON")
     add("boards", "show the group's public boards, their best and how to hand in", function="list_boards")
     scored = add("score", "score a program as a public board does", module="boards")
-    scored.add_argument("file", help="a grid program, or Python that defines solve(x, y, n_bits, k_sparse)")
+    scored.add_argument("file", help="a grid program, or a file of Python as the board asks for: see `boards`")
     exported = add("export", "write what a public board asks for from a study", module="boards", function="export")
     exported.add_argument("study", metavar="STUDY", help="the id of a study, or its beginning: see `boards`")
     exported.add_argument("-o", "--output", required=True, metavar="FOLDER")
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     exam = add("exam", "run the final exam, or show its record")
     about = "closed: only the training differs from the baseline's; open: anything"
     exam.add_argument("--division", choices=["closed", "open"], default="closed", help=about)
-    about = "smoke: two minutes; cpu: 15 to 40; cpu-to-target: two hours; gpu: needs a card; "
+    about = "smoke: two minutes; cpu: 15 to 40; cpu-to-target: hours; gpu: needs a card; "
     about += "gpu-on-cpu: its network without its baseline, an hour for each seed"
     scales = ["smoke", "cpu", "cpu-to-target", "gpu-on-cpu", "gpu"]
     exam.add_argument("--scale", choices=scales, default="smoke", help=about)

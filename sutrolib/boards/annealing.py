@@ -27,7 +27,7 @@ class AnnealedProgram(BoardModel):
     """
 
     board: str = "matmul-4"
-    rounds: int = int_field(0, "rounds", 0, 1000, search=(0, 1000))
+    rounds: int = int_field(0, "rounds", 0, 100, search=(0, 100))
     steps: int = int_field(500_000, "steps", 1, 10**9)
     hot: float = float_field(1.0, 0.01, 1e6, "reads x distance", log=True)
     cold: float = float_field(0.08, 0.01, 1e6, "reads x distance", log=True)

@@ -5,7 +5,8 @@ away after them. All of them compete for the near cells. Lagrangian relaxation (
 for Solving Integer Programming Problems, Management Science 27, 1981) gives each distance a price at every moment. At
 fixed prices the best copies of a value are its own business (:mod:`sutrolib.boards.copy_tables`). Prices then rise
 where more cells are asked for than there are (subgradients with Polyak's steps). Copies that can be had follow from
-:mod:`sutrolib.boards.placement`; the prices give a bound below which no copies of this kind can come.
+:mod:`sutrolib.boards.placement`; the prices give a bound for all programs in which no copy takes a cell that
+becomes free between the same two operations.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _report(study: Mapping[str, Any], board: Board, found: Score, path: Path, na
         "## Algorithm",
         f"Found by {study['process']} ({study['n_trials']} trials); what it knew beforehand: "
         f"{(study.get('best') or {}).get('prior_knowledge') or 'not recorded'}. Settings: "
-        f"{_settings(study)}. No public program was shown to it.",
+        f"{_settings(study)}.",
     ]
     if not board.file:
         parts += _breakdown(parse(path.read_text(), board.instruction_set, board.max_lines))
@@ -181,8 +181,8 @@ def _breakdown(program: BoardProgram) -> list[str]:
     by_distance = [(str(d), f"{int(n):,}", f"{int(n) * d:,}") for d, n in enumerate(reads) if d and n]
     inputs = away[program.inputs]
     layout = (
-        f"{int(program.cells.max()):,} cells. Inputs lie at distances {int(inputs.min())} to {int(inputs.max())}; a "
-        "cell is used again as soon as its value is not read any more."
+        f"{len(program.inputs) + len(program.targets):,} values, inputs included, share cells 1 to "
+        f"{int(program.cells.max()):,}. Inputs lie at distances {int(inputs.min())} to {int(inputs.max())}."
     )
     return [
         "## Memory layout",

@@ -89,16 +89,13 @@ def _joined(parts: Sequence[_Values], left: int) -> Iterator[_Values]:
 
 
 def _unary(values: _Values, left: int) -> Iterator[_Values]:
-    """These after one or two unary operations; a third one in a row brings nothing new."""
-    for tables, more in (
-        (~values.tables, 0),
-        (np.abs(values.tables), 0),
-        (~np.abs(values.tables), 1),
-        (np.abs(~values.tables), 1),
-    ):
-        costs = values.costs + values.made + more
-        kept = costs <= left
-        yield _Values(tables[kept], costs[kept], np.ones(int(kept.sum()), bool))
+    """These after one or more unary operations in a row, as many as the cost allows."""
+    tables, costs = values.tables, values.costs + values.made
+    while len(tables := tables[costs <= left]):
+        costs = costs[costs <= left]
+        for made in (~tables, np.abs(tables)):
+            yield _Values(made, costs, np.ones(len(costs), bool))
+        tables, costs = np.concatenate([~tables, np.abs(tables)]), np.tile(costs + 1, 2)
 
 
 def _useful(values: Iterator[_Values], rest: np.ndarray, symmetric: np.ndarray) -> _Values:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write what a board asks for from a study of the ledger, and score it from the file; 1 if it is not accepted."""
+    """Write what a board asks for from a study of the ledger, and print how it scores from the file."""
     if not re.fullmatch(r"[\w-]+", options.name):
         raise ValueError(f"--name must be of letters, digits, '_' and '-' (got {options.name!r})")
     board, same = find_board(options.board), {_id(study): study for study in Ledger().studies()}
@@ -80,7 +80,8 @@ def _best_studies(studies: list[dict[str, Any]]) -> dict[tuple[str, float], dict
 
 
 def _id(study: Mapping[str, Any]) -> str:
-    return LedgerLine.of("study", study).id
+    """The id of its line in the ledger, which is the same wherever that line stands."""
+    return LedgerLine.of("study", {name: value for name, value in study.items() if name not in ("source", "dirty")}).id
 
 
 def _public_best(level: Level) -> tuple[str, str]:

@@ -22,7 +22,11 @@ from sutrolib.models.language.transformer import FittedGPT
 from sutrolib.problems.text_evaluation import NANOGPT_LOSS
 
 # On two cores.
-_USUAL_TIMES = {"smoke": "about two minutes", "cpu": "15 to 40 minutes", "cpu-to-target": "two hours for ten seeds"}
+_USUAL_TIMES = {
+    "smoke": "about two minutes",
+    "cpu": "15 to 40 minutes",
+    "cpu-to-target": "two to three hours for ten seeds",
+}
 
 
 def run(options: argparse.Namespace) -> int:

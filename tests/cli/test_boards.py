@@ -6,7 +6,7 @@ from sutrolib.__main__ import main
 from sutrolib.boards.registry import BOARDS
 from sutrolib.boards.task import BoardTask
 from sutrolib.core.types import describe
-from sutrolib.measurement.ledger import Ledger
+from sutrolib.measurement.ledger import Ledger, read_lines
 
 
 def scored(text, board, tmp_path, capsys):
@@ -82,6 +82,8 @@ def test_the_best_study_of_a_board_is_listed_and_exported_by_its_id(tmp_path, ca
     row = next(line for line in capsys.readouterr().out.splitlines() if "symmetry-6" in line)
     cost, name = (cell.strip() for cell in row.strip("│ ").split("│")[-2:])
     assert cost == "20"
+    lines = [line for path in Ledger().files() for _, line in read_lines(path, [])]
+    assert name in {line.id for line in lines}, "it stays what it is when the study is published"
     folder = tmp_path / "new" / "folder"
     assert main(["export", name[:8], "--board", "symmetry-6", "-o", str(folder), "--name", "mine"]) == 0
     out = " ".join(capsys.readouterr().out.split())
