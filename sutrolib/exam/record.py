@@ -1,9 +1,10 @@
 """The exam's files: one JSON document per scale and content, ``data/exam/<scale>_<content>.json``.
 
 The record of an exam is such a document, by division, saved after every run. It holds the problem, the models, the
-machine, the command, and each run as a Measurement. An interrupted exam resumes from it. Runs of another exam, or under
-other conditions (machine, torch, library, threads, processors) are never mixed into it, and one command at a time
-writes it. A finished record can be read anywhere.
+machine, the command, and each run as a Measurement. An interrupted exam resumes from it. Runs of another exam are never
+mixed into it. All that is compared is compared within a seed, so a seed is run as a whole under the same conditions
+(machine, torch, library, threads, processors), and others begin with the next seed: the record lists each sitting. One
+command at a time writes it. A finished record can be read anywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from sutrolib.exam.entries import BASELINE, Scale
 from sutrolib.measurement.measure import Measurement
 
 _MIN_SEEDS = 5
+_PLACE = ("machine", "versions", "conditions")
 
 
 def exam_path(scale: str, content: str) -> Path:
@@ -55,7 +58,8 @@ def save(scale: str, content: str, document: Any) -> Path:
 class ExamRecord:
     """An exam so far. ``measurements`` maps the baseline and each entry to its runs by seed.
 
-    ``evaluations`` is that of a :class:`sutrolib.exam.entries.Scale`.
+    ``evaluations`` is that of a :class:`sutrolib.exam.entries.Scale`. ``machine``, ``versions``, ``conditions``,
+    ``commit`` and ``when`` are of the latest sitting, and ``earlier_sittings`` holds those of the others, in order.
     """
 
     scale: str
@@ -71,6 +75,7 @@ class ExamRecord:
     command: str
     conditions: Mapping[str, Any] = field(default_factory=dict)
     evaluations: int = 0
+    earlier_sittings: list[Mapping[str, Any]] = field(default_factory=list)
     measurements: dict[str, dict[int, Measurement]] = field(default_factory=dict)
 
     @property
@@ -116,8 +121,9 @@ class ExamRecord:
 
     @property
     def earlier_library(self) -> bool:
-        """Whether the runs were made by other sources of this library than those here."""
-        return self.conditions.get("library") != library(computing=True)
+        """Whether runs were made by other sources of this library than those here."""
+        sittings = [self.conditions, *(sitting["conditions"] for sitting in self.earlier_sittings)]
+        return any(conditions.get("library") != library(computing=True) for conditions in sittings)
 
     @property
     def path(self) -> Path:
@@ -164,7 +170,7 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
     """The record to resume, with at least ``seeds`` seeds, or a new one.
 
     With ``again``, the existing one is archived under a name with its time. Raises ValueError that says what differs if
-    the file holds another exam, or an unfinished one from elsewhere.
+    the file holds another exam, or one with a seed that was begun elsewhere.
     """
     new = new_record(scale, division, seeds)
     if not new.path.exists():
@@ -176,16 +182,21 @@ def open_record(scale: Scale, division: str, seeds: int, again: bool = False) ->
     if (old.scale, old.division) != (new.scale, new.division):
         held = f"the {old.division} division at scale {old.scale}"
         raise ValueError(f"{new.path} holds another exam, {held}: move the file away")
+    old = dataclasses.replace(
+        old, seeds=max(old.seeds, seeds), command=new.command if seeds > old.seeds else old.command
+    )
+    missing = Counter(seed for seed, _ in old.remaining())
     fields = ["problem", "baseline", "entries", "evaluations"]
-    if not old.finished or seeds > old.seeds:  # runs from different places cannot be paired, but can be read anywhere
-        fields += ["machine", "versions", "conditions"]
+    if any(count < len(old.model_names) for count in missing.values()):  # the runs of a seed are compared
+        fields += _PLACE
     if differ := [f"{name}: {difference}" for name in fields if (difference := _difference(name, old, new))]:
         raise ValueError(
             f"{new.path} holds another exam; {'; '.join(differ)}. Use --again to archive it and start a new one"
         )
-    # Seeds that have been run are never dropped.
-    command = new.command if seeds > old.seeds else old.command
-    return dataclasses.replace(old, seeds=max(old.seeds, seeds), command=command)
+    if not (missing and any(_difference(name, old, new) for name in _PLACE)):
+        return old
+    sitting, here = ({name: getattr(record, name) for name in (*_PLACE, "commit", "when")} for record in (old, new))
+    return dataclasses.replace(old, earlier_sittings=[*old.earlier_sittings, sitting], **here)
 
 
 @contextmanager

@@ -151,14 +151,21 @@ def test_a_record_of_another_exam_is_refused_and_what_differs_is_named(held, cha
         ("versions", {"torch": "0.4"}, "versions: {'torch': '0.4'}"),
     ],
 )
-def test_a_record_of_another_machine_or_torch_can_be_read_and_not_resumed(held, field, there, named):
+def test_a_seed_begun_on_another_machine_or_torch_is_not_ended_here_and_the_next_seed_can_be_run(
+    held, field, there, named
+):
     path = run_exam(TINY, CLOSED, 5, meters=[]).path
     fields = json.loads(path.read_bytes())
     fields[field] |= there
     path.write_text(json.dumps(fields))
     assert run_exam(TINY, CLOSED, 5, meters=[]).finished  # what is finished can be read anywhere
+    for _ in range(2):
+        sittings = run_exam(TINY, CLOSED, 6, meters=[]).earlier_sittings
+        assert [sitting[field] for sitting in sittings] == [fields[field]]
+    fields["measurements"]["baseline"].pop()
+    path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match=f"holds another exam; {named}, now .*--again"):
-        run_exam(TINY, CLOSED, 6, meters=[])
+        run_exam(TINY, CLOSED, 5, meters=[])
 
 
 def test_another_version_of_the_library_is_not_another_exam(held):

@@ -160,9 +160,7 @@ def test_a_second_exam_in_the_same_folder_is_refused_and_the_holder_is_named(mon
     [("library", "0" * 64), ("threads", 99), ("affinity", [98, 99])],
     ids=["library", "threads", "affinity"],
 )
-def test_an_unfinished_record_made_under_other_conditions_is_refused_and_a_finished_one_shown(
-    monkeypatch, field, value
-):
+def test_a_seed_begun_under_other_conditions_is_refused_and_a_finished_record_shown(monkeypatch, field, value):
     monkeypatch.setattr(sutrolib.exam.run, "evaluate", lambda problem, model, seed, *_, **options: fake_run(seed))
     path = run_exam(TINY, CLOSED, 5, meters=[]).path
     fields = json.loads(path.read_bytes())
@@ -174,6 +172,14 @@ def test_an_unfinished_record_made_under_other_conditions_is_refused_and_a_finis
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match=rf"conditions: \{{'{field}': .*, now .*Use --again"):
         run_exam(TINY, CLOSED, 5, meters=[])
+    for runs in fields["measurements"].values():  # the same conditions for all that is compared: a whole seed
+        runs[:] = [run for run in runs if run["seed"] != runs[-1]["seed"]]
+    path.write_text(json.dumps(fields))
+    for record in (run_exam(TINY, CLOSED, 5, meters=[]), read_record(path)):
+        assert record.finished
+        assert [dict(sitting["conditions"])[field] for sitting in record.earlier_sittings] == [value]
+        assert record.conditions[field] != value
+        assert record.earlier_library == (field == "library")
 
 
 def test_a_folder_that_cannot_be_written_to_is_found_before_the_first_training(tmp_path, monkeypatch):
