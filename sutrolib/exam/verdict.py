@@ -9,8 +9,9 @@ could be compared (missing runs, a busy machine), the verdict is ``not decided``
 time (:mod:`sutrolib.measurement.comparison`) is no criterion: the time ratio must be below 1 in its place. The least
 favourable cost of training is named.
 
-Where a record's trainings end at a target loss, both sides must have reached it on every seed, and costs are those up
-to there. Otherwise the learning rate decays to the end, so the time to target is that of the whole training.
+Where a record's trainings end at a target loss, the entry must have reached it on every seed, and costs are those up to
+there. A baseline that missed it is charged for its whole training, less than the target would have cost it, and is
+named. Otherwise the learning rate decays to the end, so the time to target is that of the whole training.
 """
 
 from __future__ import annotations
@@ -199,8 +200,11 @@ def verdict_of(record: ExamRecord, entry: str, baseline: str = BASELINE) -> Entr
     lines = (*criteria, *losses, *_other_costs(energy, pairs, criteria))
     missing = pairs[0][1].reading(energy).detail.get("not_covered", {}) if energy else {}
     parts = "; ".join(f"{part} ({why})" for part, why in missing.items())
-    notes = (f"The {energy} do not cover: {parts}.",) * bool(parts)
-    found = EntryVerdict(entry, lines, tuple(errors), notes, failed, baseline)
+    notes = [f"The {energy} do not cover: {parts}."] if parts else []
+    if to_target and (missed := [run.seed for run, _ in pairs if run.scores[LOSS] > loss]):
+        seeds = f"{len(missed)} of {len(pairs)} seeds ({', '.join(map(str, missed))})"
+        notes.append(f"The {baseline} missed the target on {seeds}: its costs there are those of its whole training.")
+    found = EntryVerdict(entry, lines, tuple(errors), tuple(notes), failed, baseline)
     if found.state != COSTLIER_USE:
         return found
     count, kind = found.break_even
@@ -242,8 +246,8 @@ def _criteria(energy: str, pairs: Pairs, target_loss: float, to_target: bool) ->
     reached = loss.candidate <= target_loss
     scores = [(loss, "not above 0", loss.change.high <= 0), (accuracy, "not below 0", accuracy.change.low >= 0)]
     if to_target:
-        reached = all(run.scores[LOSS] <= target_loss for pair in pairs for run in pair)
-        scores = [(loss, f"both at most {target_loss:g}", reached)]
+        reached = all(run.scores[LOSS] <= target_loss for _, run in pairs)
+        scores = [(loss, f"at most {target_loss:g} on every seed", reached)]
     time = ratio_line("time", TO_TARGET if reached else MISSED, pairs)
     joules = [ratio_line(energy, TRAINING_ENERGY, pairs)] if energy else []
     clock = any(is_clock(line.change) for line in joules)

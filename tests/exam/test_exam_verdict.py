@@ -209,11 +209,18 @@ def to_target(target=1.95, **numbers):
 def test_at_the_same_target_loss_costs_decide_and_the_lower_loss_does_not():
     found = verdict_of(to_target(accuracy=0.4), "other rate")
     assert found.passed
-    assert found.line("loss").criterion == "both at most 1.95"
+    assert found.line("loss").criterion == "at most 1.95 on every seed"
+    assert "missed the target" not in found.text
     assert found.line("accuracy").met is None
     missed = verdict_of(to_target(loss=1.96), "other rate")
     assert [line.quantity for line in missed.criteria if not line.met] == ["training time (target missed)", "loss"]
     assert not verdict_of(to_target(target=1.93), "other rate").passed  # which the baseline has missed, too
+
+
+def test_a_baseline_that_missed_the_target_is_charged_for_its_training_and_named():
+    found = verdict_of(to_target(target=1.93, loss=1.92), "other rate")
+    assert found.passed
+    assert "The baseline missed the target on 5 of 5 seeds (0, 1, 2, 3, 4): its costs there are" in found.text
 
 
 def test_where_there_is_a_tuned_baseline_the_others_are_compared_with_it_too():
