@@ -10,7 +10,7 @@ import base64
 import inspect
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,13 @@ if __name__ == "__main__":
 '''
 
 
-def write_hand_in(study: Mapping[str, Any], board: Board, folder: Path, name: str) -> tuple[list[Path], Score]:
+def write_hand_in(
+    study: Mapping[str, Any], board: Board, folder: Path, name: str, others: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[Path], Score]:
     """Write the files for ``board`` from the program of a stored study, and score it once more from the file.
 
-    Raises ValueError for a study without a program, and for a program that the board does not accept; OSError for a
-    folder that cannot be written.
+    The report also lists the ``others``, searches for the same board. Raises ValueError for a study without a program,
+    and for a program that the board does not accept; OSError for a folder that cannot be written.
     """
     text = (study.get("found") or {}).get("program", "")
     if not text:
@@ -83,7 +85,7 @@ def write_hand_in(study: Mapping[str, Any], board: Board, folder: Path, name: st
     if not found.valid:
         raise ValueError(f"{paths[0]}: {board.name} does not accept it: {found.why}")
     report = folder / ("README.md" if board.file else f"{name}.md")
-    report.write_text(_report(study, board, found, paths[0], name), encoding="utf-8")
+    report.write_text(_report(study, board, found, paths[0], name, others), encoding="utf-8")
     return [*paths, report], found
 
 
@@ -126,7 +128,9 @@ def _plain_source(function: Any) -> str:
     return inspect.getsource(function.py_func).partition("\n")[2]
 
 
-def _report(study: Mapping[str, Any], board: Board, found: Score, path: Path, name: str) -> str:
+def _report(
+    study: Mapping[str, Any], board: Board, found: Score, path: Path, name: str, others: Sequence[Mapping[str, Any]]
+) -> str:
     """How it was found and what it costs, as Markdown."""
     level = found.level
     assert level is not None  # what is not accepted is not handed in
@@ -151,12 +155,25 @@ def _report(study: Mapping[str, Any], board: Board, found: Score, path: Path, na
     spent = study.get("spent") or {}
     seconds = spent.get("seconds")
     parts += [f"All trials took {seconds:,.0f} s." if seconds else "", f"Commit {study.get('commit', 'unknown')}."]
+    if others:
+        header = ("other searches for this board", "began with", "right", "trials", "least cost", "seconds")
+        parts.append(markdown_table(header, [_summary(other) for other in others]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _settings(study: Mapping[str, Any]) -> str:
-    proposal = (study.get("best") or {}).get("proposal") or {}
-    return ", ".join(f"{key}={value}" for key, value in (proposal.get("settings") or {}).items()) or "none"
+    model = (study.get("found") or {}).get("model") or {}
+    return ", ".join(f"{key}={value}" for key, value in model.items()) or "none"
+
+
+def _summary(study: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row; what a study was added to the ledger without is left empty."""
+    [family, *_], best, spent = study.get("space") or [{}], study.get("best"), study.get("spent") or {}
+    began = ", ".join(f"{key}={value}" for key, value in family.get("start", {}).items())
+    asked, least = f"{study['problem']['share']:.0%}", f"{best['cost']:,}" if best else "none"
+    name = f"{study.get('process')}, seed {study.get('seed')}"
+    start, seconds = f"{family.get('family', '')}: {began}", f"{spent.get('seconds', 0):,.0f}"
+    return name, start, asked, f"{study.get('n_trials', 0):,}", least, seconds
 
 
 def _tried(study: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -61,9 +61,9 @@ def score(source: str | Path, board: Board | str) -> Score:
 
 
 def _at_level(board: Board, cost: float, share: float) -> Score:
-    reached = [level for level in board.levels if share >= level.share]
+    reached = board.level(share)
     needed = f"{share:.1%} of {board.counted} are right (the board needs {board.levels[0].share:.0%})"
-    return Score(board, cost, share, reached[-1] if reached else None, "" if reached else needed)
+    return Score(board, cost, share, reached, "" if reached else needed)
 
 
 def _share_right(program: BoardProgram, board: Board) -> float:

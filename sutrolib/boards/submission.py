@@ -10,15 +10,20 @@ import json
 import math
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from sutrolib.boards.attention_teacher import AttentionTeacher
 from sutrolib.boards.buffer_clock import SEEDS, load_solver, names_in, score_solver
-from sutrolib.boards.registry import FILES, OPTIMIZER, SOLVER
+from sutrolib.boards.registry import FILES, OPTIMIZER, READER, SOLVER
+from sutrolib.problems.whitened_digits import WhitenedDigits
+
+_MAX_BYTES, _LEAST_SHARE = 20_480, 0.15  # of a reader's file, and of the rows of Fashion-MNIST that it gets right
 
 
 def load_optimizer(text: str) -> type[torch.optim.Optimizer]:
@@ -62,10 +67,54 @@ def _said(what: str, error: Exception, where: str = "") -> str:
     return f"{what} raises {type(error).__name__}{where}: {str(error)[:200]}{line}"
 
 
+def load_reader(text: str) -> Callable[..., Any]:
+    """The function ``my_method(train_x, train_y, test_x)`` of a file.
+
+    Raises ValueError for a text that is too long, that cannot be run, or that defines no such function.
+    """
+    if len(text.encode()) > _MAX_BYTES:
+        raise ValueError(f"it must have at most {_MAX_BYTES:,} bytes (got {len(text.encode()):,})")
+    found: Callable[..., Any] | None = names_in(text, FILES[READER], {"__name__": "method"}).get("my_method")
+    if not callable(found):
+        raise ValueError("it defines no function my_method(train_x, train_y, test_x)")
+    return found
+
+
+def read_digits(method: Callable[..., Any], problems: Iterable[WhitenedDigits]) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds and share of rows right of a call on each problem, by its images; the first is called twice.
+
+    Raises RuntimeError where the method fails, or does not return a label for each row.
+    """
+    found = dict[str, list[tuple[float, float]]]()
+    for number, problem in enumerate(problems):
+        task = problem.sample(int.from_bytes(os.urandom(4), "little"))  # nobody knows the draw before
+        expected, ms = task.test_split.y[:, 0], 0.0
+        for _ in range(1 if number else 2):  # what is compiled at first is not timed
+            began = time.perf_counter()
+            try:
+                labels = method(task.train.x.clone(), task.train.y[:, 0].clone(), task.test_split.x.clone())
+                right = (labels.reshape(expected.shape) == expected).double().mean().item()
+            except Exception as error:  # a file may do anything
+                raise RuntimeError(_said("my_method()", error)) from error
+            ms = 1000 * (time.perf_counter() - began)
+        found.setdefault(problem.images, []).append((ms, right))
+    return found
+
+
+def _read(method: Callable[..., Any]) -> list[tuple[float, float]]:
+    digits, clothes = WhitenedDigits("mnist"), WhitenedDigits("fashion")
+    found = read_digits(method, (digits, clothes, digits, digits))
+    (ms, share), (other_ms, other_share) = (np.mean(found[name], axis=0).tolist() for name in ("mnist", "fashion"))
+    if other_share < _LEAST_SHARE:
+        raise RuntimeError(f"{other_share:.1%} of Fashion-MNIST are right (the board needs {_LEAST_SHARE:.0%})")
+    return [(max(ms, other_ms), share)]
+
+
 _Run = Callable[[Any], list[tuple[float, float]]]
 _KINDS: Mapping[str, tuple[Callable[[str], Any], _Run]] = {
     SOLVER: (load_solver, _solve),
     OPTIMIZER: (load_optimizer, _train),
+    READER: (load_reader, _read),
 }
 
 

@@ -8,14 +8,14 @@ samples, and a search on a board has no position on the cube.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from sutrolib.boards.registry import find_board
+from sutrolib.boards.registry import BOARDS, find_board
 from sutrolib.boards.scoring import score
 from sutrolib.core.types import FailedRun, Split, Task
 from sutrolib.meters.base import Kind, ProgramMeter
@@ -24,7 +24,10 @@ from sutrolib.models.fields import CheckedModel, FittedModel
 
 @dataclass(frozen=True)
 class BoardTask:
-    """A board, and the ``share`` that must be right. Raises ValueError for an unknown board, or no level of it."""
+    """A board, and the ``share`` that must be right: that of a level, or more where the board draws new instances.
+
+    Raises ValueError for an unknown board, and a share below its easiest level.
+    """
 
     board: str = "matmul-4"
     share: float = 1.0
@@ -33,9 +36,9 @@ class BoardTask:
     rung: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        levels = [level.share for level in find_board(self.board).levels]
-        if self.share not in levels:
-            raise ValueError(f"share must be a level of {self.board}: {', '.join(map(str, levels))} (got {self.share})")
+        easiest = find_board(self.board).levels[0].share
+        if not easiest <= self.share <= 1:
+            raise ValueError(f"share must be {easiest} to 1 for {self.board} (got {self.share})")
 
     def sample(self, seed: int) -> Task:
         """The task, the same for all seeds: y is the share that should be right."""
@@ -101,3 +104,21 @@ class BoardModel(CheckedModel):
     def program_text(self, problem: Mapping[str, Any]) -> str:
         """The text, for the ledger."""
         return self.text()
+
+
+def of_board(studies: Iterable[Mapping[str, Any]], board: str) -> list[Mapping[str, Any]]:
+    """Those searches, as the ledger has them, that were for this board."""
+    wanted = {"name": BoardTask.name, "board": board}
+    return [study for study in studies if wanted.items() <= study["problem"].items()]
+
+
+def best_studies(studies: Iterable[Mapping[str, Any]]) -> dict[tuple[str, float], Mapping[str, Any]]:
+    """Of searches as the ledger has them, the cheapest for each board and share of a level, where one found a text."""
+    best, studies = dict[tuple[str, float], Mapping[str, Any]](), list(studies)
+    for board in BOARDS.values():
+        for study in of_board(studies, board.name):
+            level = board.level(study["problem"]["share"])
+            if level and study["best"]:
+                key = board.name, level.share
+                best[key] = min(best.get(key, study), study, key=lambda one: one["best"]["cost"])
+    return best

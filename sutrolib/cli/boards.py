@@ -9,14 +9,14 @@ from typing import Any
 from sutrolib.boards.hand_in import write_hand_in
 from sutrolib.boards.registry import BOARDS, Level, find_board
 from sutrolib.boards.scoring import Score, score
-from sutrolib.boards.task import BoardTask
+from sutrolib.boards.task import best_studies, of_board
 from sutrolib.cli.text import paragraph, show_table
 from sutrolib.measurement.ledger import Ledger, LedgerLine
 
 
 def list_boards(options: argparse.Namespace) -> int:
     """Print each board with its public best and ours, then how each is scored and handed in."""
-    ours = _best_studies(Ledger().studies())
+    ours = best_studies(Ledger().studies())
     rows = []
     for board in BOARDS.values():
         for level in board.levels:
@@ -44,13 +44,14 @@ def export(options: argparse.Namespace) -> int:
     """Write what a board asks for from a study of the ledger, and print how it scores from the file."""
     if not re.fullmatch(r"[\w-]+", options.name):
         raise ValueError(f"--name must be of letters, digits, '_' and '-' (got {options.name!r})")
-    board, same = find_board(options.board), {_id(study): study for study in Ledger().studies()}
-    same = {name: study for name, study in same.items() if name.startswith(options.study)}
+    board, studies = find_board(options.board), Ledger().studies()
+    same = {name: study for study in studies if (name := _id(study)).startswith(options.study)}
     if len(same) != 1:
         got = f"{len(same)} studies have an id that begins with {options.study!r}"
         raise ValueError(f"{got}; `python -m sutrolib boards` shows the ids of the best")
     [study] = same.values()
-    paths, found = write_hand_in(study, board, Path(options.output), options.name)
+    others = [one for one in of_board(studies, board.name) if one is not study]
+    paths, found = write_hand_in(study, board, Path(options.output), options.name, others)
     print(*paths, sep="\n")
     print(paragraph(f"Hand in: {board.hand_in}"))
     return _show(found)
@@ -66,17 +67,6 @@ def _show(found: Score) -> int:
     print(paragraph(f"accepted at {found.level.share:.0%}: {verdict} the public best of {best} (date: {date})"))
     print(paragraph(found.board.ours))
     return 0
-
-
-def _best_studies(studies: list[dict[str, Any]]) -> dict[tuple[str, float], dict[str, Any]]:
-    """The cheapest search on each board and level."""
-    best: dict[tuple[str, float], dict[str, Any]] = {}
-    for study in studies:
-        problem = study["problem"]
-        if problem.get("name") == BoardTask.name and study.get("best"):
-            key = problem["board"], problem["share"]
-            best[key] = min(best.get(key, study), study, key=lambda one: one["best"]["cost"])
-    return best
 
 
 def _id(study: Mapping[str, Any]) -> str:

@@ -32,6 +32,12 @@ def test_a_grid_program_comes_with_what_makes_it_and_a_report(tmp_path):
     for heading in ("Algorithm", "Memory layout", "Cost breakdown", "What was tried"):
         assert f"## {heading}" in report
     assert f"{found.cost:,}" in report
+    assert "steps=500" in report  # what it needs to be found again
+    assert "other searches" not in report
+    write_hand_in(study, find_board("parity-small"), tmp_path, "ours", [study])
+    assert (
+        "| simulated annealing, seed 0 | annealed program: rounds=0 | 100% | 2 |" in (tmp_path / "ours.md").read_text()
+    )
 
 
 def test_cells_that_are_better_than_ours_are_kept(tmp_path):

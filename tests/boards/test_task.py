@@ -41,9 +41,9 @@ def test_a_board_without_a_plain_program_says_which_have_one():
         AnnealedProgram("caffeine").text()
 
 
-@pytest.mark.parametrize(("board", "share"), [("matmul-4", 0.5), ("parity-mask32", 0.7)])
-def test_a_share_that_is_no_level_is_refused(board, share):
-    with pytest.raises(ValueError, match=f"share must be a level of {board}"):
+@pytest.mark.parametrize(("board", "share"), [("matmul-4", 0.5), ("parity-mask32", 0.3), ("parity-mask32", 1.1)])
+def test_a_share_below_the_easiest_level_is_refused(board, share):
+    with pytest.raises(ValueError, match=rf"share must be .* to 1 for {board} \(got {share}\)"):
         BoardTask(board, share)
 
 
