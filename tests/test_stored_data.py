@@ -8,6 +8,7 @@ import pkgutil
 
 import pytest
 
+import sutrolib.boards
 import sutrolib.models
 import sutrolib.problems
 from sutrolib.core import paths
@@ -37,7 +38,10 @@ def classes(package, *methods):
     return found
 
 
-NAMED = {"model": classes(sutrolib.models, "fit", "fit_by"), "problem": classes(sutrolib.problems, "sample")}
+NAMED = {
+    "model": classes(sutrolib.models, "fit", "fit_by") | classes(sutrolib.boards, "fit_by"),
+    "problem": classes(sutrolib.problems, "sample") | classes(sutrolib.boards, "sample"),
+}
 
 
 def check_fields(kind, described):
