@@ -138,7 +138,7 @@ def _report(
     parts = [
         f"# {name}: {board.name}",
         f"Cost **{found.cost:,}** by the board's rule, {found.share:.2%} of {board.counted} right; "
-        f"the public best known at {level.share:.0%} is {best}.",
+        f"the public best known at {level.asked} is {best}.",
         board.ours,
         "## Algorithm",
         f"Found by {study['process']} ({study['n_trials']} trials); what it knew beforehand: "

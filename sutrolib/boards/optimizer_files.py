@@ -43,11 +43,8 @@ class Submission(torch.optim.Optimizer):
                 if p.ndim != 2:
                     adam(self.state[p], "", p, p.grad, rate * S["vector_lr"], self.count)
                     continue
-                parts = list(zip(p.split(width), p.grad.split(width)))
-                for number, (part, grad) in enumerate(parts):
-                    queries_or_keys = len(parts) == 3 and number < 2
-                    lr = rate * S["lr"] * (S["query_key_lr"] if queries_or_keys else 1.0)
-                    METHODS[S["method"]](self.state[p], str(number), part, grad, lr, self.count)
+                for number, (part, grad) in enumerate(zip(p.split(width), p.grad.split(width))):
+                    METHODS[S["method"]](self.state[p], str(number), part, grad, rate * S["lr"], self.count)
 
 
 def moment(state, name, value, beta):
@@ -92,14 +89,10 @@ METHODS = {{"adam": adam, "muon": muon, "soap": soap}}
 
 @dataclass(frozen=True)
 class OptimizerFile(BoardModel):
-    """The optimizer; the rate rises for ``warmup`` updates and falls with the power ``decay`` of what is left.
-
-    ``query_key_lr`` is that of queries and keys over that of other matrices, where a matrix has three square blocks.
-    """
+    """The optimizer; the rate rises for ``warmup`` updates and falls with the power ``decay`` of what is left."""
 
     method: str = choice("adam", "muon", "soap")
     lr: float = float_field(0.01, 1e-4, 1.0, log=True)
-    query_key_lr: float = float_field(1.0, 0.1, 10.0, "x lr", log=True)
     vector_lr: float = float_field(0.01, 1e-4, 1.0, log=True)
     beta1: float = float_field(0.9, 0.5, 0.99)
     beta2: float = float_field(0.99, 0.8, 0.9999)

@@ -34,6 +34,11 @@ class Level:
     best: float
     date: str
 
+    @property
+    def asked(self) -> str:
+        """The share in per cent."""
+        return f"{100 * self.share:.3g}%"
+
 
 @dataclass(frozen=True)
 class Board:

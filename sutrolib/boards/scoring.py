@@ -17,6 +17,7 @@ from sutrolib.boards.registry import LABELS, SOLVER, Board, Level, find_board
 from sutrolib.boards.symbolic import matmul_outputs_right
 from sutrolib.core.io import temporary_folder
 from sutrolib.core.paths import ROOT
+from sutrolib.meters.base import Kind
 
 _PROCESS = "sutrolib.boards.submission"
 
@@ -38,8 +39,9 @@ class Score:
 
     @property
     def beats_public_best(self) -> bool:
-        """Whether it costs less than the public best at its level."""
-        return self.level is not None and self.cost < self.level.best
+        """Whether it costs less than the public best at its level; never where that was measured on another machine."""
+        comparable = self.board.kind != Kind.MEASURED
+        return comparable and self.level is not None and self.cost < self.level.best
 
 
 def score(source: str | Path, board: Board | str) -> Score:
@@ -62,7 +64,7 @@ def score(source: str | Path, board: Board | str) -> Score:
 
 def _at_level(board: Board, cost: float, share: float) -> Score:
     reached = board.level(share)
-    needed = f"{share:.1%} of {board.counted} are right (the board needs {board.levels[0].share:.0%})"
+    needed = f"{share:.1%} of {board.counted} are right (the board needs {board.levels[0].asked})"
     return Score(board, cost, share, reached, "" if reached else needed)
 
 

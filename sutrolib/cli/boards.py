@@ -12,6 +12,7 @@ from sutrolib.boards.scoring import Score, score
 from sutrolib.boards.task import best_studies, of_board
 from sutrolib.cli.text import paragraph, show_table
 from sutrolib.measurement.ledger import Ledger, LedgerLine
+from sutrolib.meters.base import Kind
 
 
 def list_boards(options: argparse.Namespace) -> int:
@@ -22,7 +23,7 @@ def list_boards(options: argparse.Namespace) -> int:
         for level in board.levels:
             study = ours.get((board.name, level.share))
             found = (f"{study['best']['cost']:,}", _id(study)) if study else ("", "")
-            asked = f"{level.share:.0%} of {board.counted}"
+            asked = f"{level.asked} of {board.counted}"
             rows.append((board.name, board.instruction_set or "Python", asked, *_public_best(level), *found))
     show_table(("board", "language", "right", "public best", "date", "ours", "study"), rows)
     for board in BOARDS.values():
@@ -64,7 +65,9 @@ def _show(found: Score) -> int:
         return 1
     best, date = _public_best(found.level)
     verdict = "below" if found.beats_public_best else "at" if found.cost == found.level.best else "above"
-    print(paragraph(f"accepted at {found.level.share:.0%}: {verdict} the public best of {best} (date: {date})"))
+    if found.board.kind == Kind.MEASURED:
+        verdict = "not compared with"
+    print(paragraph(f"accepted at {found.level.asked}: {verdict} the public best of {best} (date: {date})"))
     print(paragraph(found.board.ours))
     return 0
 

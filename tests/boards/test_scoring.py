@@ -7,7 +7,7 @@ from board_programs import matmul_text, parity_text, symmetry_text
 
 from sutrolib.boards.instances import ParityShape, parity_instances
 from sutrolib.boards.registry import BOARDS, SEED
-from sutrolib.boards.scoring import score
+from sutrolib.boards.scoring import Score, score
 
 SMALL = ParityShape(n=3, k=2, train=4, test=32, secrets=3, repeats=64)
 MEDIUM = ParityShape(n=8, k=3, train=8, test=64, secrets=56, repeats=8)
@@ -123,3 +123,11 @@ def test_a_board_says_all_that_a_visitor_needs():
         assert list(shares) == sorted(shares)
         assert list(bests) == sorted(bests)
         assert bool(board.instances) + bool(board.matrix_size) + (board.instruction_set == "") == 1
+
+
+def test_a_time_of_this_machine_is_not_compared_with_one_of_another():
+    board = BOARDS["mnist-60"]
+    assert [level.asked for level in board.levels] == ["94.6%", "96.6%", "97.3%", "97.7%", "98.1%"]
+    assert not Score(board, 0.001, 0.99, board.level(0.99)).beats_public_best
+    product = BOARDS["matmul-4"]
+    assert Score(product, 1, 1.0, product.level(1.0)).beats_public_best
