@@ -173,7 +173,7 @@ def test_a_seed_begun_under_other_conditions_is_refused_and_a_finished_record_sh
     with pytest.raises(ValueError, match=rf"conditions: \{{'{field}': .*, now .*Use --again"):
         run_exam(TINY, CLOSED, 5, meters=[])
     for runs in fields["measurements"].values():  # the same conditions for all that is compared: a whole seed
-        runs[:] = [run for run in runs if run["seed"] != runs[-1]["seed"]]
+        runs[:] = [run for run in runs if run["seed"] < 4]
     path.write_text(json.dumps(fields))
     for record in (run_exam(TINY, CLOSED, 5, meters=[]), read_record(path)):
         assert record.finished
