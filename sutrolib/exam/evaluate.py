@@ -28,7 +28,7 @@ from sutrolib.core.io import as_json
 from sutrolib.core.types import Budget, FailedRun, Fitted, Model, Task
 from sutrolib.exam.closed_division import RuleBroken, check_closed_division, window_predictions
 from sutrolib.exam.entries import TargetLoss
-from sutrolib.exam.isolation import LINUX
+from sutrolib.exam.isolation import LINUX, return_freed_arrays
 from sutrolib.exam.process import FreshProcess
 from sutrolib.measurement.measure import BY_HAND, Measurement, measurement_of
 from sutrolib.measurement.passes import INFERENCE, PREDICTIONS, SIZE, UPDATES, MeasurementPasses
@@ -293,6 +293,7 @@ def _traced_meters() -> tuple[Meter, ...]:
 
 def _traced(passes: MeasurementPasses, prefix: str, work: Callable[[], None]) -> bytes:
     """Readings and missing ones; what cannot be traced (a kernel of unknown cost) has no reading, and the reason."""
+    return_freed_arrays()
     try:
         work()
     except (ValueError, RuntimeError) as error:

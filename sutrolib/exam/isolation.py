@@ -22,6 +22,7 @@ _DEVICES = "null", "zero", "full", "random", "urandom", "tty", "nvidia*", "nvidi
 END_WITH_PARENT, ADOPT_ORPHANS, NO_NEW_PRIVILEGES = 1, 36, 38  # linux/prctl.h
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # linux/landlock.h, the same on every architecture
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
+_MMAP_THRESHOLD = -3  # malloc.h of glibc
 
 
 def isolate(folder: Path) -> None:
@@ -64,6 +65,15 @@ def set_process_option(option: int, value: int) -> None:
     """Set one of Linux's options of a process; nothing elsewhere."""
     if LINUX:
         ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def return_freed_arrays() -> None:
+    """Let glibc return every array of 1 MB and more to the system when it is freed.
+
+    Otherwise what a trace keeps between them leaves holes where the next one does not fit: 20 GB for 1,000 predictions.
+    """
+    if mallopt := LINUX and getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_MMAP_THRESHOLD, 1 << 20)
 
 
 def files_of_checkout() -> dict[str, tuple[int, int, int]]:

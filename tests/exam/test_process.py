@@ -240,3 +240,29 @@ def test_an_exam_that_fails_before_its_first_run_leaves_no_record(tmp_path, monk
     with pytest.raises(ValueError, match="no graphics card"):
         run_exam(TINY, CLOSED)
     assert list(tmp_path.glob("*.json")) == []
+
+
+FRAGMENTS = """
+import sys
+import psutil, torch
+from sutrolib.exam.isolation import return_freed_arrays
+if sys.argv[1] == "return":
+    return_freed_arrays()
+kept = []
+for _ in range(200):
+    large = torch.zeros(2**19, dtype=torch.int64)  # 4 MB
+    del large
+    kept.append(torch.zeros(2**10))  # in the hole that it has left, where the next one does not fit then
+print(psutil.Process().memory_info().rss >> 20)
+"""
+
+
+@pytest.mark.skipif(not LINUX, reason="the limit is one of glibc's")
+def test_large_arrays_are_returned_to_the_system_when_freed():
+    def megabytes(mode):
+        found = subprocess.run(
+            [sys.executable, "-c", FRAGMENTS, mode], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        return int(found.stdout)
+
+    assert megabytes("return") < megabytes("keep") - 400  # of which 800 are freed
