@@ -27,6 +27,12 @@ def cells_of(notebook):
     return json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]
 
 
+def widgets_of(notebook):
+    """The saved state of its widgets, by their ids."""
+    saved = json.loads(notebook.path.read_text(encoding="utf-8"))["metadata"].get("widgets", {})
+    return {name: state for kind in saved.values() for name, state in kind["state"].items()}
+
+
 def code_of(notebook):
     return [cell for cell in cells_of(notebook) if cell["cell_type"] == "code"]
 
@@ -89,7 +95,7 @@ def test_its_outputs_are_those_of_one_clean_run(notebook):
     assert not any(output["output_type"] == "error" for cell in code for output in cell["outputs"])
     assert not any("injected-parameters" in cell["metadata"].get("tags", []) for cell in code)
     assert finding_in(notebook.path)["finding"]
-    outputs = json.dumps([cell["outputs"] for cell in code])
+    outputs = json.dumps([*(cell["outputs"] for cell in code), widgets_of(notebook)])
     assert re.findall(r"/(?:tmp|work|root|home|Users)/", outputs) == []
 
 
@@ -103,9 +109,11 @@ def test_its_figures_are_described_in_words(notebook):
 
 @every_notebook
 def test_its_panels_say_what_they_are_where_no_kernel_runs(notebook):
-    shown = [output.get("data", {}) for cell in code_of(notebook) for output in cell["outputs"]]
-    texts = {"".join(data["text/plain"]) for data in shown if "application/vnd.jupyter.widget-view+json" in data}
-    assert texts <= {WITHOUT_KERNEL}
+    view = "application/vnd.jupyter.widget-view+json"
+    outputs = [output.get("data", {}) for cell in code_of(notebook) for output in cell["outputs"]]
+    shown = [data for data in outputs if view in data]
+    assert {"".join(data["text/plain"]) for data in shown} <= {WITHOUT_KERNEL}
+    assert {data[view]["model_id"] for data in shown} <= set(widgets_of(notebook))  # of the same run
 
 
 @pytest.mark.slow
