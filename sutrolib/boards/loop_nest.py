@@ -13,7 +13,6 @@ from sutrolib.boards.placement import Operations
 from sutrolib.boards.registry import find_board
 from sutrolib.boards.task import BoardModel
 from sutrolib.models.fields import choice, int_field
-from sutrolib.models.kernels.grid_schedule import loop_order
 
 _LOOPS = ("ijk", "ikj", "jik", "jki", "kij", "kji")
 _SIZE = {"unit": "elements", "low": 1, "high": 16, "search": (1, 16)}
@@ -22,7 +21,7 @@ _MUL, _ADD = OPERATORS.index("mul"), OPERATORS.index("add")
 
 @dataclass(frozen=True)
 class LoopNest(BoardModel):
-    """The product by tiles, blocks of a tile, and elements of a block, as in GridMatmul; copies follow from prices.
+    """The product by tiles, blocks of a tile, and elements of a block; copies follow from prices.
 
     With ``snake_*`` loops run back and forth. The first ``steady`` rounds have prices that are the same all along.
     """
@@ -60,6 +59,27 @@ class LoopNest(BoardModel):
         orders = np.array([["ijk".index(dimension) for dimension in order] for order in loops])
         snakes = np.array([self.snake_outer, self.snake_middle, self.snake_inner])
         return product_in_order(n, loop_order(n, np.array([tiles, blocks, [1, 1, 1]]), orders, snakes))
+
+
+def loop_order(n: int, sizes: np.ndarray, orders: np.ndarray, snakes: np.ndarray) -> np.ndarray:
+    """The (i, j, k) of a nest of nine loops, shape (n^3, 3).
+
+    ``sizes[level, x]`` is the step of the loop over dimension x at levels 0 and 1, and 1 at level 2. ``orders[level]``
+    lists the dimensions from the outermost loop to the innermost. If ``snakes[level]``, loops run back and forth.
+    """
+    low = np.zeros((1, 3), np.int64)  # where the tiles, then blocks, then elements begin, in the order of the loops
+    extent = np.full((1, 3), n, np.int64)
+    for level, x in [(outer, x) for outer in range(len(orders)) for x in orders[outer]]:
+        size = sizes[level, x]
+        lengths = -(-extent[:, x] // size)
+        run = np.repeat(np.arange(len(low)), lengths)  # which run of this loop a step belongs to
+        step = np.arange(len(run)) - (np.cumsum(lengths) - lengths)[run]
+        if snakes[level]:
+            step = np.where(run % 2, lengths[run] - 1 - step, step)
+        low, extent = low[run], extent[run]
+        low[:, x] += step * size
+        extent[:, x] = np.minimum(size, extent[:, x] - step * size)
+    return low
 
 
 def product_in_order(n: int, order: np.ndarray) -> Operations:

@@ -127,7 +127,8 @@ def lives(inputs: int, operands: np.ndarray, outputs: np.ndarray) -> tuple[np.nd
 def place(made: np.ndarray, last: np.ndarray, reads: np.ndarray) -> np.ndarray:
     """A cell for each value that lives from ``made`` to ``last`` and is read so often."""
     cells = np.zeros(len(made), np.int64)
-    by_end, by_start = np.argsort(last), np.argsort(made)
+    # Stable, so that the same code in plain Python, which a hand-in holds, finds the same cells.
+    by_end, by_start = np.argsort(last, kind="mergesort"), np.argsort(made, kind="mergesort")
     best = np.zeros(len(made) + 1, np.int64)
     before = np.zeros(len(made), np.int64)
     cell = 0

@@ -141,7 +141,7 @@ _ALL = (
             Level(0.8, 182_744, "2026-09-01"),
             Level(1.0, 382_794, ""),
         ),
-        "The board decides on 2,048 new ones, so a share near a level may fall short there by about 3 %. "
+        "The board decides on 2,048 new ones, 8 for each of 256 secrets: there a share may be some 5 % lower. "
         "Its 20 % level is left out, as is the date of 100 %: not known here.",
     ),
     _symmetry(6, 20),

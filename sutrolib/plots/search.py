@@ -1,7 +1,6 @@
 """Charts of searches: the trials, the best cost so far of one or several searches, and checks of what was found."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -109,36 +108,3 @@ def _name_ends(ax: Axes, ends: Sequence[tuple[float, str, str, str]], gap: float
         words = f"{name}: not solved" if np.isnan(value) else name
         line = {"arrowstyle": "-", "color": colour, "ls": dashes, "lw": 1.5, "relpos": (0, 0.5), "shrinkB": 0}
         ax.annotate(words, (1, height), (1.1, placed), "axes fraction", "axes fraction", line, va="center", fontsize=8)
-
-
-def draw_records(
-    curves: Mapping[str, Sequence[tuple[float, float]]], records: Mapping[str, float], title: str, ylabel: str
-) -> Figure:
-    """The best cost so far of each search over its trials, with public records as lines, their names at the right.
-
-    A curve holds (trials, best cost) points, infinite while nothing is solved; it is dashed where its name begins with
-    ``kept``. The names of the records are listed in the order of their lines.
-    """
-    figure, ax = plt.subplots()
-    looks = cycle(((COLOURS[Axis.PROCESS], "o"), (BLACK, "s"), (PURPLE, "D")))
-    for (name, points), (colour, mark) in zip(curves.items(), looks, strict=False):
-        trials, costs = [trial for trial, _ in points], [best if np.isfinite(best) else np.nan for _, best in points]
-        style: dict[str, Any] = {"color": colour, "ls": "--" if name.startswith("kept") else "-", "lw": 2.5}
-        style |= {"marker": mark, "ms": 6, "markevery": 0.1 if np.isfinite(costs).any() else 1}
-        ax.step(trials, costs, where="post", label=textwrap.fill(name, 34), zorder=3, **style)
-    for cost in records.values():
-        ax.axhline(cost, color=GREY, lw=1, zorder=1)
-    names = "\n".join(["public records", *sorted(records, key=records.__getitem__, reverse=True)])
-    ax.text(1.03, 0.5, names, transform=ax.transAxes, va="center", fontsize=8, linespacing=1.6)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    low, high = ax.get_ylim()
-    if high < 10 * low:  # at most one power of ten: label the ticks between them too
-        ax.yaxis.set_minor_formatter("{x:,.0f}")
-        ax.tick_params(axis="y", which="minor", labelsize=9)
-    ax.set(xlabel="trial", ylabel=ylabel, title=title)
-    ax.yaxis.label.set_fontsize(10)
-    ax.legend(loc="best", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
-    return figure

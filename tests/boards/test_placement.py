@@ -103,3 +103,10 @@ def test_temperatures_that_do_not_fall_are_refused():
     for start, end in ((1.0, 0.0), (0.5, 1.0), (float("nan"), 1.0)):
         with pytest.raises(ValueError, match="temperatures must fall"):
             anneal(plan, 10, 0, start, end)
+
+
+def test_plain_python_finds_the_same_cells_where_many_lives_end_at_once():
+    rng = np.random.default_rng(0)
+    made = np.sort(rng.integers(-1, 60, 400))
+    last, reads = made + rng.integers(1, 9, 400), rng.integers(0, 4, 400)
+    assert place(made, last, reads).tolist() == place.py_func(made, last, reads).tolist()

@@ -5,35 +5,13 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
-from sutrolib.plots.search import draw_best_so_far, draw_records
+from sutrolib.plots.search import draw_best_so_far
 
 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
     plt.close("all")
-
-
-RECORDS = {"100 first": 100.0, "51 next": 51.0, "50 best": 50.0}
-CURVES = {"one: 49": [(1, float("inf")), (2, 200.0), (3, 49.0)], "kept from before: 48": [(1, 200.0), (9, 48.0)]}
-
-
-def test_records_are_lines_with_their_names_and_those_kept_from_before_are_dashed():
-    ax = draw_records(CURVES, RECORDS, "title", "cost (counted)").axes[0]
-    one, kept, *lines = ax.get_lines()
-    assert [line.get_ydata()[0] for line in lines] == list(RECORDS.values())
-    assert (one.get_linestyle(), kept.get_linestyle()) == ("-", "--")
-    assert list(one.get_ydata())[1:] == [200.0, 49.0]
-    assert math.isnan(one.get_ydata()[0])  # nothing was solved yet
-    (names,) = ax.texts
-    assert names.get_text().splitlines() == ["public records", "100 first", "51 next", "50 best"], "as the lines lie"
-
-
-def test_a_search_that_solved_nothing_is_drawn_all_the_same():
-    figure = draw_records({"none": [(1, float("inf"))], **CURVES}, RECORDS, "title", "cost")
-    figure.draw_without_rendering()
-    ax = figure.axes[0]
-    assert "none" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 POINTS = [1, 2, 3]

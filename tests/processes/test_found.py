@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from grids import checked_grid_cost
 
-from sutrolib.meters import GridCost, WriteStackMovement
-from sutrolib.meters.programs.grid_cost import GridProgram
-from sutrolib.models.kernels.grid_matmul import GridMatmul
+from sutrolib.boards.loop_nest import LoopNest
+from sutrolib.boards.scoring import score
+from sutrolib.boards.task import BoardCost, BoardTask
+from sutrolib.meters import WriteStackMovement
 from sutrolib.models.parity.programs import ParityProgram
-from sutrolib.problems.matmul import MatrixProduct
 from sutrolib.problems.parity import SparseParity
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.evolution import Evolution
@@ -23,14 +22,16 @@ def kept(problem, model, meter, *fields, trials=8):
     return json.loads(json.dumps(study.to_dict(), allow_nan=False)), study
 
 
+PRODUCT = BoardTask("matmul-4"), LoopNest("matmul-4", steady=5, price_rounds=5), BoardCost("matmul-4")
+
+
 def test_a_grid_program_is_kept_and_scored_from_its_text_alone():
-    record, study = kept(MatrixProduct(4), GridMatmul(), GridCost())
+    record, study = kept(*PRODUCT)
     found = record["found"]
-    assert found["model"] == json.loads(json.dumps({"name": "grid matmul"} | vars(study.model)))
-    a, b = np.random.default_rng(0).integers(-9, 9, (2, 4, 4))
-    arguments = [*a.ravel().tolist(), *b.ravel().tolist()]
-    assert checked_grid_cost(found["program"], arguments, (a @ b).ravel().tolist()) == found["cost"] == study.best.cost
-    assert GridProgram.parse(found["program"]).cost == found["cost"]
+    assert found["model"] == json.loads(json.dumps({"name": "loop nest"} | vars(study.model)))
+    again = score(found["program"], "matmul-4")
+    assert again.valid
+    assert again.cost == found["cost"] == study.best.cost
     assert found["score"] == 1.0
 
 
@@ -64,7 +65,7 @@ def test_a_parity_program_is_kept_and_scored_from_its_text_alone(family, layout)
 
 
 def test_a_search_that_found_nothing_keeps_nothing():
-    record, _ = kept(MatrixProduct(4), GridMatmul(), GridCost(), trials=1)
+    record, _ = kept(*PRODUCT, trials=1)
     assert record["found"] is not None
     record, _ = kept(PROBLEM, ParityProgram(family="match", k=2), WriteStackMovement(0.0), "in_place", trials=2)
     assert record["best"] is None
