@@ -42,10 +42,13 @@ NAMED = {
     "model": classes(sutrolib.models, "fit", "fit_by") | classes(sutrolib.boards, "fit_by"),
     "problem": classes(sutrolib.problems, "sample") | classes(sutrolib.boards, "sample"),
 }
+RETIRED = {"grid matmul"}  # models whose classes are gone; their records stay, with the texts of their programs
 
 
 def check_fields(kind, described):
     """A stored problem or model has only fields that the class of its name has."""
+    if described["name"] in RETIRED:
+        return
     known = {field.name for field in dataclasses.fields(NAMED[kind][described["name"]])}
     assert set(described) - {"name"} <= known, described["name"]
 
@@ -107,7 +110,7 @@ def check_study(study):
             made(**item)
     if study["best"]:
         best = Trial.from_dict(study["best"])
-        assert best.proposal.family in NAMED["model"]
+        assert best.proposal.family in {*NAMED["model"], *RETIRED}
 
 
 @pytest.mark.parametrize("metric", ["grid-cost", "write-dmd"])
