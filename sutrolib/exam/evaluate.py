@@ -1,9 +1,8 @@
 """One run of the final exam: one model, trained on one seed, with all its costs and all its scores.
 
 The cost of training is everything from the raw text on: tokenisation, counting, a teacher, compilation, the updates,
-and saving the fitted model as bytes. It happens in a fresh process, which then ends: nothing but these bytes
-(:mod:`sutrolib.models.saved`) remains of a training, and nothing on disk or in memory is left for the next one
-(:mod:`sutrolib.exam.process`).
+and saving the fitted model as bytes (:mod:`sutrolib.models.saved`). It happens in a fresh process, which then ends:
+only these bytes remain, and nothing on disk or in memory is left for the next one (:mod:`sutrolib.exam.process`).
 
 In a second fresh process the model is rebuilt from the bytes. There it predicts the validation text, which is timed,
 and then 1,000 characters, which are measured. A model that predicts much slower at first has put off work, and fails.
