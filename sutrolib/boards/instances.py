@@ -14,6 +14,7 @@ import numpy as np
 
 from sutrolib.core.compiled import compiled
 
+_LAST_BITS = 2**16 - 1  # by which a pair is looked up
 Instances = tuple[np.ndarray, np.ndarray]  # int8 (instances, inputs) and (instances, outputs)
 
 
@@ -36,7 +37,7 @@ class ParityShape:
             raise ValueError(f"2 <= k <= n and 1 <= train <= 62 must hold (got {self})")
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def parity_instances(shape: ParityShape, seed: int) -> Instances:
     """The instances of this seed, which are also kept: do not write to them."""
     rng = np.random.default_rng(seed)
@@ -53,6 +54,12 @@ def parity_instances(shape: ParityShape, seed: int) -> Instances:
     for part in found:
         part.flags.writeable = False
     return found
+
+
+def parity_draws(shape: ParityShape, seed: int, draws: int) -> Instances:
+    """The instances of so many seeds from this one on, one draw after the other."""
+    inputs, expected = zip(*(parity_instances(shape, seed + draw) for draw in range(draws)), strict=True)
+    return np.concatenate(inputs), np.concatenate(expected)
 
 
 def symmetry_instances(n: int) -> Instances:
@@ -80,22 +87,28 @@ def _secrets(shape: ParityShape, rng: np.random.Generator) -> list[list[int]]:
 
 @compiled
 def _count_fits(columns: np.ndarray, label: int, k: int) -> int:
-    """Go through the subsets of k - 1 columns in order, and compare what is left of the label with each later one."""
+    """Go through the subsets of k - 2 columns in order, and the pairs of later ones if any pair has what is left."""
     n, count = len(columns), 0
-    chosen = np.arange(k - 1)
+    seen = np.zeros(_LAST_BITS + 1, np.bool_)
+    for a in range(n):
+        for b in range(a):
+            seen[(columns[a] ^ columns[b]) & _LAST_BITS] = True
+    chosen = np.arange(k - 2)
     while True:
         rest = label
         for bit in chosen:
             rest ^= columns[bit]
-        for last in range(chosen[-1] + 1, n):
-            count += columns[last] == rest
+        if seen[rest & _LAST_BITS]:
+            for a in range(chosen[-1] + 1 if k > 2 else 0, n):
+                for b in range(a + 1, n):
+                    count += (columns[a] ^ columns[b]) == rest
         if count > 1:
             return 2
-        place = k - 2
+        place = k - 3
         while place >= 0 and chosen[place] == n - k + 1 + place:
             place -= 1
         if place < 0:
             return count
         chosen[place] += 1
-        for later in range(place + 1, k - 1):
+        for later in range(place + 1, k - 2):
             chosen[later] = chosen[later - 1] + 1

@@ -10,8 +10,9 @@ count the wrong rows of all eight. Nothing branches: a choice that fits leaves i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, ClassVar
 
 from sutrolib.boards.copies import with_copies
@@ -23,6 +24,7 @@ from sutrolib.boards.task import BoardModel
 from sutrolib.models.fields import int_field
 
 _ENUMERATED = (2, 3)  # the bytes whose columns are chosen from
+_CHOSEN = (1, 2, 3, 4)  # columns at once
 _LANES = 16
 
 
@@ -31,15 +33,14 @@ class MaskDecoder(BoardModel):
     """The program; the settings say which pivots and which choices it tries.
 
     The first rows have their pivot in byte 0, ``two_bytes`` rows after ``first_byte`` in byte 0 or 1, then
-    ``second_byte`` rows in byte 1, and the others in byte 1 or 2. ``pairs`` and ``triples`` are how many rotation
-    classes of two and of three of the 16 last columns are tried. With ``price_rounds`` copies are searched for.
+    ``second_byte`` rows in byte 1, and the others in byte 1 or 2. Of the last 16 columns ``choices`` rotation classes
+    are tried, those of fewest columns first. With ``price_rounds`` copies are searched for.
     """
 
     first_byte: int = int_field(4, "rows", 0, 18, search=(0, 18))
     two_bytes: int = int_field(6, "rows", 0, 18, search=(0, 18))
     second_byte: int = int_field(4, "rows", 0, 18, search=(0, 18))
-    pairs: int = int_field(8, "classes", 0, 8, search=(0, 8))
-    triples: int = int_field(35, "classes", 0, 35, search=(0, 35))
+    choices: int = int_field(160, "classes", 1, 160, search=(1, 160))
     price_rounds: int = int_field(0, "rounds", 0, 1000)
 
     name: ClassVar[str] = "information-set decoding"
@@ -107,22 +108,24 @@ class MaskDecoder(BoardModel):
 
     def _search(self, write: Writer, zero: int, columns: list[list[int]], wrong: list[int]) -> list[int]:
         """The chosen columns that fit, as two bytes."""
-        rows, choices = range(len(columns)), self._choices()
+        rows, choices = range(len(columns)), [c for n in _CHOSEN for c in _classes(n)][: self.choices]
         turned = [columns]  # by shift: two bytes for each row
         for _ in range(max(shift for choice in choices for shift in choice)):
             turned.append([_rotated(write, zero, pair) for pair in turned[-1]])
         hits: list[list[list[int]]] = [[[], []] for _ in turned]
         for half in range(2):
-            known: dict[tuple[int, ...], list[int]] = {(0,): [write("xor", wrong[r], columns[r][half]) for r in rows]}
+            known = {(0,): [write("xor", wrong[r], columns[r][half]) for r in rows]}
 
-            def syndrome(choice: tuple[int, ...], row: int, half: int = half, known: Any = known) -> int:
+            def syndrome(choice: tuple[int, ...], half: int = half, known: Any = known) -> Iterator[int]:
                 front, last = choice[:-1], choice[-1]
-                return write("xor", known[front][row], turned[last][row][half]) if front else known[choice][row]
+                if not front:
+                    return iter(known[choice])
+                if front not in known:
+                    known[front] = list(syndrome(front))
+                return (write("xor", known[front][r], turned[last][r][half]) for r in rows)
 
             for choice in choices:
-                if len(choice) > 2 and choice[:-1] not in known:
-                    known[choice[:-1]] = [syndrome(choice[:-1], r) for r in rows]
-                hit = _counts_to(write, (syndrome(choice, r) for r in rows), PARITY_MASK.k - len(choice))
+                hit = _counts_to(write, syndrome(choice), PARITY_MASK.k - len(choice))
                 for shift in choice:
                     hits[shift][half].append(hit)
         found = [zero, zero]
@@ -135,19 +138,14 @@ class MaskDecoder(BoardModel):
                 found = _rotated(write, zero, found)
         return found
 
-    def _choices(self) -> list[tuple[int, ...]]:
-        """One choice of each rotation class, as shifts; the first is 0."""
-        gaps = {min(_turns((a, b, _LANES - a - b))) for a in range(1, _LANES - 1) for b in range(1, _LANES - a)}
-        triples = []
-        for gap in gaps:
-            first, second, _ = min(turned for turned in _turns(gap) if turned[2] == max(gap))
-            triples.append((0, first, first + second))
-        pairs = [(0, shift) for shift in range(1, _LANES // 2 + 1)]
-        return [(0,), *pairs[: self.pairs], *sorted(triples)[: self.triples]]
 
-
-def _turns(gap: Sequence[int]) -> list[tuple[int, ...]]:
-    return [(*gap[i:], *gap[:i]) for i in range(len(gap))]
+def _classes(n: int) -> list[tuple[int, ...]]:
+    """All choices of n of 16 columns but for rotations, each as shifts from 0 on, of which the last is least."""
+    found = set()
+    for choice in combinations(range(_LANES), n):
+        turned = (tuple(sorted((column - first) % _LANES for column in choice)) for first in choice)
+        found.add(min(turned, key=lambda shifts: (shifts[-1], shifts)))
+    return sorted(found)
 
 
 def _rotated(write: Writer, zero: int, pair: Sequence[int]) -> list[int]:

@@ -76,7 +76,9 @@ def _share_right(program: BoardProgram, board: Board) -> float:
     if len(program.outputs) != expected.shape[1]:
         raise GridProgramError(f"the board asks for {expected.shape[1]} outputs (got {len(program.outputs)})")
     right = program.run(inputs) == expected
-    return float(right.mean(1).min() if board.counted == LABELS else right.all(1).mean())
+    if board.counted == LABELS:
+        return float(right.mean(1).min())
+    return float(right.all(1).reshape(board.draws, -1).mean(1).min())
 
 
 def _score_file(text: str, board: Board) -> Score:

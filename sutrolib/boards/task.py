@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sutrolib.boards.registry import BOARDS, find_board
+from sutrolib.boards.registry import BOARDS, Board, find_board
 from sutrolib.boards.scoring import score
 from sutrolib.core.types import FailedRun, Split, Task
 from sutrolib.meters.base import Kind, ProgramMeter
@@ -113,12 +113,19 @@ def of_board(studies: Iterable[Mapping[str, Any]], board: str) -> list[Mapping[s
 
 
 def best_studies(studies: Iterable[Mapping[str, Any]]) -> dict[tuple[str, float], Mapping[str, Any]]:
-    """Of searches as the ledger has them, the cheapest for each board and share of a level, where one found a text."""
-    best, studies = dict[tuple[str, float], Mapping[str, Any]](), list(studies)
+    """Of searches as the ledger has them, the cheapest for each board and share of a level, where one found a text.
+
+    Where a share depends on how instances are drawn, the text must still reach what its search asked for.
+    """
+    best, studies = dict[tuple[str, float], Mapping[str, Any]](), [study for study in studies if study.get("best")]
+    studies.sort(key=lambda one: one["best"]["cost"])
     for board in BOARDS.values():
         for study in of_board(studies, board.name):
             level = board.level(study["problem"]["share"])
-            if level and study["best"]:
-                key = board.name, level.share
-                best[key] = min(best.get(key, study), study, key=lambda one: one["best"]["cost"])
+            if level and (key := (board.name, level.share)) not in best and _holds(study, board):
+                best[key] = study
     return best
+
+
+def _holds(study: Mapping[str, Any], board: Board) -> bool:
+    return board.draws == 1 or score(study["found"]["program"], board).share >= study["problem"]["share"]

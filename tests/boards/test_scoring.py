@@ -15,7 +15,8 @@ MASK = ParityShape(n=7, k=2, train=8, test=0, secrets=21, repeats=4)  # as parit
 
 
 def mask_board():
-    return dataclasses.replace(BOARDS["parity-mask32"], instances=functools.partial(parity_instances, MASK, SEED))
+    instances = functools.partial(parity_instances, MASK, SEED)
+    return dataclasses.replace(BOARDS["parity-mask32"], instances=instances, draws=1)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,12 @@ def test_masks_count_only_if_they_are_exact_and_reach_their_level():
     assert found.share == pytest.approx(14 / 21)
     assert found.level == board.levels[1]
     assert "4.8% of instances are right (the board needs 40%)" in score(parity_text(MASK, subsets=1), board).why
+
+
+def test_of_several_draws_the_one_with_the_least_right_decides():
+    never = "1,2,3,4,5,6\nset 7,0\n7"  # wrong on the 8 palindromes, the first of which is in the first pair
+    shares = [score(never, dataclasses.replace(BOARDS["symmetry-6"], draws=draws)).share for draws in (1, 32)]
+    assert shares == [56 / 64, 1 / 2]
 
 
 def test_less_than_the_public_best_is_below_it():

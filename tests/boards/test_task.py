@@ -9,7 +9,7 @@ from sutrolib.boards.optimizer_files import OptimizerFile
 from sutrolib.boards.parity_mask import MaskDecoder
 from sutrolib.boards.scoring import score
 from sutrolib.boards.submission import load_optimizer
-from sutrolib.boards.task import BoardCost, BoardTask
+from sutrolib.boards.task import BoardCost, BoardTask, best_studies
 from sutrolib.measurement.measure import measure_program
 from sutrolib.processes.budget import SearchBudget
 from sutrolib.processes.samplers import RandomSearch
@@ -48,9 +48,19 @@ def test_a_share_below_the_easiest_level_is_refused(board, share):
 
 
 def test_the_masks_that_are_found_are_exact_and_fewer_choices_cost_less_and_find_fewer():
-    few, many = (score(MaskDecoder(4, 8, 0, 8, triples).text(), "parity-mask32") for triples in (0, 35))
+    few, many = (score(MaskDecoder(4, 8, 0, choices).text(), "parity-mask32") for choices in (9, 44))
     assert few.cost < many.cost < many.level.best
     assert 0.5 < few.share < 0.8 < many.share < 1
+
+
+def test_a_cheap_search_that_does_not_reach_its_level_today_is_not_the_best():
+    def study(model, cost):
+        problem = {"name": BoardTask.name, "board": "parity-mask32", "share": 0.5}
+        return {"problem": problem, "best": {"cost": cost}, "found": {"program": model.text()}}
+
+    few, enough, dear = study(MaskDecoder(choices=1), 1), study(MaskDecoder(), 3), study(MaskDecoder(), 4)
+    assert best_studies([dear, few, enough]) == {("parity-mask32", 0.4): enough}
+    assert best_studies([few]) == {}
 
 
 def test_lazy_elimination_reads_fewer_numbers_and_is_right():
