@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from sutrolib.boards import naive
 from sutrolib.boards.copies import with_copies
-from sutrolib.boards.descent import descend
 from sutrolib.boards.grid_text import parse
 from sutrolib.boards.order_search import anneal, plan_of
 from sutrolib.boards.placement import Operations
@@ -24,8 +23,6 @@ from sutrolib.processes.space import Proposal
 class AnnealedProgram(BoardModel):
     """The plain program of a board after some ``rounds``; each has ``steps`` of annealing, and keeps what is better.
 
-    Each ends with ``moves`` of descent.
-
     Temperatures fall from ``hot`` to ``cold`` in each round, in units of the board's cost.
     """
 
@@ -35,7 +32,6 @@ class AnnealedProgram(BoardModel):
     hot: float = float_field(1.0, 0.01, 1e6, "reads x distance", log=True)
     cold: float = float_field(0.08, 0.01, 1e6, "reads x distance", log=True)
     price_rounds: int = int_field(500, "rounds", 1, 10_000)
-    moves: int = int_field(0, "moves", 0, 10**9)
     seed: int = int_field(0, "seed", 0, 10**6)
 
     name: ClassVar[str] = "annealed program"
@@ -60,7 +56,7 @@ def _after(model: AnnealedProgram) -> Operations:
     seed = 1000 * model.seed + model.rounds
     found = anneal(plan, model.steps, seed, model.hot, model.cold).operations()
     copied = with_copies(found, model.price_rounds).operations
-    return min((best, descend(copied, model.moves, seed)), key=lambda operations: operations.cost)
+    return min((best, copied), key=lambda operations: operations.cost)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,6 @@ CONTENT = json.loads(zlib.decompress(base64.b85decode("""
 
 {lives}
 
-{in_order}
-
 {place}
 
 def program():
@@ -115,7 +113,6 @@ def _grid_files(program: BoardProgram, name: str) -> dict[str, str]:
         name=name,
         packed="\n".join(packed[start : start + 100] for start in range(0, len(packed), 100)),
         lives=_plain_source(placement.lives),
-        in_order=_plain_source(placement.in_order),
         place=_plain_source(placement.place),
     )
     return {f"{name}.ir": names_in(made, f"{name}.py", {"__name__": "generator"})["program"](), f"{name}.py": made}

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from sutrolib.boards.copies import with_copies
-from sutrolib.boards.descent import descend
 from sutrolib.boards.grid_program import OPERATORS
 from sutrolib.boards.placement import Operations
 from sutrolib.boards.registry import find_board
@@ -25,7 +24,6 @@ class LoopNest(BoardModel):
     """The product by tiles, blocks of a tile, and elements of a block; copies follow from prices.
 
     With ``snake_*`` loops run back and forth. The first ``steady`` rounds have prices that are the same all along.
-    At the end there are ``moves`` of descent.
     """
 
     board: str = "matmul-16"
@@ -43,15 +41,13 @@ class LoopNest(BoardModel):
     block_k: int = field(default=16, metadata=_SIZE)
     steady: int = int_field(20, "rounds", 0, 1000)
     price_rounds: int = int_field(20, "rounds", 1, 10_000)
-    moves: int = int_field(0, "moves", 0, 10**9)
 
     name: ClassVar[str] = "loop nest"
     prior_knowledge: ClassVar[str] = "the definition of the product; nothing of the records"
 
     def text(self) -> str:
         """The program as the board reads it."""
-        copied = with_copies(self.operations(), self.price_rounds, steady=self.steady).operations
-        return descend(copied, self.moves).text()
+        return with_copies(self.operations(), self.price_rounds, steady=self.steady).operations.text()
 
     def operations(self) -> Operations:
         """The operations in the order of the loops, without copies. Raises ValueError for a board without a product."""

@@ -16,7 +16,6 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 from sutrolib.boards.copies import with_copies
-from sutrolib.boards.descent import descend
 from sutrolib.boards.grid_text import parse
 from sutrolib.boards.naive import Writer, pack
 from sutrolib.boards.placement import Operations
@@ -35,8 +34,7 @@ class MaskDecoder(BoardModel):
 
     The first rows have their pivot in byte 0, ``two_bytes`` rows after ``first_byte`` in byte 0 or 1, then
     ``second_byte`` rows in byte 1, and the others in byte 1 or 2. Of the last 16 columns ``choices`` rotation classes
-    are tried, those of fewest columns first. With ``price_rounds`` copies are searched for, and
-    then there are ``moves`` of descent.
+    are tried, those of fewest columns first. With ``price_rounds`` copies are searched for.
     """
 
     first_byte: int = int_field(4, "rows", 0, 18, search=(0, 18))
@@ -44,7 +42,6 @@ class MaskDecoder(BoardModel):
     second_byte: int = int_field(4, "rows", 0, 18, search=(0, 18))
     choices: int = int_field(160, "classes", 1, 160, search=(1, 160))
     price_rounds: int = int_field(0, "rounds", 0, 1000)
-    moves: int = int_field(0, "moves", 0, 10**9)
 
     name: ClassVar[str] = "information-set decoding"
     prior_knowledge: ClassVar[str] = "labels are linear in the secret bits, which are 5"
@@ -52,9 +49,7 @@ class MaskDecoder(BoardModel):
     def text(self) -> str:
         """The program as the board reads it."""
         operations = Operations.of(parse(self.plain(), find_board("parity-mask32").instruction_set))
-        if not self.price_rounds:
-            return operations.text()
-        return descend(with_copies(operations, self.price_rounds).operations, self.moves).text()
+        return with_copies(operations, self.price_rounds).operations.text() if self.price_rounds else operations.text()
 
     @property
     def windows(self) -> list[tuple[int, ...]]:

@@ -7,7 +7,6 @@ samples, and a search on a board has no position on the cube.
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,19 +97,13 @@ class BoardModel(CheckedModel):
 
     def fit_by(self, run: Callable[[Any, Sequence[Any]], Any], task: Task, seed: int) -> FittedShare:
         """Let the board score the text."""
-        text = _text_of(self)
+        text = self.text()
         [share] = run(text, ())
         return FittedShare(text=text, share=share)
 
     def program_text(self, problem: Mapping[str, Any]) -> str:
         """The text, for the ledger."""
-        return _text_of(self)
-
-
-@functools.lru_cache(maxsize=16)
-def _text_of(model: BoardModel) -> str:
-    """The text, which takes minutes to find for some; a winner is scored again, and kept."""
-    return model.text()
+        return self.text()
 
 
 def of_board(studies: Iterable[Mapping[str, Any]], board: str) -> list[Mapping[str, Any]]:

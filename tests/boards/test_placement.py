@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutrolib.boards.copies import with_copies
-from sutrolib.boards.descent import descend
 from sutrolib.boards.grid_program import OPERATORS
 from sutrolib.boards.grid_text import parse
 from sutrolib.boards.order_search import TERM, Plan, anneal, plan_of
@@ -57,27 +56,6 @@ def test_a_plan_computes_the_same_in_any_order(body, random):
             assert tried is not plan.order
             continue
         assert outputs(made.text()) == outputs(written(body))
-
-
-@given(BODY, st.integers(0, 9))
-def test_small_changes_compute_the_same_at_no_more_cost(body, seed):
-    made = Operations.of(parse(written(body))).without_unused()
-    changed = descend(made, 30, seed)
-    assert outputs(changed.text()) == outputs(written(body))
-    assert changed.cost <= made.cost
-
-
-def test_small_changes_leave_out_a_copy_that_does_not_pay_and_make_lives_shorter():
-    useless = Operations.of(parse("1;copy 2,1;copy 3,2;mul 4,3,3;4"))
-    assert descend(useless, 200).text().splitlines() == ["1", "mul 1,1,1", "1"]
-    product = Operations.of(
-        parse("1,2;mul 3,1,1;mul 4,1,2;mul 5,2,2;add 6,1,2;add 6,6,6;add 6,6,5;add 6,6,4;add 6,6,3;6")
-    )
-    changed = descend(product, 500)
-    assert changed.cost < product.cost
-    assert descend(product, 500).text() == changed.text()
-    with pytest.raises(ValueError, match=r"moves must be at least 0 \(got -1\)"):
-        descend(product, -1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=5))
